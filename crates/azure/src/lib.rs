@@ -1,0 +1,1 @@
+//! Implements delivery's traits on Event Hubs and Blob Storage.

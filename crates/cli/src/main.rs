@@ -1,0 +1,2 @@
+//! The command line: local stack, mapping validation, conformance.
+fn main() {}

@@ -1,0 +1,1 @@
+//! Speaks the Functions host's custom-handler protocol.

@@ -1,0 +1,352 @@
+//! A JSON document as a flat row of small nodes over borrowed text.
+//!
+//! The nodes stand in preorder: an object or array is followed by everything
+//! in it, and `next` leads past it. A node is 16 bytes; its text stays where it
+//! was received, and numbers and dates are converted only when they are used.
+//! Each object carries a 64-bit set of the member names present
+//! ([`Symbol::bit`]), so that "has it this member" is one AND in the usual case.
+//!
+//! [`Scratch`] owns the memory and is reused from event to event; a
+//! [`Document`] is a `Copy` view of what was read last. Reading is in
+//! `reader`.
+
+use std::borrow::Cow;
+
+use crate::names::{Names, Symbol};
+use crate::time::DateTime;
+
+/// What a node is: the token types of the reference connector's JSON reader
+/// (device-mapping.md 1.3 and 1.4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Kind {
+    /// `null`.
+    Null,
+    /// `undefined`, or a gap in an array; a leniency of the reader.
+    Undefined,
+    /// `false`.
+    False,
+    /// `true`.
+    True,
+    /// A number without `.`, `e` or `E` that fits an `i64`.
+    Integer,
+    /// A number without `.`, `e` or `E` that does not.
+    BigInteger,
+    /// Any other number: an IEEE double when used. Text `NaN`, `Infinity` and
+    /// `-Infinity` included.
+    Float,
+    /// Text.
+    String,
+    /// Text in one of the two date shapes (device-mapping.md 1.3).
+    Date,
+    /// Members in document order.
+    Object,
+    /// Elements in order.
+    Array,
+    /// A property value that nothing can be made of (bytes, GUID, duration …),
+    /// or a JavaScript constructor.
+    Opaque,
+    /// Stands where a repeated member name was first met and leads to the
+    /// value given last. Never handed out.
+    Alias,
+    /// A value that an [`Kind::Alias`] has taken to an earlier place, or the
+    /// value that it replaced. Never handed out.
+    Removed,
+}
+
+/// The place of a node in its document.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct NodeId(pub(crate) u32);
+
+/// One value: 16 bytes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Node {
+    /// Bits 0–23 the symbol of its member name, bits 24–27 its kind, bits
+    /// 28–31 flags.
+    pub(crate) head: u32,
+    /// Scalars: where the text starts. Objects: index of the name set.
+    /// Aliases: the node they lead to.
+    pub(crate) start: u32,
+    /// Scalars: where the text ends. Objects and arrays: how many children.
+    pub(crate) end: u32,
+    /// The node after this one and all below it.
+    pub(crate) next: u32,
+}
+
+/// The text holds escapes and has to be decoded when used.
+pub(crate) const ESCAPED: u32 = 1 << 28;
+/// The text lies in the arena of the scratch and not in the event's body.
+pub(crate) const IN_ARENA: u32 = 1 << 29;
+const SYMBOL: u32 = (1 << 24) - 1;
+
+const KINDS: [Kind; 14] = [
+    Kind::Null,
+    Kind::Undefined,
+    Kind::False,
+    Kind::True,
+    Kind::Integer,
+    Kind::BigInteger,
+    Kind::Float,
+    Kind::String,
+    Kind::Date,
+    Kind::Object,
+    Kind::Array,
+    Kind::Opaque,
+    Kind::Alias,
+    Kind::Removed,
+];
+
+impl Node {
+    pub(crate) fn new(kind: Kind, symbol: Symbol, flags: u32) -> Node {
+        Node { head: symbol.0 | (kind as u32) << 24 | flags, start: 0, end: 0, next: 0 }
+    }
+
+    pub(crate) fn kind(self) -> Kind {
+        KINDS[(self.head >> 24 & 15) as usize]
+    }
+
+    pub(crate) fn symbol(self) -> Symbol {
+        Symbol(self.head & SYMBOL)
+    }
+
+    pub(crate) fn set_kind(&mut self, kind: Kind) {
+        self.head = self.head & !(15 << 24) | (kind as u32) << 24;
+    }
+}
+
+/// The memory that documents are read into, reused from event to event.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    pub(crate) nodes: Vec<Node>,
+    /// The name sets of the objects.
+    pub(crate) sets: Vec<u64>,
+    /// Text that is not in the event's body: properties, and what the lenient
+    /// reader had to rewrite.
+    pub(crate) arena: String,
+    pub(crate) names: Names,
+}
+
+/// A read-only view of a document. `Copy`: pass it by value.
+#[derive(Clone, Copy, Debug)]
+pub struct Document<'d> {
+    pub(crate) nodes: &'d [Node],
+    pub(crate) sets: &'d [u64],
+    pub(crate) body: &'d str,
+    pub(crate) arena: &'d str,
+    pub(crate) names: &'d Names,
+    /// The root's extra last member `matchedToken`, when there is one.
+    pub(crate) matched: Option<NodeId>,
+}
+
+impl<'d> Document<'d> {
+    /// The whole document.
+    pub const ROOT: NodeId = NodeId(0);
+
+    /// The same document whose root has one more member, `matchedToken`: the
+    /// evaluation root of CalculatedContent (device-mapping.md 4.2). Nothing is
+    /// copied; what is inside the match is simply reachable twice.
+    pub fn with_matched(self, matched: NodeId) -> Document<'d> {
+        Document { matched: Some(matched), ..self }
+    }
+
+    /// What `node` is. Never [`Kind::Alias`] or [`Kind::Removed`].
+    pub fn kind(self, node: NodeId) -> Kind {
+        self.node(node).kind()
+    }
+
+    /// The member `symbol` of `node`: none when it has no such member or is
+    /// not an object. A JSON null is a member.
+    pub fn member(self, node: NodeId, symbol: Symbol) -> Option<NodeId> {
+        let here = self.node(node);
+        if here.kind() != Kind::Object {
+            return None;
+        }
+        if symbol == Symbol::MATCHED_TOKEN && node == Self::ROOT && self.matched.is_some() {
+            return self.matched;
+        }
+        if self.sets[here.start as usize] & symbol.bit() == 0 {
+            return None;
+        }
+        self.children(node).find(|child| child.0 == symbol).map(|child| child.1)
+    }
+
+    /// The set of member names of an object, as [`Symbol::bit`]s; 0 for
+    /// anything else. Says "perhaps", never wrongly "no".
+    pub fn name_set(self, node: NodeId) -> u64 {
+        let here = self.node(node);
+        match here.kind() {
+            Kind::Object if node == Self::ROOT && self.matched.is_some() => {
+                self.sets[here.start as usize] | Symbol::MATCHED_TOKEN.bit()
+            }
+            Kind::Object => self.sets[here.start as usize],
+            _ => 0,
+        }
+    }
+
+    /// The members of an object with their names, or the elements of an array
+    /// with [`Symbol::NONE`], in document order; nothing for scalars.
+    pub fn children(self, node: NodeId) -> Children<'d> {
+        let here = self.node(node);
+        let (at, end) = match here.kind() {
+            Kind::Object | Kind::Array => (node.0 + 1, here.next),
+            _ => (0, 0),
+        };
+        let matched = if node == Self::ROOT { self.matched } else { None };
+        Children { document: self, at, end, matched }
+    }
+
+    /// The element `index` of an array; none for anything else.
+    pub fn element(self, node: NodeId, index: usize) -> Option<NodeId> {
+        if self.kind(node) != Kind::Array {
+            return None;
+        }
+        self.children(node).nth(index).map(|child| child.1)
+    }
+
+    /// How many elements an array has; 0 for anything else.
+    pub fn element_count(self, node: NodeId) -> usize {
+        match self.kind(node) {
+            Kind::Array => self.node(node).end as usize,
+            _ => 0,
+        }
+    }
+
+    /// The text of a string or date with its escapes resolved, of a number or
+    /// an opaque value as it was written (lenient forms in their plain form);
+    /// empty for anything else.
+    pub fn text(self, node: NodeId) -> Cow<'d, str> {
+        let raw = self.raw(node);
+        if self.node(node).head & ESCAPED == 0 { Cow::Borrowed(raw) } else { Cow::Owned(unescape(raw)) }
+    }
+
+    /// The text of a scalar as it stands in the body, escapes and all, without
+    /// quotes.
+    pub fn raw(self, node: NodeId) -> &'d str {
+        let here = self.node(node);
+        match here.kind() {
+            Kind::Integer | Kind::BigInteger | Kind::Float | Kind::String | Kind::Date | Kind::Opaque => {
+                let text = if here.head & IN_ARENA == 0 { self.body } else { self.arena };
+                &text[here.start as usize..here.end as usize]
+            }
+            _ => "",
+        }
+    }
+
+    /// Whether [`Document::raw`] holds escapes.
+    pub fn is_escaped(self, node: NodeId) -> bool {
+        self.node(node).head & ESCAPED != 0
+    }
+
+    /// The value of an [`Kind::Integer`].
+    pub fn integer(self, node: NodeId) -> Option<i64> {
+        match self.kind(node) {
+            Kind::Integer => self.raw(node).parse().ok(),
+            _ => None,
+        }
+    }
+
+    /// The value of any number as an IEEE double; a number too large for one
+    /// is infinite.
+    pub fn float(self, node: NodeId) -> Option<f64> {
+        match self.kind(node) {
+            // Rust reads `NaN`, `Infinity` and `-Infinity` as the reader writes them.
+            Kind::Integer | Kind::BigInteger | Kind::Float => self.raw(node).parse().ok(),
+            _ => None,
+        }
+    }
+
+    /// The value of a [`Kind::Date`].
+    pub fn date(self, node: NodeId) -> Option<DateTime> {
+        match self.kind(node) {
+            Kind::Date => DateTime::parse_token(&self.text(node)),
+            _ => None,
+        }
+    }
+
+    /// The text of a member name.
+    pub fn name(self, symbol: Symbol) -> &'d str {
+        self.names.name(symbol)
+    }
+
+    /// The number of a member name, if any document or mapping has it.
+    pub fn find_name(self, name: &str) -> Option<Symbol> {
+        self.names.find(name)
+    }
+
+    pub(crate) fn node(self, node: NodeId) -> Node {
+        self.nodes[node.0 as usize]
+    }
+}
+
+/// See [`Document::children`].
+#[derive(Clone, Debug)]
+pub struct Children<'d> {
+    document: Document<'d>,
+    at: u32,
+    end: u32,
+    matched: Option<NodeId>,
+}
+
+impl Iterator for Children<'_> {
+    type Item = (Symbol, NodeId);
+
+    fn next(&mut self) -> Option<(Symbol, NodeId)> {
+        while self.at < self.end {
+            let id = self.at;
+            let node = self.document.nodes[id as usize];
+            self.at = node.next;
+            match node.kind() {
+                Kind::Removed => {}
+                Kind::Alias => return Some((node.symbol(), NodeId(node.start))),
+                _ => return Some((node.symbol(), NodeId(id))),
+            }
+        }
+        self.matched.take().map(|matched| (Symbol::MATCHED_TOKEN, matched))
+    }
+}
+
+/// Resolves the escapes of a JSON string that a reader has accepted. A lone
+/// surrogate, which UTF-8 cannot hold, becomes U+FFFD.
+pub(crate) fn unescape(raw: &str) -> String {
+    let mut text = String::with_capacity(raw.len());
+    let mut rest = raw;
+    while let Some(at) = rest.find('\\') {
+        text.push_str(&rest[..at]);
+        rest = &rest[at + 1..];
+        let Some(escape) = rest.chars().next() else { break };
+        rest = &rest[escape.len_utf8()..];
+        match escape {
+            'b' => text.push('\u{8}'),
+            'f' => text.push('\u{c}'),
+            'n' => text.push('\n'),
+            'r' => text.push('\r'),
+            't' => text.push('\t'),
+            'u' => {
+                let (c, used) = unescape_unicode(rest);
+                text.push(c);
+                rest = &rest[used..];
+            }
+            other => text.push(other),
+        }
+    }
+    text.push_str(rest);
+    text
+}
+
+/// Reads what follows `\u`: four hex digits, and a second escape when they are
+/// the first half of a pair. Gives the character and the bytes used.
+fn unescape_unicode(rest: &str) -> (char, usize) {
+    let unit = |at: usize| rest.get(at..at + 4).and_then(|hex| u32::from_str_radix(hex, 16).ok());
+    let Some(first) = unit(0) else { return (char::REPLACEMENT_CHARACTER, 0) };
+    if let Some(c) = char::from_u32(first) {
+        return (c, 4);
+    }
+    if (0xd800..0xdc00).contains(&first)
+        && rest.get(4..6) == Some("\\u")
+        && let Some(second @ 0xdc00..0xe000) = unit(6)
+        && let Some(c) = char::from_u32(0x10000 + ((first - 0xd800) << 10) + (second - 0xdc00))
+    {
+        return (c, 10);
+    }
+    (char::REPLACEMENT_CHARACTER, 4)
+}

@@ -1,0 +1,1 @@
+//! Resolves Device, Patient and Encounter, and saves Observations on a FHIR server.

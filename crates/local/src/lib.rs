@@ -1,0 +1,1 @@
+//! One machine's stand-ins for Event Hubs, the Functions host and a FHIR server.

@@ -1,0 +1,71 @@
+//! What is wrong with a mapping, and where.
+
+use std::fmt;
+
+/// A place in a mapping's text. Lines and columns count from 1; the column is
+/// that of the last character of the token meant, as the reference connector
+/// counts (device-mapping.md 2.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    /// Line, from 1.
+    pub line: u32,
+    /// Column, from 1.
+    pub column: u32,
+}
+
+/// How bad a finding is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Severity {
+    /// The mapping cannot be used.
+    Error,
+    /// It can, but will perhaps not do what its author meant.
+    Warning,
+}
+
+/// One thing found in a mapping.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// How bad it is.
+    pub severity: Severity,
+    /// What is wrong, in the reference connector's words where it has any.
+    pub message: String,
+    /// Where, if it has a place.
+    pub place: Option<Place>,
+}
+
+impl Finding {
+    /// An error.
+    pub fn error(message: impl Into<String>, place: Option<Place>) -> Finding {
+        Finding { severity: Severity::Error, message: message.into(), place }
+    }
+
+    /// A warning.
+    pub fn warning(message: impl Into<String>, place: Option<Place>) -> Finding {
+        Finding { severity: Severity::Warning, message: message.into(), place }
+    }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(place) = self.place {
+            write!(f, "Line Number: {}, Position: {}. ", place.line, place.column)?;
+        }
+        f.write_str(&self.message)
+    }
+}
+
+/// A mapping that cannot be used, with everything that was found in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Findings(pub Vec<Finding>);
+
+impl fmt::Display for Findings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Validation errors:")?;
+        for finding in self.0.iter().filter(|finding| finding.severity == Severity::Error) {
+            write!(f, "\n{finding}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Findings {}

@@ -1,0 +1,2 @@
+//! The function that turns measurements into Observations.
+fn main() {}

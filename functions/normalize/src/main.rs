@@ -1,0 +1,2 @@
+//! The function that turns device events into measurements.
+fn main() {}

@@ -1,0 +1,2 @@
+//! The project's chores: demo, test, app, bench.
+fn main() {}
