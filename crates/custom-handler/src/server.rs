@@ -1,0 +1,114 @@
+//! Serves functions to the Functions host on loopback.
+//!
+//! The host polls `GET /` until it gets any answer, then posts invocations.
+//! It never stops a handler politely, and takes exit code 0 for an orderly end
+//! that it does not mend (functions-eventhubs-keda.md 1.3 to 1.5): so nothing
+//! here relies on a graceful stop, and nothing returns while the host lives.
+
+use std::future::Future;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Bytes;
+use axum::extract::DefaultBodyLimit;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use tokio::net::TcpListener;
+
+use crate::answer::Answer;
+use crate::invocation::Invocation;
+
+/// The largest request accepted, in bytes: above what the host itself can
+/// make of a batch (design.md D4: it fails above 64 MiB before it calls us),
+/// doubled for the encodings.
+pub const REQUEST_BYTES_MAX: usize = 256 * 1024 * 1024;
+
+/// A batch could not be finished and has to be given again: answered with 500.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct HandlerError(pub String);
+
+/// A function with an Event Hubs trigger.
+pub trait Handler: Send + Sync + 'static {
+    /// Works through the whole batch: `Ok` when every event has its fate,
+    /// `Err` only when a dependency is away (design.md D5).
+    fn handle(&self, invocation: Invocation) -> impl Future<Output = Result<Answer, HandlerError>> + Send;
+}
+
+/// The route of one function; `name` is its folder in the app root.
+pub fn function<H: Handler>(name: &str, handler: Arc<H>) -> Router {
+    let route = format!("/{name}");
+    let name = name.to_owned();
+    let invoke = move |body: Bytes| async move { invoke(&name, &*handler, &body).await };
+    Router::new().route(&route, post(invoke))
+}
+
+async fn invoke<H: Handler>(name: &str, handler: &H, body: &[u8]) -> Response {
+    let invocation = match Invocation::read(body) {
+        Ok(invocation) => invocation,
+        Err(error) => {
+            tracing::error!(function = name, request.bytes = body.len(), %error, "Refused an invocation");
+            return (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response();
+        }
+    };
+    match handler.handle(invocation).await {
+        Ok(answer) => Json(answer).into_response(),
+        Err(error) => {
+            tracing::error!(function = name, %error, "A batch has to be given again");
+            (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response()
+        }
+    }
+}
+
+/// The port that the host wants the handler on; none when no host started us.
+pub fn port_from_environment(get: impl Fn(&str) -> Option<String>) -> Option<Result<u16, String>> {
+    let (name, value) = ["FUNCTIONS_CUSTOMHANDLER_PORT", "FUNCTIONS_HTTPWORKER_PORT"]
+        .into_iter()
+        .find_map(|name| get(name).map(|value| (name, value)))?;
+    Some(value.parse().map_err(|_| format!("app setting `{name}` is `{value}`; expected a port number")))
+}
+
+/// Serves `functions`, and `GET /` with 200, until the process ends. Returns
+/// only with an error.
+pub async fn serve(listener: TcpListener, functions: Router) -> io::Error {
+    let router = functions.route("/", get(StatusCode::OK)).layer(DefaultBodyLimit::max(REQUEST_BYTES_MAX));
+    match axum::serve(listener, router).await {
+        Ok(()) => io::Error::other("the handler's server ended"),
+        Err(error) => error,
+    }
+}
+
+/// Returns when the process that started this one is gone: a handler whose
+/// host was killed would otherwise stay for ever.
+pub async fn orphaned() {
+    let parent = std::os::unix::process::parent_id();
+    let mut look = tokio::time::interval(Duration::from_secs(1));
+    while std::os::unix::process::parent_id() == parent {
+        look.tick().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn finds_the_port_under_both_names() {
+        let cases = [
+            (vec![], None),
+            (vec![("FUNCTIONS_HTTPWORKER_PORT", "81")], Some(Ok(81))),
+            (vec![("FUNCTIONS_HTTPWORKER_PORT", "81"), ("FUNCTIONS_CUSTOMHANDLER_PORT", "82")], Some(Ok(82))),
+            (
+                vec![("FUNCTIONS_CUSTOMHANDLER_PORT", "x")],
+                Some(Err("app setting `FUNCTIONS_CUSTOMHANDLER_PORT` is `x`; expected a port number".to_owned())),
+            ),
+        ];
+        for (settings, expected) in cases {
+            let get = |name: &str| settings.iter().find(|s| s.0 == name).map(|s| s.1.to_owned());
+            assert_eq!(port_from_environment(get), expected);
+        }
+    }
+}

@@ -1,0 +1,212 @@
+//! Turns a batch of device events into measurements in the internal hub.
+//!
+//! ```text
+//! Batch --device mapping--> measurements by partition key --> MeasurementOutput
+//!       \--what failed--> DeadLetters
+//! ```
+//!
+//! The measurements are sent before the dead letters are recorded and both
+//! before the fates are given, so a fate says what has happened, not what will.
+
+use std::future::Future;
+use std::ops::Range;
+use std::sync::{Mutex, PoisonError};
+
+use mapping::normalize::{Event, MeasurementRef, MeasurementSink, Scratch};
+use mapping::{DeviceMapping, partition};
+
+use crate::away::Away;
+use crate::batch::Batch;
+use crate::current_mapping::Compiled;
+use crate::dead_letter::{DeadLetter, DeadLetters, Stage};
+use crate::fate::{EventFate, Reason};
+use crate::text::properties_json;
+
+/// The serialised measurements of one batch.
+#[derive(Debug, Default)]
+pub struct OutgoingMeasurements {
+    text: String,
+    entries: Vec<Outgoing>,
+    /// The event that measurements are put for now.
+    event: usize,
+}
+
+#[derive(Debug)]
+struct Outgoing {
+    key: u8,
+    event: usize,
+    text: Range<usize>,
+}
+
+impl OutgoingMeasurements {
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// The indexes of the measurements by partition key, keys in order of
+    /// first appearance, order inside kept (device-mapping.md 8.2).
+    pub fn by_partition_key(&self) -> Vec<(u8, Vec<usize>)> {
+        let mut buckets: Vec<(u8, Vec<usize>)> = Vec::new();
+        let mut bucket_of_key = [usize::MAX; 256];
+        for (index, entry) in self.entries.iter().enumerate() {
+            let bucket = &mut bucket_of_key[usize::from(entry.key)];
+            if *bucket == usize::MAX {
+                *bucket = buckets.len();
+                buckets.push((entry.key, Vec::new()));
+            }
+            buckets[*bucket].1.push(index);
+        }
+        buckets
+    }
+
+    /// The JSON of measurement `index` (device-mapping.md 8.1).
+    pub fn json(&self, index: usize) -> &[u8] {
+        &self.text.as_bytes()[self.entries[index].text.clone()]
+    }
+
+    fn clear(&mut self) {
+        self.text.clear();
+        self.entries.clear();
+    }
+}
+
+impl MeasurementSink for OutgoingMeasurements {
+    fn put(&mut self, measurement: &MeasurementRef<'_>) {
+        let start = self.text.len();
+        measurement.write_json(&mut self.text);
+        let key = partition::bucket(measurement.device_id);
+        self.entries.push(Outgoing { key, event: self.event, text: start..self.text.len() });
+    }
+}
+
+/// The internal hub.
+pub trait MeasurementOutput {
+    /// Sends all measurements, one batch or more for each partition key, and
+    /// returns when the hub has them. Gives the indexes of those that are too
+    /// large for any batch; all others are sent.
+    fn send(&self, measurements: &OutgoingMeasurements) -> impl Future<Output = Result<Vec<usize>, Away>> + Send;
+}
+
+/// Normalizes batches; shared by all partitions.
+#[derive(Debug)]
+pub struct Normalizer<O, D> {
+    output: O,
+    dead_letters: D,
+    /// Scratch memory of batches that are done, for the next ones.
+    spare: Mutex<Vec<Memory>>,
+}
+
+#[derive(Debug, Default)]
+struct Memory {
+    scratch: Scratch,
+    outgoing: OutgoingMeasurements,
+}
+
+impl<O: MeasurementOutput + Sync, D: DeadLetters + Sync> Normalizer<O, D> {
+    /// A normalizer that sends to `output`.
+    pub fn new(output: O, dead_letters: D) -> Normalizer<O, D> {
+        Normalizer { output, dead_letters, spare: Mutex::new(Vec::new()) }
+    }
+
+    /// Works through a batch: sends what it gave, records what was rejected,
+    /// and gives each event's fate, by index.
+    pub async fn normalize(
+        &self,
+        mapping: &Compiled<DeviceMapping>,
+        batch: &Batch<'_>,
+    ) -> Result<Vec<EventFate>, Away> {
+        let mut memory = self.spare().pop().unwrap_or_default();
+        let done = self.normalize_in(&mut memory, mapping, batch).await;
+        memory.outgoing.clear();
+        self.spare().push(memory);
+        done
+    }
+
+    async fn normalize_in(
+        &self,
+        memory: &mut Memory,
+        mapping: &Compiled<DeviceMapping>,
+        batch: &Batch<'_>,
+    ) -> Result<Vec<EventFate>, Away> {
+        let Memory { scratch, outgoing } = memory;
+        let mut fates: Vec<EventFate> = Vec::with_capacity(batch.events.len());
+        for (index, event) in batch.events.iter().enumerate() {
+            outgoing.event = index;
+            let event = Event {
+                content: expressions::Event {
+                    body: event.body,
+                    properties: event.properties,
+                    system_properties: event.system_properties,
+                },
+                enqueued_time: event.enqueued_time,
+            };
+            let before = outgoing.len();
+            let outcome = mapping.mapping.normalize(scratch, &event, outgoing);
+            let measurements = outgoing.len() - before;
+            fates.push(match outcome {
+                Ok(_) if measurements == 0 => EventFate::Unmatched,
+                Ok(_) => EventFate::Normalized { measurements },
+                Err(error) => {
+                    EventFate::Rejected { reason: Reason::new(error.code(), error.to_string()), measurements }
+                }
+            });
+        }
+        if !outgoing.is_empty() {
+            for too_large in self.output.send(outgoing).await? {
+                reject_too_large(&mut fates[outgoing.entries[too_large].event]);
+            }
+        }
+        self.record(mapping, batch, &fates).await?;
+        Ok(fates)
+    }
+
+    async fn record(
+        &self,
+        mapping: &Compiled<DeviceMapping>,
+        batch: &Batch<'_>,
+        fates: &[EventFate],
+    ) -> Result<(), Away> {
+        let letters: Vec<_> = fates
+            .iter()
+            .enumerate()
+            .filter_map(|(index, fate)| {
+                let EventFate::Rejected { reason, .. } = fate else { return None };
+                let event = &batch.events[index];
+                Some(DeadLetter {
+                    stage: Stage::Normalize,
+                    reason: reason.clone(),
+                    mapping_version: mapping.version.clone(),
+                    position: batch.position(index),
+                    measurement: 0,
+                    body: event.body,
+                    properties: properties_json(event.properties),
+                    system_properties: properties_json(event.system_properties),
+                })
+            })
+            .collect();
+        if letters.is_empty() { Ok(()) } else { self.dead_letters.record(&letters).await }
+    }
+
+    fn spare(&self) -> std::sync::MutexGuard<'_, Vec<Memory>> {
+        self.spare.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A measurement of this event was not sent: the whole event counts as
+/// rejected, with what was sent of it (device-mapping.md quirk 22, design.md
+/// D12).
+fn reject_too_large(fate: &mut EventFate) {
+    let (EventFate::Normalized { measurements } | EventFate::Rejected { measurements, .. }) = &*fate else { return };
+    let measurements = measurements - 1;
+    let reason = match fate {
+        EventFate::Rejected { reason, .. } => reason.clone(),
+        _ => Reason::new("MeasurementTooLarge", "a measurement is larger than the hub takes"),
+    };
+    *fate = EventFate::Rejected { reason, measurements };
+}

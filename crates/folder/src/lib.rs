@@ -1,0 +1,17 @@
+//! Implements delivery's traits on a folder of the machine: mapping files and
+//! dead letters.
+//!
+//! For `func` on a laptop, for a mounted ConfigMap, and for the local stack;
+//! the same traits on Azure are in `azure`.
+
+pub mod dead_letters;
+pub mod mapping_file;
+
+pub use dead_letters::{DeadLetterFolder, StoredDeadLetter};
+pub use mapping_file::MappingFile;
+
+/// The lower-case hex SHA-256 of some bytes.
+fn sha256_hex(bytes: &[u8]) -> String {
+    use sha2::Digest;
+    sha2::Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
