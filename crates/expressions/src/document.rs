@@ -12,6 +12,10 @@
 
 use std::borrow::Cow;
 
+mod write;
+
+pub use write::{write_json_double, write_json_string};
+
 use crate::names::{Names, Symbol};
 use crate::time::DateTime;
 
@@ -46,12 +50,6 @@ pub enum Kind {
     /// A property value that nothing can be made of (bytes, GUID, duration …),
     /// or a JavaScript constructor.
     Opaque,
-    /// Stands where a repeated member name was first met and leads to the
-    /// value given last. Never handed out.
-    Alias,
-    /// A value that an [`Kind::Alias`] has taken to an earlier place, or the
-    /// value that it replaced. Never handed out.
-    Removed,
 }
 
 /// The place of a node in its document.
@@ -65,11 +63,11 @@ pub(crate) struct Node {
     /// 28–31 flags.
     pub(crate) head: u32,
     /// Scalars: where the text starts. Objects: index of the name set.
-    /// Aliases: the node they lead to.
     pub(crate) start: u32,
     /// Scalars: where the text ends. Objects and arrays: how many children.
     pub(crate) end: u32,
-    /// The node after this one and all below it.
+    /// The node after this one and all below it. While an object or array is
+    /// being read: the one around it.
     pub(crate) next: u32,
 }
 
@@ -79,7 +77,7 @@ pub(crate) const ESCAPED: u32 = 1 << 28;
 pub(crate) const IN_ARENA: u32 = 1 << 29;
 const SYMBOL: u32 = (1 << 24) - 1;
 
-const KINDS: [Kind; 14] = [
+const KINDS: [Kind; 12] = [
     Kind::Null,
     Kind::Undefined,
     Kind::False,
@@ -92,8 +90,6 @@ const KINDS: [Kind; 14] = [
     Kind::Object,
     Kind::Array,
     Kind::Opaque,
-    Kind::Alias,
-    Kind::Removed,
 ];
 
 impl Node {
@@ -102,7 +98,7 @@ impl Node {
     }
 
     pub(crate) fn kind(self) -> Kind {
-        KINDS[(self.head >> 24 & 15) as usize]
+        KINDS[(self.head >> 24 & 15) as usize % KINDS.len()]
     }
 
     pub(crate) fn symbol(self) -> Symbol {
@@ -124,6 +120,16 @@ pub struct Scratch {
     /// reader had to rewrite.
     pub(crate) arena: String,
     pub(crate) names: Names,
+    /// See `reader::builder`.
+    pub(crate) seen: Vec<Seen>,
+    pub(crate) pass: u32,
+}
+
+/// Where a member name was met, and in which pass over an object.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Seen {
+    pub(crate) pass: u32,
+    pub(crate) at: u32,
 }
 
 /// A read-only view of a document. `Copy`: pass it by value.
@@ -149,7 +155,7 @@ impl<'d> Document<'d> {
         Document { matched: Some(matched), ..self }
     }
 
-    /// What `node` is. Never [`Kind::Alias`] or [`Kind::Removed`].
+    /// What `node` is.
     pub fn kind(self, node: NodeId) -> Kind {
         self.node(node).kind()
     }
@@ -291,15 +297,11 @@ impl Iterator for Children<'_> {
     type Item = (Symbol, NodeId);
 
     fn next(&mut self) -> Option<(Symbol, NodeId)> {
-        while self.at < self.end {
+        if self.at < self.end {
             let id = self.at;
             let node = self.document.nodes[id as usize];
             self.at = node.next;
-            match node.kind() {
-                Kind::Removed => {}
-                Kind::Alias => return Some((node.symbol(), NodeId(node.start))),
-                _ => return Some((node.symbol(), NodeId(id))),
-            }
+            return Some((node.symbol(), NodeId(id)));
         }
         self.matched.take().map(|matched| (Symbol::MATCHED_TOKEN, matched))
     }

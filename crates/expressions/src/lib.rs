@@ -15,7 +15,9 @@
 pub mod document;
 pub mod event;
 pub mod expression;
+pub mod lenient;
 pub mod names;
+pub mod number;
 pub mod reader;
 pub mod time;
 pub mod value;

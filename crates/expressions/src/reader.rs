@@ -3,9 +3,17 @@
 //! A strict and fast pass first; when it meets anything that is not plain
 //! JSON, the lenient reader of device-mapping.md 1.3 reads the body again.
 
-use crate::document::{Document, Scratch};
+mod builder;
+mod lenient;
+mod properties;
+mod strict;
+
+use builder::NONE;
+
+use crate::document::{Document, Kind, Scratch};
 use crate::event::Event;
-use crate::names::Names;
+use crate::names::{Names, Symbol};
+use crate::time::DateTime;
 use crate::value::Value;
 
 /// How text is read.
@@ -40,9 +48,13 @@ impl Scratch {
     }
 
     /// Reads an event into `{"Body": …, "Properties": {…}, "SystemProperties": {…}}`.
+    /// `options.dates` is about the body only.
     pub fn read_event<'s>(&'s mut self, event: &Event<'s>, options: ReadOptions) -> Result<Document<'s>, ReadError> {
-        let _ = (event, options);
-        todo!()
+        self.clear();
+        let root = self.open(Kind::Object, Symbol::NONE, NONE);
+        let body = self.event_members(root, event, options)?;
+        self.close(root);
+        Ok(self.document(body))
     }
 
     /// Reads an event and gives its root a fourth member, `matchedToken`, with
@@ -56,14 +68,85 @@ impl Scratch {
         of: Document<'_>,
         value: &Value<'_>,
     ) -> Result<Document<'s>, ReadError> {
-        let _ = (event, options, of, value);
-        todo!()
+        self.clear();
+        let root = self.open(Kind::Object, Symbol::NONE, NONE);
+        let body = self.event_members(root, event, options)?;
+        self.add_member(root, Symbol::MATCHED_TOKEN);
+        self.push_value(Symbol::MATCHED_TOKEN, of, value);
+        self.close(root);
+        Ok(self.document(body))
     }
 
     /// Reads one JSON value as the whole document: what the validator and the
-    /// conformance cases do.
+    /// conformance cases do. No text at all is null.
     pub fn read_value<'s>(&'s mut self, text: &'s [u8], options: ReadOptions) -> Result<Document<'s>, ReadError> {
-        let _ = (text, options);
-        todo!()
+        self.clear();
+        let body = self.body(text, Symbol::NONE, options)?;
+        Ok(self.document(body))
+    }
+
+    fn document<'s>(&'s self, body: &'s str) -> Document<'s> {
+        Document { nodes: &self.nodes, sets: &self.sets, body, arena: &self.arena, names: &self.names, matched: None }
+    }
+
+    fn clear(&mut self) {
+        self.nodes.clear();
+        self.sets.clear();
+        self.arena.clear();
+        self.names.forget_if_many();
+    }
+
+    fn event_members<'e>(&mut self, root: u32, event: &Event<'e>, options: ReadOptions) -> Result<&'e str, ReadError> {
+        self.add_member(root, Symbol::BODY);
+        let body = self.body(event.body, Symbol::BODY, options)?;
+        self.add_member(root, Symbol::PROPERTIES);
+        self.properties(Symbol::PROPERTIES, event.properties, options)?;
+        self.add_member(root, Symbol::SYSTEM_PROPERTIES);
+        self.properties(Symbol::SYSTEM_PROPERTIES, event.system_properties, options)?;
+        Ok(body)
+    }
+
+    fn add_member(&mut self, object: u32, symbol: Symbol) {
+        self.add_name(object, symbol);
+        self.add_child(object);
+    }
+
+    /// Appends what a body holds; gives the text that its nodes lie in.
+    fn body<'e>(&mut self, bytes: &'e [u8], symbol: Symbol, options: ReadOptions) -> Result<&'e str, ReadError> {
+        if bytes.is_empty() {
+            self.push(Kind::Null, symbol, 0, 0, 0);
+            return Ok("");
+        }
+        // Positions are 32 bits wide; the arena may need as much again.
+        if bytes.len() > BODY_BYTES_MAX {
+            return Err(ReadError { offset: BODY_BYTES_MAX, reason: "the text is too long" });
+        }
+        let (nodes, sets) = (self.nodes.len(), self.sets.len());
+        if let Ok(text) = std::str::from_utf8(bytes) {
+            if strict::read(self, text, 0, 0, symbol, options).is_some() {
+                return Ok(text);
+            }
+            self.nodes.truncate(nodes);
+            self.sets.truncate(sets);
+        }
+        lenient::read(self, &crate::lenient::decode(bytes), symbol, options)?;
+        Ok("")
     }
 }
+
+/// The longest text that is read: far beyond what Event Hubs lets through.
+const BODY_BYTES_MAX: usize = 1 << 30;
+
+/// Whether text has one of the two date shapes of device-mapping.md 1.3.
+#[inline]
+pub(crate) fn is_date(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    match bytes {
+        [b'/', b'D', b'a', b't', b'e', b'(', .., b')', b'/'] => DateTime::parse_token(text).is_some(),
+        [_, _, _, _, b'-', _, _, b'-', _, _, b'T', ..] => DateTime::parse_token(text).is_some(),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -205,9 +205,9 @@ fn parse_iso(text: &[u8]) -> Option<DateTime> {
         return None;
     }
     let number = |from: usize, digits: usize| -> Option<u32> {
-        text.get(from..from + digits)?.iter().try_fold(0, |n, c| {
-            c.is_ascii_digit().then(|| n * 10 + u32::from(c - b'0'))
-        })
+        text.get(from..from + digits)?
+            .iter()
+            .try_fold(0, |n, c| c.is_ascii_digit().then(|| n * 10 + u32::from(c - b'0')))
     };
     let separators = [(4, b'-'), (7, b'-'), (10, b'T'), (13, b':'), (16, b':')];
     if separators.iter().any(|(at, c)| text[*at] != *c) {
@@ -247,7 +247,8 @@ fn parse_offset(sign: u8, text: &[u8]) -> Option<i64> {
         [a, b, c, d] | [a, b, b':', c, d] => ([*a, *b], [*c, *d]),
         _ => return None,
     };
-    let pair = |p: [u8; 2]| p.iter().all(u8::is_ascii_digit).then(|| i64::from(p[0] - b'0') * 10 + i64::from(p[1] - b'0'));
+    let pair =
+        |p: [u8; 2]| p.iter().all(u8::is_ascii_digit).then(|| i64::from(p[0] - b'0') * 10 + i64::from(p[1] - b'0'));
     let ticks = (pair(hours)? * 3600 + pair(minutes)? * 60) * TICKS_PER_SECOND;
     Some(if sign == b'-' { -ticks } else { ticks })
 }

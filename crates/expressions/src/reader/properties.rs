@@ -1,0 +1,167 @@
+//! Appends what does not come as a body: the properties of an event
+//! (device-mapping.md 1.4), and values that an expression computed.
+
+use super::builder::NONE;
+use super::{ReadError, ReadOptions, lenient, strict};
+use crate::document::{Document, ESCAPED, IN_ARENA, Kind, NodeId, Scratch};
+use crate::event::{Properties, PropertyValue};
+use crate::names::Symbol;
+use crate::number;
+use crate::time::DateTime;
+use crate::value::Value;
+
+impl Scratch {
+    /// Appends a set of properties as an object called `symbol`.
+    pub(super) fn properties(
+        &mut self,
+        symbol: Symbol,
+        properties: Properties<'_>,
+        options: ReadOptions,
+    ) -> Result<(), ReadError> {
+        match properties {
+            Properties::Typed(members) => {
+                let object = self.open(Kind::Object, symbol, NONE);
+                for (name, value) in members {
+                    let symbol = self.names.intern(name);
+                    self.add_name(object, symbol);
+                    self.add_child(object);
+                    self.push_property(symbol, *value);
+                }
+                self.close(object);
+                Ok(())
+            }
+            Properties::Json { text, dates } => self.json_properties(symbol, text, dates, options),
+        }
+    }
+
+    fn push_property(&mut self, symbol: Symbol, value: PropertyValue<'_>) {
+        match value {
+            PropertyValue::Null => self.push(Kind::Null, symbol, 0, 0, 0),
+            PropertyValue::Bool(value) => self.push_bool(symbol, value),
+            PropertyValue::Integer(value) => self.push_integer(symbol, value),
+            PropertyValue::Unsigned(value) => match i64::try_from(value) {
+                Ok(value) => self.push_integer(symbol, value),
+                Err(_) => self.push_written(Kind::BigInteger, symbol, 0, |out| out.push_str(&value.to_string())),
+            },
+            PropertyValue::Float(value) => self.push_float(symbol, value),
+            PropertyValue::String(value) => self.push_written(Kind::String, symbol, 0, |out| out.push_str(value)),
+            PropertyValue::Date(value) => self.push_date(symbol, value),
+            PropertyValue::Opaque => self.push(Kind::Opaque, symbol, 0, 0, 0),
+        }
+    }
+
+    /// Appends the properties that the Functions host sends as JSON text. The
+    /// text is copied, since nodes lie either in the body or in the arena.
+    fn json_properties(
+        &mut self,
+        symbol: Symbol,
+        text: &str,
+        dates: &[&str],
+        options: ReadOptions,
+    ) -> Result<(), ReadError> {
+        let options = ReadOptions { dates: false, ..options };
+        let object = self.nodes.len();
+        let (sets, base) = (self.sets.len(), self.arena.len());
+        self.arena.push_str(text);
+        if strict::read(self, text, base, IN_ARENA, symbol, options).is_none() {
+            self.nodes.truncate(object);
+            self.sets.truncate(sets);
+            lenient::read(self, text, symbol, options)?;
+        }
+        if self.nodes[object].kind() != Kind::Object {
+            return Err(ReadError { offset: 0, reason: "the properties are not an object" });
+        }
+        self.type_dates(object, dates);
+        Ok(())
+    }
+
+    /// Makes dates of the members of `object` that are named and have the shape.
+    fn type_dates(&mut self, object: usize, dates: &[&str]) {
+        if dates.is_empty() {
+            return;
+        }
+        let mut at = object + 1;
+        while at < self.nodes[object].next as usize {
+            let node = self.nodes[at];
+            if node.kind() == Kind::String
+                && dates.contains(&self.names.name(node.symbol()))
+                && DateTime::parse_token(&self.document("").text(NodeId(at as u32))).is_some()
+            {
+                self.nodes[at].set_kind(Kind::Date);
+            }
+            at = node.next as usize;
+        }
+    }
+
+    /// Appends a computed value called `symbol`; its nodes are those of `of`.
+    pub(super) fn push_value(&mut self, symbol: Symbol, of: Document<'_>, value: &Value<'_>) {
+        match value {
+            Value::Node(node) => self.push_node(symbol, of, *node),
+            Value::Null => self.push(Kind::Null, symbol, 0, 0, 0),
+            Value::Bool(value) => self.push_bool(symbol, *value),
+            Value::Integer(value) => self.push_integer(symbol, *value),
+            Value::Float(value) => self.push_float(symbol, *value),
+            Value::String(value) => self.push_written(Kind::String, symbol, 0, |out| out.push_str(value)),
+            Value::Date(value) => self.push_date(symbol, *value),
+            Value::Array(elements) => {
+                let array = self.open(Kind::Array, symbol, NONE);
+                for element in elements {
+                    self.add_child(array);
+                    self.push_value(Symbol::NONE, of, element);
+                }
+                self.close(array);
+            }
+            Value::Object(members) => {
+                let object = self.open(Kind::Object, symbol, NONE);
+                for (name, value) in members {
+                    let symbol = self.names.intern(name);
+                    self.add_name(object, symbol);
+                    self.add_child(object);
+                    self.push_value(symbol, of, value);
+                }
+                self.close(object);
+            }
+        }
+    }
+
+    /// Appends a copy of a node of another document and of all below it. As
+    /// deep as that document, which a reader has bounded.
+    fn push_node(&mut self, symbol: Symbol, of: Document<'_>, node: NodeId) {
+        let kind = of.kind(node);
+        match kind {
+            Kind::Object | Kind::Array => {
+                let open = self.open(kind, symbol, NONE);
+                for (name, child) in of.children(node) {
+                    let symbol = if kind == Kind::Object { self.names.intern(of.name(name)) } else { Symbol::NONE };
+                    if kind == Kind::Object {
+                        self.add_name(open, symbol);
+                    }
+                    self.add_child(open);
+                    self.push_node(symbol, of, child);
+                }
+                self.close(open);
+            }
+            Kind::Null | Kind::Undefined | Kind::False | Kind::True => self.push(kind, symbol, 0, 0, 0),
+            _ => {
+                let escaped = if of.is_escaped(node) { ESCAPED } else { 0 };
+                self.push_written(kind, symbol, escaped, |out| out.push_str(of.raw(node)));
+            }
+        }
+    }
+
+    fn push_bool(&mut self, symbol: Symbol, value: bool) {
+        self.push(if value { Kind::True } else { Kind::False }, symbol, 0, 0, 0);
+    }
+
+    fn push_integer(&mut self, symbol: Symbol, value: i64) {
+        self.push_written(Kind::Integer, symbol, 0, |out| out.push_str(&value.to_string()));
+    }
+
+    fn push_float(&mut self, symbol: Symbol, value: f64) {
+        self.push_written(Kind::Float, symbol, 0, |out| number::write_double(value, out));
+    }
+
+    fn push_date(&mut self, symbol: Symbol, value: DateTime) {
+        self.push_written(Kind::Date, symbol, 0, |out| value.write_iso(out));
+    }
+}
