@@ -4,7 +4,13 @@
 //! commas and single quotes accepted; a byte order mark skipped), since the
 //! mappings in the field were accepted by one.
 
+use expressions::lenient::{Token, Tokenizer, decode};
+use expressions::time::DateTime;
+
 use crate::finding::{Finding, Place};
+
+/// How deep a mapping may nest, as in the reference connector.
+const DEPTH_MAX: usize = 64;
 
 /// A value with its place: of its opening brace or bracket, or of the last
 /// character of a scalar.
@@ -53,8 +59,21 @@ impl Text {
     /// to the lenient reader. `None` when there is nothing but blanks and
     /// comments.
     pub fn read(text: &[u8]) -> Result<Option<Text>, Finding> {
-        let _ = text;
-        todo!()
+        let text = decode(text);
+        let mut reader = Reader {
+            tokens: Tokenizer::new(&text, DEPTH_MAX),
+            text: &text,
+            at: 0,
+            place: Place { line: 1, column: 0 },
+        };
+        let Some(token) = reader.next()? else { return Ok(None) };
+        let value = reader.value(token)?;
+        // Unlike an event, a mapping ends with its value (device-mapping.md
+        // 2.2: the reference connector refuses the file).
+        match reader.tokens.finish() {
+            Ok(()) => Ok(Some(value)),
+            Err(error) => Err(reader.finding(error.reason, error.offset)),
+        }
     }
 
     /// The member called `name`, letter case ignored: the last one written in
@@ -66,3 +85,98 @@ impl Text {
         candidates.find(|member| member.name == name).or(last)
     }
 }
+
+struct Reader<'t> {
+    tokens: Tokenizer<'t>,
+    text: &'t str,
+    /// What `place` has come to, in bytes.
+    at: usize,
+    /// The place of the last character before `at`.
+    place: Place,
+}
+
+impl<'t> Reader<'t> {
+    /// The next token; `place` is then that of its last character.
+    fn next(&mut self) -> Result<Option<Token<'t>>, Finding> {
+        match self.tokens.next_token() {
+            Ok(token) => {
+                self.advance(self.tokens.offset());
+                Ok(token)
+            }
+            Err(error) => Err(self.finding(error.reason, error.offset)),
+        }
+    }
+
+    /// The token that is there for certain, since the value is not complete.
+    fn next_inside(&mut self) -> Result<Token<'t>, Finding> {
+        match self.next()? {
+            Some(token) => Ok(token),
+            None => Err(self.finding("the text ends inside a value", self.text.len())),
+        }
+    }
+
+    /// Goes as deep as the tokenizer lets it.
+    fn value(&mut self, token: Token<'t>) -> Result<Text, Finding> {
+        let place = self.place;
+        let value = match token {
+            Token::Null | Token::Undefined => TextValue::Null,
+            Token::Bool(value) => TextValue::Bool(value),
+            Token::Integer(digits) => TextValue::Integer(digits.into_owned()),
+            Token::BigInteger(digits) => TextValue::Integer(digits.to_owned()),
+            Token::Float(text) => TextValue::Float(text.into_owned()),
+            Token::String(text) if DateTime::parse_token(&text).is_some() => TextValue::Date(text.into_owned()),
+            Token::String(text) => TextValue::String(text.into_owned()),
+            Token::ArrayStart => TextValue::Array(self.elements()?),
+            Token::ObjectStart => TextValue::Object(self.members()?),
+            Token::Constructor(_) | Token::Name(_) | Token::ObjectEnd | Token::ArrayEnd => {
+                return Err(Finding::error("this is not a value", Some(place)));
+            }
+        };
+        Ok(Text { place, value })
+    }
+
+    fn elements(&mut self) -> Result<Vec<Text>, Finding> {
+        let mut elements = Vec::new();
+        loop {
+            match self.next_inside()? {
+                Token::ArrayEnd => return Ok(elements),
+                token => elements.push(self.value(token)?),
+            }
+        }
+    }
+
+    fn members(&mut self) -> Result<Vec<TextMember>, Finding> {
+        let mut members = Vec::new();
+        while let Token::Name(name) = self.next_inside()? {
+            let place = self.place;
+            let token = self.next_inside()?;
+            members.push(TextMember { name: name.into_owned(), place, value: self.value(token)? });
+        }
+        Ok(members)
+    }
+
+    /// Takes `place` to the last character before `offset`. Columns count
+    /// UTF-16 units; a line ends with CR, LF or both, in strings too.
+    fn advance(&mut self, offset: usize) {
+        let mut was_return = self.at > 0 && self.text.as_bytes()[self.at - 1] == b'\r';
+        for c in self.text[self.at..offset].chars() {
+            match c {
+                '\n' if was_return => {}
+                '\n' | '\r' => self.place = Place { line: self.place.line + 1, column: 0 },
+                c => self.place.column += c.len_utf16() as u32,
+            }
+            was_return = c == '\r';
+        }
+        self.at = offset;
+    }
+
+    /// An error at the character that stands at `offset`.
+    fn finding(&mut self, reason: &str, offset: usize) -> Finding {
+        let wrong = self.text[offset..].chars().next().map_or(0, char::len_utf8);
+        self.advance(offset + wrong);
+        Finding::error(reason, Some(self.place))
+    }
+}
+
+#[cfg(test)]
+mod tests;
