@@ -10,7 +10,9 @@
 //! loads.
 
 pub mod compatibility;
+pub mod convert_error;
 pub mod finding;
+pub mod identifier;
 pub mod measurement;
 pub mod text;
 
