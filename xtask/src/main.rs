@@ -1,2 +1,48 @@
-//! The project's chores: demo, test, app, bench.
-fn main() {}
+//! The project's chores, as `cargo xtask <chore>`.
+//!
+//! ```text
+//! demo [--stay]                 builds the release binaries and runs the samples through them
+//! test [TIER]                   runs the tests, with the real parts they need
+//! app normalize|group-convert   lays out an app root for `func start`
+//! bench normalize [--json]      measures normalize beside its yardstick
+//! deny                          checks licences, banned crates and sources
+//! components [NAME …]           installs the real parts that tests need, into the cache folder
+//! ```
+
+mod app;
+mod bench;
+mod cache;
+mod components;
+mod demo;
+mod run;
+mod test;
+
+use std::process::ExitCode;
+
+const USAGE: &str = "usage: cargo xtask demo [--stay] | test [TIER] | app normalize|group-convert [--out DIR] | \
+                     bench normalize [--json] | deny | components [NAME ...]";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let (chore, rest) = match arguments.split_first() {
+        Some((chore, rest)) => (chore.as_str(), rest),
+        None => ("help", [].as_slice()),
+    };
+    let done = match chore {
+        "demo" => demo::demo(rest),
+        "test" => test::test(rest),
+        "app" => app::app(rest),
+        "bench" => bench::bench(rest),
+        "deny" => components::deny(),
+        "components" => components::install_named(rest),
+        "help" | "--help" | "-h" => {
+            println!("{USAGE}");
+            Ok(ExitCode::SUCCESS)
+        }
+        _ => Err(format!("there is no chore `{chore}`\n\n{USAGE}")),
+    };
+    done.unwrap_or_else(|error| {
+        eprintln!("error: {error}");
+        ExitCode::from(2)
+    })
+}

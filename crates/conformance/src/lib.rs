@@ -8,6 +8,8 @@
 //! binaries, and compares with `expect`. It knows no case by name. What a case
 //! means is in the corpus' README (`tests/conformance/README.md`).
 
+pub mod corpus;
+pub mod report;
 pub mod suites;
 
 use serde_json::Value;

@@ -20,8 +20,7 @@ use serde_json::value::RawValue;
 
 /// System properties that are dates although they arrive as text
 /// (functions-eventhubs-keda.md 9.1, and the one that we restore).
-const SYSTEM_DATES: &[&str] =
-    &["x-opt-enqueued-time", "iothub-enqueuedtime", "creation-time", "absolute-expiry-time"];
+const SYSTEM_DATES: &[&str] = &["x-opt-enqueued-time", "iothub-enqueuedtime", "creation-time", "absolute-expiry-time"];
 /// Application properties that are dates although they arrive as text.
 const APPLICATION_DATES: &[&str] = &["iothub-creation-time-utc"];
 /// The host's names of message annotations, and the annotations' own.

@@ -27,6 +27,24 @@ pub trait MappingSource {
     fn load(&self, known: Option<&str>) -> impl Future<Output = Result<Option<Load>, Away>> + Send;
 }
 
+/// One of two kinds of source, chosen by configuration.
+#[derive(Debug)]
+pub enum EitherSource<A, B> {
+    /// The first kind.
+    First(A),
+    /// The second kind.
+    Second(B),
+}
+
+impl<A: MappingSource + Sync, B: MappingSource + Sync> MappingSource for EitherSource<A, B> {
+    async fn load(&self, known: Option<&str>) -> Result<Option<Load>, Away> {
+        match self {
+            EitherSource::First(source) => source.load(known).await,
+            EitherSource::Second(source) => source.load(known).await,
+        }
+    }
+}
+
 /// No mapping can be used: the source is away, or what it holds has errors and
 /// there was no good version before.
 #[derive(Debug, thiserror::Error)]
@@ -53,10 +71,13 @@ pub struct Compiled<M> {
     pub mapping: M,
 }
 
+/// Gives the mapping, or all that is wrong with it as text.
+type Compile<M> = Box<dyn Fn(&[u8]) -> Result<M, String> + Send + Sync>;
+
 /// The mapping in use and its source.
 pub struct CurrentMapping<S, M> {
     source: S,
-    compile: fn(&[u8]) -> Result<M, String>,
+    compile: Compile<M>,
     state: Mutex<State<M>>,
 }
 
@@ -100,7 +121,11 @@ pub enum Notice {
 impl<S: MappingSource, M> CurrentMapping<S, M> {
     /// A mapping that nothing was loaded of yet. `compile` gives the mapping,
     /// or all that is wrong with it as text.
-    pub fn new(source: S, compile: fn(&[u8]) -> Result<M, String>) -> CurrentMapping<S, M> {
+    pub fn new(
+        source: S,
+        compile: impl Fn(&[u8]) -> Result<M, String> + Send + Sync + 'static,
+    ) -> CurrentMapping<S, M> {
+        let compile = Box::new(compile);
         CurrentMapping { source, compile, state: Mutex::new(State { good: None, seen: None }) }
     }
 
@@ -155,5 +180,70 @@ impl<S: MappingSource, M> CurrentMapping<S, M> {
     fn lock(&self) -> std::sync::MutexGuard<'_, State<M>> {
         // What is inside is replaced whole, so a panic elsewhere leaves it good.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::Future;
+    use std::pin::pin;
+    use std::task::{Context, Poll, Waker};
+
+    use super::*;
+
+    /// Gives prepared answers, the last one again and again.
+    struct Scripted(Mutex<Vec<Result<&'static str, &'static str>>>);
+
+    impl MappingSource for Scripted {
+        async fn load(&self, known: Option<&str>) -> Result<Option<Load>, Away> {
+            let mut script = self.0.lock().expect("one thread");
+            let answer = if script.len() > 1 { script.remove(0) } else { script[0] };
+            let text = answer.map_err(|error| Away::new("the mapping", error))?;
+            Ok((known != Some(text)).then(|| Load { version: text.to_owned(), text: text.as_bytes().to_vec() }))
+        }
+    }
+
+    /// Runs a future that never waits.
+    fn now<T>(future: impl Future<Output = T>) -> T {
+        match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(value) => value,
+            Poll::Pending => panic!("it waited"),
+        }
+    }
+
+    fn summary(script: Vec<Result<&'static str, &'static str>>) -> Vec<String> {
+        let loads = script.len();
+        let compile = |text: &[u8]| {
+            let text = String::from_utf8_lossy(text).into_owned();
+            if text.starts_with("bad") { Err(format!("{text} findings")) } else { Ok(text) }
+        };
+        let current = CurrentMapping::new(Scripted(Mutex::new(script)), compile);
+        let get = |_| match now(current.get()) {
+            Ok((compiled, notice)) => format!("{} {notice:?}", compiled.mapping),
+            Err(error) => crate::away::error_chain(&error),
+        };
+        (0..loads).map(get).collect()
+    }
+
+    #[test]
+    fn takes_a_new_version_and_keeps_the_last_good_one() {
+        let script = vec![Ok("one"), Ok("one"), Ok("bad two"), Ok("bad two"), Err("no route"), Ok("three")];
+        let expected = [
+            "one Loaded { version: \"one\" }",
+            "one Unchanged",
+            "one KeptLastGood { version: \"bad two\", findings: \"bad two findings\" }",
+            "one Unchanged",
+            "one SourceAway { error: \"the mapping is away: no route\" }",
+            "three Loaded { version: \"three\" }",
+        ];
+        assert_eq!(summary(script), expected);
+    }
+
+    #[test]
+    fn says_why_there_is_no_mapping() {
+        let script = vec![Err("no route"), Ok("bad"), Ok("bad"), Ok("good")];
+        let invalid = "the mapping version `bad` is not valid: bad findings";
+        let expected = ["the mapping is away: no route", invalid, invalid, "good Loaded { version: \"good\" }"];
+        assert_eq!(summary(script), expected);
     }
 }

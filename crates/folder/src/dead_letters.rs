@@ -106,8 +106,7 @@ impl DeadLetters for DeadLetterFolder {
 /// them gets into a path.
 fn name(letter: &DeadLetter<'_>) -> PathBuf {
     let plain = |text: &str| -> String {
-        let text: String =
-            text.chars().map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' }).collect();
+        let text: String = text.chars().map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' }).collect();
         if text.is_empty() { "_".to_owned() } else { text }
     };
     let place = match letter.position.sequence_number {

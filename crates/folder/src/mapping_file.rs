@@ -24,7 +24,8 @@ impl MappingFile {
 impl MappingSource for MappingFile {
     async fn load(&self, known: Option<&str>) -> Result<Option<Load>, Away> {
         let text = tokio::fs::read(&self.path).await;
-        let text = text.map_err(|error| Away::new("the mapping file", format!("`{}`: {error}", self.path.display())))?;
+        let text =
+            text.map_err(|error| Away::new("the mapping file", format!("`{}`: {error}", self.path.display())))?;
         let version = format!("sha256:{}", sha256_hex(&text));
         Ok((known != Some(&version)).then_some(Load { version, text }))
     }

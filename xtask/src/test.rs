@@ -1,0 +1,138 @@
+//! `cargo xtask test [TIER]`: the tests, in tiers by what they need.
+
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Command, ExitCode, Stdio};
+
+use crate::components;
+use crate::run::{cargo, run, target};
+
+/// A part of the tests.
+struct Tier {
+    name: &'static str,
+    about: &'static str,
+    /// What has to be installed for it.
+    components: &'static [&'static str],
+    /// The end-to-end test files; none for the tests within the packages.
+    files: &'static [&'static str],
+}
+
+const TIERS: [Tier; 4] = [
+    Tier { name: "quick", about: "all packages, without other processes' help", components: &[], files: &[] },
+    Tier {
+        name: "stack",
+        about: "our binaries as processes, over the stand-ins",
+        components: &[],
+        files: &["stack", "functions", "samples"],
+    },
+    Tier {
+        name: "clients",
+        about: "Event Hubs clients of other languages",
+        components: &["python", "node", "java"],
+        files: &["clients"],
+    },
+    Tier {
+        name: "fhir",
+        about: "HAPI FHIR and sekmet-fhir",
+        components: &["hapi", "sekmet", "python", "node"],
+        files: &["fhir"],
+    },
+];
+
+/// How many tests ended how.
+#[derive(Default)]
+struct Counts {
+    passed: usize,
+    failed: usize,
+    ignored: usize,
+}
+
+/// Runs one tier, or all.
+pub fn test(arguments: &[String]) -> Result<ExitCode, String> {
+    let tiers: Vec<&Tier> = match arguments {
+        [] => TIERS.iter().collect(),
+        [name] => TIERS.iter().filter(|tier| tier.name == *name).collect(),
+        _ => return Err("test takes one tier at the most".to_owned()),
+    };
+    if tiers.is_empty() {
+        let names: Vec<_> = TIERS.iter().map(|tier| format!("{} ({})", tier.name, tier.about)).collect();
+        return Err(format!("there is no such tier; there are {}", names.join(", ")));
+    }
+    let mut counts = Counts::default();
+    for tier in tiers {
+        eprintln!("== {}: {}", tier.name, tier.about);
+        run_tier(tier, &mut counts)?;
+    }
+    println!("{} passed, {} failed, {} skipped", counts.passed, counts.failed, counts.ignored);
+    Ok(if counts.failed == 0 && counts.passed > 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn run_tier(tier: &Tier, counts: &mut Counts) -> Result<(), String> {
+    let mut command = cargo();
+    command.args(["test", "--no-fail-fast"]);
+    if tier.files.is_empty() {
+        command.args(["--workspace", "--exclude", "end-to-end"]);
+    } else {
+        run(cargo().args(["build", "-p", "iotc", "-p", "normalize", "-p", "group-convert"]))?;
+        command.args(["-p", "end-to-end"]);
+        command.args(tier.files.iter().flat_map(|file| ["--test", *file]));
+        command.env("IOTC_TEST_BIN", target().join("debug"));
+    }
+    for name in tier.components {
+        let component = components::named(name)?;
+        match component.folder() {
+            Ok(folder) => {
+                command.env(component.variable, folder);
+            }
+            Err(error) => {
+                eprintln!("error: tier `{}` cannot run: {error}", tier.name);
+                counts.failed += 1;
+                return Ok(());
+            }
+        }
+    }
+    count(&mut command, counts)
+}
+
+/// Runs cargo's tests, shows what they print, and adds up their result lines.
+fn count(command: &mut Command, counts: &mut Counts) -> Result<(), String> {
+    let failed_before = counts.failed;
+    let mut child = command.stdout(Stdio::piped()).spawn().map_err(|error| format!("cannot start cargo: {error}"))?;
+    let output = child.stdout.take().ok_or("cargo has no output")?;
+    for line in BufReader::new(output).lines() {
+        let line = line.map_err(|error| format!("cargo's output: {error}"))?;
+        if let Some(result) = line.strip_prefix("test result: ") {
+            counts.passed += number_before(result, " passed");
+            counts.failed += number_before(result, " failed");
+            counts.ignored += number_before(result, " ignored");
+        }
+        println!("{line}");
+        std::io::stdout().flush().map_err(|error| format!("standard output: {error}"))?;
+    }
+    let status = child.wait().map_err(|error| format!("cargo: {error}"))?;
+    if !status.success() && counts.failed == failed_before {
+        // It did not get as far as running a test.
+        counts.failed += 1;
+    }
+    Ok(())
+}
+
+/// The number that stands right before `word`.
+fn number_before(text: &str, word: &str) -> usize {
+    let before = text.split(word).next().unwrap_or_default();
+    let digits = before.rsplit(|c: char| !c.is_ascii_digit()).next().unwrap_or_default();
+    if text.contains(word) { digits.parse().unwrap_or_default() } else { 0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::number_before;
+
+    #[test]
+    fn reads_cargos_result_lines() {
+        let line = "FAILED. 12 passed; 3 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.01s";
+        assert_eq!(number_before(line, " passed"), 12);
+        assert_eq!(number_before(line, " failed"), 3);
+        assert_eq!(number_before(line, " ignored"), 1);
+        assert_eq!(number_before(line, " skipped"), 0);
+    }
+}
