@@ -1,5 +1,7 @@
 //! Instants in 100 ns ticks, as .NET counts them, and their text forms.
 
+mod dotnet;
+
 /// 100 ns ticks in a second.
 pub const TICKS_PER_SECOND: i64 = 10_000_000;
 const TICKS_PER_DAY: i64 = 86_400 * TICKS_PER_SECOND;
@@ -264,6 +266,9 @@ fn parse_microsoft(text: &str) -> Option<DateTime> {
         }
         None => (inner, DateKind::Utc),
     };
+    if milliseconds.starts_with('+') {
+        return None;
+    }
     let milliseconds = milliseconds.parse().ok()?;
     Some(DateTime { instant: UtcTime::from_unix_milliseconds(milliseconds)?, kind })
 }
@@ -345,6 +350,7 @@ mod tests {
             "2019-02-01T22:46:01+1:00",
             "/Date(x)/",
             "/Date()/",
+            "/Date(+1)/",
         ] {
             check(text, "text");
         }
