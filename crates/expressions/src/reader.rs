@@ -149,4 +149,6 @@ pub(crate) fn is_date(text: &str) -> bool {
 }
 
 #[cfg(test)]
+mod agreement;
+#[cfg(test)]
 mod tests;
