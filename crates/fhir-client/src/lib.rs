@@ -1,1 +1,9 @@
-//! Resolves Device, Patient and Encounter, and saves Observations on a FHIR server.
+//! Resolves Device, Patient and Encounter, and saves Observations on a FHIR R4
+//! server.
+
+pub mod auth;
+pub mod client;
+mod history;
+pub mod identity;
+pub mod search;
+pub mod version;

@@ -1,0 +1,536 @@
+//! HTTP with a FHIR server: one request at a time, retried within limits.
+//!
+//! ```text
+//! Request --send--> Answer            every status that says something about the data
+//!                   or ServerAway     401, 403, 408, 429, 5xx, no connection, no token, no time left
+//! ```
+//!
+//! Classification is by status alone: gateways answer 429 or 503 with pages of
+//! their own (fhir-conversion.md 8.3). What an [`Answer`] means for the data is
+//! for the caller to say. Nothing here reads or writes a resource by itself.
+
+mod batch;
+mod limiter;
+mod retry;
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use reqwest::header::{
+    ACCEPT, CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderMap, HeaderName, IF_MATCH, IF_NONE_MATCH, LOCATION,
+};
+use reqwest::{Method, redirect};
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::Value;
+use url::Url;
+
+pub(crate) use self::batch::BatchAnswers;
+use self::batch::BundleSize;
+use self::limiter::Limiter;
+pub use self::retry::RetryOptions;
+pub(crate) use self::retry::spread;
+use self::retry::{Backoff, retry_after};
+use crate::auth::{CachedTokens, TokenError};
+use crate::search::{Identifier, next_link, page_address, resources_of};
+use crate::version::Version;
+
+const FHIR_JSON: &str = "application/fhir+json";
+const PREFER: HeaderName = HeaderName::from_static("prefer");
+
+/// No answer is read further than this: 100 Observations with a value for each
+/// second of a day are about 40 MiB.
+const ANSWER_BYTES_MAX: usize = 128 * 1024 * 1024;
+
+/// Pages of one search. We search for single resources, so a second page is
+/// already odd; a server whose pages never end must not hold us.
+const PAGES_MAX: usize = 50;
+
+/// What a [`Client`] needs to know.
+#[derive(Clone, Debug)]
+pub struct ClientOptions {
+    /// The base of the FHIR server, from [`base_url`].
+    pub base_url: Url,
+    /// To open a connection. Defaults to 10 s.
+    pub connect_timeout: Duration,
+    /// From the start of a request to the end of its answer. Defaults to 60 s.
+    pub request_timeout: Duration,
+    /// Attempts and waits for one request.
+    pub retry: RetryOptions,
+    /// Requests under way at once, for all users of the client. Defaults to 8.
+    pub concurrency_max: usize,
+    /// Entries of one batch bundle; 1 for a server without batches. Defaults to
+    /// 100.
+    pub bundle_entries_max: usize,
+    /// Bytes of the resources in one batch bundle; a single larger one goes by
+    /// itself. Defaults to 4 MiB, far below what servers take (30 MB and more),
+    /// since some answer a bundle with a timeout when it takes long.
+    pub bundle_bytes_max: usize,
+}
+
+impl ClientOptions {
+    /// The defaults, for the server at `base_url`.
+    pub fn new(base_url: Url) -> ClientOptions {
+        ClientOptions {
+            base_url,
+            connect_timeout: Duration::from_secs(10),
+            request_timeout: Duration::from_secs(60),
+            retry: RetryOptions::default(),
+            concurrency_max: 8,
+            bundle_entries_max: 100,
+            bundle_bytes_max: 4 * 1024 * 1024,
+        }
+    }
+}
+
+/// Checks the base URL of a FHIR server and ends its path with a slash, without
+/// which the last segment would get lost (fhir-conversion.md 8.1).
+pub fn base_url(text: &str) -> Result<Url, InvalidBaseUrl> {
+    let mut url = Url::parse(text.trim()).map_err(|_| InvalidBaseUrl)?;
+    if !matches!(url.scheme(), "http" | "https") || url.query().is_some() || url.fragment().is_some() {
+        return Err(InvalidBaseUrl);
+    }
+    if !url.path().ends_with('/') {
+        let path = format!("{}/", url.path());
+        url.set_path(&path);
+    }
+    Ok(url)
+}
+
+/// A text is not the base URL of a FHIR server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("expected an absolute http or https URL without query and fragment")]
+pub struct InvalidBaseUrl;
+
+/// The server cannot be used for now: a batch that needs it is to be given
+/// again. Holds no address of a resource.
+#[derive(Debug, thiserror::Error)]
+pub enum ServerAway {
+    /// It answered, but not about the data.
+    #[error("the FHIR server answers with status {status}")]
+    Status {
+        /// The HTTP status.
+        status: u16,
+        /// How long it asks to be left alone.
+        retry_after: Option<Duration>,
+    },
+    /// It did not answer, or only in part.
+    #[error("no answer from the FHIR server: {what}")]
+    NoAnswer {
+        /// `timeout`, `connection` or `answer cut off`.
+        what: &'static str,
+        /// The library's error, without the address.
+        #[source]
+        source: Option<reqwest::Error>,
+    },
+    /// There is no token to show to it.
+    #[error("no access token for the FHIR server")]
+    NoToken(#[source] TokenError),
+    /// The time of the whole operation is over.
+    #[error("the FHIR server did not answer before the deadline")]
+    DeadlinePassed,
+    /// It answered with success and something that is not FHIR JSON.
+    #[error("the FHIR server answers with something that is not FHIR JSON")]
+    NotFhir,
+    /// The partition belongs to another process now (design.md D13).
+    #[error("the partition belongs to another process")]
+    NotOwner,
+}
+
+/// What the server must hold for a write to happen.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Condition {
+    /// Nothing in particular.
+    #[default]
+    None,
+    /// This version: `If-Match`.
+    Version(Version),
+    /// No such resource: `If-None-Match: *`.
+    Absent,
+}
+
+/// One request, to be sent as often as needed.
+#[derive(Clone)]
+pub struct Request {
+    pub(crate) method: Method,
+    pub(crate) url: Url,
+    /// The address below the base, for the entries of a bundle.
+    pub(crate) relative: String,
+    pub(crate) condition: Condition,
+    pub(crate) body: Option<Vec<u8>>,
+    /// `Prefer: return=minimal` instead of `representation`.
+    pub(crate) minimal: bool,
+}
+
+/// What the server said, whatever its status, but for what [`ServerAway`]
+/// covers.
+#[derive(Clone)]
+pub struct Answer {
+    /// The HTTP status.
+    pub status: u16,
+    /// The version of the resource, from `ETag` or `Location`.
+    pub version: Option<Version>,
+    /// The body, empty where there is none.
+    pub body: Vec<u8>,
+}
+
+impl fmt::Debug for Answer {
+    /// Leaves the body out: it is about a patient.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Answer").field("status", &self.status).field("version", &self.version).finish_non_exhaustive()
+    }
+}
+
+impl Answer {
+    /// Whether the status is 2xx.
+    pub fn is_success(&self) -> bool {
+        (200..300).contains(&self.status)
+    }
+
+    /// The body as JSON; an empty or broken one is away, for a gateway can cut
+    /// in at any time.
+    pub(crate) fn json(&self) -> Result<Value, ServerAway> {
+        serde_json::from_slice(&self.body).map_err(|_| ServerAway::NotFhir)
+    }
+
+    /// This answer as a reason not to go on.
+    pub(crate) fn away(&self) -> ServerAway {
+        ServerAway::Status { status: self.status, retry_after: None }
+    }
+}
+
+/// A connection to one FHIR server, cheap to share through an `Arc`.
+pub struct Client {
+    http: reqwest::Client,
+    tokens: Option<Arc<CachedTokens>>,
+    options: ClientOptions,
+    limiter: Limiter,
+    bundle_size: BundleSize,
+    round_trips: AtomicU64,
+    /// The server has answered something with success, so that its 404 is about
+    /// a resource and not about a wrong base URL.
+    proven: AtomicBool,
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").field("options", &self.options).finish_non_exhaustive()
+    }
+}
+
+impl Client {
+    /// A client that shows the tokens of `tokens`, or none.
+    pub fn new(options: ClientOptions, tokens: Option<Arc<CachedTokens>>) -> Result<Client, reqwest::Error> {
+        let http = reqwest::Client::builder()
+            .connect_timeout(options.connect_timeout)
+            // Idle connections are let go, so that a changed DNS entry is seen
+            // (fhir-conversion.md quirk 62).
+            .pool_idle_timeout(Duration::from_secs(60))
+            .redirect(redirect::Policy::none())
+            .user_agent(concat!("iot-connector/", env!("CARGO_PKG_VERSION")))
+            .build()?;
+        let limiter = Limiter::new(options.concurrency_max);
+        let bundle_size = BundleSize::new(options.bundle_entries_max);
+        let (round_trips, proven) = (AtomicU64::new(0), AtomicBool::new(false));
+        Ok(Client { http, tokens, options, limiter, bundle_size, round_trips, proven })
+    }
+
+    /// Requests sent so far, retries counted.
+    pub fn round_trips(&self) -> u64 {
+        self.round_trips.load(Ordering::Relaxed)
+    }
+
+    /// How many requests may be under way at once now.
+    pub fn concurrency(&self) -> usize {
+        self.limiter.limit()
+    }
+
+    pub(crate) fn options(&self) -> &ClientOptions {
+        &self.options
+    }
+
+    /// A request for `path` below the base: `Observation/a`, or nothing for a
+    /// bundle. Segments must hold only what a FHIR id may hold.
+    pub(crate) fn request(&self, method: Method, path: &str, query: Option<&str>) -> Request {
+        let mut url = self.options.base_url.clone();
+        if path.is_empty() {
+            // A bundle goes to the base itself, which some servers know only
+            // without the slash.
+            let base = url.path().trim_end_matches('/').to_owned();
+            url.set_path(&base);
+        } else {
+            let whole = format!("{}{path}", url.path());
+            url.set_path(&whole);
+        }
+        url.set_query(query);
+        let relative = match query {
+            Some(query) => format!("{path}?{query}"),
+            None => path.to_owned(),
+        };
+        Request { method, url, relative, condition: Condition::None, body: None, minimal: false }
+    }
+
+    /// Sends `request` until there is an answer about the data, the attempts
+    /// are used up, or `deadline` would pass.
+    pub async fn send(&self, request: &Request, deadline: Instant) -> Result<Answer, ServerAway> {
+        let mut backoff = Backoff::new(self.options.retry);
+        let mut token_renewed = false;
+        loop {
+            let away = match self.exchange(request, deadline).await {
+                Ok(Exchange { answer, .. }) if is_about_data(answer.status) => return Ok(answer),
+                Ok(Exchange { answer, token: Some(token), .. }) if answer.status == 401 && !token_renewed => {
+                    token_renewed = true;
+                    self.forget_token(&token).await;
+                    continue;
+                }
+                Ok(Exchange { answer, retry_after, .. }) => ServerAway::Status { status: answer.status, retry_after },
+                Err(away) => away,
+            };
+            let Some(wait) = away.is_worth_retrying().then(|| backoff.next(away.retry_after())).flatten() else {
+                return Err(away);
+            };
+            if Instant::now() + wait >= deadline {
+                return Err(away);
+            }
+            tokio::time::sleep(wait).await;
+        }
+    }
+
+    /// Sends `request` once.
+    async fn exchange(&self, request: &Request, deadline: Instant) -> Result<Exchange, ServerAway> {
+        let token = match &self.tokens {
+            Some(tokens) => Some(tokens.token().await.map_err(ServerAway::NoToken)?),
+            None => None,
+        };
+        let _permit = self.limiter.permit().await;
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(ServerAway::DeadlinePassed);
+        }
+        let mut builder = self.http.request(request.method.clone(), request.url.clone());
+        builder = builder.headers(request.headers()).timeout(left.min(self.options.request_timeout));
+        if let Some(token) = &token {
+            builder = builder.bearer_auth(token.expose_secret());
+        }
+        if let Some(body) = &request.body {
+            builder = builder.header(CONTENT_TYPE, FHIR_JSON).body(body.clone());
+        }
+        self.round_trips.fetch_add(1, Ordering::Relaxed);
+        let response = builder.send().await.map_err(no_answer)?;
+        let status = response.status().as_u16();
+        let retry_after = retry_after(response.headers(), Timestamp::now());
+        let version = version_in(response.headers());
+        let body = read(response).await?;
+        match status {
+            429 | 503 => self.limiter.complaint(Instant::now()),
+            _ => self.limiter.good(),
+        }
+        if status < 300 {
+            self.proven.store(true, Ordering::Relaxed);
+        }
+        Ok(Exchange { answer: Answer { status, version, body }, retry_after, token })
+    }
+
+    async fn forget_token(&self, token: &SecretString) {
+        if let Some(tokens) = &self.tokens {
+            tokens.forget(token).await;
+        }
+    }
+
+    /// Asks for the server's capabilities, which needs no data and no rights.
+    pub async fn probe(&self, deadline: Instant) -> Result<(), ServerAway> {
+        let answer = self.send(&self.request(Method::GET, "metadata", Some("_summary=true")), deadline).await?;
+        if answer.is_success() { Ok(()) } else { Err(answer.away()) }
+    }
+
+    /// Whether a 404 of this server is about a resource. Until something has
+    /// succeeded it may as well say that the base URL is wrong, and then every
+    /// Observation would end as rejected.
+    pub(crate) async fn prove(&self, deadline: Instant) -> Result<(), ServerAway> {
+        if self.proven.load(Ordering::Relaxed) { Ok(()) } else { self.probe(deadline).await }
+    }
+
+    /// All resources of type `kind` that a search for `identifier` finds, over
+    /// all pages. What the server takes for equal may not be: see
+    /// [`Identifier::is_of`].
+    pub async fn search(
+        &self,
+        kind: &str,
+        identifier: Identifier<'_>,
+        deadline: Instant,
+    ) -> Result<Vec<Value>, SearchError> {
+        let mut request = self.request(Method::GET, kind, Some(&identifier.query()));
+        let mut found = Vec::new();
+        for _ in 0..PAGES_MAX {
+            let answer = self.send(&request, deadline).await?;
+            if !answer.is_success() {
+                return Err(SearchError::Refused { status: answer.status });
+            }
+            let page = answer.json()?;
+            let next = next_link(&page).and_then(|link| page_address(&self.options.base_url, link));
+            found.extend(resources_of(page, kind));
+            match next {
+                Some(next) => request.url = next,
+                None => return Ok(found),
+            }
+        }
+        Err(SearchError::TooManyPages)
+    }
+}
+
+/// A search gave no result, not even an empty one.
+#[derive(Debug, thiserror::Error)]
+pub enum SearchError {
+    /// The server is away.
+    #[error(transparent)]
+    Away(#[from] ServerAway),
+    /// The server does not take the search.
+    #[error("the FHIR server answers a search with status {status}")]
+    Refused {
+        /// The HTTP status.
+        status: u16,
+    },
+    /// The result does not end.
+    #[error("the FHIR server answers a search for one resource with more than {PAGES_MAX} pages")]
+    TooManyPages,
+}
+
+struct Exchange {
+    answer: Answer,
+    retry_after: Option<Duration>,
+    token: Option<SecretString>,
+}
+
+impl ServerAway {
+    /// How long the server asks to be left alone.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            ServerAway::Status { retry_after, .. } => *retry_after,
+            _ => None,
+        }
+    }
+
+    /// 401 and 403 last until somebody assigns a role: the next invocation is
+    /// early enough.
+    fn is_worth_retrying(&self) -> bool {
+        match self {
+            ServerAway::Status { status, .. } => !matches!(status, 401 | 403),
+            ServerAway::NoAnswer { .. } => true,
+            ServerAway::NoToken(error) => error.is_worth_retrying(),
+            ServerAway::DeadlinePassed | ServerAway::NotFhir | ServerAway::NotOwner => false,
+        }
+    }
+}
+
+impl Request {
+    fn headers(&self) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        let mut put = |name, text: &str| {
+            // Versions are checked to be plain when they are read.
+            if let Ok(value) = text.parse() {
+                headers.insert(name, value);
+            }
+        };
+        put(ACCEPT, FHIR_JSON);
+        match &self.condition {
+            Condition::None => {}
+            Condition::Version(version) => put(IF_MATCH, &version.if_match()),
+            Condition::Absent => put(IF_NONE_MATCH, "*"),
+        }
+        if self.method == Method::GET {
+            // HAPI answers a repeated search from its cache for a minute
+            // (crates-and-components.md 6).
+            put(CACHE_CONTROL, "no-cache");
+        } else {
+            put(PREFER, if self.minimal { "return=minimal" } else { "return=representation" });
+        }
+        headers
+    }
+}
+
+/// Whether a status says something about the data and not about the server.
+/// 501 is for the caller, who can do without batches.
+fn is_about_data(status: u16) -> bool {
+    !matches!(status, 401 | 403 | 408 | 429) && (status < 500 || status == 501)
+}
+
+fn version_in(headers: &HeaderMap) -> Option<Version> {
+    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    text(ETAG).and_then(Version::from_etag).or_else(|| text(LOCATION).and_then(Version::from_location))
+}
+
+async fn read(mut response: reqwest::Response) -> Result<Vec<u8>, ServerAway> {
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(no_answer)? {
+        if body.len() + chunk.len() > ANSWER_BYTES_MAX {
+            return Err(ServerAway::NoAnswer { what: "answer too large", source: None });
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
+}
+
+/// The address of a request holds identifiers, so it is taken out.
+fn no_answer(error: reqwest::Error) -> ServerAway {
+    let what = if error.is_timeout() {
+        "timeout"
+    } else if error.is_connect() {
+        "connection"
+    } else {
+        "answer cut off"
+    };
+    ServerAway::NoAnswer { what, source: Some(error.without_url()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ends_the_base_with_a_slash() {
+        let cases = [
+            ("https://h/fhir", Some("https://h/fhir/")),
+            ("https://h/fhir/", Some("https://h/fhir/")),
+            ("http://127.0.0.1:8080", Some("http://127.0.0.1:8080/")),
+            ("fhir", None),
+            ("ftp://h/", None),
+            ("https://h/?x=1", None),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(base_url(text).ok().as_ref().map(Url::as_str), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn builds_addresses_below_the_base() {
+        let client = Client::new(ClientOptions::new(base_url("http://h/fhir").unwrap()), None).unwrap();
+        let address = |path, query| client.request(Method::GET, path, query).url.to_string();
+        assert_eq!(address("Observation/a", None), "http://h/fhir/Observation/a");
+        assert_eq!(address("Device", Some("identifier=a%7Cb")), "http://h/fhir/Device?identifier=a%7Cb");
+        assert_eq!(address("", None), "http://h/fhir");
+    }
+
+    #[test]
+    fn classifies_by_status_alone() {
+        for status in [200, 201, 304, 400, 404, 405, 409, 410, 412, 413, 422, 501] {
+            assert!(is_about_data(status), "{status}");
+        }
+        for status in [401, 403, 408, 429, 500, 502, 503, 504] {
+            assert!(!is_about_data(status), "{status}");
+        }
+    }
+
+    #[test]
+    fn sends_conditions_as_headers() {
+        let client = Client::new(ClientOptions::new(base_url("http://h/").unwrap()), None).unwrap();
+        let mut request = client.request(Method::PUT, "Observation/a", None);
+        request.condition = Condition::Absent;
+        assert_eq!(request.headers()[IF_NONE_MATCH], "*");
+        request.condition = Version::from_etag("W/\"7\"").map_or(Condition::None, Condition::Version);
+        assert_eq!(request.headers()[IF_MATCH], "W/\"7\"");
+        assert_eq!(request.headers()[PREFER], "return=representation");
+        assert_eq!(request.headers()[ACCEPT], FHIR_JSON);
+    }
+}
