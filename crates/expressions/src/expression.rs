@@ -3,8 +3,9 @@
 use std::ops::ControlFlow;
 
 use crate::document::{Document, NodeId};
-use crate::names::Names;
+use crate::names::{Names, Symbol};
 use crate::value::Value;
+use crate::{jsonpath, rfc9535};
 
 /// The language of an expression.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -58,6 +59,25 @@ pub enum EvaluateError {
     Limit(String),
 }
 
+/// What of the reference connector's behaviour an expression keeps; the
+/// default is all of it (the switches `Compatibility__…` of the same names).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CompileOptions {
+    /// In a JSONPath filter, an ordering comparison whose sides cannot be
+    /// converted to one type is an error; otherwise it is false
+    /// (device-mapping.md quirk 45).
+    pub coerced_comparison_errors: bool,
+    /// The JMESPath function `fromUnixTimestamp` takes a Float without a
+    /// fraction, which the reference connector does not (quirk 57).
+    pub integral_float_timestamps: bool,
+}
+
+impl Default for CompileOptions {
+    fn default() -> Self {
+        CompileOptions { coerced_comparison_errors: true, integral_float_timestamps: false }
+    }
+}
+
 /// A compiled expression; made for one [`Names`] and its copies.
 #[derive(Debug)]
 pub struct Expression {
@@ -66,14 +86,29 @@ pub struct Expression {
 
 #[derive(Debug)]
 enum Program {
-    // JsonPath(crate::jsonpath::Path), JmesPath(crate::jmespath::Program), Rfc9535(crate::rfc9535::Query)
+    JsonPath(jsonpath::Path),
+    Rfc9535(rfc9535::Query),
 }
 
 impl Expression {
     /// Compiles `text`. The member names it mentions are interned in `names`.
-    pub fn compile(text: &str, language: Language, names: &mut Names) -> Result<Expression, CompileError> {
-        let _ = (text, language, names);
-        todo!()
+    pub fn compile(
+        text: &str,
+        language: Language,
+        options: CompileOptions,
+        names: &mut Names,
+    ) -> Result<Expression, CompileError> {
+        let program = match language {
+            Language::JsonPath => {
+                Program::JsonPath(jsonpath::Path::compile(text, options.coerced_comparison_errors, names)?)
+            }
+            Language::JmesPath => {
+                let message = "JMESPath is not there yet".to_owned();
+                return Err(CompileError { message, position: 0, is_function: false });
+            }
+            Language::JsonPathRfc9535 => Program::Rfc9535(rfc9535::Query::compile(text)?),
+        };
+        Ok(Expression { program })
     }
 
     /// Gives every match in order, as a type match wants them
@@ -86,15 +121,32 @@ impl Expression {
         root: NodeId,
         found: &mut dyn FnMut(Value<'d>) -> ControlFlow<()>,
     ) -> Result<(), EvaluateError> {
-        let _ = (document, root, found);
-        match self.program {}
+        match &self.program {
+            Program::JsonPath(path) => path.select(document, root, &mut |node| found(Value::Node(node))),
+            Program::Rfc9535(query) => query.select(document, root, &mut |node| found(Value::Node(node))),
+        }
     }
 
     /// Gives one value, as ids, times and values want it (device-mapping.md
     /// 4.3): none when nothing is there, an error when there are several. A
     /// JMESPath projection of at most one element is an array.
     pub fn select_one<'d>(&self, document: Document<'d>, root: NodeId) -> Result<Option<Value<'d>>, EvaluateError> {
-        let _ = (document, root);
-        match self.program {}
+        let mut one = None;
+        let mut is_second = false;
+        self.select(document, root, &mut |value| {
+            is_second = one.replace(value).is_some();
+            if is_second { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        })?;
+        if is_second { Err(EvaluateError::SeveralTokens) } else { Ok(one) }
+    }
+
+    /// The names `a`, `b` … of a JSONPath that is exactly `$..[?(@a && @b …)]`,
+    /// so that a mapping can test many in one walk
+    /// ([`jsonpath::Path::scan_names`]).
+    pub fn scan_names(&self) -> Option<&[Symbol]> {
+        match &self.program {
+            Program::JsonPath(path) => path.scan_names(),
+            _ => None,
+        }
     }
 }

@@ -12,19 +12,22 @@
 //! Nothing here does I/O or reads a clock, and no error text quotes a value of
 //! the document: it may be about a patient.
 
+pub mod descendants;
 pub mod document;
 pub mod event;
 pub mod expression;
+pub mod jsonpath;
 pub mod lenient;
 pub mod names;
 pub mod number;
 pub mod reader;
+pub mod rfc9535;
 pub mod time;
 pub mod value;
 
 pub use document::{Document, Kind, NodeId, Scratch};
 pub use event::{Event, Properties, PropertyValue};
-pub use expression::{CompileError, EvaluateError, Expression, Language};
+pub use expression::{CompileError, CompileOptions, EvaluateError, Expression, Language};
 pub use names::{Names, Symbol};
 pub use reader::{ReadError, ReadOptions};
 pub use time::{DateKind, DateTime, UtcTime};

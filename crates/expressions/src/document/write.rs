@@ -47,7 +47,9 @@ impl Document<'_> {
                 write_json_string(self.name(name), out);
                 out.push(':');
             }
-            self.write_json(child, out);
+            // Only the match leads back to the root, which there lacks the match.
+            let below = if child == Document::ROOT { self.without_matched() } else { self };
+            below.write_json(child, out);
         }
         out.push(close);
     }

@@ -1,0 +1,314 @@
+//! Runs the steps of a path over a document (device-mapping.md 6.2 to 6.5).
+//!
+//! Depth first: the first node goes through all steps before the second is
+//! looked for, which gives the order of the reference connector's lazy streams
+//! and its errors, without lists.
+
+use std::cell::Cell;
+use std::ops::ControlFlow;
+
+use super::compare::{self, Scalar};
+use super::{Comparison, Condition, Operator, Path, Side, Step, pattern};
+use crate::document::{Document, Kind, NodeId};
+use crate::expression::EvaluateError;
+use crate::names::Symbol;
+
+/// How many steps one evaluation may take: each node of a body of 1 MB, the
+/// most that Event Hubs carries, once for each of the 64 levels it may nest.
+/// Real evaluations take some hundreds.
+pub const STEPS_MAX: u32 = 1 << 26;
+
+/// Goes on, or stops: with an error, or because enough was found.
+type Flow<T = ()> = ControlFlow<Option<EvaluateError>, T>;
+
+const GO_ON: Flow = ControlFlow::Continue(());
+const ENOUGH: Flow = ControlFlow::Break(None);
+
+/// See [`Path::select`]; takes at most `steps_max` steps.
+pub(super) fn select(
+    path: &Path,
+    document: Document<'_>,
+    root: NodeId,
+    steps_max: u32,
+    found: &mut dyn FnMut(NodeId) -> ControlFlow<()>,
+) -> Result<(), EvaluateError> {
+    let walk = Walk {
+        document,
+        bare: document.without_matched(),
+        root: Place { node: root, is_bare: false },
+        steps_left: Cell::new(steps_max),
+        coerced_comparison_errors: path.coerced_comparison_errors,
+    };
+    match walk.run(&path.steps, walk.root, &mut |place| found(place.node).map_break(|()| None)) {
+        ControlFlow::Break(Some(error)) => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// A node and how it is seen. `is_bare` is the root without its member
+/// `matchedToken`: what that member holds when the match is the whole document.
+#[derive(Clone, Copy)]
+struct Place {
+    node: NodeId,
+    is_bare: bool,
+}
+
+impl Place {
+    /// A node reached from another. Only the match leads back to the root.
+    fn below(node: NodeId) -> Place {
+        Place { node, is_bare: node == Document::ROOT }
+    }
+}
+
+/// One side of a comparison.
+#[derive(Clone, Copy)]
+enum Operand<'p> {
+    Place(Place),
+    Literal(&'p super::Literal),
+}
+
+/// One evaluation.
+struct Walk<'d> {
+    document: Document<'d>,
+    bare: Document<'d>,
+    root: Place,
+    steps_left: Cell<u32>,
+    coerced_comparison_errors: bool,
+}
+
+impl<'d> Walk<'d> {
+    fn run(&self, mut steps: &[Step], mut at: Place, found: &mut dyn FnMut(Place) -> Flow) -> Flow {
+        // Steps to at most one node go on here; the others call back.
+        while let Some((step, rest)) = steps.split_first() {
+            self.spend()?;
+            let next = match step {
+                Step::Member(name) => self.view(at).member(at.node, *name),
+                Step::Element(index) => self.element(at, *index),
+                _ => return self.spread(step, rest, at, found),
+            };
+            let Some(next) = next else { return GO_ON };
+            (steps, at) = (rest, Place::below(next));
+        }
+        found(at)
+    }
+
+    /// Runs a step that may lead to several nodes, and the rest from each.
+    fn spread(&self, step: &Step, rest: &[Step], at: Place, found: &mut dyn FnMut(Place) -> Flow) -> Flow {
+        let view = self.view(at);
+        let mut go = |node: NodeId| self.run(rest, Place::below(node), found);
+        match step {
+            Step::Members(names) => names.iter().filter_map(|name| view.member(at.node, *name)).try_for_each(go),
+            Step::AllMembers if view.kind(at.node) == Kind::Object => {
+                view.children(at.node).try_for_each(|(_, node)| go(node))
+            }
+            Step::AllElements if view.kind(at.node) == Kind::Array => {
+                view.children(at.node).try_for_each(|(_, node)| go(node))
+            }
+            Step::Elements(indexes) => indexes.iter().filter_map(|index| self.element(at, *index)).try_for_each(go),
+            Step::Slice { start, end, step } => self.slice(at, (*start, *end, *step), &mut go),
+            Step::ScanMember(name) => {
+                self.scan(at, &mut |(symbol, node)| if symbol == *name { go(node) } else { GO_ON })
+            }
+            Step::ScanMembers(names) => self.scan(at, &mut |(symbol, node)| {
+                names.iter().filter(|name| **name == symbol).try_for_each(|_| go(node))
+            }),
+            Step::ScanAll => {
+                self.run(rest, at, found)?;
+                self.scan(at, &mut |(_, node)| self.run(rest, Place::below(node), found))
+            }
+            Step::Filter(condition) if view.kind(at.node) == Kind::Array => view
+                .children(at.node)
+                .try_for_each(|(_, node)| if self.holds(condition, Place::below(node))? { go(node) } else { GO_ON }),
+            Step::ScanFilter(condition) => {
+                if self.holds(condition, at)? {
+                    self.run(rest, at, found)?;
+                }
+                self.scan(at, &mut |(_, node)| {
+                    let place = Place::below(node);
+                    if self.holds(condition, place)? { self.run(rest, place, found) } else { GO_ON }
+                })
+            }
+            _ => GO_ON,
+        }
+    }
+
+    fn scan(&self, at: Place, visit: &mut dyn FnMut((Symbol, NodeId)) -> Flow) -> Flow {
+        self.view(at).descendants(at.node).try_for_each(|below| {
+            self.spend()?;
+            visit(below)
+        })
+    }
+
+    /// Python's slices.
+    fn slice(
+        &self,
+        at: Place,
+        (start, end, step): (Option<i32>, Option<i32>, i32),
+        visit: &mut dyn FnMut(NodeId) -> Flow,
+    ) -> Flow {
+        let view = self.view(at);
+        let count = view.element_count(at.node) as i64;
+        let from_end = |bound: i32| if bound < 0 { i64::from(bound) + count } else { i64::from(bound) };
+        if step > 0 {
+            let start = start.map_or(0, from_end).clamp(0, count);
+            let end = end.map_or(count, from_end).clamp(start, count);
+            let elements = view.children(at.node).take(end as usize).skip(start as usize);
+            return elements.step_by(step as usize).try_for_each(|(_, node)| visit(node));
+        }
+        let start = start.map_or(count - 1, from_end).min(count - 1);
+        let end = end.map_or(-1, from_end).max(-1);
+        if start <= end {
+            return GO_ON;
+        }
+        let elements: Vec<NodeId> = view.children(at.node).map(|child| child.1).collect();
+        let wanted = elements[(end + 1) as usize..=start as usize].iter().rev();
+        wanted.step_by(step.unsigned_abs() as usize).try_for_each(|node| visit(*node))
+    }
+
+    /// A negative index counts from the end (quirk 42).
+    fn element(&self, at: Place, index: i32) -> Option<NodeId> {
+        let view = self.view(at);
+        let index = match index {
+            0.. => index as usize,
+            _ => view.element_count(at.node).checked_sub(index.unsigned_abs() as usize)?,
+        };
+        view.element(at.node, index)
+    }
+
+    fn holds(&self, condition: &Condition, at: Place) -> Flow<bool> {
+        match condition {
+            Condition::Exists(side) => {
+                let mut exists = false;
+                self.each(side, at, &mut |_| {
+                    exists = true;
+                    ENOUGH
+                })?;
+                ControlFlow::Continue(exists)
+            }
+            Condition::Compare(comparison) => self.compare(comparison, at),
+            Condition::All(conditions) => self.first(conditions, at, false).map_continue(|found| !found),
+            Condition::Any(conditions) => self.first(conditions, at, true),
+        }
+    }
+
+    /// Whether one of `conditions` gives `wanted`; those after it are not tried.
+    fn first(&self, conditions: &[Condition], at: Place, wanted: bool) -> Flow<bool> {
+        for condition in conditions {
+            if self.holds(condition, at)? == wanted {
+                return ControlFlow::Continue(true);
+            }
+        }
+        ControlFlow::Continue(false)
+    }
+
+    /// Whether any pair of the two sides satisfies the comparison. The right
+    /// side is evaluated once, and only when the left side has something.
+    fn compare<'p>(&self, comparison: &'p Comparison, at: Place) -> Flow<bool> {
+        let mut holds = false;
+        let mut rights: Option<Vec<Operand<'p>>> = None;
+        self.each(&comparison.left, at, &mut |left| {
+            if let Side::Literal(right) = &comparison.right {
+                holds = self.pair(comparison, left, Operand::Literal(right))?;
+                return if holds { ENOUGH } else { GO_ON };
+            }
+            if rights.is_none() {
+                let mut operands = Vec::new();
+                self.each(&comparison.right, at, &mut |right| {
+                    operands.push(right);
+                    GO_ON
+                })?;
+                rights = Some(operands);
+            }
+            for right in rights.iter().flatten() {
+                self.spend()?;
+                if self.pair(comparison, left, *right)? {
+                    holds = true;
+                    return ENOUGH;
+                }
+            }
+            GO_ON
+        })?;
+        ControlFlow::Continue(holds)
+    }
+
+    /// Hands each value of `side` to `visit`, until that has enough.
+    fn each<'p>(&self, side: &'p Side, at: Place, visit: &mut dyn FnMut(Operand<'p>) -> Flow) -> Flow {
+        let flow = match side {
+            Side::Literal(literal) => visit(Operand::Literal(literal)),
+            Side::Current(steps) => self.run(steps, at, &mut |place| visit(Operand::Place(place))),
+            Side::Root(steps) => self.run(steps, self.root, &mut |place| visit(Operand::Place(place))),
+        };
+        match flow {
+            ControlFlow::Break(Some(error)) => ControlFlow::Break(Some(error)),
+            _ => GO_ON,
+        }
+    }
+
+    fn pair(&self, comparison: &Comparison, left: Operand<'_>, right: Operand<'_>) -> Flow<bool> {
+        let (left, right) = (self.scalar(left), self.scalar(right));
+        let (Some(left), Some(right)) = (left, right) else {
+            // Objects and arrays compare with nothing (6.5).
+            return ControlFlow::Continue(comparison.operator == Operator::NotEqual);
+        };
+        let result = match comparison.operator {
+            Operator::Equal => Ok(compare::equal(&left, &right)),
+            Operator::NotEqual => Ok(!compare::equal(&left, &right)),
+            Operator::StrictlyEqual => Ok(compare::strictly_equal(&left, &right)),
+            Operator::StrictlyNotEqual => Ok(!compare::strictly_equal(&left, &right)),
+            Operator::Matches => return self.matches(comparison, &left, &right),
+            Operator::Less => compare::order(&left, &right).map(|order| order.is_lt()),
+            Operator::LessOrEqual => compare::order(&left, &right).map(|order| order.is_le()),
+            Operator::Greater => compare::order(&left, &right).map(|order| order.is_gt()),
+            Operator::GreaterOrEqual => compare::order(&left, &right).map(|order| order.is_ge()),
+        };
+        match result {
+            Ok(holds) => ControlFlow::Continue(holds),
+            Err(message) if self.coerced_comparison_errors => error(message),
+            Err(_) => ControlFlow::Continue(false),
+        }
+    }
+
+    fn matches(&self, comparison: &Comparison, left: &Scalar<'_>, right: &Scalar<'_>) -> Flow<bool> {
+        let (Scalar::Text(text), Scalar::Text(written)) = (left, right) else {
+            return ControlFlow::Continue(false);
+        };
+        if let Some(regex) = &comparison.regex {
+            return ControlFlow::Continue(regex.is_match(text));
+        }
+        match pattern::compile(written) {
+            Ok(regex) => ControlFlow::Continue(regex.is_match(text)),
+            // The pattern is a value of the document, so it is not quoted.
+            Err(_) => error("a value used as a regular expression is not one that can be used"),
+        }
+    }
+
+    fn scalar<'v>(&self, operand: Operand<'v>) -> Option<Scalar<'v>>
+    where
+        'd: 'v,
+    {
+        match operand {
+            Operand::Literal(literal) => Some(Scalar::of_literal(literal)),
+            Operand::Place(place) => Scalar::of_node(self.document, place.node),
+        }
+    }
+
+    fn view(&self, at: Place) -> Document<'d> {
+        if at.is_bare { self.bare } else { self.document }
+    }
+
+    fn spend(&self) -> Flow {
+        match self.steps_left.get().checked_sub(1) {
+            Some(left) => {
+                self.steps_left.set(left);
+                GO_ON
+            }
+            None => ControlFlow::Break(Some(EvaluateError::Limit(format!(
+                "the path takes more than {STEPS_MAX} steps over this event"
+            )))),
+        }
+    }
+}
+
+fn error<T>(message: &str) -> Flow<T> {
+    ControlFlow::Break(Some(EvaluateError::JsonPath(message.to_owned())))
+}
