@@ -1,0 +1,225 @@
+//! A stand-in for Azure Event Hubs on one machine: AMQP 1.0 over plain TCP.
+//!
+//! The Event Hubs clients of Python, JavaScript, Java, Rust and Go (KEDA) work
+//! against it with a connection string that holds `UseDevelopmentEmulator=true`,
+//! or, for Rust, with a custom endpoint `amqp://127.0.0.1:PORT`.
+//!
+//! ```text
+//! senders --AMQP--> partitions (append-only files, fsync before Accepted) --AMQP--> receivers
+//! ```
+//!
+//! Hubs, partitions, consumer groups, start positions, epochs, batches and
+//! partition keys behave as functions-eventhubs-keda.md 7 says. What was
+//! accepted survives `kill -9`, once. It is for development: it listens on
+//! loopback, takes any token, and drops no event by age (delete the state folder
+//! to start anew).
+//!
+//! It runs best as a process of its own: some clients do not get along with a
+//! listener on their own tokio runtime (functions-eventhubs-keda.md 6.3).
+
+mod address;
+mod cbs;
+pub mod client;
+mod connection;
+mod frames;
+mod log;
+mod management;
+mod message;
+mod partition;
+mod position;
+mod receivers;
+mod receiving;
+mod requests;
+mod sending;
+mod store;
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+
+use connection::Broker;
+use store::Store;
+
+pub use log::LogError;
+pub use position::StartPosition;
+pub use store::{DEFAULT_GROUP, StoreError};
+
+/// Clients that wait to be accepted.
+const BACKLOG: u32 = 128;
+/// The largest TCP segment that is announced. The Python client reads the
+/// value of `TCP_MAXSEG` and sets it again; the one of loopback is above what
+/// Linux lets it set (functions-eventhubs-keda.md 7.9).
+const SEGMENT_BYTES_MAX: u32 = 16_384;
+/// How long the listener rests after the system refused a connection, for
+/// instance because too many files are open, before it tries again.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// What to start with.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// A loopback address; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// Where events are kept; made when missing, used by one process at a time.
+    pub state: PathBuf,
+    /// The hubs there are. Clients can't make others.
+    pub hubs: Vec<HubConfig>,
+    /// Partitions of hubs that do not say their own number.
+    pub default_partitions: u16,
+    /// The shortest time from a transfer to its settlement, on top of waiting
+    /// for the disk. The Rust client 0.15 notes a transfer as unsettled only
+    /// after it has handed it to the socket, drops a settlement that comes
+    /// before the note, and then waits for ever; nothing the listener sees
+    /// tells when the note is made. See [`Config::SETTLE_AFTER`].
+    pub settle_after: Duration,
+}
+
+impl Config {
+    /// In 48 runs in which the listener waited so long the client never missed
+    /// a settlement, in 1 of 12 without (functions-eventhubs-keda.md 7.9). A
+    /// link's transfers wait at the same time, not one after the other.
+    pub const SETTLE_AFTER: Duration = Duration::from_millis(5);
+}
+
+/// One hub.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HubConfig {
+    /// Letters, digits, `.`, `-` and `_`; compared without regard to case.
+    pub name: String,
+    /// How many partitions; more than before is allowed, fewer not.
+    pub partitions: Option<u16>,
+    /// Consumer groups besides `$Default`; compared without regard to case.
+    pub consumer_groups: Vec<String>,
+}
+
+/// Why the stand-in can't start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Other machines could reach it, and it lets everyone in.
+    #[error("`{address}` is not a loopback address")]
+    NotLoopback {
+        /// The address asked for.
+        address: SocketAddr,
+    },
+    /// The state folder.
+    #[error("the hubs can't be opened")]
+    Store(#[from] StoreError),
+    /// The port.
+    #[error("can't listen on `{address}`")]
+    Listen {
+        /// The address asked for.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// How many events a hub holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HubStatistics {
+    /// Name of the hub.
+    pub hub: String,
+    /// All events that were ever sent to it.
+    pub events: u64,
+}
+
+/// A stand-in that is ready to serve.
+#[derive(Debug)]
+pub struct EventHubs {
+    listener: TcpListener,
+    address: SocketAddr,
+    broker: Arc<Broker>,
+}
+
+/// Counts events; stays valid while the stand-in runs.
+#[derive(Clone, Debug)]
+pub struct Statistics(Arc<Broker>);
+
+impl Statistics {
+    /// Each hub's count, by name.
+    pub fn hubs(&self) -> Vec<HubStatistics> {
+        self.0.store.hubs().map(|hub| HubStatistics { hub: hub.name.clone(), events: hub.event_count() }).collect()
+    }
+}
+
+impl EventHubs {
+    /// Opens the state folder and the port. Clients may connect from now on and
+    /// are served as soon as [`EventHubs::run`] is called.
+    pub async fn start(config: Config) -> Result<Self, StartError> {
+        let address = config.listen;
+        if !address.ip().is_loopback() {
+            return Err(StartError::NotLoopback { address });
+        }
+        let Config { state, hubs, default_partitions, settle_after, .. } = config;
+        // Reads every partition through, which may take a while; the writers
+        // need the runtime, so this can't simply be a blocking task.
+        let store = tokio::task::spawn_blocking({
+            let runtime = tokio::runtime::Handle::current();
+            move || {
+                let _inside = runtime.enter();
+                Store::open(&state, &hubs, default_partitions)
+            }
+        })
+        .await
+        .map_err(|error| StartError::Listen { address, source: io::Error::other(error) })??;
+        let listener = listen(address).map_err(|source| StartError::Listen { address, source })?;
+        let address = listener.local_addr().map_err(|source| StartError::Listen { address, source })?;
+        let broker = Arc::new(Broker { store, receivers: Arc::default(), settle_after });
+        tracing::info!(%address, "The Event Hubs stand-in listens. It is for development: it takes any token.");
+        Ok(Self { listener, address, broker })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Counts of events, also while it runs.
+    pub fn statistics(&self) -> Statistics {
+        Statistics(self.broker.clone())
+    }
+
+    /// Serves clients until `shutdown` is done; then connections are cut. What
+    /// was accepted is on disk at any time.
+    pub async fn run(self, shutdown: impl Future<Output = ()>) {
+        let mut shutdown = std::pin::pin!(shutdown);
+        let mut connections = JoinSet::new();
+        loop {
+            let accepted = tokio::select! {
+                () = &mut shutdown => return,
+                accepted = self.listener.accept() => accepted,
+                // Ended connections are taken out as they end.
+                Some(_) = connections.join_next() => continue,
+            };
+            match accepted {
+                Ok((socket, _)) => {
+                    // Small frames must not wait for each other.
+                    if let Err(error) = socket.set_nodelay(true) {
+                        tracing::debug!(%error, "A connection is gone already");
+                    }
+                    connections.spawn(connection::serve(socket, self.broker.clone()));
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "A connection could not be accepted");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    }
+}
+
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = match address {
+        SocketAddr::V4(_) => tokio::net::TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => tokio::net::TcpSocket::new_v6()?,
+    };
+    // A restart takes the same port while old connections linger.
+    socket.set_reuseaddr(true)?;
+    socket2::SockRef::from(&socket).set_tcp_mss(SEGMENT_BYTES_MAX)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}

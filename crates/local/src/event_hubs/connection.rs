@@ -1,0 +1,282 @@
+//! One client's connection: its sessions and links, and who serves each link.
+//!
+//! ```text
+//! connection -> session -> link -- $cbs, $management --> requests, cbs, management
+//!                              \-- client sends -------> sending
+//!                               \- client receives ----> receiving
+//! ```
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use fe2o3_amqp::acceptor::{
+    ConnectionAcceptor, LinkAcceptor, LinkEndpoint, ListenerSessionHandle, SaslAnonymousMechanism, SessionAcceptor,
+    SupportedReceiverSettleModes,
+};
+use fe2o3_amqp::types::definitions::{AmqpError, Error, ErrorCondition, Fields, LinkError, ReceiverSettleMode, Role};
+use fe2o3_amqp::types::messaging::{FilterSet, TargetArchetype};
+use fe2o3_amqp::types::performatives::Attach;
+use fe2o3_amqp::types::primitives::{Symbol, Value};
+use fe2o3_amqp::{Receiver, Sender};
+use tokio::net::TcpStream;
+
+use super::address::Address;
+use super::position::StartPosition;
+use super::receivers::{Receivers, Refused, Seat};
+use super::receiving::Receiving;
+use super::requests::{self, AnsweringLinks};
+use super::sending::Sending;
+use super::store::Store;
+use super::{cbs, frames, management};
+
+/// What the standard tier announces.
+const MESSAGE_BYTES_MAX: u64 = 1024 * 1024;
+/// What every client asks for as its largest frame.
+const FRAME_BYTES_MAX: u32 = 65_536;
+/// A connection without a frame for so long is given up; clients send empty
+/// frames to keep theirs.
+const IDLE_TIMEOUT_MS: u32 = 60_000;
+/// Links of one session. Written out, because the Python client fails when it
+/// is left to its default.
+const HANDLE_MAX: u32 = 1023;
+/// How much of the engine's output may wait for the padding and the socket.
+const PIPE_BYTES: usize = 256 * 1024;
+/// How long a client has to confirm that a link was closed.
+const CLOSE_WAIT: Duration = Duration::from_secs(5);
+
+const EPOCH: &str = "com.microsoft:epoch";
+const RUNTIME_METRICS: &str = "com.microsoft:enable-receiver-runtime-metric";
+
+/// What all connections share.
+#[derive(Debug)]
+pub struct Broker {
+    /// The hubs.
+    pub store: Store,
+    /// Who receives.
+    pub receivers: Arc<Receivers>,
+    /// See [`super::Config::settle_after`].
+    pub settle_after: Duration,
+}
+
+/// Serves one client until it or the socket ends.
+pub async fn serve(socket: TcpStream, broker: Arc<Broker>) {
+    let (engine, pipe) = tokio::io::duplex(PIPE_BYTES);
+    let acceptor = ConnectionAcceptor::builder()
+        .container_id("event-hubs-stand-in")
+        .max_frame_size(FRAME_BYTES_MAX)
+        .idle_time_out(IDLE_TIMEOUT_MS)
+        .sasl_acceptor(SaslAnonymousMechanism {})
+        .build();
+    let sessions = async {
+        let mut connection = match acceptor.accept(engine).await {
+            Ok(connection) => connection,
+            Err(error) => return tracing::debug!(%error, "A client did not get as far as a connection"),
+        };
+        let acceptor = SessionAcceptor::builder().handle_max(HANDLE_MAX).build();
+        while let Ok(session) = acceptor.accept(&mut connection).await {
+            tokio::spawn(serve_session(session, broker.clone()));
+        }
+    };
+    // The links end with the engine, which ends when the pipe does.
+    let ((), passed) = tokio::join!(sessions, frames::pass(socket, pipe));
+    if let Err(error) = passed {
+        tracing::debug!(%error, "A connection broke off");
+    }
+}
+
+async fn serve_session(mut session: ListenerSessionHandle, broker: Arc<Broker>) {
+    let answering = Arc::new(AnsweringLinks::default());
+    while let Some(attach) = session.next_incoming_attach().await {
+        let plan = plan(&attach, &broker);
+        let metrics = matches!(&plan, Ok(Plan::Receive(receiving)) if receiving.runtime_metrics);
+        let attached = match &plan {
+            Ok(_) => accept(attach, &mut session, metrics).await,
+            Err(_) => accept(with_null_terminus(attach), &mut session, false).await,
+        };
+        let link = match attached {
+            Ok(link) => link,
+            Err(error) => {
+                tracing::debug!(%error, "A link could not be attached");
+                continue;
+            }
+        };
+        tokio::spawn(serve_link(link, plan, answering.clone(), broker.clone()));
+    }
+}
+
+async fn accept(
+    attach: Attach,
+    session: &mut ListenerSessionHandle,
+    runtime_metrics: bool,
+) -> Result<LinkEndpoint, fe2o3_amqp::acceptor::error::AcceptorAttachError> {
+    let mut acceptor = LinkAcceptor::builder()
+        .max_message_size(MESSAGE_BYTES_MAX)
+        // The Python client asks for `second`, but never settles what it gets
+        // an answer to in that mode, and waits for ever.
+        .supported_receiver_settle_modes(SupportedReceiverSettleModes::First)
+        .fallback_receiver_settle_mode(ReceiverSettleMode::First);
+    if runtime_metrics {
+        acceptor = acceptor.add_offered_capabilities(RUNTIME_METRICS);
+    }
+    acceptor.build().accept_incoming_attach(attach, session).await
+}
+
+/// A link is refused by an attach with a null terminus and then a detach that
+/// says why (AMQP 1.0, 2.6.3). The library writes a null terminus in answer to
+/// a dynamic one, which nobody here creates.
+fn with_null_terminus(mut attach: Attach) -> Attach {
+    if let Some(TargetArchetype::Target(target)) = attach.target.as_deref_mut() {
+        target.dynamic = matches!(attach.role, Role::Sender);
+    }
+    if let Some(source) = attach.source.as_deref_mut() {
+        source.dynamic = matches!(attach.role, Role::Receiver);
+    }
+    attach
+}
+
+/// What a link is for.
+enum Plan {
+    TakeTokens,
+    TakeManagementRequests,
+    /// Send answers to requests that name this address.
+    Answer(String),
+    Send(Sending),
+    Receive(Receiving),
+}
+
+/// Decides what a link is for, or why it is refused.
+fn plan(attach: &Attach, broker: &Broker) -> Result<Plan, Error> {
+    let target = match attach.target.as_deref() {
+        Some(TargetArchetype::Target(target)) => target.address.as_deref(),
+        _ => None,
+    };
+    let source = attach.source.as_deref().and_then(|source| source.address.as_deref());
+    // The role is the client's: a client's sender has its node as target.
+    let (text, is_sender) = match attach.role {
+        Role::Sender => (target, true),
+        Role::Receiver => (source, false),
+    };
+    let text = text.unwrap_or_default();
+    let unknown = || not_found(format!("there is no node `{text}`"));
+    match (Address::parse(text).ok_or_else(unknown)?, is_sender) {
+        (Address::Cbs, true) => Ok(Plan::TakeTokens),
+        (Address::Management, true) => Ok(Plan::TakeManagementRequests),
+        (Address::Cbs | Address::Management, false) => Ok(Plan::Answer(target.unwrap_or_default().to_owned())),
+        (Address::Hub { hub, partition }, true) => plan_sending(broker, hub, partition).map(Plan::Send),
+        (Address::ConsumerGroup { hub, group, partition }, false) => {
+            plan_receiving(broker, attach, hub, group, partition).map(Plan::Receive)
+        }
+        _ => Err(unknown()),
+    }
+}
+
+fn plan_sending(broker: &Broker, hub: &str, partition: Option<&str>) -> Result<Sending, Error> {
+    let hub = broker.store.hub(hub).ok_or_else(|| not_found(format!("there is no hub `{hub}`")))?;
+    let partition = match partition {
+        Some(id) => {
+            let found = hub.partition(id).cloned();
+            Some(found.ok_or_else(|| not_found(format!("hub `{}` has no partition `{id}`", hub.name)))?)
+        }
+        None => None,
+    };
+    Ok(Sending { hub: hub.clone(), partition, settle_after: broker.settle_after })
+}
+
+fn plan_receiving(broker: &Broker, attach: &Attach, hub: &str, group: &str, id: &str) -> Result<Receiving, Error> {
+    let found = broker.store.hub(hub).ok_or_else(|| not_found(format!("there is no hub `{hub}`")))?;
+    if !found.has_consumer_group(group) {
+        return Err(not_found(format!("hub `{hub}` has no consumer group `{group}`")));
+    }
+    let no_partition = || not_found(format!("hub `{hub}` has no partition `{id}`"));
+    let partition = found.partition(id).ok_or_else(no_partition)?.clone();
+    let position = start_position(attach)?;
+    let place = broker.receivers.enter(Seat::new(hub, group, id), epoch(attach)).map_err(|refused| {
+        let condition: ErrorCondition = match refused {
+            Refused::Epoch { .. } => LinkError::Stolen.into(),
+            Refused::Full => AmqpError::ResourceLimitExceeded.into(),
+        };
+        error(condition, refused.to_string())
+    })?;
+    let wanted = attach.desired_capabilities.as_ref();
+    let runtime_metrics = wanted.is_some_and(|wanted| wanted.0.iter().any(|name| name.as_str() == RUNTIME_METRICS));
+    Ok(Receiving { reader: partition.read_from(&position), partition, place, runtime_metrics })
+}
+
+/// The start position in the filters of the source. Without one a receiver
+/// starts at the first event.
+fn start_position(attach: &Attach) -> Result<StartPosition, Error> {
+    let filters = attach.source.as_deref().and_then(|source| source.filter.as_ref());
+    let Some(expression) = filters.and_then(selector) else { return Ok(StartPosition::Earliest) };
+    StartPosition::parse(expression).map_err(|invalid| error(custom("com.microsoft:argument-error"), invalid.to_string()))
+}
+
+/// Clients differ in the descriptor of the filter, which adds nothing to its key.
+fn selector(filters: &FilterSet) -> Option<&str> {
+    let value = filters.get(&Symbol::from("apache.org:selector-filter:string"))?;
+    let value = match value {
+        Value::Described(described) => &described.value,
+        value => value,
+    };
+    match value {
+        Value::String(expression) => Some(expression),
+        Value::Symbol(expression) => Some(expression.as_str()),
+        _ => None,
+    }
+}
+
+fn epoch(attach: &Attach) -> Option<i64> {
+    match *attach.properties.as_ref()?.get(&Symbol::from(EPOCH))? {
+        Value::Long(epoch) => Some(epoch),
+        Value::Int(epoch) => Some(epoch.into()),
+        Value::Uint(epoch) => Some(epoch.into()),
+        Value::Ulong(epoch) => i64::try_from(epoch).ok(),
+        _ => None,
+    }
+}
+
+async fn serve_link(link: LinkEndpoint, plan: Result<Plan, Error>, answering: Arc<AnsweringLinks>, broker: Arc<Broker>) {
+    match (link, plan) {
+        (LinkEndpoint::Receiver(link), Ok(Plan::TakeTokens)) => requests::serve(link, &answering, cbs::answer).await,
+        (LinkEndpoint::Receiver(link), Ok(Plan::TakeManagementRequests)) => {
+            requests::serve(link, &answering, |request| management::answer(&broker.store, request)).await;
+        }
+        (LinkEndpoint::Sender(link), Ok(Plan::Answer(address))) => {
+            requests::send_answers(link, answering.attach(&address)).await;
+        }
+        (LinkEndpoint::Receiver(link), Ok(Plan::Send(sending))) => sending.serve(link).await,
+        (LinkEndpoint::Sender(link), Ok(Plan::Receive(receiving))) => receiving.serve(link).await,
+        (LinkEndpoint::Receiver(link), Err(error)) => close_receiver(link, error).await,
+        (LinkEndpoint::Sender(link), Err(error)) => close_sender(link, error).await,
+        // The role of the attach decides both sides of the pair.
+        (LinkEndpoint::Receiver(link), Ok(_)) => close_receiver(link, internal_error()).await,
+        (LinkEndpoint::Sender(link), Ok(_)) => close_sender(link, internal_error()).await,
+    }
+}
+
+/// Closes the link on which a client sends. It may have ended already.
+pub async fn close_receiver(link: Receiver, error: Error) {
+    let _ = tokio::time::timeout(CLOSE_WAIT, link.close_with_error(error)).await;
+}
+
+/// Closes the link on which a client receives. It may have ended already.
+pub async fn close_sender(link: Sender, error: Error) {
+    let _ = tokio::time::timeout(CLOSE_WAIT, link.close_with_error(error)).await;
+}
+
+/// An AMQP error with all its fields; the Python client reads them by position.
+pub fn error(condition: impl Into<ErrorCondition>, description: impl Into<String>) -> Error {
+    Error::new(condition, Some(description.into()), Some(Fields::default()))
+}
+
+/// Something here did not work.
+pub fn internal_error() -> Error {
+    error(AmqpError::InternalError, "the stand-in could not do it; its log says why")
+}
+
+fn not_found(description: String) -> Error {
+    error(AmqpError::NotFound, description)
+}
+
+fn custom(condition: &str) -> ErrorCondition {
+    ErrorCondition::Custom(Symbol::from(condition))
+}

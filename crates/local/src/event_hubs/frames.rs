@@ -1,0 +1,225 @@
+//! Writes AMQP performatives in full.
+//!
+//! AMQP 1.0 lets a sender leave out fields at the end of a performative that
+//! are null (1.4), and fe2o3-amqp does. The Python client reads performatives
+//! by position without looking at their length and fails on that
+//! (functions-eventhubs-keda.md 7.9). So every frame that the listener sends is
+//! read here, its performative filled up with nulls, and passed on; what the
+//! client sends is passed on as it is.
+
+use std::io;
+
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, copy};
+
+/// A frame starts with its size, the position of its body, its type and channel.
+const FRAME_HEADER_BYTES: usize = 8;
+/// Above the 64 KiB that connections agree on, so that no frame is refused here.
+const FRAME_BYTES_MAX: usize = 1024 * 1024;
+const NULL: u8 = 0x40;
+
+/// Joins a client's connection with the listener's until one of them ends.
+pub async fn pass<C, L>(client: C, listener: L) -> io::Result<()>
+where
+    C: AsyncRead + AsyncWrite,
+    L: AsyncRead + AsyncWrite,
+{
+    let (mut from_client, mut to_client) = tokio::io::split(client);
+    let (mut from_listener, mut to_listener) = tokio::io::split(listener);
+    tokio::select! {
+        copied = async { copy(&mut from_client, &mut to_listener).await?; to_listener.shutdown().await } => {
+            copied?;
+            // The listener still answers what came last.
+            pass_frames(&mut from_listener, &mut to_client).await
+        }
+        passed = pass_frames(&mut from_listener, &mut to_client) => passed,
+    }
+}
+
+async fn pass_frames(from: &mut (impl AsyncRead + Unpin), to: &mut (impl AsyncWrite + Unpin)) -> io::Result<()> {
+    let mut header = [0; FRAME_HEADER_BYTES];
+    let mut frame = Vec::new();
+    loop {
+        match from.read_exact(&mut header).await {
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return to.shutdown().await,
+            read => read?,
+        };
+        // The protocol header in front of SASL and AMQP is as long as a frame's.
+        if header.starts_with(b"AMQP") {
+            to.write_all(&header).await?;
+            continue;
+        }
+        let size = u32::from_be_bytes([header[0], header[1], header[2], header[3]]) as usize;
+        if !(FRAME_HEADER_BYTES..=FRAME_BYTES_MAX).contains(&size) {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "a frame has an impossible size"));
+        }
+        frame.clear();
+        frame.extend(header);
+        frame.resize(size, 0);
+        from.read_exact(&mut frame[FRAME_HEADER_BYTES..]).await?;
+        to.write_all(&filled(&frame).unwrap_or_else(|| frame.clone())).await?;
+    }
+}
+
+/// The frame with its performative in full; `None` when there is nothing to
+/// fill (SASL, an empty frame) or it has no form that is known here.
+fn filled(frame: &[u8]) -> Option<Vec<u8>> {
+    let is_amqp = frame[5] == 0;
+    let start = usize::from(frame[4]) * 4;
+    let body = frame.get(start..).filter(|body| is_amqp && !body.is_empty())?;
+    let (performative, payload) = body.split_at_checked(value_bytes(body)?)?;
+    let performative = filled_list(performative)?;
+    let size = start + performative.len() + payload.len();
+    let mut filled = Vec::with_capacity(size);
+    filled.extend((size as u32).to_be_bytes());
+    filled.extend(&frame[4..start]);
+    filled.extend(performative);
+    filled.extend(payload);
+    Some(filled)
+}
+
+/// How many fields the described lists have that the Python client reads by
+/// position: the performatives and the error inside the last three.
+fn field_count(descriptor: u8) -> Option<usize> {
+    Some(match descriptor {
+        0x10 => 10, // open
+        0x11 => 8,  // begin
+        0x12 => 14, // attach
+        0x13 => 11, // flow
+        0x14 => 11, // transfer
+        0x15 => 6,  // disposition
+        0x16 => 3,  // detach
+        0x17 => 1,  // end
+        0x18 => 1,  // close
+        0x1d => 3,  // error
+        _ => return None,
+    })
+}
+
+/// Writes a described list anew with all its fields.
+fn filled_list(value: &[u8]) -> Option<Vec<u8>> {
+    let (descriptor, list) = match *value {
+        [0x00, 0x53, descriptor, ref list @ ..] => (descriptor, list),
+        [0x00, 0x80, 0, 0, 0, 0, 0, 0, 0, descriptor, ref list @ ..] => (descriptor, list),
+        _ => return None,
+    };
+    let wanted = field_count(descriptor)?;
+    let (count, mut rest): (usize, &[u8]) = match *list {
+        [0x45, ..] => (0, &[]),
+        [0xc0, _, count, ref fields @ ..] => (usize::from(count), fields),
+        [0xd0, _, _, _, _, a, b, c, d, ref fields @ ..] => (u32::from_be_bytes([a, b, c, d]) as usize, fields),
+        _ => return None,
+    };
+    let mut fields = Vec::with_capacity(rest.len() + wanted);
+    for _ in 0..count {
+        let (field, others) = rest.split_at_checked(value_bytes(rest)?)?;
+        // Detach, end and close carry an error, which is such a list itself.
+        let holds_error = matches!(descriptor, 0x16..=0x18);
+        match if holds_error { filled_list(field) } else { None } {
+            Some(filled) => fields.extend(filled),
+            None => fields.extend(field),
+        }
+        rest = others;
+    }
+    fields.resize(fields.len() + wanted.saturating_sub(count), NULL);
+    // Always the long form: its size and count have room for whatever was added.
+    let mut filled = vec![0x00, 0x53, descriptor, 0xd0];
+    filled.extend((fields.len() as u32 + 4).to_be_bytes());
+    filled.extend((count.max(wanted) as u32).to_be_bytes());
+    filled.extend(fields);
+    Some(filled)
+}
+
+/// The length of the encoded value that `bytes` starts with (AMQP 1.0, 1.2).
+fn value_bytes(bytes: &[u8]) -> Option<usize> {
+    let code = *bytes.first()?;
+    if code == 0x00 {
+        let descriptor = value_bytes(&bytes[1..])?;
+        return Some(1 + descriptor + value_bytes(bytes.get(1 + descriptor..)?)?);
+    }
+    let variable = |width: usize| {
+        let size = bytes.get(1..1 + width)?.iter().fold(0, |size, byte| size << 8 | usize::from(*byte));
+        Some(1 + width + size)
+    };
+    match code >> 4 {
+        0x4 => Some(1),
+        0x5 => Some(2),
+        0x6 => Some(3),
+        0x7 => Some(5),
+        0x8 => Some(9),
+        0x9 => Some(17),
+        0xa | 0xc | 0xe => variable(1),
+        0xb | 0xd | 0xf => variable(4),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frame(kind: u8, body: &[u8]) -> Vec<u8> {
+        let mut frame = ((FRAME_HEADER_BYTES + body.len()) as u32).to_be_bytes().to_vec();
+        frame.extend([2, kind, 0, 7]);
+        frame.extend(body);
+        frame
+    }
+
+    #[test]
+    fn fills_performatives_and_keeps_what_follows() {
+        // A flow with two fields; a transfer with one and a payload; an empty end.
+        let cases: [(&[u8], &[u8]); 3] = [
+            (
+                &[0x00, 0x53, 0x13, 0xc0, 4, 2, 0x52, 9, 0x43],
+                &[0x00, 0x53, 0x13, 0xd0, 0, 0, 0, 16, 0, 0, 0, 11, 0x52, 9, 0x43, 0x40, 0x40, 0x40, 0x40, 0x40, 0x40, 0x40, 0x40, 0x40],
+            ),
+            (
+                &[0x00, 0x53, 0x14, 0xc0, 2, 1, 0x43, b'p', b'q'],
+                &[0x00, 0x53, 0x14, 0xd0, 0, 0, 0, 15, 0, 0, 0, 11, 0x43, 0x40, 0x40, 0x40, 0x40, 0x40, 0x40, 0x40, 0x40, 0x40, 0x40, b'p', b'q'],
+            ),
+            (&[0x00, 0x53, 0x17, 0x45], &[0x00, 0x53, 0x17, 0xd0, 0, 0, 0, 5, 0, 0, 0, 1, 0x40]),
+        ];
+        for (body, expected) in cases {
+            assert_eq!(filled(&frame(0, body)), Some(frame(0, expected)));
+        }
+    }
+
+    #[test]
+    fn fills_the_error_inside_a_detach() {
+        // detach [handle 0, closed true, error [symbol "x"]]
+        let body = [0x00, 0x53, 0x16, 0xc0, 12, 3, 0x43, 0x41, 0x00, 0x53, 0x1d, 0xc0, 4, 1, 0xa3, 1, b'x'];
+        let expected = [
+            0x00, 0x53, 0x16, 0xd0, 0, 0, 0, 23, 0, 0, 0, 3, 0x43, 0x41, // the error, in full:
+            0x00, 0x53, 0x1d, 0xd0, 0, 0, 0, 9, 0, 0, 0, 3, 0xa3, 1, b'x', 0x40, 0x40,
+        ];
+        assert_eq!(filled(&frame(0, &body)), Some(frame(0, &expected)));
+    }
+
+    #[test]
+    fn leaves_sasl_empty_and_unknown_frames_alone() {
+        let sasl = frame(1, &[0x00, 0x53, 0x44, 0xc0, 2, 1, 0x50, 0]);
+        for other in [sasl, frame(0, &[]), frame(0, &[0x00, 0x53, 0x70, 0x45]), frame(0, &[0x00, 0x53, 0x13, 0xc0])] {
+            assert_eq!(filled(&other), None);
+        }
+    }
+
+    #[tokio::test]
+    async fn passes_frames_to_the_client_and_bytes_to_the_listener() {
+        let (client, client_end) = tokio::io::duplex(1024);
+        let (listener, listener_end) = tokio::io::duplex(1024);
+        let passing = tokio::spawn(pass(client_end, listener_end));
+        let (mut client, mut listener) = (client, listener);
+        listener.write_all(b"AMQP\0\x01\0\0").await.unwrap();
+        listener.write_all(&frame(0, &[0x00, 0x53, 0x17, 0x45])).await.unwrap();
+        client.write_all(b"any bytes").await.unwrap();
+        let mut received = [0; 9];
+        listener.read_exact(&mut received).await.unwrap();
+        assert_eq!(&received, b"any bytes");
+        listener.shutdown().await.unwrap();
+        let mut received = Vec::new();
+        client.read_to_end(&mut received).await.unwrap();
+        let mut expected = b"AMQP\0\x01\0\0".to_vec();
+        expected.extend(frame(0, &[0x00, 0x53, 0x17, 0xd0, 0, 0, 0, 5, 0, 0, 0, 1, 0x40]));
+        assert_eq!(received, expected);
+        passing.await.unwrap().unwrap();
+    }
+}

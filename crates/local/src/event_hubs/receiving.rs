@@ -1,0 +1,79 @@
+//! A link on which a client receives: events in order, as long as there is
+//! credit, already settled.
+//!
+//! Settled, because the Python client never settles what it receives; Event
+//! Hubs keeps no state for a receiver either way (functions-eventhubs-keda.md 7.9).
+
+use std::io;
+use std::sync::Arc;
+
+use fe2o3_amqp::types::definitions::LinkError;
+use fe2o3_amqp::{Sendable, Sender};
+
+use super::connection::{close_sender, error, internal_error};
+use super::log::StoredEvent;
+use super::message::{AmqpMessage, runtime_metrics, to_deliver};
+use super::partition::{Partition, PartitionReader};
+use super::receivers::Place;
+use super::store::now_ms;
+
+/// What a client receives from.
+pub struct Receiving {
+    /// The partition.
+    pub partition: Arc<Partition>,
+    /// Where it reads.
+    pub reader: PartitionReader,
+    /// Its right to receive.
+    pub place: Place,
+    /// Whether it wants to know the end of the partition with each event.
+    pub runtime_metrics: bool,
+}
+
+impl Receiving {
+    /// Delivers events until the client ends the link or loses its place.
+    pub async fn serve(mut self, mut link: Sender) {
+        loop {
+            tokio::select! {
+                () = self.place.stolen() => return close_stolen(link).await,
+                _ = link.on_detach() => return,
+                () = self.reader.ready() => (),
+            }
+            let messages = match self.read().await {
+                Ok(messages) => messages,
+                Err(error) => {
+                    tracing::error!(%error, "Stored events can't be read");
+                    return close_sender(link, internal_error()).await;
+                }
+            };
+            for message in messages {
+                let sendable = Sendable::builder().message(message).settled(true).build();
+                let sent = tokio::select! {
+                    () = self.place.stolen() => None,
+                    sent = link.send_batchable(sendable) => Some(sent.is_ok()),
+                };
+                match sent {
+                    Some(true) => (),
+                    Some(false) => return,
+                    None => return close_stolen(link).await,
+                }
+            }
+        }
+    }
+
+    async fn read(&mut self) -> io::Result<Vec<AmqpMessage>> {
+        let events = self.reader.read().await?;
+        events.iter().map(|event| self.message(event)).collect()
+    }
+
+    fn message(&self, event: &StoredEvent) -> io::Result<AmqpMessage> {
+        let mut message = to_deliver(event).map_err(io::Error::other)?;
+        if self.runtime_metrics {
+            message.delivery_annotations = Some(runtime_metrics(&self.partition.status(), now_ms()));
+        }
+        Ok(message)
+    }
+}
+
+async fn close_stolen(link: Sender) {
+    close_sender(link, error(LinkError::Stolen, "a receiver with a higher or equal epoch took the partition")).await;
+}

@@ -1,0 +1,7 @@
+//! The Event Hubs stand-in, run as a process and used through AMQP: by our own
+//! client, by the raw AMQP library, and by the Event Hubs SDK for Rust.
+
+mod durability;
+mod links;
+mod rust_sdk;
+mod stand_in;
