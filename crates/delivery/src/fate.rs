@@ -80,7 +80,7 @@ impl fmt::Display for MeasurementFate {
 ///
 /// `events` is always the sum of the event fates, and the measurements of
 /// group-convert the sum of theirs: tested, and checked by whoever sums them up.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Tally {
     /// Events in.
     pub events: usize,

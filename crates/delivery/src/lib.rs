@@ -20,6 +20,7 @@ pub mod convert;
 pub mod current_mapping;
 pub mod dead_letter;
 pub mod fate;
+mod incoming;
 pub mod normalize;
 mod text;
 

@@ -13,7 +13,8 @@ use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
 use mapping::normalize::{Event, MeasurementRef, MeasurementSink, Scratch};
-use mapping::{DeviceMapping, partition};
+use mapping::DeviceMapping;
+use mapping::partition::PartitionKey;
 
 use crate::away::Away;
 use crate::batch::Batch;
@@ -33,7 +34,7 @@ pub struct OutgoingMeasurements {
 
 #[derive(Debug)]
 struct Outgoing {
-    key: u8,
+    key: PartitionKey,
     event: usize,
     text: Range<usize>,
 }
@@ -51,11 +52,11 @@ impl OutgoingMeasurements {
 
     /// The indexes of the measurements by partition key, keys in order of
     /// first appearance, order inside kept (device-mapping.md 8.2).
-    pub fn by_partition_key(&self) -> Vec<(u8, Vec<usize>)> {
-        let mut buckets: Vec<(u8, Vec<usize>)> = Vec::new();
+    pub fn by_partition_key(&self) -> Vec<(PartitionKey, Vec<usize>)> {
+        let mut buckets: Vec<(PartitionKey, Vec<usize>)> = Vec::new();
         let mut bucket_of_key = [usize::MAX; 256];
         for (index, entry) in self.entries.iter().enumerate() {
-            let bucket = &mut bucket_of_key[usize::from(entry.key)];
+            let bucket = &mut bucket_of_key[entry.key.bucket()];
             if *bucket == usize::MAX {
                 *bucket = buckets.len();
                 buckets.push((entry.key, Vec::new()));
@@ -80,7 +81,7 @@ impl MeasurementSink for OutgoingMeasurements {
     fn put(&mut self, measurement: &MeasurementRef<'_>) {
         let start = self.text.len();
         measurement.write_json(&mut self.text);
-        let key = partition::bucket(measurement.device_id);
+        let key = PartitionKey::of_device(measurement.device_id);
         self.entries.push(Outgoing { key, event: self.event, text: start..self.text.len() });
     }
 }

@@ -77,6 +77,24 @@ impl Scratch {
         Ok(self.document(body))
     }
 
+    /// Copies a document and gives the copy's root one more member,
+    /// `matchedToken`, with a value that was computed from the document: like
+    /// [`Scratch::read_event_with_matched`], whatever the document was read
+    /// from.
+    pub fn copy_with_matched(&mut self, of: Document<'_>, value: &Value<'_>) -> Document<'_> {
+        self.clear();
+        let root = self.open(Kind::Object, Symbol::NONE, NONE);
+        for (name, child) in of.children(Document::ROOT) {
+            let symbol = self.names.intern(of.name(name));
+            self.add_member(root, symbol);
+            self.push_value(symbol, of, &Value::Node(child));
+        }
+        self.add_member(root, Symbol::MATCHED_TOKEN);
+        self.push_value(Symbol::MATCHED_TOKEN, of, value);
+        self.close(root);
+        self.document("")
+    }
+
     /// Reads one JSON value as the whole document: what the validator and the
     /// conformance cases do. No text at all is null.
     pub fn read_value<'s>(&'s mut self, text: &'s [u8], options: ReadOptions) -> Result<Document<'s>, ReadError> {

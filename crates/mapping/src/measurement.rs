@@ -1,7 +1,25 @@
 //! A measurement, and its form on the internal hub (device-mapping.md 8.1,
 //! fhir-conversion.md 1).
+//!
+//! ```text
+//! normalize --MeasurementRef--> JSON --Measurement::read--> Measurement --> groups
+//! ```
+//!
+//! A [`MeasurementRef`] borrows everything and lives until its sink returns; a
+//! [`Measurement`] owns its parts. Compression is the caller's business.
+
+mod read;
+#[cfg(test)]
+mod tests;
+mod write;
+
+use std::fmt;
 
 use expressions::UtcTime;
+
+use crate::device_mapping::ValueTemplate;
+
+pub use read::MeasurementReadError;
 
 /// One reading of a device.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -31,4 +49,117 @@ pub struct Property {
     pub name: String,
     /// The value as text. None only in what other producers sent.
     pub value: Option<String>,
+}
+
+/// A measurement whose parts are borrowed.
+#[derive(Clone, Copy, Debug)]
+pub struct MeasurementRef<'a> {
+    /// See [`Measurement::type`].
+    pub r#type: &'a str,
+    /// See [`Measurement::occurrence_time`].
+    pub occurrence_time: UtcTime,
+    /// See [`Measurement::ingestion_time`].
+    pub ingestion_time: Option<UtcTime>,
+    /// See [`Measurement::device_id`].
+    pub device_id: &'a str,
+    /// See [`Measurement::patient_id`].
+    pub patient_id: Option<&'a str>,
+    /// See [`Measurement::encounter_id`].
+    pub encounter_id: Option<&'a str>,
+    /// See [`Measurement::correlation_id`].
+    pub correlation_id: Option<&'a str>,
+    /// See [`Measurement::properties`].
+    pub properties: PropertiesRef<'a>,
+}
+
+/// The values of a [`MeasurementRef`].
+#[derive(Clone, Copy)]
+pub struct PropertiesRef<'a>(Source<'a>);
+
+#[derive(Clone, Copy)]
+enum Source<'a> {
+    Owned(&'a [Property]),
+    /// Names in a template, values in a text.
+    Spans { values: &'a [ValueTemplate], spans: &'a [PropertySpan], text: &'a str },
+}
+
+/// Where a value stands while a measurement is being made.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PropertySpan {
+    /// Which of the template's values it is.
+    pub(crate) value: usize,
+    pub(crate) start: usize,
+    pub(crate) end: usize,
+}
+
+impl<'a> PropertiesRef<'a> {
+    pub(crate) fn from_spans(values: &'a [ValueTemplate], spans: &'a [PropertySpan], text: &'a str) -> Self {
+        PropertiesRef(Source::Spans { values, spans, text })
+    }
+
+    /// How many values there are.
+    pub fn len(self) -> usize {
+        match self.0 {
+            Source::Owned(properties) => properties.len(),
+            Source::Spans { spans, .. } => spans.len(),
+        }
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(self) -> bool {
+        self.len() == 0
+    }
+
+    /// Name and value of each, in order.
+    pub fn iter(self) -> impl Iterator<Item = (&'a str, Option<&'a str>)> {
+        (0..self.len()).map(move |at| match self.0 {
+            Source::Owned(properties) => (properties[at].name.as_str(), properties[at].value.as_deref()),
+            Source::Spans { values, spans, text } => {
+                let span = spans[at];
+                (values[span.value].name.as_str(), Some(&text[span.start..span.end]))
+            }
+        })
+    }
+}
+
+impl fmt::Debug for PropertiesRef<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.iter()).finish()
+    }
+}
+
+impl Measurement {
+    /// The same, borrowed.
+    pub fn as_ref(&self) -> MeasurementRef<'_> {
+        MeasurementRef {
+            r#type: &self.r#type,
+            occurrence_time: self.occurrence_time,
+            ingestion_time: self.ingestion_time,
+            device_id: &self.device_id,
+            patient_id: self.patient_id.as_deref(),
+            encounter_id: self.encounter_id.as_deref(),
+            correlation_id: self.correlation_id.as_deref(),
+            properties: PropertiesRef(Source::Owned(&self.properties)),
+        }
+    }
+}
+
+impl MeasurementRef<'_> {
+    /// The same with parts of its own.
+    pub fn to_measurement(self) -> Measurement {
+        Measurement {
+            r#type: self.r#type.to_owned(),
+            occurrence_time: self.occurrence_time,
+            ingestion_time: self.ingestion_time,
+            device_id: self.device_id.to_owned(),
+            patient_id: self.patient_id.map(str::to_owned),
+            encounter_id: self.encounter_id.map(str::to_owned),
+            correlation_id: self.correlation_id.map(str::to_owned),
+            properties: self
+                .properties
+                .iter()
+                .map(|(name, value)| Property { name: name.to_owned(), value: value.map(str::to_owned) })
+                .collect(),
+        }
+    }
 }

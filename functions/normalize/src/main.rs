@@ -33,7 +33,7 @@ async fn run() -> anyhow::Result<std::convert::Infallible> {
     let listener = listener.with_context(|| format!("cannot listen on 127.0.0.1:{}", settings.port))?;
     tracing::info!(port = settings.port, "Normalize listens");
     let ingest_token = settings.ingest_token.clone();
-    let normalize = Arc::new(Normalize::new(settings).await?);
+    let normalize = Arc::new(Normalize::new(settings));
     let functions = custom_handler::function("normalize", normalize.clone());
     let functions = functions.merge(ingest::router(normalize, ingest_token));
     tokio::select! {

@@ -1,0 +1,247 @@
+//! Turns a batch of measurements into Observations on a FHIR server.
+//!
+//! ```text
+//! Batch --read--> measurements --group--> MeasurementGroups --resolve--> ids
+//!       --cut by period--> ObservationGroups --save--> outcome --> each measurement's fate
+//! ```
+//!
+//! Whoever [`Destination`] is, it is asked to resolve whole groups and to save
+//! what is [`Pending`], and never sees a mapping: a pending Observation knows
+//! how to make or to change itself.
+
+use std::future::Future;
+
+use expressions::UtcTime;
+use mapping::group::{self, MeasurementGroup, ObservationGroup};
+use mapping::identifier::{ResourceIds, observation_id, observation_identifier};
+use mapping::observation::Observation;
+use mapping::{Compatibility, FhirMapping};
+
+use crate::away::Away;
+use crate::batch::Batch;
+use crate::current_mapping::Compiled;
+use crate::dead_letter::{DeadLetter, DeadLetters, Stage};
+use crate::fate::{MeasurementFate, Reason};
+use crate::incoming;
+use crate::text::properties_json;
+
+/// A FHIR server.
+pub trait Destination {
+    /// Finds out which Device, Patient and Encounter each group is about, in
+    /// the groups' order. What cannot be found out is a reason.
+    fn resolve(
+        &self,
+        groups: &[MeasurementGroup<'_>],
+    ) -> impl Future<Output = Result<Vec<Result<ResourceIds, Reason>>, Away>> + Send;
+
+    /// Saves Observations: reads each, lets it apply itself, and writes what
+    /// changed. Gives the outcomes in order. Several of one id are applied in
+    /// their order and written once.
+    fn save(&self, pending: &[Pending<'_>]) -> impl Future<Output = Result<Vec<SaveOutcome>, Away>> + Send;
+}
+
+/// How saving an Observation ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SaveOutcome {
+    /// It is new.
+    Created,
+    /// It was there and is changed.
+    Merged,
+    /// It was there and held everything already.
+    Unchanged,
+    /// The data or the server refuses it.
+    Rejected(Reason),
+}
+
+/// An Observation to be made or changed.
+#[derive(Clone, Debug)]
+pub struct Pending<'m> {
+    mapping: &'m FhirMapping,
+    group: ObservationGroup,
+    ids: ResourceIds,
+    issued: UtcTime,
+    /// The value of its identifier (fhir-conversion.md 5.2).
+    pub identifier: String,
+    /// Its id on the server.
+    pub id: String,
+}
+
+impl Pending<'_> {
+    /// What is to be written where there is none.
+    pub fn create(&self) -> Result<Observation, Reason> {
+        let created = self.mapping.create(&self.group, &self.ids, self.issued);
+        created.map_err(|error| Reason::new(error.code(), error.to_string()))
+    }
+
+    /// What is to be written in place of `existing`; none when it holds
+    /// everything already.
+    pub fn merge(&self, existing: &Observation) -> Result<Option<Observation>, Reason> {
+        let merged = self.mapping.merge(existing, &self.group);
+        merged.map_err(|error| Reason::new(error.code(), error.to_string()))
+    }
+}
+
+/// How a batch ended.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Conversion {
+    /// For each event the fates of its measurements.
+    pub events: Vec<Vec<MeasurementFate>>,
+}
+
+impl Conversion {
+    /// All fates, in order.
+    pub fn fates(&self) -> impl Iterator<Item = &MeasurementFate> {
+        self.events.iter().flatten()
+    }
+}
+
+/// Converts batches; shared by all partitions.
+#[derive(Debug)]
+pub struct Converter<T, D> {
+    destination: T,
+    dead_letters: D,
+    compatibility: Compatibility,
+}
+
+/// One pending Observation's measurements, by position.
+type Members = Vec<usize>;
+
+impl<T: Destination + Sync, D: DeadLetters + Sync> Converter<T, D> {
+    /// A converter that writes to `destination`.
+    pub fn new(destination: T, dead_letters: D, compatibility: Compatibility) -> Converter<T, D> {
+        Converter { destination, dead_letters, compatibility }
+    }
+
+    /// Works through a batch: saves its Observations, records what was
+    /// rejected, and gives each measurement's fate. `now` is when new
+    /// Observations are issued.
+    pub async fn convert(
+        &self,
+        mapping: &Compiled<FhirMapping>,
+        batch: &Batch<'_>,
+        now: UtcTime,
+    ) -> Result<Conversion, Away> {
+        let incoming = incoming::read(batch);
+        let mut fates: Vec<Option<MeasurementFate>> = vec![None; incoming.measurements.len()];
+        let grouping = group::group(&incoming.measurements, &self.compatibility);
+        for position in &grouping.superseded {
+            fates[*position] = Some(MeasurementFate::Superseded);
+        }
+        let (pending, members) = self.pending(mapping, &grouping.groups, now, &mut fates).await?;
+        let outcomes = if pending.is_empty() { Vec::new() } else { self.destination.save(&pending).await? };
+        for (outcome, members) in outcomes.into_iter().zip(members) {
+            settle(&mut fates, &members, &outcome);
+        }
+        let conversion = conversion(batch, &incoming, fates);
+        self.record(mapping, batch, &conversion).await?;
+        Ok(conversion)
+    }
+
+    /// Cuts the groups whose ids are known into pending Observations; the
+    /// measurements of the others get their fates.
+    async fn pending<'m>(
+        &self,
+        mapping: &'m Compiled<FhirMapping>,
+        groups: &[MeasurementGroup<'_>],
+        now: UtcTime,
+        fates: &mut [Option<MeasurementFate>],
+    ) -> Result<(Vec<Pending<'m>>, Vec<Members>), Away> {
+        let mapping = &mapping.mapping;
+        let (mut wanted, mut cuts) = (Vec::new(), Vec::new());
+        for group in groups {
+            // What the mapping says no to is not worth a look at the server.
+            match mapping.observation_groups(group) {
+                Ok(cut) => {
+                    wanted.push(group.clone());
+                    cuts.push(cut);
+                }
+                Err(error) => reject(fates, group, &Reason::new(error.code(), error.to_string())),
+            }
+        }
+        let ids = if wanted.is_empty() { Vec::new() } else { self.destination.resolve(&wanted).await? };
+        let (mut pending, mut members) = (Vec::new(), Vec::new());
+        for ((group, cut), ids) in wanted.iter().zip(cuts).zip(ids) {
+            let ids = match ids {
+                Ok(ids) => ids,
+                Err(reason) => {
+                    reject(fates, group, &reason);
+                    continue;
+                }
+            };
+            for mut group in cut {
+                for position in &group.superseded {
+                    fates[*position] = Some(MeasurementFate::Superseded);
+                }
+                members.push(std::mem::take(&mut group.measurements));
+                let identifier = observation_identifier(&ids, &group.r#type, &group.id_segment);
+                let id = observation_id(&identifier);
+                pending.push(Pending { mapping, group, ids: ids.clone(), issued: now, identifier, id });
+            }
+        }
+        Ok((pending, members))
+    }
+
+    async fn record(
+        &self,
+        mapping: &Compiled<FhirMapping>,
+        batch: &Batch<'_>,
+        conversion: &Conversion,
+    ) -> Result<(), Away> {
+        let mut letters = Vec::new();
+        for (index, fates) in conversion.events.iter().enumerate() {
+            let event = &batch.events[index];
+            for (measurement, fate) in fates.iter().enumerate() {
+                let MeasurementFate::Rejected(reason) = fate else { continue };
+                letters.push(DeadLetter {
+                    stage: Stage::GroupConvert,
+                    reason: reason.clone(),
+                    mapping_version: mapping.version.clone(),
+                    position: batch.position(index),
+                    measurement,
+                    body: event.body,
+                    properties: properties_json(event.properties),
+                    system_properties: properties_json(event.system_properties),
+                });
+            }
+        }
+        if letters.is_empty() { Ok(()) } else { self.dead_letters.record(&letters).await }
+    }
+}
+
+fn reject(fates: &mut [Option<MeasurementFate>], group: &MeasurementGroup<'_>, reason: &Reason) {
+    for reading in &group.readings {
+        for position in std::iter::once(&reading.measurement).chain(&reading.others) {
+            fates[*position] = Some(MeasurementFate::Rejected(reason.clone()));
+        }
+    }
+}
+
+fn settle(fates: &mut [Option<MeasurementFate>], members: &[usize], outcome: &SaveOutcome) {
+    for position in members {
+        fates[*position] = Some(match outcome {
+            SaveOutcome::Created => MeasurementFate::Created,
+            SaveOutcome::Merged => MeasurementFate::Merged,
+            SaveOutcome::Unchanged => MeasurementFate::Unchanged,
+            SaveOutcome::Rejected(reason) => MeasurementFate::Rejected(reason.clone()),
+        });
+    }
+}
+
+/// Hands the fates back to the events. Each measurement is in one group, and
+/// each of a group's in one of its cuts, so a measurement without a fate is a
+/// defect here; it is recorded as such rather than lost.
+fn conversion(batch: &Batch<'_>, incoming: &incoming::Incoming, fates: Vec<Option<MeasurementFate>>) -> Conversion {
+    let mut events: Vec<Vec<(usize, MeasurementFate)>> = vec![Vec::new(); batch.events.len()];
+    for ((event, place), fate) in incoming.origins.iter().zip(fates) {
+        let lost = || MeasurementFate::Rejected(Reason::new("NoFate", "the connector gave the measurement no fate"));
+        events[*event].push((*place, fate.unwrap_or_else(lost)));
+    }
+    for ((event, place), reason) in &incoming.rejected {
+        events[*event].push((*place, MeasurementFate::Rejected(reason.clone())));
+    }
+    let in_order = |mut fates: Vec<(usize, MeasurementFate)>| {
+        fates.sort_by_key(|fate| fate.0);
+        fates.into_iter().map(|fate| fate.1).collect()
+    };
+    Conversion { events: events.into_iter().map(in_order).collect() }
+}

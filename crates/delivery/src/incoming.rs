@@ -1,0 +1,121 @@
+//! Reads the events of the internal hub into measurements (fhir-conversion.md
+//! 1.3).
+//!
+//! An event is one measurement, or, when its property `IsMeasurementGroup` is
+//! true, a list of them, gzipped when its content type says so.
+
+use std::borrow::Cow;
+use std::io::Read;
+
+use expressions::{Properties, PropertyValue};
+use mapping::Measurement;
+use mapping::measurement::MeasurementReadError;
+
+use crate::batch::{Batch, BatchEvent};
+use crate::fate::Reason;
+
+/// How large a list may get when it is unpacked, in bytes: far above what a
+/// batch of the hub can hold, so that only a bomb meets it.
+const UNPACKED_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
+/// The measurements of a batch in their order, each with its origin.
+#[derive(Debug, Default)]
+pub(crate) struct Incoming {
+    pub(crate) measurements: Vec<Measurement>,
+    /// For each measurement its event and its place in it.
+    pub(crate) origins: Vec<(usize, usize)>,
+    /// What is no measurement: event, place in it, and why.
+    pub(crate) rejected: Vec<((usize, usize), Reason)>,
+}
+
+/// Reads a batch. Events are taken in their order, lists or not (quirk 55).
+pub(crate) fn read(batch: &Batch<'_>) -> Incoming {
+    let mut incoming = Incoming::default();
+    for (index, event) in batch.events.iter().enumerate() {
+        let read = if is_list(event) { read_list(event) } else { Ok(vec![Measurement::read(event.body)]) };
+        match read {
+            Ok(read) => {
+                for (place, measurement) in read.into_iter().enumerate() {
+                    incoming.take((index, place), measurement);
+                }
+            }
+            Err(reason) => incoming.rejected.push(((index, 0), reason)),
+        }
+    }
+    incoming
+}
+
+impl Incoming {
+    fn take(&mut self, origin: (usize, usize), read: Result<Measurement, MeasurementReadError>) {
+        match read {
+            Ok(measurement) => {
+                self.measurements.push(measurement);
+                self.origins.push(origin);
+            }
+            Err(error) => self.rejected.push((origin, invalid(&error))),
+        }
+    }
+}
+
+fn invalid(error: &MeasurementReadError) -> Reason {
+    Reason::new("InvalidMeasurement", error.to_string())
+}
+
+fn read_list(event: &BatchEvent<'_>) -> Result<Vec<Result<Measurement, MeasurementReadError>>, Reason> {
+    let body = match text_property(event.system_properties, "content-type") {
+        Some(kind) if kind == "application/gzip" => Cow::Owned(unpack(event.body)?),
+        _ => Cow::Borrowed(event.body),
+    };
+    Measurement::read_list(&body).map_err(|error| invalid(&error))
+}
+
+fn unpack(body: &[u8]) -> Result<Vec<u8>, Reason> {
+    let mut unpacked = Vec::new();
+    let reader = flate2::read::GzDecoder::new(body);
+    match reader.take(UNPACKED_BYTES_MAX + 1).read_to_end(&mut unpacked) {
+        Ok(length) if length as u64 <= UNPACKED_BYTES_MAX => Ok(unpacked),
+        Ok(_) => Err(Reason::new("InvalidMeasurement", "the unpacked list is larger than 64 MiB")),
+        Err(_) => Err(Reason::new("InvalidMeasurement", "the content type says gzip and the body is not")),
+    }
+}
+
+/// Whether the event holds a list: the property may be a boolean or text.
+fn is_list(event: &BatchEvent<'_>) -> bool {
+    const NAME: &str = "IsMeasurementGroup";
+    match event.properties {
+        Properties::Typed(members) => members.iter().any(|(name, value)| {
+            *name == NAME
+                && match value {
+                    PropertyValue::Bool(value) => *value,
+                    PropertyValue::String(text) => text.eq_ignore_ascii_case("true"),
+                    _ => false,
+                }
+        }),
+        Properties::Json { text, .. } => match json_member(text, NAME) {
+            Some(serde_json::Value::Bool(value)) => value,
+            Some(serde_json::Value::String(text)) => text.eq_ignore_ascii_case("true"),
+            _ => false,
+        },
+    }
+}
+
+fn text_property(properties: Properties<'_>, wanted: &str) -> Option<String> {
+    match properties {
+        Properties::Typed(members) => members.iter().find_map(|(name, value)| match value {
+            PropertyValue::String(text) if *name == wanted => Some((*text).to_owned()),
+            _ => None,
+        }),
+        Properties::Json { text, .. } => {
+            json_member(text, wanted).and_then(|value| value.as_str().map(str::to_owned))
+        }
+    }
+}
+
+/// A member of an object given as text; the text is parsed only when the name
+/// occurs in it.
+fn json_member(text: &str, name: &str) -> Option<serde_json::Value> {
+    if !text.contains(name) {
+        return None;
+    }
+    serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(text).ok()?.remove(name)
+}

@@ -1,0 +1,152 @@
+//! Builds one measurement from one match (device-mapping.md 4.3).
+
+use std::ops::Range;
+
+use expressions::{Document, Kind, Language, NodeId, UtcTime, Value};
+
+use super::Parts;
+use super::error::{Failures, NormalizeError};
+use crate::compatibility::Numbers;
+use crate::convert::{self, TextForm};
+use crate::device_mapping::{Template, TemplateExpression};
+use crate::measurement::{MeasurementRef, PropertiesRef, PropertySpan};
+
+/// Extracts the measurements of one template.
+pub(super) struct Extractor<'t> {
+    pub(super) template: &'t Template,
+    pub(super) ingestion_time: Option<UtcTime>,
+    pub(super) numbers: Numbers,
+}
+
+/// What is looked for, and whether it has to be there.
+#[derive(Clone, Copy)]
+struct Wanted<'t> {
+    name: &'t str,
+    is_required: bool,
+}
+
+impl Extractor<'_> {
+    /// Builds a measurement and hands it to `put`. `root` is what the
+    /// expressions' `$` means. The order is the reference connector's, which
+    /// says what is reported when several parts are missing.
+    pub(super) fn extract(
+        &self,
+        document: Document<'_>,
+        root: NodeId,
+        parts: &mut Parts,
+        put: &mut dyn FnMut(&MeasurementRef<'_>),
+    ) -> Result<(), NormalizeError> {
+        let template = self.template;
+        parts.text.clear();
+        parts.properties.clear();
+        let text = &mut parts.text;
+        let required = |name| Wanted { name, is_required: true };
+        let optional = |name| Wanted { name, is_required: false };
+
+        let device_id =
+            self.text(document, root, required("DeviceIdExpression"), &template.device_id, text)?.unwrap_or_default();
+        let occurrence_time = self.time(document, root, required("TimestampExpression"))?;
+        let correlation_id = match &template.correlation_id {
+            Some(id) => {
+                self.text(document, root, required("CorrelationIdExpression"), std::slice::from_ref(id), text)?
+            }
+            None => None,
+        };
+        let patient_id =
+            self.text(document, root, optional("PatientIdExpression"), template.patient_id.as_slice(), text)?;
+        let encounter_id =
+            self.text(document, root, optional("EncounterIdExpression"), template.encounter_id.as_slice(), text)?;
+        for (at, value) in template.values.iter().enumerate() {
+            if value.name.trim().is_empty() {
+                return Err(NormalizeError::value_without_name(value.name_place));
+            }
+            let wanted = Wanted { name: &value.name, is_required: value.required };
+            if let Some(Range { start, end }) =
+                self.text(document, root, wanted, value.expression.as_slice(), text)?
+            {
+                parts.properties.push(PropertySpan { value: at, start, end });
+            }
+        }
+
+        let text = parts.text.as_str();
+        put(&MeasurementRef {
+            r#type: &template.type_name,
+            occurrence_time,
+            ingestion_time: self.ingestion_time,
+            device_id: &text[device_id],
+            patient_id: patient_id.map(|range| &text[range]),
+            encounter_id: encounter_id.map(|range| &text[range]),
+            correlation_id: correlation_id.map(|range| &text[range]),
+            properties: PropertiesRef::from_spans(&template.values, &parts.properties, text),
+        });
+        Ok(())
+    }
+
+    /// Appends what the first usable candidate gives, as text; gives where it
+    /// stands.
+    fn text(
+        &self,
+        document: Document<'_>,
+        root: NodeId,
+        wanted: Wanted<'_>,
+        candidates: &[TemplateExpression],
+        out: &mut String,
+    ) -> Result<Option<Range<usize>>, NormalizeError> {
+        let mut failures = Failures::default();
+        for candidate in candidates {
+            let Some(value) = select(document, root, wanted, candidate)? else { continue };
+            let start = out.len();
+            let form = TextForm { language: candidate.language, numbers: self.numbers };
+            match convert::push_text(document, &value, form, out) {
+                Ok(true) if !wanted.is_required || !out[start..].trim().is_empty() => {
+                    return Ok(Some(start..out.len()));
+                }
+                Ok(false) if !wanted.is_required => return Ok(None),
+                Ok(_) => {
+                    out.truncate(start);
+                    failures.add_empty();
+                }
+                // An optional value that cannot be converted vanishes (quirk 9).
+                Err(_) if !wanted.is_required => {}
+                Err(reason) => failures.add(candidate, reason),
+            }
+        }
+        if wanted.is_required { Err(NormalizeError::missing(wanted.name, candidates, &failures)) } else { Ok(None) }
+    }
+
+    /// The time that the first usable candidate gives.
+    fn time(&self, document: Document<'_>, root: NodeId, wanted: Wanted<'_>) -> Result<UtcTime, NormalizeError> {
+        let candidates = &self.template.timestamp;
+        let mut failures = Failures::default();
+        for candidate in candidates {
+            let Some(value) = select(document, root, wanted, candidate)? else { continue };
+            match convert::timestamp(document, &value) {
+                Ok(Some(time)) => return Ok(time),
+                Ok(None) => failures.add_empty(),
+                Err(reason) => failures.add(candidate, reason),
+            }
+        }
+        Err(NormalizeError::missing(wanted.name, candidates, &failures))
+    }
+}
+
+/// The one value that an expression gives. For JMESPath null is nothing.
+fn select<'d>(
+    document: Document<'d>,
+    root: NodeId,
+    wanted: Wanted<'_>,
+    expression: &TemplateExpression,
+) -> Result<Option<Value<'d>>, NormalizeError> {
+    let value = expression
+        .program
+        .select_one(document, root)
+        .map_err(|error| NormalizeError::expression(wanted.name, expression, "JsonToken", error))?;
+    if expression.language != Language::JmesPath {
+        return Ok(value);
+    }
+    Ok(value.filter(|value| match value {
+        Value::Null => false,
+        Value::Node(node) => document.kind(*node) != Kind::Null,
+        _ => true,
+    }))
+}
