@@ -1,0 +1,266 @@
+//! The three ways to resolve identities, against a FHIR server over HTTP.
+
+mod support;
+
+use fhir_client::identity::{Identity, IdentityOptions, Mode, PatientCheck, ResolveError, Resolver, Subject};
+use serde_json::{Value, json};
+use support::{AZURE, HAPI, Habits, SEKMET, Server, UUID, outcome, soon, start};
+
+const PATIENT: &str = "Patient/bf7c741785b9bbaa3e63dd3637c0acb9caa211351ff2ca17d9474c20c1cdb683";
+const DEVICE: &str = "Device/96b1d91b8c1066c6093f8699cbd01fd2e9e8956cbad873307dcbd44449aafd13";
+
+fn subject<'s>(device_id: &'s str, patient_id: Option<&'s str>, encounter_id: Option<&'s str>) -> Subject<'s> {
+    Subject { device_id, patient_id, encounter_id }
+}
+
+fn resolver(server: &Server, mode: Mode, change: impl FnOnce(&mut IdentityOptions)) -> Resolver {
+    let mut options = IdentityOptions::new(mode);
+    change(&mut options);
+    Resolver::new(server.client(), options)
+}
+
+fn device(id: &str, value: &str, patient: &str) -> Value {
+    json!({ "resourceType": "Device", "id": id, "identifier": [{ "system": "s", "value": value }], "patient": { "reference": patient } })
+}
+
+/// `device patient encounter` or the error's code.
+fn summary(result: Result<Identity, ResolveError>) -> String {
+    match result {
+        Ok(identity) => {
+            let ids = identity.ids;
+            let encounter = ids.encounter.map(|id| format!(" {id}")).unwrap_or_default();
+            let differs = if identity.patient_differs { " differs" } else { "" };
+            format!("{} {}{encounter}{differs}", ids.device, ids.patient)
+        }
+        Err(ResolveError::Unresolved(unresolved)) => unresolved.code().to_owned(),
+        Err(ResolveError::Away(_)) => "away".to_owned(),
+    }
+}
+
+async fn ward() -> Server {
+    let server = start(HAPI).await;
+    server.put(device("1", "d1", "Patient/123"));
+    server.put(device("2", "d2", "https://elsewhere.example/Patient/9"));
+    server.put(device("3", "twin", "Patient/1"));
+    server.put(device("4", "twin", "Patient/2"));
+    server.put(device("5", "a,b|c$d&e#f+g%h i", "Patient/5"));
+    server.put(json!({ "resourceType": "Patient", "id": "123", "identifier": [{ "value": "p1" }] }));
+    server.put(json!({ "resourceType": "Encounter", "id": "abc", "identifier": [{ "value": "e1" }] }));
+    server
+}
+
+#[tokio::test]
+async fn looks_up_devices_and_encounters() {
+    let server = ward().await;
+    let resolver = resolver(&server, Mode::Lookup, |_| {});
+    let cases = [
+        (subject("d1", None, None), "1 123"),
+        (subject("d1", Some(" "), Some("")), "1 123"),
+        (subject("d1", None, Some("e1")), "1 123 abc"),
+        (subject("d1", None, Some("e2")), "EncounterNotFound"),
+        (subject("D1", None, None), "DeviceNotFound"),
+        (subject("d2", None, None), "PatientNotFound"),
+        (subject("d3", None, None), "DeviceNotFound"),
+        (subject("twin", None, None), "MultipleDeviceFound"),
+        (subject("a,b|c$d&e#f+g%h i", None, None), "5 5"),
+        (subject("", None, None), "DeviceIdentityNotDefined"),
+    ];
+    for (subject, expected) in cases {
+        assert_eq!(summary(resolver.resolve(subject, soon()).await), expected, "{subject:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_system_is_for_devices_only() {
+    let server = ward().await;
+    for (system, expected) in [("s", "1 123 abc"), ("t", "DeviceNotFound")] {
+        let resolver = resolver(&server, Mode::Lookup, |options| options.device_system = Some(system.to_owned()));
+        assert_eq!(summary(resolver.resolve(subject("d1", None, Some("e1")), soon()).await), expected);
+    }
+}
+
+#[tokio::test]
+async fn encounters_can_be_required() {
+    let server = ward().await;
+    let resolver = resolver(&server, Mode::LookupWithEncounter, |_| {});
+    assert_eq!(summary(resolver.resolve(subject("d1", None, Some("e1")), soon()).await), "1 123 abc");
+    assert_eq!(summary(resolver.resolve(subject("d1", None, None), soon()).await), "EncounterIdentityNotDefined");
+    assert_eq!(summary(resolver.resolve(subject("d9", None, None), soon()).await), "DeviceNotFound");
+}
+
+#[tokio::test]
+async fn says_when_the_message_names_another_patient() {
+    let server = ward().await;
+    server.put(json!({ "resourceType": "Patient", "id": "124", "identifier": [{ "value": "p2" }] }));
+    let cases = [
+        (PatientCheck::Report, "p1", "1 123"),
+        (PatientCheck::Report, "p2", "1 123 differs"),
+        (PatientCheck::Reject, "p2", "PatientDeviceMismatch"),
+        (PatientCheck::Off, "p2", "1 123"),
+    ];
+    for (check, patient, expected) in cases {
+        let resolver = resolver(&server, Mode::Lookup, |options| options.patient_check = check);
+        assert_eq!(summary(resolver.resolve(subject("d1", Some(patient), None), soon()).await), expected);
+        assert_eq!(resolver.patients_differing(), u64::from(expected.ends_with("differs")));
+    }
+}
+
+#[tokio::test]
+async fn remembers_answers_under_everything_that_decides_them() {
+    let server = ward().await;
+    let resolver = resolver(&server, Mode::Lookup, |_| {});
+    for _ in 0..3 {
+        resolver.resolve(subject("d1", None, None), soon()).await.unwrap();
+        resolver.resolve(subject("d9", None, None), soon()).await.unwrap_err();
+    }
+    assert_eq!(server.requests(), ["GET Device?identifier=d1", "GET Device?identifier=d9"]);
+    resolver.resolve(subject("d1", None, Some("e1")), soon()).await.unwrap();
+    assert_eq!(server.requests().len(), 4, "another encounter is another question");
+    resolver.forget_all();
+    resolver.resolve(subject("d1", None, None), soon()).await.unwrap();
+    assert_eq!(server.requests().len(), 5);
+}
+
+#[tokio::test]
+async fn asks_once_for_what_many_want_to_know() {
+    let server = ward().await;
+    let resolver = resolver(&server, Mode::Lookup, |_| {});
+    let many = (0..20).map(|_| resolver.resolve(subject("d1", None, None), soon()));
+    assert!(futures::future::join_all(many).await.iter().all(Result::is_ok));
+    assert_eq!(server.requests().len(), 1);
+}
+
+#[tokio::test]
+async fn forgets_that_a_device_is_missing() {
+    let server = ward().await;
+    let resolver = resolver(&server, Mode::Lookup, |options| options.keep_unresolved = std::time::Duration::ZERO);
+    assert_eq!(summary(resolver.resolve(subject("d9", None, None), soon()).await), "DeviceNotFound");
+    server.put(device("9", "d9", "Patient/123"));
+    assert_eq!(summary(resolver.resolve(subject("d9", None, None), soon()).await), "9 123");
+}
+
+#[tokio::test]
+async fn does_not_remember_that_the_server_was_away() {
+    let server = ward().await;
+    server.before(|_, _| Some((503, vec![], outcome())));
+    let resolver = resolver(&server, Mode::Lookup, |_| {});
+    assert_eq!(summary(resolver.resolve(subject("d1", None, None), soon()).await), "away");
+    server.before(|_, _| None);
+    assert_eq!(summary(resolver.resolve(subject("d1", None, None), soon()).await), "1 123");
+}
+
+async fn create_on(habits: Habits) -> (Server, Resolver) {
+    let server = start(habits).await;
+    let resolver = resolver(&server, Mode::Create, |_| {});
+    (server, resolver)
+}
+
+fn created() -> String {
+    format!("{} {}", DEVICE.trim_start_matches("Device/"), PATIENT.trim_start_matches("Patient/"))
+}
+
+#[tokio::test]
+async fn creates_patient_and_device_under_computed_ids() {
+    for habits in [HAPI, SEKMET, AZURE, UUID, Habits { batch: false, ..HAPI }] {
+        let (server, resolver) = create_on(habits).await;
+        let found = summary(resolver.resolve(subject("deviceId", Some("patientId"), None), soon()).await);
+        assert_eq!(found, created());
+        let patient = json!({ "resourceType": "Patient", "id": PATIENT.trim_start_matches("Patient/"), "identifier": [{ "value": "patientId" }] });
+        assert_eq!(server.get(PATIENT), Some(patient));
+        let stored = server.get(DEVICE).unwrap();
+        assert_eq!(stored["identifier"], json!([{ "value": "deviceId" }]));
+        assert_eq!(stored["patient"], json!({ "reference": PATIENT }));
+        if habits.batch {
+            assert_eq!(server.requests().len(), 4, "{:?}", server.requests());
+        }
+    }
+}
+
+#[tokio::test]
+async fn creates_only_what_is_missing() {
+    let (server, resolver) = create_on(HAPI).await;
+    server.put(device("1", "d1", "Patient/123"));
+    server.put(json!({ "resourceType": "Device", "id": "2", "identifier": [{ "value": "d2" }] }));
+    server.put(device("3", "d3", "Group/abc"));
+    server.put(json!({ "resourceType": "Patient", "id": "p9", "identifier": [{ "value": "p" }] }));
+    server.put(json!({ "resourceType": "Encounter", "id": "abc", "identifier": [{ "value": "e1" }] }));
+    let cases = [
+        (subject("d1", None, None), "1 123"),
+        (subject("d2", Some("p"), Some("e1")), "2 p9 abc"),
+        (subject("d2", None, None), "2 p9"),
+        (subject("d3", Some("p"), None), "PatientDeviceMismatch"),
+        (subject("d4", None, None), "PatientIdentityNotDefined"),
+        (subject("d4", Some(" "), None), "PatientIdentityNotDefined"),
+        (subject("d1", None, Some("e2")), "EncounterNotFound"),
+    ];
+    for (subject, expected) in cases {
+        assert_eq!(summary(resolver.resolve(subject, soon()).await), expected, "{subject:?}");
+    }
+    let writes = server.requests().iter().filter(|request| request.starts_with("PUT")).count();
+    assert_eq!(writes, 1, "the Patient of d2");
+}
+
+#[tokio::test]
+async fn does_not_overwrite_what_a_search_does_not_show_yet() {
+    let (server, resolver) = create_on(HAPI).await;
+    let enriched = json!({
+        "resourceType": "Patient", "id": PATIENT.trim_start_matches("Patient/"),
+        "identifier": [{ "value": "patientId" }], "birthDate": "1970-01-01",
+    });
+    server.put(enriched.clone());
+    server.before(|_, seen| {
+        let empty = json!({ "resourceType": "Bundle", "type": "searchset" });
+        seen.path.contains('?').then_some((200, vec![], empty))
+    });
+    assert_eq!(summary(resolver.resolve(subject("deviceId", Some("patientId"), None), soon()).await), created());
+    assert_eq!(server.get(PATIENT), Some(enriched));
+}
+
+#[tokio::test]
+async fn puts_back_what_a_create_replaced() {
+    for habits in [HAPI, SEKMET, AZURE, UUID, Habits { keeps_if_none_match: false, ..UUID }] {
+        let (server, resolver) = create_on(habits).await;
+        let mut written = false;
+        // Somebody else creates a richer Patient between our read and our write.
+        server.before(move |state, seen| {
+            if seen.method == "PUT" && seen.path == PATIENT && !written {
+                written = true;
+                let mut richer = seen.body.clone();
+                richer["birthDate"] = json!("1970-01-01");
+                state.write(richer);
+            }
+            None
+        });
+        assert_eq!(summary(resolver.resolve(subject("deviceId", Some("patientId"), None), soon()).await), created());
+        assert_eq!(server.get(PATIENT).unwrap()["birthDate"], "1970-01-01", "{habits:?}");
+    }
+}
+
+#[tokio::test]
+async fn links_a_device_that_somebody_else_writes_at_the_same_time() {
+    let (server, resolver) = create_on(SEKMET).await;
+    server.put(json!({ "resourceType": "Device", "id": "2", "identifier": [{ "value": "d2" }] }));
+    let mut written = false;
+    server.before(move |state, seen| {
+        if seen.method == "PUT" && seen.path == "Device/2" && !written {
+            written = true;
+            state.write(
+                json!({ "resourceType": "Device", "id": "2", "identifier": [{ "value": "d2" }], "lotNumber": "7" }),
+            );
+        }
+        None
+    });
+    resolver.resolve(subject("d2", Some("patientId"), None), soon()).await.unwrap();
+    let stored = server.get("Device/2").unwrap();
+    assert_eq!((&stored["lotNumber"], &stored["patient"]["reference"]), (&json!("7"), &json!(PATIENT)));
+}
+
+#[tokio::test]
+async fn a_wrong_base_url_rejects_nothing() {
+    let server = start(HAPI).await;
+    server.before(|_, _| Some((404, vec![], json!({}))));
+    for mode in [Mode::Lookup, Mode::Create] {
+        let resolver = resolver(&server, mode, |_| {});
+        assert_eq!(summary(resolver.resolve(subject("d1", Some("p1"), None), soon()).await), "away");
+    }
+}
