@@ -101,6 +101,10 @@ impl Node {
         KINDS[(self.head >> 24 & 15) as usize % KINDS.len()]
     }
 
+    pub(crate) fn is(self, kind: Kind) -> bool {
+        self.head >> 24 & 15 == kind as u32
+    }
+
     pub(crate) fn symbol(self) -> Symbol {
         Symbol(self.head & SYMBOL)
     }

@@ -8,6 +8,8 @@
 //! The names of events are bounded: [`Names::forget_if_many`] drops them, and
 //! only them, when there are more than [`FORGET_AT`].
 
+use std::hash::{BuildHasher, RandomState};
+
 /// The number of a member name within one [`Names`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Symbol(pub(crate) u32);
@@ -40,29 +42,43 @@ pub const FORGET_AT: usize = 8192;
 /// A table of member names.
 #[derive(Clone, Debug)]
 pub struct Names {
-    /// Open addressing; holds symbol numbers, 0 for an empty slot.
-    slots: Vec<u32>,
-    /// Where each symbol's text ends in `text`, and its hash.
+    /// Open addressing; at most half full.
+    slots: Vec<Slot>,
     entries: Vec<Entry>,
     text: String,
     /// Symbols below this were interned by mappings and are never forgotten.
     fixed: usize,
+    /// Keeps senders from making up names that all meet in one slot.
+    seed: u64,
 }
 
-#[derive(Clone, Copy, Debug)]
+/// Symbol 0 stands for an empty slot.
+#[derive(Clone, Copy, Debug, Default)]
+struct Slot {
+    symbol: u32,
+    hash: u32,
+}
+
+/// A name: where it stands in the text, and its ends. Up to 16 bytes the ends
+/// are all of it.
+#[derive(Clone, Copy, Debug, Default)]
 struct Entry {
     start: u32,
     end: u32,
-    hash: u32,
+    ends: (u64, u64),
+    /// The symbol that followed this one in JSON text the last time, and that
+    /// holds nothing to be escaped; 0 when there is none.
+    follower: u32,
 }
 
 impl Default for Names {
     fn default() -> Self {
         let mut names = Names {
-            slots: vec![0; 64],
-            entries: vec![Entry { start: 0, end: 0, hash: 0 }],
+            slots: vec![Slot::default(); 64],
+            entries: vec![Entry::default()],
             text: String::new(),
             fixed: 1,
+            seed: RandomState::new().hash_one(0),
         };
         for name in ["Body", "Properties", "SystemProperties", "matchedToken"] {
             names.intern(name);
@@ -74,38 +90,75 @@ impl Default for Names {
 
 impl Names {
     /// The number of `name`, given one if it has none yet.
+    #[inline]
     pub fn intern(&mut self, name: &str) -> Symbol {
-        let hash = hash(name.as_bytes());
-        let mut at = hash as usize & (self.slots.len() - 1);
-        loop {
-            match self.slots[at] {
-                0 => break,
-                symbol if self.is(symbol, name, hash) => return Symbol(symbol),
-                _ => at = (at + 1) & (self.slots.len() - 1),
-            }
+        let ends = ends(name.as_bytes());
+        let hash = hash(name.as_bytes(), ends, self.seed);
+        match self.look_up(name, ends, hash) {
+            Ok(symbol) => symbol,
+            Err(at) => self.add(name, ends, hash, at),
         }
-        let symbol = self.entries.len() as u32;
-        let start = self.text.len() as u32;
-        self.text.push_str(name);
-        self.entries.push(Entry { start, end: self.text.len() as u32, hash });
-        self.slots[at] = symbol;
-        if self.entries.len() * 2 > self.slots.len() {
-            self.rebuild(self.slots.len() * 2);
+    }
+
+    /// The name that followed `previous` the last time, if it is what `json`
+    /// begins with, up to a closing quote; and its length. Messages of a device
+    /// are much alike, so this is the usual way to a name's number.
+    #[inline]
+    pub(crate) fn guess(&self, previous: Symbol, json: &[u8]) -> Option<(Symbol, usize)> {
+        let symbol = self.entries[previous.0 as usize].follower;
+        if symbol == 0 {
+            return None;
         }
-        Symbol(symbol)
+        let entry = self.entries[symbol as usize];
+        let length = (entry.end - entry.start) as usize;
+        let (name, after) = json.split_at_checked(length)?;
+        let is_it = after.first() == Some(&b'"')
+            && ends(name) == entry.ends
+            && (length <= 16 || self.text.as_bytes()[entry.start as usize..entry.end as usize] == *name);
+        is_it.then_some((Symbol(symbol), length))
+    }
+
+    /// Remembers what followed `previous`: a name that JSON text held without
+    /// an escape.
+    #[inline]
+    pub(crate) fn set_follower(&mut self, previous: Symbol, symbol: Symbol) {
+        self.entries[previous.0 as usize].follower = symbol.0;
     }
 
     /// The number of `name`, if it has one.
     pub fn find(&self, name: &str) -> Option<Symbol> {
-        let hash = hash(name.as_bytes());
-        let mut at = hash as usize & (self.slots.len() - 1);
+        let ends = ends(name.as_bytes());
+        self.look_up(name, ends, hash(name.as_bytes(), ends, self.seed)).ok()
+    }
+
+    /// Gives the symbol of `name`, or the slot where it belongs.
+    #[inline]
+    fn look_up(&self, name: &str, ends: (u64, u64), hash: u32) -> Result<Symbol, usize> {
+        let mask = self.slots.len() - 1;
+        let mut at = hash as usize & mask;
         loop {
-            match self.slots[at] {
-                0 => return None,
-                symbol if self.is(symbol, name, hash) => return Some(Symbol(symbol)),
-                _ => at = (at + 1) & (self.slots.len() - 1),
+            let slot = self.slots[at];
+            if slot.symbol == 0 {
+                return Err(at);
             }
+            if slot.hash == hash && self.is(slot.symbol, name, ends) {
+                return Ok(Symbol(slot.symbol));
+            }
+            at = (at + 1) & mask;
         }
+    }
+
+    #[cold]
+    fn add(&mut self, name: &str, ends: (u64, u64), hash: u32, at: usize) -> Symbol {
+        let symbol = self.entries.len() as u32;
+        let start = self.text.len() as u32;
+        self.text.push_str(name);
+        self.entries.push(Entry { start, end: self.text.len() as u32, ends, follower: 0 });
+        self.slots[at] = Slot { symbol, hash };
+        if self.entries.len() * 2 > self.slots.len() {
+            self.rebuild(self.slots.len() * 2);
+        }
+        Symbol(symbol)
     }
 
     /// The text of `symbol`; empty for [`Symbol::NONE`].
@@ -128,6 +181,7 @@ impl Names {
         }
         let end = self.entries[self.fixed - 1].end as usize;
         self.entries.truncate(self.fixed);
+        self.entries.iter_mut().for_each(|entry| entry.follower = 0);
         self.text.truncate(end);
         let mut slots = 64;
         while self.entries.len() * 2 > slots {
@@ -136,40 +190,67 @@ impl Names {
         self.rebuild(slots);
     }
 
-    fn is(&self, symbol: u32, name: &str, hash: u32) -> bool {
+    #[inline]
+    fn is(&self, symbol: u32, name: &str, ends: (u64, u64)) -> bool {
         let entry = self.entries[symbol as usize];
-        entry.hash == hash && &self.text[entry.start as usize..entry.end as usize] == name
+        let length = (entry.end - entry.start) as usize;
+        length == name.len()
+            && entry.ends == ends
+            && (length <= 16 || &self.text[entry.start as usize..entry.end as usize] == name)
     }
 
     fn rebuild(&mut self, slots: usize) {
         self.slots.clear();
-        self.slots.resize(slots, 0);
+        self.slots.resize(slots, Slot::default());
         for (symbol, entry) in self.entries.iter().enumerate().skip(1) {
-            let mut at = entry.hash as usize & (slots - 1);
-            while self.slots[at] != 0 {
+            let name = &self.text.as_bytes()[entry.start as usize..entry.end as usize];
+            let hash = hash(name, entry.ends, self.seed);
+            let mut at = hash as usize & (slots - 1);
+            while self.slots[at].symbol != 0 {
                 at = (at + 1) & (slots - 1);
             }
-            self.slots[at] = symbol as u32;
+            self.slots[at] = Slot { symbol: symbol as u32, hash };
         }
     }
 }
 
-/// A quick hash over the whole name. Collisions only cost a comparison, and
-/// the number of names is bounded, so it need not resist an attacker.
-fn hash(name: &[u8]) -> u32 {
-    const MULTIPLIER: u64 = 0x9e37_79b9_7f4a_7c15;
-    let mut hash = name.len() as u64;
-    let mut chunks = name.chunks_exact(8);
-    for chunk in &mut chunks {
-        let mut word = [0; 8];
-        word.copy_from_slice(chunk);
-        hash = (hash.rotate_left(5) ^ u64::from_le_bytes(word)).wrapping_mul(MULTIPLIER);
+/// The first and the last eight bytes of a name, which overlap in a short one.
+/// With the length they tell names of up to 16 bytes apart.
+#[inline]
+fn ends(name: &[u8]) -> (u64, u64) {
+    if let (Some(first), Some(last)) = (name.first_chunk::<8>(), name.last_chunk::<8>()) {
+        return (u64::from_le_bytes(*first), u64::from_le_bytes(*last));
     }
-    let mut word = [0; 8];
-    let rest = chunks.remainder();
-    word[..rest.len()].copy_from_slice(rest);
-    hash = (hash.rotate_left(5) ^ u64::from_le_bytes(word)).wrapping_mul(MULTIPLIER);
-    (hash >> 32) as u32
+    if let (Some(first), Some(last)) = (name.first_chunk::<4>(), name.last_chunk::<4>()) {
+        return (u32::from_le_bytes(*first).into(), u32::from_le_bytes(*last).into());
+    }
+    match name {
+        [first, .., last] => (u64::from(*first) << 8 | u64::from(name[1]), (*last).into()),
+        [only] => ((*only).into(), 0),
+        [] => (0, 0),
+    }
+}
+
+/// A quick hash over the whole name.
+#[inline]
+fn hash(name: &[u8], ends: (u64, u64), seed: u64) -> u32 {
+    let mut hash = seed ^ name.len() as u64;
+    if name.len() > 16 {
+        for chunk in name[8..name.len() - 8].chunks(8) {
+            let mut word = [0; 8];
+            word[..chunk.len()].copy_from_slice(chunk);
+            hash = mix(hash ^ u64::from_le_bytes(word), seed);
+        }
+    }
+    mix(hash ^ ends.0, ends.1 ^ seed.rotate_left(32)) as u32
+}
+
+/// Multiplies and folds the upper half of the product onto the lower.
+#[inline]
+fn mix(a: u64, b: u64) -> u64 {
+    const MULTIPLIER: u64 = 0x9e37_79b9_7f4a_7c15;
+    let product = u128::from(a) * u128::from(b | 1);
+    ((product >> 64) as u64 ^ product as u64).wrapping_mul(MULTIPLIER) >> 32
 }
 
 #[cfg(test)]
@@ -189,6 +270,45 @@ mod tests {
     }
 
     #[test]
+    fn tells_names_of_any_length_apart() {
+        let mut names = Names::default();
+        let mut texts: Vec<String> = (0..40).map(|length| "x".repeat(length)).collect();
+        for length in 1..40 {
+            texts.extend((0..length).map(|at| format!("{}y{}", "x".repeat(at), "x".repeat(length - at - 1))));
+        }
+        let symbols: Vec<Symbol> = texts.iter().map(|text| names.intern(text)).collect();
+        for (text, symbol) in texts.iter().zip(&symbols) {
+            assert_eq!(names.find(text), Some(*symbol), "{text}");
+            assert_eq!(names.name(*symbol), text);
+        }
+        let mut distinct = symbols.clone();
+        distinct.sort();
+        distinct.dedup();
+        assert_eq!(distinct.len(), symbols.len());
+    }
+
+    #[test]
+    fn guesses_what_followed_the_last_time() {
+        let mut names = Names::default();
+        for name in ["a", "hr", "a-name-longer-than-16"] {
+            let symbol = names.intern(name);
+            assert_eq!(names.guess(Symbol::BODY, format!("{name}\":").as_bytes()), None);
+            names.set_follower(Symbol::BODY, symbol);
+            assert_eq!(names.guess(Symbol::BODY, format!("{name}\":").as_bytes()), Some((symbol, name.len())));
+            for other in [
+                name.to_owned(),
+                format!("{name}x\""),
+                format!("x{name}\""),
+                name[1..].to_owned() + "\"",
+                String::new(),
+            ] {
+                assert_eq!(names.guess(Symbol::BODY, other.as_bytes()), None, "{other}");
+            }
+        }
+        assert_eq!(names.guess(Symbol::BODY, b"a-name-longEr-than-16\""), None);
+    }
+
+    #[test]
     fn forgets_only_the_names_of_events() {
         let mut names = Names::default();
         let kept = names.intern("kept");
@@ -196,7 +316,9 @@ mod tests {
         for i in 0..=FORGET_AT {
             names.intern(&format!("made-up-{i}"));
         }
+        names.set_follower(kept, Symbol(kept.0 + 1));
         names.forget_if_many();
+        assert_eq!(names.guess(kept, b"made-up-0\""), None);
         assert_eq!(names.find("kept"), Some(kept));
         assert_eq!(names.find("made-up-1"), None);
         assert_eq!(names.intern("made-up-1"), Symbol(kept.0 + 1));

@@ -24,7 +24,8 @@ pub(crate) fn read(
     symbol: Symbol,
     options: ReadOptions,
 ) -> Option<()> {
-    Strict { scratch, text, bytes: text.as_bytes(), at: 0, base: base as u32, flags, options }.value(symbol)
+    Strict { scratch, text, bytes: text.as_bytes(), at: 0, base: base as u32, flags, options, previous: symbol }
+        .value(symbol)
 }
 
 struct Strict<'a> {
@@ -35,6 +36,8 @@ struct Strict<'a> {
     base: u32,
     flags: u32,
     options: ReadOptions,
+    /// The member name read last.
+    previous: Symbol,
 }
 
 impl Strict<'_> {
@@ -74,7 +77,7 @@ impl Strict<'_> {
                     return self.ends_well().then_some(());
                 }
                 self.scratch.add_child(open);
-                let is_object = self.scratch.nodes[open as usize].kind() == Kind::Object;
+                let is_object = self.scratch.nodes[open as usize].is(Kind::Object);
                 match self.peek()? {
                     b',' => {
                         self.at += 1;
@@ -115,16 +118,33 @@ impl Strict<'_> {
             return None;
         }
         self.at += 1;
-        let start = self.at;
-        let escaped = self.string_end()?;
-        let name = &self.text[start..self.at];
-        self.at += 1;
-        let symbol = if escaped { self.scratch.names.intern(&unescape(name)) } else { self.scratch.names.intern(name) };
+        let symbol = match self.scratch.names.guess(self.previous, &self.bytes[self.at..]) {
+            Some((symbol, length)) => {
+                self.at += length + 1;
+                symbol
+            }
+            None => self.new_name()?,
+        };
+        self.previous = symbol;
         self.scratch.add_name(open, symbol);
         if self.peek()? != b':' {
             return None;
         }
         self.at += 1;
+        Some(symbol)
+    }
+
+    /// Reads a name other than the one that followed the last time.
+    fn new_name(&mut self) -> Option<Symbol> {
+        let start = self.at;
+        let escaped = self.string_end()?;
+        let name = &self.text[start..self.at];
+        self.at += 1;
+        if escaped {
+            return Some(self.scratch.names.intern(&unescape(name)));
+        }
+        let symbol = self.scratch.names.intern(name);
+        self.scratch.names.set_follower(self.previous, symbol);
         Some(symbol)
     }
 
@@ -152,13 +172,14 @@ impl Strict<'_> {
     fn string_end(&mut self) -> Option<bool> {
         let mut escaped = false;
         loop {
-            while let Some(chunk) = self.bytes.get(self.at..).and_then(<[u8]>::first_chunk::<8>) {
+            let rest = self.bytes.get(self.at..)?;
+            if let Some(chunk) = rest.first_chunk::<8>() {
                 let found = quotes_and_backslashes(u64::from_le_bytes(*chunk));
-                if found != 0 {
-                    self.at += found.trailing_zeros() as usize / 8;
-                    break;
+                if found == 0 {
+                    self.at += 8;
+                    continue;
                 }
-                self.at += 8;
+                self.at += found.trailing_zeros() as usize / 8;
             }
             match *self.bytes.get(self.at)? {
                 b'"' => return Some(escaped),

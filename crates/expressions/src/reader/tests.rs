@@ -302,3 +302,34 @@ fn gives_the_root_a_computed_match() {
     );
     assert!(matched.name_set(Document::ROOT) & Symbol::MATCHED_TOKEN.bit() != 0);
 }
+
+#[test]
+fn reads_messages_of_changing_shape() {
+    let mut scratch = Scratch::default();
+    for (text, expected) in [
+        (r#"{"a":1,"b":[{"t":1,"v":2},{"t":3,"v":4}],"c":5}"#, "{a:1 b:[{t:1 v:2} {t:3 v:4}] c:5}"),
+        (r#"{"a":1,"b":[{"t":1,"v":2},{"t":3,"v":4}],"c":5}"#, "{a:1 b:[{t:1 v:2} {t:3 v:4}] c:5}"),
+        (r#"{"a":1,"bb":2,"":3,"c":5}"#, "{a:1 bb:2 :3 c:5}"),
+        (r#"{"a":1,"b\\":2,"c\"":3,"\u0062":4}"#, "{a:1 b\\:2 c\":3 b:4}"),
+        (r#"{"a":1,"b\\":2,"c\"":3,"b":4}"#, "{a:1 b\\:2 c\":3 b:4}"),
+        (r#"{"a":1,"a":2}"#, "{a:2}"),
+    ] {
+        for _ in 0..2 {
+            let document = scratch.read_value(text.as_bytes(), ReadOptions::default()).unwrap();
+            assert_eq!(describe(document).replace("Integer(", "").replace(')', ""), expected, "{text}");
+        }
+    }
+}
+
+#[test]
+fn ends_where_the_match_is_the_root() {
+    let event = Event { body: b"1", properties: Properties::NONE, system_properties: Properties::NONE };
+    let (mut first, mut second) = (Scratch::default(), Scratch::default());
+    let document = first.read_event(&event, ReadOptions::default()).unwrap().with_matched(Document::ROOT);
+    let value = Value::Node(Document::ROOT);
+    let copy = second.read_event_with_matched(&event, ReadOptions::default(), document, &value).unwrap();
+    let plain = r#""Body":1,"Properties":{},"SystemProperties":{}"#;
+    let mut written = String::new();
+    copy.write_json(Document::ROOT, &mut written);
+    assert_eq!(written, format!(r#"{{{plain},"matchedToken":{{{plain},"matchedToken":{{{plain}}}}}}}"#));
+}

@@ -184,7 +184,7 @@ impl Parser<'_> {
         let (word, rest) = self.rest.split_at(length);
         let word = str::from_utf8(word).ok()?.to_ascii_lowercase();
         self.rest = rest;
-        let is_name = |name: &&str| word == **name || (word.len() == 3 && name.starts_with(&word));
+        let is_name = |name: &str| word == name || (word.len() == 3 && name.starts_with(&word));
         match word.as_str() {
             "t" if self.time.is_none() && self.count > 0 => {
                 // Only a time with minutes may follow, which is to be the last.
@@ -194,11 +194,11 @@ impl Parser<'_> {
             "z" | "gmt" if self.time.is_some() => self.offset.replace(0).is_none().then_some(()),
             "am" | "pm" if self.time.is_some() => self.is_afternoon.replace(word == "pm").is_none().then_some(()),
             _ => {
-                if let Some(month) = MONTHS.iter().position(|name| is_name(&name)) {
+                if let Some(month) = MONTHS.iter().position(|name| is_name(name)) {
                     let is_first = self.month.replace(month as u32 + 1).is_none();
                     return (is_first && !self.is_date_first).then_some(());
                 }
-                let weekday = WEEKDAYS.iter().position(|name| is_name(&name))?;
+                let weekday = WEEKDAYS.iter().position(|name| is_name(name))?;
                 self.weekday.replace(weekday).is_none().then_some(())
             }
         }
