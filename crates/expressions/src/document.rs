@@ -10,9 +10,9 @@
 //! [`Document`] is a `Copy` view of what was read last. Reading is in
 //! `reader`.
 
-use std::borrow::Cow;
-
 mod write;
+
+use std::borrow::Cow;
 
 pub use write::{write_json_double, write_json_string};
 

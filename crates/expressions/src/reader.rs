@@ -112,6 +112,10 @@ impl Scratch {
         self.sets.clear();
         self.arena.clear();
         self.names.forget_if_many();
+        if self.pass > u32::MAX / 2 {
+            self.seen.clear();
+            self.pass = 0;
+        }
     }
 
     fn event_members<'e>(&mut self, root: u32, event: &Event<'e>, options: ReadOptions) -> Result<&'e str, ReadError> {
