@@ -1,1 +1,4 @@
 //! One machine's stand-ins for Event Hubs, the Functions host and a FHIR server.
+
+pub mod event_hubs;
+pub mod fhir_server;
