@@ -153,18 +153,6 @@ impl Path {
         }
     }
 
-    /// The one node that the path selects: none when there is none, an error
-    /// when there are several (device-mapping.md 6.6).
-    pub fn select_one(&self, document: Document<'_>, root: NodeId) -> Result<Option<NodeId>, EvaluateError> {
-        let mut one = None;
-        let mut is_second = false;
-        self.select(document, root, &mut |node| {
-            is_second = one.replace(node).is_some();
-            if is_second { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-        })?;
-        if is_second { Err(EvaluateError::SeveralTokens) } else { Ok(one) }
-    }
-
     /// The names `a`, `b` … of a path that is exactly `$..[?(@a && @b …)]`.
     ///
     /// Such a path selects, in document order, the root and everything below

@@ -239,3 +239,63 @@ impl From<Vec<Tree>> for Tree {
         Tree::made(Content::Array(elements))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::document::Scratch;
+    use crate::reader::ReadOptions;
+
+    fn select(query: &Query, document: Document<'_>) -> String {
+        let mut out = String::new();
+        query
+            .select(document, Document::ROOT, &mut |node| {
+                out.push_str(if out.is_empty() { "" } else { " " });
+                document.write_json(node, &mut out);
+                ControlFlow::Continue(())
+            })
+            .unwrap();
+        out
+    }
+
+    #[track_caller]
+    fn check(query: &str, json: &str, expected: &str) {
+        let query = Query::compile(query).unwrap();
+        let mut scratch = Scratch::default();
+        let document = scratch.read_value(json.as_bytes(), ReadOptions::default()).unwrap();
+        assert_eq!(select(&query, document), expected);
+    }
+
+    #[test]
+    fn gives_nodes_in_document_order() {
+        check("$.*", r#"{"b":1,"a":2}"#, "1 2");
+        check("$['a','b','a']", r#"{"b":1,"a":2}"#, "2 1 2");
+        check("$..v", r#"{"z":{"v":1},"a":[{"v":2}]}"#, "1 2");
+        check("$[?length(@.n) > 1].n", r#"[{"n":"a"},{"n":"ab"}]"#, "\"ab\"");
+        check("$[?@.o == $[0].o].n", r#"[{"o":{"x":1,"y":[2]},"n":1},{"o":{"y":[2.0],"x":1},"n":2}]"#, "1 2");
+        check("$[?@ > 1000]", "[1,9223372036854775808]", "9223372036854775808");
+    }
+
+    #[test]
+    fn takes_dates_for_text() {
+        let json = r#"["2019-02-01T22:46:01.500Z"]"#;
+        check("$[?@ == '2019-02-01T22:46:01.500Z']", json, "\"2019-02-01T22:46:01.5Z\"");
+        check("$[?match(@, '2019-.*')]", json, "\"2019-02-01T22:46:01.5Z\"");
+    }
+
+    #[test]
+    fn sees_the_match_a_second_time() {
+        let query = Query::compile("$..hr").unwrap();
+        let mut scratch = Scratch::default();
+        let document = scratch.read_value(br#"{"Body":{"hr":1}}"#, ReadOptions::default()).unwrap();
+        assert_eq!(select(&query, document.with_matched(Document::ROOT)), "1 1");
+    }
+
+    #[test]
+    fn says_where_a_query_is_broken() {
+        let position = |text| Query::compile(text).unwrap_err().position;
+        assert_eq!(position("$.\u{e4}["), 4);
+        assert_eq!(position("$.a=~"), 3);
+        assert!(Query::compile("$.a[").unwrap_err().to_string().starts_with("not a JSONPath of RFC 9535: "));
+    }
+}

@@ -2,15 +2,19 @@
 
 use std::ops::ControlFlow;
 
+use proptest::prelude::*;
+
 use super::{Path, evaluate};
-use crate::document::{Document, NodeId, Scratch};
-use crate::expression::EvaluateError;
+use crate::document::{Document, Scratch};
+use crate::expression::{CompileOptions, EvaluateError, Expression, Language};
 use crate::names::Names;
 use crate::reader::ReadOptions;
+use crate::value::Value;
 
 fn select(path: &str, json: &str, coerced_comparison_errors: bool, one: bool) -> String {
     let mut names = Names::default();
-    let path = match Path::compile(path, coerced_comparison_errors, &mut names) {
+    let options = CompileOptions { coerced_comparison_errors, ..CompileOptions::default() };
+    let path = match Expression::compile(path, Language::JsonPath, options, &mut names) {
         Ok(path) => path,
         Err(error) => return format!("error {error}"),
     };
@@ -18,10 +22,10 @@ fn select(path: &str, json: &str, coerced_comparison_errors: bool, one: bool) ->
     let document = scratch.read_value(json.as_bytes(), ReadOptions::default()).unwrap();
     let mut found = Vec::new();
     let result = if one {
-        path.select_one(document, Document::ROOT).map(|node| found.extend(node))
+        path.select_one(document, Document::ROOT).map(|value| found.extend(value))
     } else {
-        path.select(document, Document::ROOT, &mut |node| {
-            found.push(node);
+        path.select(document, Document::ROOT, &mut |value| {
+            found.push(value);
             ControlFlow::Continue(())
         })
     };
@@ -31,9 +35,10 @@ fn select(path: &str, json: &str, coerced_comparison_errors: bool, one: bool) ->
     }
 }
 
-fn written(document: Document<'_>, found: &[NodeId]) -> String {
+fn written(document: Document<'_>, found: &[Value<'_>]) -> String {
     let mut out = String::new();
-    for node in found {
+    for value in found {
+        let Value::Node(node) = value else { panic!("{value:?} is no node") };
         if !out.is_empty() {
             out.push(' ');
         }
@@ -373,3 +378,23 @@ fn stops_hostile_paths() {
     });
     assert!(matches!(result, Err(EvaluateError::Limit(_))) && (1..1000).contains(&count), "{result:?} {count}");
 }
+
+proptest! {
+    /// Whatever the text: an error with a place inside it, or nodes.
+    #[test]
+    fn never_panics(parts in prop::collection::vec(prop::sample::select(PARTS), 0..12)) {
+        let text = parts.concat();
+        match Path::compile(&text, true, &mut Names::default()) {
+            Ok(_) => {
+                select(&text, r#"{"a":[1,"2",null,{"a":2.5}],"b":{"c":"2019-02-01T00:00:00Z"}}"#, true, false);
+            }
+            Err(error) => prop_assert!(error.position <= text.chars().count(), "{text}: {error}"),
+        }
+    }
+}
+
+const PARTS: &[&str] = &[
+    "$", "@", ".", "..", "a", "b", "*", "[", "]", "(", ")", "?(", "'a'", "'", "\\", ",", ":", "-", "1", "2.5", " ",
+    "==", "<", ">", "!=", "=~", "/a/", "/(/", "&&", "||", "null", "true", "[?(@.", ")]", "[0]", "[-1]", "[1:]",
+    "..[?(@", "$.a", "\u{e4}",
+];
