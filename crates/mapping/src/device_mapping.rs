@@ -20,7 +20,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use expressions::{Names, ReadOptions};
 
 use crate::compatibility::{Compatibility, Numbers};
-use crate::finding::{Finding, Findings, Severity};
+use crate::finding::{Finding, Findings};
 
 pub use template::{Template, TemplateExpression, TemplateKind, ValueTemplate};
 
@@ -41,7 +41,7 @@ impl DeviceMapping {
     pub fn load(text: &[u8], compatibility: &Compatibility) -> Result<DeviceMapping, Findings> {
         let (mapping, findings) = Self::load_partial(text, compatibility);
         match mapping {
-            Some(mapping) if !findings.iter().any(|finding| finding.severity == Severity::Error) => Ok(mapping),
+            Some(mapping) if !findings.iter().any(Finding::is_error) => Ok(mapping),
             _ => Err(Findings(findings)),
         }
     }

@@ -39,6 +39,11 @@ impl Finding {
         Finding { severity: Severity::Error, message: message.into(), place }
     }
 
+    /// Whether it makes the mapping unusable.
+    pub fn is_error(&self) -> bool {
+        self.severity == Severity::Error
+    }
+
     /// A warning.
     pub fn warning(message: impl Into<String>, place: Option<Place>) -> Finding {
         Finding { severity: Severity::Warning, message: message.into(), place }
@@ -61,7 +66,7 @@ pub struct Findings(pub Vec<Finding>);
 impl fmt::Display for Findings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Validation errors:")?;
-        for finding in self.0.iter().filter(|finding| finding.severity == Severity::Error) {
+        for finding in self.0.iter().filter(|finding| finding.is_error()) {
             write!(f, "\n{finding}")?;
         }
         Ok(())

@@ -10,12 +10,26 @@
 //! loads.
 
 pub mod compatibility;
+mod convert;
 pub mod convert_error;
+pub mod cut;
+pub mod device_mapping;
+pub mod fhir_mapping;
 pub mod finding;
+pub mod group;
 pub mod identifier;
 pub mod measurement;
+pub mod normalize;
+pub mod observation;
+pub mod partition;
+pub mod sampled_data;
 pub mod text;
 
 pub use compatibility::Compatibility;
+pub use device_mapping::DeviceMapping;
+pub use convert_error::ConvertError;
+pub use fhir_mapping::FhirMapping;
 pub use finding::{Finding, Findings, Place};
-pub use measurement::{Measurement, Property};
+pub use identifier::ResourceIds;
+pub use measurement::{Measurement, MeasurementRef, Property};
+pub use observation::{MergePolicy, Merged, Observation};

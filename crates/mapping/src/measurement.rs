@@ -80,7 +80,11 @@ pub struct PropertiesRef<'a>(Source<'a>);
 enum Source<'a> {
     Owned(&'a [Property]),
     /// Names in a template, values in a text.
-    Spans { values: &'a [ValueTemplate], spans: &'a [PropertySpan], text: &'a str },
+    Spans {
+        values: &'a [ValueTemplate],
+        spans: &'a [PropertySpan],
+        text: &'a str,
+    },
 }
 
 /// Where a value stands while a measurement is being made.

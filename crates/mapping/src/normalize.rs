@@ -125,13 +125,13 @@ impl DeviceMapping {
         sink: &mut impl MeasurementSink,
     ) -> Result<usize, NormalizeError> {
         let mut sent = 0;
-        for (index, template) in self.templates().iter().enumerate() {
+        for template in self.templates() {
             let extractor = Extractor { template, ingestion_time, numbers: self.numbers() };
             run_template(&extractor, document, matched, parts, &mut |measurement| {
                 sink.put(measurement);
                 sent += 1;
             })
-            .map_err(|error| error.at(index, template, sent))?;
+            .map_err(|error| error.at(template, sent))?;
         }
         Ok(sent)
     }
@@ -150,13 +150,13 @@ fn run_template(
         return Err(NormalizeError::not_set("TypeMatchExpression"));
     };
     let mut failure = None;
-    let selected = type_match.program.select(document, Document::ROOT, &mut |value| {
-        match take(extractor, document, &value, matched, parts, put) {
-            Ok(()) => ControlFlow::Continue(()),
-            Err(error) => {
-                failure = Some(error);
-                ControlFlow::Break(())
-            }
+    let selected = type_match.program.select(document, Document::ROOT, &mut |value| match take(
+        extractor, document, &value, matched, parts, put,
+    ) {
+        Ok(()) => ControlFlow::Continue(()),
+        Err(error) => {
+            failure = Some(error);
+            ControlFlow::Break(())
         }
     });
     match (failure, selected) {

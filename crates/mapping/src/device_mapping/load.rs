@@ -41,7 +41,8 @@ pub(super) fn load(
         integral_float_timestamps: compatibility.integral_float_timestamps,
     };
     let mut context = Context { names, findings, options };
-    Some(containers.iter().filter_map(|container| template(container, &mut context)).collect())
+    let containers = containers.iter().enumerate();
+    Some(containers.filter_map(|(index, container)| template(index, container, &mut context)).collect())
 }
 
 /// The containers of the templates of a collection.
@@ -58,15 +59,14 @@ fn collection(root: &Text) -> Result<&[Text], Finding> {
     match root.member("template").map(|member| &member.value) {
         Some(Text { value: TextValue::Array(containers), .. }) => Ok(containers),
         other => {
-            let message =
-                format!("Expected an array for the template property value for template type {COLLECTION}.");
+            let message = format!("Expected an array for the template property value for template type {COLLECTION}.");
             Err(Finding::error(message, Some(other.map_or(root.place, |template| template.place))))
         }
     }
 }
 
 /// Reads the template in a container; none, with findings, when it has errors.
-fn template(container: &Text, context: &mut Context<'_>) -> Option<Template> {
+fn template(index: usize, container: &Text, context: &mut Context<'_>) -> Option<Template> {
     if !matches!(container.value, TextValue::Object(_)) {
         context.findings.push(not_an_object(container));
         return None;
@@ -79,7 +79,7 @@ fn template(container: &Text, context: &mut Context<'_>) -> Option<Template> {
         return None;
     };
     match inner {
-        Some(template @ Text { value: TextValue::Object(_), .. }) => members::template(kind, template, context),
+        Some(template @ Text { value: TextValue::Object(_), .. }) => members::template(index, kind, template, context),
         _ => {
             let name = kind.registered_name();
             let message = format!("Expected an object for the template property value for template type {name}.");

@@ -7,15 +7,14 @@
 use expressions::{CompileOptions, Expression, Language, Names, UtcTime};
 
 use super::template::{Template, TemplateExpression, TemplateKind, ValueTemplate};
-use crate::finding::{Finding, Place, Severity};
+use crate::finding::{Finding, Place};
 use crate::text::{Text, TextMember, TextValue};
 
 const LANGUAGE_TYPE: &str = "Microsoft.Health.Fhir.Ingest.Template.TemplateExpressionLanguage";
 
 /// The places where IoT Hub puts device id and time (device-mapping.md 3.3).
 const IOT_HUB_DEVICE_ID: &[&str] = &["$.SystemProperties.iothub-connection-device-id"];
-const IOT_HUB_TIMESTAMP: &[&str] =
-    &["$.Properties.iothub-creation-time-utc", "$.SystemProperties.iothub-enqueuedtime"];
+const IOT_HUB_TIMESTAMP: &[&str] = &["$.Properties.iothub-creation-time-utc", "$.SystemProperties.iothub-enqueuedtime"];
 /// The same for IoT Central (device-mapping.md 3.4).
 const IOT_CENTRAL_DEVICE_ID: &[&str] = &["$.deviceId"];
 const IOT_CENTRAL_TIMESTAMP: &[&str] = &["$.enqueuedTime"];
@@ -55,7 +54,7 @@ const TIMESTAMP: usize = 4;
 const CORRELATION_ID: usize = 5;
 
 /// Reads a template; none, with the findings in `context`, when it has errors.
-pub(super) fn template(kind: TemplateKind, text: &Text, context: &mut Context<'_>) -> Option<Template> {
+pub(super) fn template(index: usize, kind: TemplateKind, text: &Text, context: &mut Context<'_>) -> Option<Template> {
     let before = context.findings.len();
     let members = Members::read(kind, text, context);
     let language = members.language(context);
@@ -78,15 +77,13 @@ pub(super) fn template(kind: TemplateKind, text: &Text, context: &mut Context<'_
     let (device_id, timestamp) = match kind {
         TemplateKind::IotHub => (fixed(IOT_HUB_DEVICE_ID, context), fixed(IOT_HUB_TIMESTAMP, context)),
         TemplateKind::IotCentral => (fixed(IOT_CENTRAL_DEVICE_ID, context), fixed(IOT_CENTRAL_TIMESTAMP, context)),
-        _ => (
-            expressions[DEVICE_ID].take().into_iter().collect(),
-            expressions[TIMESTAMP].take().into_iter().collect(),
-        ),
+        _ => (expressions[DEVICE_ID].take().into_iter().collect(), expressions[TIMESTAMP].take().into_iter().collect()),
     };
-    if context.findings[before..].iter().any(|finding| finding.severity == Severity::Error) {
+    if context.findings[before..].iter().any(Finding::is_error) {
         return None;
     }
     Some(Template {
+        index,
         kind,
         place: text.place,
         type_name: type_name?,
@@ -196,18 +193,11 @@ fn unknown_member(member: &TextMember, class: &str, context: &mut Context<'_>) {
 }
 
 /// Reads `values`; entries with errors are left out.
-fn values(
-    kind: TemplateKind,
-    text: &Text,
-    language: &ReadLanguage,
-    context: &mut Context<'_>,
-) -> Vec<ValueTemplate> {
+fn values(kind: TemplateKind, text: &Text, language: &ReadLanguage, context: &mut Context<'_>) -> Vec<ValueTemplate> {
     match &text.value {
         // No values at all: a repair for CalculatedContent (quirk 28).
         TextValue::Null => Vec::new(),
-        TextValue::Array(entries) => {
-            entries.iter().filter_map(|entry| value(kind, entry, language, context)).collect()
-        }
+        TextValue::Array(entries) => entries.iter().filter_map(|entry| value(kind, entry, language, context)).collect(),
         other => {
             let message = format!("Expected an array for the values, not {}.", token_name(other));
             context.error(message, text.place);
@@ -216,12 +206,7 @@ fn values(
     }
 }
 
-fn value(
-    kind: TemplateKind,
-    text: &Text,
-    language: &ReadLanguage,
-    context: &mut Context<'_>,
-) -> Option<ValueTemplate> {
+fn value(kind: TemplateKind, text: &Text, language: &ReadLanguage, context: &mut Context<'_>) -> Option<ValueTemplate> {
     if !matches!(text.value, TextValue::Object(_)) {
         context.error(format!("Expected an object for a value, not {}.", token_name(&text.value)), text.place);
         return None;
@@ -243,8 +228,8 @@ fn value(
     check_required("ValueName", name, false, text.place, context);
     check_required("ValueExpression", value_expression, is_calculated, text.place, context);
     let is_required = required.map_or(Some(false), |member| boolean(&member.value, context));
-    let expression = value_expression
-        .and_then(|member| expression(kind, "ValueExpression", true, &member.value, language, context));
+    let expression =
+        value_expression.and_then(|member| expression(kind, "ValueExpression", true, &member.value, language, context));
     let name_text = string(&name?.value, context)?;
     if is_blank(&name_text) {
         context.warning("A value without a name fails every event that the template takes.", name?.value.place);
@@ -327,7 +312,10 @@ fn compile(text: &str, language: Language, context: &mut Context<'_>) -> Result<
             Language::JsonPath | Language::JsonPathRfc9535 => "JsonPath",
             Language::JmesPath => "JmesPath",
         };
-        format!("The following {language} expression could not be parsed: {text}. Cause: {error}")
+        let (cause, position) = (error.message, error.position);
+        format!(
+            "The following {language} expression could not be parsed: {text}. Cause: {cause} (character {position})"
+        )
     })
 }
 

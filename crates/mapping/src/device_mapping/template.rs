@@ -61,6 +61,8 @@ impl TemplateKind {
 /// A template: which data it takes, and what it makes of each.
 #[derive(Debug)]
 pub struct Template {
+    /// Its position in the file, from 0, templates with errors counted.
+    pub index: usize,
     /// Its kind.
     pub kind: TemplateKind,
     /// Where the template stands: its opening brace.

@@ -46,10 +46,7 @@ impl Measurement {
 
     /// Reads a list of measurements. Each that is not usable is an error of its
     /// own, so that the others are not lost with it.
-    #[expect(clippy::type_complexity)]
-    pub fn read_list(
-        json: &[u8],
-    ) -> Result<Vec<Result<Measurement, MeasurementReadError>>, MeasurementReadError> {
+    pub fn read_list(json: &[u8]) -> Result<Vec<Result<Measurement, MeasurementReadError>>, MeasurementReadError> {
         let entries: Vec<&RawValue> = parse(json, "a list of measurements")?;
         let read = |entry: &&RawValue| measurement(parse(entry.get().as_bytes(), "a measurement object")?);
         Ok(entries.iter().map(read).collect())
@@ -71,20 +68,20 @@ fn measurement(object: Object<'_>) -> Result<Measurement, MeasurementReadError> 
     for (name, value) in &object.members {
         let is = |known: &str| name.eq_ignore_ascii_case(known);
         if is("Type") {
-            r#type = text(value, "Type")?;
+            r#type = text(value, &|| "Type".to_owned())?;
         } else if is("OccurrenceTimeUtc") {
             measurement.occurrence_time = time(value, "OccurrenceTimeUtc")?;
         } else if is("IngestionTimeUtc") {
             let is_null = matches!(value.get(), "null" | "\"\"");
             measurement.ingestion_time = if is_null { None } else { Some(time(value, "IngestionTimeUtc")?) };
         } else if is("DeviceId") {
-            device_id = text(value, "DeviceId")?;
+            device_id = text(value, &|| "DeviceId".to_owned())?;
         } else if is("PatientId") {
-            measurement.patient_id = text(value, "PatientId")?;
+            measurement.patient_id = text(value, &|| "PatientId".to_owned())?;
         } else if is("EncounterId") {
-            measurement.encounter_id = text(value, "EncounterId")?;
+            measurement.encounter_id = text(value, &|| "EncounterId".to_owned())?;
         } else if is("CorrelationId") {
-            measurement.correlation_id = text(value, "CorrelationId")?;
+            measurement.correlation_id = text(value, &|| "CorrelationId".to_owned())?;
         } else if is("Properties") {
             measurement.properties = properties(value)?;
         }
@@ -110,9 +107,9 @@ fn property(at: usize, value: &RawValue) -> Result<Property, MeasurementReadErro
     let (mut name, mut content) = (None, None);
     for (member, value) in &object.members {
         if member.eq_ignore_ascii_case("Name") {
-            name = text(value, "Properties[].Name")?;
+            name = text(value, &|| format!("Properties[{at}].Name"))?;
         } else if member.eq_ignore_ascii_case("Value") {
-            content = text(value, "Properties[].Value")?;
+            content = text(value, &|| format!("Properties[{at}].Value"))?;
         }
     }
     match name {
@@ -122,11 +119,12 @@ fn property(at: usize, value: &RawValue) -> Result<Property, MeasurementReadErro
 }
 
 /// A scalar as text, numbers and booleans as they were written; none for null.
-fn text(value: &RawValue, member: &'static str) -> Result<Option<String>, MeasurementReadError> {
+/// `member` tells the path, should it be needed.
+fn text(value: &RawValue, member: &dyn Fn() -> String) -> Result<Option<String>, MeasurementReadError> {
     let raw = value.get();
     match raw.as_bytes().first() {
         Some(b'"') => Ok(Some(unquote(raw, member)?.into_owned())),
-        Some(b'{' | b'[') => Err(unusable(member, "is an object or a list")),
+        Some(b'{' | b'[') => Err(unusable(member(), "is an object or a list")),
         _ if raw == "null" => Ok(None),
         _ => Ok(Some(raw.to_owned())),
     }
@@ -139,19 +137,19 @@ fn time(value: &RawValue, member: &'static str) -> Result<UtcTime, MeasurementRe
     if !raw.starts_with('"') {
         return Err(unusable(member, "is not a text"));
     }
-    let text = unquote(raw, member)?;
+    let text = unquote(raw, &|| member.to_owned())?;
     let time = DateTime::parse_token(&text).or_else(|| DateTime::parse_dotnet(&text));
     time.map(|time| time.instant).ok_or_else(|| unusable(member, "is not a time"))
 }
 
-fn unquote<'r>(raw: &'r str, member: &'static str) -> Result<Cow<'r, str>, MeasurementReadError> {
+fn unquote<'r>(raw: &'r str, member: &dyn Fn() -> String) -> Result<Cow<'r, str>, MeasurementReadError> {
     if let Some(plain) = raw.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'))
         && !plain.contains('\\')
     {
         return Ok(Cow::Borrowed(plain));
     }
     // A lone half of a surrogate pair gets this far and no further.
-    serde_json::from_str::<String>(raw).map(Cow::Owned).map_err(|_| unusable(member, "is not a text"))
+    serde_json::from_str::<String>(raw).map(Cow::Owned).map_err(|_| unusable(member(), "is not a text"))
 }
 
 fn unusable(member: impl Into<String>, reason: &'static str) -> MeasurementReadError {

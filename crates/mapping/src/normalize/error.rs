@@ -160,8 +160,8 @@ impl NormalizeError {
     }
 
     /// Says where the error came up.
-    pub(super) fn at(mut self, index: usize, template: &Template, sent: usize) -> NormalizeError {
-        self.template = Some(index);
+    pub(super) fn at(mut self, template: &Template, sent: usize) -> NormalizeError {
+        self.template = Some(template.index);
         self.place = self.place.or(Some(template.place));
         self.sent = sent;
         self

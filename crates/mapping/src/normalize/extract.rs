@@ -61,9 +61,7 @@ impl Extractor<'_> {
                 return Err(NormalizeError::value_without_name(value.name_place));
             }
             let wanted = Wanted { name: &value.name, is_required: value.required };
-            if let Some(Range { start, end }) =
-                self.text(document, root, wanted, value.expression.as_slice(), text)?
-            {
+            if let Some(Range { start, end }) = self.text(document, root, wanted, value.expression.as_slice(), text)? {
                 parts.properties.push(PropertySpan { value: at, start, end });
             }
         }

@@ -1,0 +1,175 @@
+//! Tests of running a mapping. What the corpus covers
+//! (`tests/conformance/cases/normalize.json`) is not repeated here.
+
+use expressions::{DateTime, Properties, PropertyValue};
+
+use super::*;
+use crate::compatibility::Compatibility;
+
+const TIME: &str = "2022-01-02T03:04:05Z";
+
+fn mapping(templates: &str) -> DeviceMapping {
+    let text = format!(r#"{{"templateType":"CollectionContent","template":[{templates}]}}"#);
+    DeviceMapping::load(text.as_bytes(), &Compatibility::reference()).unwrap()
+}
+
+/// A CalculatedContent template of type `v` whose ids are under the match.
+fn calculated(members: &str) -> String {
+    format!(
+        r#"{{"templateType":"CalculatedContent","template":{{"typeName":"v","typeMatchExpression":"$..[?(@v)]",
+        "deviceIdExpression":"$.matchedToken.d","timestampExpression":"$.matchedToken.t",{members}}}}}"#
+    )
+}
+
+fn value(name: &str, expression: &str) -> String {
+    format!(r#""values":[{{"valueName":"{name}","valueExpression":"{expression}","required":true}}]"#)
+}
+
+/// What became of an event: `type/device[ name=value]…` for each measurement,
+/// and the error.
+fn run(mapping: &DeviceMapping, scratch: &mut Scratch, body: &str) -> String {
+    let content =
+        expressions::Event { body: body.as_bytes(), properties: Properties::NONE, system_properties: Properties::NONE };
+    let mut lines = Vec::new();
+    let mut sink = |measurement: &MeasurementRef<'_>| {
+        let mut line = format!("{}/{}", measurement.r#type, measurement.device_id);
+        for (name, value) in measurement.properties.iter() {
+            line.push_str(&format!(" {name}={}", value.unwrap_or("null")));
+        }
+        lines.push(line);
+    };
+    let event = Event { content, enqueued_time: UtcTime::MIN };
+    match mapping.normalize(scratch, &event, &mut sink) {
+        Ok(sent) => assert_eq!(sent, lines.len()),
+        Err(error) => {
+            assert_eq!(error.sent, lines.len());
+            lines.push(format!("{} {:?} [{}] {}", error.code(), error.template, error.name, error.message));
+        }
+    }
+    lines.join("; ")
+}
+
+#[track_caller]
+fn check(mapping: &DeviceMapping, body: &str, expected: &str) {
+    assert_eq!(run(mapping, &mut Scratch::new(), body), expected, "{body}");
+}
+
+#[test]
+fn builds_the_vectors_of_the_reference() {
+    let optional = r#""values":[{"valueName":"v","valueExpression":"$.matchedToken.v","required":true},
+        {"valueName":"opt","valueExpression":"$.matchedToken.opt"}]"#;
+    let mapping = mapping(&calculated(optional));
+    let event = |members: &str| format!(r#"{{"t":"{TIME}","d":12,{members}}}"#);
+    check(&mapping, &event(r#""v":78.50,"opt":true"#), "v/12 v=78.5 opt=True");
+    check(&mapping, &event(r#""v":1,"opt":{"a":1}"#), "v/12 v=1");
+    check(&mapping, &event(r#""v":1,"opt":"""#), "v/12 v=1 opt=");
+    check(&mapping, &event(r#""v":1,"opt":null"#), "v/12 v=1");
+    let failure = "incompatible-data Some(0) [v] Unable to extract required value for [v]";
+    check(&mapping, &event(r#""v":" ""#), failure);
+    check(&mapping, &event(r#""v":[1]"#), failure);
+    check(&mapping, &format!(r#"{{"v":1,"t":"{TIME}","d":"{TIME}"}}"#), "v/01/02/2022 03:04:05 v=1");
+    check(&mapping, "", "");
+    check(&mapping, r#""text""#, "");
+    let invalid = "invalid-data-format None [] Invalid event message. Cannot be parsed into a JSON object.";
+    check(&mapping, "not json", invalid);
+}
+
+#[test]
+fn keeps_what_was_sent_before_a_failure_and_looks_no_further() {
+    let templates = [calculated(&value("v", "$.matchedToken.v")), calculated(&value("w", "$.matchedToken.v"))];
+    let mapping = mapping(&templates.join(","));
+    let body = format!(r#"[{{"v":1,"d":"a","t":"{TIME}"}},{{"v":2,"d":"b"}},{{"v":3,"d":"c","t":"{TIME}"}}]"#);
+    let failure = "incompatible-data Some(0) [TimestampExpression] \
+        Unable to extract required value for [TimestampExpression] using $.matchedToken.t";
+    check(&mapping, &body, &format!("v/a v=1; {failure}"));
+}
+
+#[test]
+fn sees_a_match_twice_in_a_calculated_template() {
+    let mapping = mapping(&calculated(&value("v", "$..v")));
+    let failure = "template-expression Some(0) [v] Unable to retrieve JsonToken using expression $..v";
+    check(&mapping, &format!(r#"{{"v":1,"d":"a","t":"{TIME}"}}"#), failure);
+}
+
+#[test]
+fn fails_an_event_for_the_selection_of_an_optional_value() {
+    let mapping = mapping(&calculated(r#""values":[{"valueName":"x","valueExpression":"$.matchedToken.x[*]"}]"#));
+    check(&mapping, &format!(r#"{{"v":1,"d":"a","t":"{TIME}","x":[1]}}"#), "v/a x=1");
+    let failure = "template-expression Some(0) [x] Unable to retrieve JsonToken using expression $.matchedToken.x[*]";
+    check(&mapping, &format!(r#"{{"v":1,"d":"a","t":"{TIME}","x":[1,2]}}"#), failure);
+}
+
+#[test]
+fn keeps_text_in_the_standard_language() {
+    let template = calculated(r#""defaultExpressionLanguage":"JsonPathRfc9535","values":[]"#)
+        .replace("$..[?(@v)]", "$.Body[?@.v]");
+    let mapping = mapping(&template);
+    check(&mapping, &format!(r#"[{{"v":1,"d":"{TIME}","t":"{TIME}"}}]"#), &format!("v/{TIME}"));
+}
+
+#[test]
+fn serves_mappings_in_turn_with_one_scratch() {
+    let first = mapping(&calculated(&value("v", "$.matchedToken.v")));
+    let second = mapping(&calculated(&value("w", "$.matchedToken.other.w")));
+    let body = format!(r#"{{"v":1,"other":{{"w":2}},"d":"a","t":"{TIME}"}}"#);
+    let mut scratch = Scratch::new();
+    for _ in 0..3 {
+        assert_eq!(run(&first, &mut scratch, &body), "v/a v=1");
+        assert_eq!(run(&second, &mut scratch, &body), "v/a w=2");
+    }
+}
+
+#[test]
+fn takes_times_from_the_properties_of_iot_hub() {
+    let mapping = mapping(
+        r#"{"templateType":"IotJsonPathContent","template":{"typeName":"v","typeMatchExpression":"$..[?(@Body.v)]"}}"#,
+    );
+    let enqueued = DateTime::parse_token(TIME).unwrap();
+    for (creation_time, expected) in [
+        (PropertyValue::String("2020-01-01T00:00:00Z"), "2020-01-01T00:00:00Z"),
+        (PropertyValue::String(""), TIME),
+        (PropertyValue::Null, TIME),
+        (PropertyValue::Integer(7), TIME),
+    ] {
+        let content = expressions::Event {
+            body: br#"{"v":1}"#,
+            properties: Properties::Typed(&[("iothub-creation-time-utc", creation_time)]),
+            system_properties: Properties::Typed(&[
+                ("iothub-connection-device-id", PropertyValue::String("hub-device")),
+                ("iothub-enqueuedtime", PropertyValue::Date(enqueued)),
+            ]),
+        };
+        let mut got = Vec::new();
+        let mut sink = |measurement: &MeasurementRef<'_>| got.push(measurement.to_measurement());
+        let event = Event { content, enqueued_time: enqueued.instant };
+        mapping.normalize(&mut Scratch::new(), &event, &mut sink).unwrap();
+        let expected = DateTime::parse_token(expected).unwrap().instant;
+        assert_eq!(got[0].device_id, "hub-device");
+        assert_eq!(got[0].occurrence_time, expected, "{creation_time:?}");
+        assert_eq!(got[0].ingestion_time, Some(enqueued.instant));
+    }
+}
+
+#[test]
+fn refuses_a_document_that_is_no_object() {
+    let mapping = mapping(&calculated(r#""values":[]"#));
+    let mut sink = |_: &MeasurementRef<'_>| {};
+    let error = mapping.normalize_document(&mut Scratch::new(), b"[1]", &mut sink).unwrap_err();
+    assert_eq!((error.code(), error.template), ("argument", None));
+}
+
+#[test]
+fn says_where_and_why_without_a_value() {
+    let mapping = mapping(&calculated(&value("v", "$.matchedToken.v")));
+    let mut sink = |_: &MeasurementRef<'_>| {};
+    let body = br#"{"v":1,"d":"secret","t":"secret time"}"#;
+    let error = mapping.normalize_document(&mut Scratch::new(), body, &mut sink).unwrap_err();
+    let encountered =
+        "Encountered an error while extracting value for [TimestampExpression] using expression $.matchedToken.t";
+    let expected = format!(
+        "Line Number: 2, Position: 88. Unable to extract required value for [TimestampExpression]\n\
+         1:One or more errors occurred. ({encountered})\n2:{encountered}\n\
+         3:String was not recognized as a valid DateTime."
+    );
+    assert_eq!(error.to_string(), expected);
+}
