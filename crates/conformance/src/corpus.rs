@@ -5,15 +5,39 @@ use std::path::Path;
 use std::{fs, io};
 
 use serde::Deserialize;
-use serde_json::Value;
+use serde::de::{Deserializer, Error};
+use serde_json::value::RawValue;
+use serde_json::{Map, Value};
 
 /// A file of cases.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Suite {
     /// Its name.
     pub suite: String,
-    /// The cases, in order.
+    /// The cases, in order. Each has one more member, [`EXACT`].
+    #[serde(deserialize_with = "exact_cases")]
     pub cases: Vec<Value>,
+}
+
+/// The member of a case that holds the texts of its other members just as they
+/// stand in the file. A [`Value`] forgets the order of members and the digits
+/// of numbers, and some cases are about them.
+pub const EXACT: &str = "$exact";
+
+fn exact_cases<'d, D: Deserializer<'d>>(deserializer: D) -> Result<Vec<Value>, D::Error> {
+    let cases = Vec::<BTreeMap<String, Box<RawValue>>>::deserialize(deserializer)?;
+    cases.into_iter().map(|members| exact_case(&members).map_err(D::Error::custom)).collect()
+}
+
+fn exact_case(members: &BTreeMap<String, Box<RawValue>>) -> Result<Value, serde_json::Error> {
+    let mut case = Map::new();
+    let mut exact = Map::new();
+    for (name, text) in members {
+        case.insert(name.clone(), serde_json::from_str(text.get())?);
+        exact.insert(name.clone(), Value::String(text.get().to_owned()));
+    }
+    case.insert(EXACT.to_owned(), Value::Object(exact));
+    Ok(Value::Object(case))
 }
 
 /// A corpus or a list cannot be read.

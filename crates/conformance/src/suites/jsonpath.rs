@@ -14,7 +14,7 @@ pub fn run(case: &Value) -> Outcome {
     if case.get("errorWhenNoMatch").is_some_and(|value| value != &Value::Bool(false)) {
         return Outcome::Skipped("the product never asks for an error when nothing matches".to_owned());
     }
-    let (Some(text), Some(data)) = (case["expression"].as_str(), case.get("data")) else {
+    let (Some(text), Some(data)) = (case["expression"].as_str(), super::case::json(case, "data")) else {
         return Outcome::failed("a case with `expression` and `data`", "none");
     };
     let mut names = Names::default();
@@ -23,7 +23,6 @@ pub fn run(case: &Value) -> Outcome {
         Err(error) => return failure(case, &error.to_string()),
     };
     let mut scratch = Scratch::new(&names);
-    let data = data.to_string();
     let document = match scratch.read_value(data.as_bytes(), ReadOptions::default()) {
         Ok(document) => document,
         Err(error) => return Outcome::failed("a document", error.to_string()),
@@ -122,8 +121,11 @@ mod tests {
 
     #[test]
     fn keeps_the_order_of_members() {
-        let case = json!({ "expression": "$.*", "data": { "b": 1, "a": 2 }, "expect": { "matches": [1, 2] } });
-        assert_eq!(run(&case), Outcome::Passed);
+        let text = r#"{ "suite": "jsonpath", "cases": [
+            { "expression": "$.*", "data": { "b": 1, "a": 2 }, "expect": { "matches": [1, 2] } }
+        ] }"#;
+        let suite: crate::corpus::Suite = serde_json::from_str(text).unwrap();
+        assert_eq!(run(&suite.cases[0]), Outcome::Passed);
     }
 
     #[test]
