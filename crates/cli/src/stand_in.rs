@@ -1,0 +1,116 @@
+//! The stand-ins as processes: what `iotc up` starts.
+//!
+//! Each runs until its standard input ends, which it does when whoever started
+//! it ends, in whatever way.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use local::event_hubs::{self, EventHubs, HubConfig};
+use local::fhir_server::{FhirServer, FhirServerConfig, Personality};
+use tokio::io::AsyncReadExt;
+
+/// Which stand-in.
+#[derive(Debug, clap::Subcommand)]
+pub enum StandIn {
+    /// Event Hubs over AMQP.
+    EventHubs(EventHubsArguments),
+    /// A FHIR R4 server.
+    FhirServer(FhirServerArguments),
+    /// The Functions host, with one app.
+    FunctionsHost(FunctionsHostArguments),
+}
+
+/// How to start the Event Hubs stand-in.
+#[derive(Debug, clap::Args)]
+pub struct EventHubsArguments {
+    /// Port on loopback.
+    #[arg(long)]
+    port: u16,
+    /// Where events are kept.
+    #[arg(long)]
+    state: PathBuf,
+    /// A hub; may be given several times.
+    #[arg(long)]
+    hub: Vec<String>,
+    /// Partitions of each hub.
+    #[arg(long, default_value_t = 4)]
+    partitions: u16,
+}
+
+/// How to start the FHIR server.
+#[derive(Debug, clap::Args)]
+pub struct FhirServerArguments {
+    /// Port on loopback.
+    #[arg(long)]
+    port: u16,
+    /// Where resources are kept.
+    #[arg(long)]
+    state: PathBuf,
+    /// How it behaves at the edges.
+    #[arg(long, default_value = "hapi")]
+    personality: String,
+}
+
+/// How to start the Functions host.
+#[derive(Debug, clap::Args)]
+pub struct FunctionsHostArguments {
+    /// The folder with `host.json`.
+    #[arg(long)]
+    app_root: PathBuf,
+    /// Where checkpoints are kept.
+    #[arg(long)]
+    state: PathBuf,
+    /// Port for HTTP functions.
+    #[arg(long)]
+    http_port: Option<u16>,
+}
+
+/// Runs a stand-in until standard input ends.
+pub async fn run(which: StandIn) -> anyhow::Result<ExitCode> {
+    telemetry::start();
+    match which {
+        StandIn::EventHubs(arguments) => run_event_hubs(arguments).await?,
+        StandIn::FhirServer(arguments) => run_fhir_server(arguments).await?,
+        StandIn::FunctionsHost(arguments) => run_functions_host(arguments).await?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn loopback(port: u16) -> SocketAddr {
+    SocketAddr::from((Ipv4Addr::LOCALHOST, port))
+}
+
+async fn run_event_hubs(arguments: EventHubsArguments) -> anyhow::Result<()> {
+    let hub = |name| HubConfig { name, partitions: None, consumer_groups: Vec::new() };
+    let hubs = EventHubs::start(event_hubs::Config {
+        listen: loopback(arguments.port),
+        state: arguments.state,
+        hubs: arguments.hub.into_iter().map(hub).collect(),
+        default_partitions: arguments.partitions,
+        settle_after: event_hubs::Config::SETTLE_AFTER,
+    });
+    hubs.await?.run(parent_gone()).await;
+    Ok(())
+}
+
+async fn run_fhir_server(arguments: FhirServerArguments) -> anyhow::Result<()> {
+    let personality: Personality = arguments.personality.parse()?;
+    let config = FhirServerConfig {
+        listen: loopback(arguments.port),
+        state: Some(arguments.state),
+        ..FhirServerConfig::new(personality)
+    };
+    let server = FhirServer::start(config).await?;
+    parent_gone().await;
+    server.stop().await.context("the FHIR server did not stop in good order")
+}
+
+/// Returns when standard input ends or cannot be read.
+async fn parent_gone() {
+    let mut input = tokio::io::stdin();
+    let mut byte = [0];
+    while input.read(&mut byte).await.is_ok_and(|read| read > 0) {}
+}

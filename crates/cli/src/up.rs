@@ -1,0 +1,250 @@
+//! `iotc up`: the whole path on this machine.
+//!
+//! ```text
+//! input --> event-hubs --> functions-host(normalize) --> event-hubs --> functions-host(group-convert) --> fhir-server
+//! ```
+//!
+//! Each is a process of its own over a state folder, so that any of them can be
+//! killed at any time and goes on where it was.
+
+mod apps;
+mod input;
+mod stack;
+mod summary;
+mod supervisor;
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+
+use input::Input;
+use stack::{Plan, Stack};
+use summary::{Answered, Summary};
+use supervisor::Said;
+
+/// How often the live summary is renewed.
+const SUMMARY_PERIOD: Duration = Duration::from_secs(1);
+/// How long the demo waits for its events to arrive at the other end.
+const DEMO_PATIENCE: Duration = Duration::from_secs(120);
+
+/// Arguments of `iotc up`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Arguments {
+    /// The device mapping; with none of the two mappings, the samples'.
+    #[arg(long, requires = "fhir_mapping")]
+    device_mapping: Option<PathBuf>,
+    /// The FHIR mapping.
+    #[arg(long, requires = "device_mapping")]
+    fhir_mapping: Option<PathBuf>,
+    /// A FHIR R4 server to write to, instead of the stand-in.
+    #[arg(long)]
+    fhir_url: Option<url::Url>,
+    /// Events to send, one a line; `-` for standard input.
+    #[arg(long)]
+    input: Option<String>,
+    /// Where everything is kept, so that a later start goes on from here.
+    #[arg(long, default_value = ".iotc")]
+    state: PathBuf,
+    /// How Device and Patient are found: `Create`, `Lookup` or `LookupWithEncounter`.
+    #[arg(long, default_value = "Create")]
+    resource_identity: String,
+    /// A device to register on the FHIR server, with a patient of its own; may
+    /// be given several times.
+    #[arg(long)]
+    register_device: Vec<String>,
+    /// How the FHIR stand-in behaves at the edges: `hapi`, `azure` or `uuid`.
+    #[arg(long, default_value = "hapi")]
+    fhir_personality: String,
+    /// Port of the Event Hubs stand-in; another when it is taken.
+    #[arg(long, default_value_t = 5672)]
+    event_hubs_port: u16,
+    /// Port for HTTPS ingest (plain HTTP here); another when it is taken.
+    #[arg(long, default_value_t = 7071)]
+    http_port: u16,
+    /// Port of the FHIR stand-in; another when it is taken.
+    #[arg(long, default_value_t = 8080)]
+    fhir_port: u16,
+    /// Send the samples, show one Observation, say the counts, and end.
+    #[arg(long, conflicts_with_all = ["device_mapping", "input", "fhir_url"])]
+    demo: bool,
+}
+
+/// Runs the stack until Ctrl-C, or until the demo is done.
+pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
+    // The demo's counts are those of its events alone, so it starts from nothing.
+    let fresh = arguments.demo.then(tempfile::tempdir).transpose().context("cannot make a folder for the demo")?;
+    let state = fresh.as_ref().map_or(arguments.state.as_path(), tempfile::TempDir::path);
+    let plan = Plan::new(&arguments, state)?;
+    let (said, mut heard) = mpsc::channel(256);
+    let (stop, stopping) = watch::channel(false);
+    let mut children = JoinSet::new();
+    for program in plan.programs() {
+        children.spawn(supervisor::supervise(program, plan.logs(), said.clone(), stopping.clone()));
+    }
+    drop(said);
+    let mut session = Session { plan: &plan, arguments: &arguments, summary: Summary::default(), sent: 0 };
+    let done = tokio::select! {
+        done = session.run(&mut heard) => done,
+        Some(ended) = children.join_next() => match ended {
+            Ok(Ok(())) => Err(anyhow::anyhow!("a part of the stack stopped")),
+            Ok(Err(error)) => Err(error.context(format!("see {}", plan.logs().display()))),
+            Err(error) => Err(error.into()),
+        },
+        interrupted = tokio::signal::ctrl_c() => interrupted.map(|()| ExitCode::SUCCESS).map_err(Into::into),
+    };
+    let summary = session.summary;
+    if !arguments.demo {
+        eprintln!("\n{summary}\nstopping");
+    }
+    // Whoever still runs gets the sign to stop; nobody left is as good.
+    let _ = stop.send(true);
+    drop(heard);
+    while let Some(ended) = children.join_next().await {
+        if let Ok(Err(error)) = ended {
+            eprintln!("{error:#}");
+        }
+    }
+    if let Ok(ExitCode::SUCCESS) = done
+        && arguments.demo
+    {
+        println!("{}", closing_line(&summary));
+    }
+    done
+}
+
+struct Session<'s> {
+    plan: &'s Plan,
+    arguments: &'s Arguments,
+    summary: Summary,
+    /// Events sent by us.
+    sent: usize,
+}
+
+impl Session<'_> {
+    async fn run(&mut self, heard: &mut mpsc::Receiver<Said>) -> anyhow::Result<ExitCode> {
+        let stack = Stack::ready(self.plan, heard).await?;
+        stack.register(&self.arguments.register_device, self.arguments.device_mapping.is_none()).await?;
+        if !self.arguments.demo {
+            eprintln!("{}", self.plan.welcome());
+        }
+        let mut input = Input::new(self.plan.event_hubs_address(), "devicedata");
+        match self.arguments.input.as_deref() {
+            None if self.arguments.device_mapping.is_none() => self.send_samples(&mut input).await?,
+            None => {}
+            Some("-") => self.send(&mut input, tokio::io::stdin(), heard).await?,
+            Some(file) => {
+                let file = tokio::fs::File::open(file).await.with_context(|| format!("cannot open `{file}`"))?;
+                self.send(&mut input, file, heard).await?;
+            }
+        }
+        if self.arguments.demo { self.finish_demo(&stack, heard).await } else { self.watch(heard).await }
+    }
+
+    async fn send_samples(&mut self, input: &mut Input) -> anyhow::Result<()> {
+        let lines: Vec<String> = apps::SAMPLE_EVENTS.lines().map(str::to_owned).collect();
+        input.send_lines(&lines).await?;
+        self.sent += lines.len();
+        Ok(())
+    }
+
+    /// Sends lines as they come, and listens meanwhile.
+    async fn send(
+        &mut self,
+        input: &mut Input,
+        from: impl AsyncRead + Unpin,
+        heard: &mut mpsc::Receiver<Said>,
+    ) -> anyhow::Result<()> {
+        let mut lines = BufReader::new(from).lines();
+        while let Some(line) = lines.next_line().await.context("cannot read the input")? {
+            input.send_lines(&[line]).await?;
+            self.sent += 1;
+            while let Ok(said) = heard.try_recv() {
+                self.hear(said)?;
+            }
+        }
+        eprintln!("sent {} events", self.sent);
+        Ok(())
+    }
+
+    async fn watch(&mut self, heard: &mut mpsc::Receiver<Said>) -> anyhow::Result<ExitCode> {
+        let mut tick = tokio::time::interval(SUMMARY_PERIOD);
+        let mut shown = String::new();
+        loop {
+            tokio::select! {
+                said = heard.recv() => match said {
+                    Some(said) => self.hear(said)?,
+                    None => bail!("all parts of the stack stopped"),
+                },
+                _ = tick.tick() => {
+                    let summary = self.summary.to_string();
+                    if summary != shown {
+                        eprintln!("{summary}\n");
+                        shown = summary;
+                    }
+                }
+            }
+        }
+    }
+
+    async fn finish_demo(&mut self, stack: &Stack, heard: &mut mpsc::Receiver<Said>) -> anyhow::Result<ExitCode> {
+        let finish = async {
+            while !self.summary.is_done(self.sent) {
+                let Some(said) = heard.recv().await else { bail!("all parts of the stack stopped") };
+                self.hear(said)?;
+            }
+            Ok(())
+        };
+        let in_time = tokio::time::timeout(DEMO_PATIENCE, finish).await;
+        in_time.with_context(|| format!("not all events arrived in time, see {}", self.plan.logs().display()))??;
+        println!("{}\n", stack.observation("heartrate").await?);
+        println!("{}", self.summary);
+        std::io::stdout().flush()?;
+        stack.check(&self.summary).await?;
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn hear(&mut self, said: Said) -> anyhow::Result<()> {
+        match said {
+            Said::Line(line) => {
+                if let Ok(answered) = serde_json::from_str::<Answered>(&line) {
+                    self.summary.add(&answered);
+                }
+            }
+            Said::Ended { name, how } => eprintln!("{name} ended ({how}); starting it again"),
+            Said::GivenUp { name } => bail!("{name} ends again and again"),
+        }
+        Ok(())
+    }
+}
+
+/// The last line of the demo: it starts with what others read, and goes on with
+/// what makes the counts add up.
+fn closing_line(summary: &Summary) -> String {
+    let (n, c) = (&summary.normalize, &summary.convert);
+    format!(
+        "demo: {} events, {} measurements, {} created, {} merged, {} rejected ({} of the events, {} of the measurements; \
+         {} events unmatched, {} measurements unchanged, {} superseded)",
+        n.events,
+        c.measurements,
+        c.created,
+        c.merged,
+        summary.rejected(),
+        n.rejected,
+        c.rejected,
+        n.unmatched,
+        c.unchanged,
+        c.superseded
+    )
+}
+
+/// The folder of a path, made when missing.
+fn made(path: &Path) -> anyhow::Result<PathBuf> {
+    std::fs::create_dir_all(path).with_context(|| format!("cannot make `{}`", path.display()))?;
+    path.canonicalize().with_context(|| format!("cannot use `{}`", path.display()))
+}
