@@ -9,6 +9,7 @@ pub mod normalize;
 mod ordered;
 pub mod sampled;
 pub mod template;
+mod template_fhir;
 
 use crate::Runner;
 

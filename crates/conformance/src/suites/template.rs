@@ -6,14 +6,17 @@ use mapping::device_mapping::{Template, TemplateExpression, ValueTemplate};
 use mapping::{Compatibility, DeviceMapping, Finding, Place};
 use serde_json::{Value, json};
 
-use super::case;
+use super::{case, template_fhir};
 use crate::Outcome;
 
 /// Runs a case.
 pub fn run(case: &Value) -> Outcome {
+    if let Some(text) = case::mapping_text(case, "fhirMapping") {
+        return template_fhir::run(&text, &case["expect"]);
+    }
     match case::mapping_text(case, "deviceMapping") {
         Some(text) => run_device_mapping(&text, &case["expect"]),
-        None => Outcome::Skipped("a FHIR mapping".to_owned()),
+        None => Outcome::Skipped("no mapping".to_owned()),
     }
 }
 

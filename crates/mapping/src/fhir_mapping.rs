@@ -1,0 +1,223 @@
+//! A FHIR mapping: what Observation each type of measurement becomes
+//! (fhir-conversion.md 4).
+//!
+//! ```text
+//! mapping text --load--> FhirMapping (one template a type) + findings, each with its place
+//! ```
+//!
+//! Everything that can be wrong is found when the mapping loads, also what the
+//! reference connector found only when a reading came by (fhir-conversion.md
+//! 4.6). Using the templates is in [`crate::observation`].
+
+mod load;
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+
+use crate::compatibility::Compatibility;
+use crate::finding::{Finding, Findings, Severity};
+use crate::group::PeriodInterval;
+use crate::sampled_data::SamplePeriod;
+
+/// A FHIR mapping, ready to use.
+#[derive(Clone, Debug)]
+pub struct FhirMapping {
+    templates: Vec<FhirTemplate>,
+    /// From type name in lower case to the place in `templates`.
+    places: HashMap<String, usize>,
+    compatibility: Compatibility,
+}
+
+/// What becomes of the measurements of one type.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FhirTemplate {
+    /// The type of the measurements; letter case does not count.
+    pub type_name: String,
+    /// How measurements are cut into Observations.
+    pub interval: PeriodInterval,
+    /// `Observation.category`; without any, the Observation has none.
+    pub category: Vec<CodeableConcept>,
+    /// `Observation.code.coding`, before our own.
+    pub codes: Vec<Code>,
+    /// `Observation.value[x]`.
+    pub value: Option<ValueTemplate>,
+    /// `Observation.component`; none when the mapping has no such member.
+    pub components: Option<Vec<ComponentTemplate>>,
+}
+
+/// A code with its system: a FHIR Coding.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Code {
+    /// The system that the code is of.
+    pub system: Option<String>,
+    /// The code.
+    pub code: Option<String>,
+    /// What it means, for people.
+    pub display: Option<String>,
+}
+
+/// Codes for one concept.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CodeableConcept {
+    /// What it means, for people.
+    pub text: Option<String>,
+    /// The codes.
+    pub codes: Vec<Code>,
+}
+
+/// A component of an Observation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ComponentTemplate {
+    /// `component.code.coding`, before our own.
+    pub codes: Vec<Code>,
+    /// `component.value[x]`.
+    pub value: ValueTemplate,
+}
+
+/// Where a value comes from and what it becomes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ValueTemplate {
+    /// The property of the measurement; letter case counts. Without one, or
+    /// with a blank one, the value is never set.
+    pub name: Option<String>,
+    /// What it becomes.
+    pub kind: ValueKind,
+}
+
+/// The FHIR types that a value may have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ValueKind {
+    /// A series of samples.
+    SampledData {
+        /// The time between two samples: `defaultPeriod`, in milliseconds.
+        period: SamplePeriod,
+        /// The unit of the samples.
+        unit: Option<String>,
+    },
+    /// One number with its unit.
+    Quantity {
+        /// The unit, for people.
+        unit: Option<String>,
+        /// The system of `code`.
+        system: Option<String>,
+        /// The unit as a code.
+        code: Option<String>,
+    },
+    /// One text.
+    String,
+    /// Always this concept, whatever was measured.
+    CodeableConcept(CodeableConcept),
+}
+
+impl ValueTemplate {
+    /// The property of the measurement, if the value has one.
+    pub fn property(&self) -> Option<&str> {
+        self.name.as_deref().filter(|name| !name.trim().is_empty())
+    }
+}
+
+impl ValueKind {
+    /// The name of the FHIR type: what `valueType` says and what follows
+    /// `value` in an Observation.
+    pub fn type_name(&self) -> &'static str {
+        match self {
+            Self::SampledData { .. } => "SampledData",
+            Self::Quantity { .. } => "Quantity",
+            Self::String => "String",
+            Self::CodeableConcept(_) => "CodeableConcept",
+        }
+    }
+}
+
+impl FhirTemplate {
+    /// The components, if any.
+    pub fn components(&self) -> &[ComponentTemplate] {
+        self.components.as_deref().unwrap_or_default()
+    }
+
+    /// Every value: that of the Observation, then those of its components.
+    pub fn values(&self) -> impl Iterator<Item = &ValueTemplate> {
+        self.value.iter().chain(self.components().iter().map(|component| &component.value))
+    }
+}
+
+impl FhirMapping {
+    /// Loads a mapping that has to be right as a whole: any error in any
+    /// template refuses it, as the running connector does. The error holds
+    /// everything that was found, warnings too.
+    pub fn load(text: &[u8], compatibility: &Compatibility) -> Result<FhirMapping, Findings> {
+        let (mapping, findings) = Self::load_partial(text, compatibility);
+        match mapping {
+            Some(mapping) if !findings.iter().any(|finding| finding.severity == Severity::Error) => Ok(mapping),
+            _ => Err(Findings(findings)),
+        }
+    }
+
+    /// Loads the templates that are right, for tools that show what a mapping
+    /// would do while it is being written; no mapping when the text as a whole
+    /// is none.
+    pub fn load_partial(text: &[u8], compatibility: &Compatibility) -> (Option<FhirMapping>, Vec<Finding>) {
+        let mut findings = Vec::new();
+        let mapping = load::load(text, &mut findings).map(|templates| {
+            let places = templates.iter().enumerate();
+            let places = places.map(|(at, template)| (template.type_name.to_lowercase(), at)).collect();
+            FhirMapping { templates, places, compatibility: *compatibility }
+        });
+        (mapping, findings)
+    }
+
+    /// The templates, in the order of the text.
+    pub fn templates(&self) -> &[FhirTemplate] {
+        &self.templates
+    }
+
+    /// The template of a type; letter case does not count.
+    pub fn template(&self, type_name: &str) -> Option<&FhirTemplate> {
+        self.places.get(&type_name.to_lowercase()).map(|at| &self.templates[*at])
+    }
+
+    /// The switches that it was loaded with.
+    pub fn compatibility(&self) -> &Compatibility {
+        &self.compatibility
+    }
+
+    /// What does not fit between this mapping and a template of a device
+    /// mapping with that type and those value names (device-mapping.md 10.2).
+    /// With components only their values count, as in the reference connector.
+    pub fn check_device_template<'n>(
+        &self,
+        type_name: &str,
+        value_names: impl IntoIterator<Item = &'n str>,
+    ) -> Vec<Finding> {
+        let Some(template) = self.template(type_name) else {
+            let available: Vec<&str> = self.templates.iter().map(|template| template.type_name.as_str()).collect();
+            let message = format!(
+                "No matching Fhir Template exists for Device Mapping [{type_name}]. Ensure case matches. \
+                 Available Fhir Templates: [{}].",
+                available.join(" ,")
+            );
+            return vec![Finding::warning(message, None)];
+        };
+        let values: Vec<&ValueTemplate> = match (&template.components, &template.value) {
+            (Some(components), _) => components.iter().map(|component| &component.value).collect(),
+            (None, Some(value)) => vec![value],
+            (None, None) => {
+                let message = format!("The Fhir Template of type [{type_name}] has neither a value nor components.");
+                return vec![Finding::error(message, None)];
+            }
+        };
+        let available: Vec<&str> = values.iter().filter_map(|value| value.name.as_deref()).collect();
+        let missing = value_names.into_iter().filter(|name| !available.contains(name));
+        let warn = |name: &str| {
+            let message = format!(
+                "The value [{name}] in Device Mapping [{type_name}] is not represented within the Fhir Template of \
+                 type [{}]. Available values are: [{}]. No value will appear inside of Observations.",
+                template.type_name,
+                available.join(" ,")
+            );
+            Finding::warning(message, None)
+        };
+        missing.map(warn).collect()
+    }
+}

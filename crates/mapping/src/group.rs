@@ -1,0 +1,355 @@
+//! Groups measurements, twice, on their way to Observations
+//! (fhir-conversion.md 3).
+//!
+//! ```text
+//! Measurement --by identity--> MeasurementGroup --by period--> ObservationGroup
+//! ```
+//!
+//! A [`MeasurementGroup`] holds what has the same device, type, patient,
+//! encounter and correlation id, one reading an instant. The period interval of
+//! the FHIR mapping then cuts it: each reading alone, by hour, by day, or not
+//! at all when the correlation id decides.
+//!
+//! Nothing is lost on the way: every measurement is in one group or is told to
+//! be superseded by another reading of the same instant. Measurements are named
+//! by their position in the list that was grouped.
+
+use std::borrow::Cow;
+use std::cmp::Reverse;
+use std::collections::HashMap;
+
+use expressions::UtcTime;
+
+use crate::compatibility::Compatibility;
+use crate::convert_error::ConvertError;
+use crate::measurement::{Measurement, Property};
+
+/// How readings are cut into Observations: `periodInterval`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PeriodInterval {
+    /// -1: everything with the same correlation id.
+    CorrelationId,
+    /// 0: each instant alone.
+    #[default]
+    Single,
+    /// 60: by hour, UTC.
+    Hourly,
+    /// 1440: by day, UTC.
+    Daily,
+}
+
+impl PeriodInterval {
+    /// From the number that stands in a mapping. There are no other numbers.
+    pub fn from_minutes(minutes: i64) -> Result<PeriodInterval, ConvertError> {
+        match minutes {
+            -1 => Ok(Self::CorrelationId),
+            0 => Ok(Self::Single),
+            60 => Ok(Self::Hourly),
+            1440 => Ok(Self::Daily),
+            _ => Err(ConvertError::UnsupportedInterval { minutes }),
+        }
+    }
+
+    /// The number that stands in a mapping.
+    pub fn minutes(self) -> i64 {
+        match self {
+            Self::CorrelationId => -1,
+            Self::Single => 0,
+            Self::Hourly => 60,
+            Self::Daily => 1440,
+        }
+    }
+}
+
+/// Readings of the same device, type, patient, encounter and correlation id. An
+/// empty id counts as none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MeasurementGroup<'m> {
+    /// The type of the measurements, as received.
+    pub r#type: &'m str,
+    /// The device's identifier.
+    pub device_id: &'m str,
+    /// The patient's identifier.
+    pub patient_id: Option<&'m str>,
+    /// The encounter's identifier.
+    pub encounter_id: Option<&'m str>,
+    /// The correlation id.
+    pub correlation_id: Option<&'m str>,
+    /// In the order in which their instants were first met.
+    pub readings: Vec<Reading<'m>>,
+}
+
+/// What is known of one instant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reading<'m> {
+    /// The position of the measurement.
+    pub measurement: usize,
+    /// The positions of others whose properties it took over; empty unless
+    /// `Compatibility__MergeEqualTimes` is set.
+    pub others: Vec<usize>,
+    /// The instant.
+    pub time: UtcTime,
+    /// The values, in the order of the measurement.
+    pub properties: Cow<'m, [Property]>,
+}
+
+/// What [`group`] makes of a list of measurements.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Grouping<'m> {
+    /// In the order in which they were first met.
+    pub groups: Vec<MeasurementGroup<'m>>,
+    /// The positions of the measurements that gave way to another of the same
+    /// group and instant.
+    pub superseded: Vec<usize>,
+}
+
+/// Readings that become, or are merged into, one Observation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ObservationGroup {
+    /// The type of the measurements, as received.
+    pub r#type: String,
+    /// The first instant that the Observation stands for.
+    pub start: UtcTime,
+    /// The last instant that it stands for, itself included.
+    pub end: UtcTime,
+    /// What of the Observation's identifier tells it from others of the same
+    /// patient, device and type: the two instants to the second, or the
+    /// correlation id as it is (fhir-conversion.md 3.3).
+    pub id_segment: String,
+    /// The values by property, in the order in which the properties were first
+    /// met.
+    pub values: Vec<PropertyValues>,
+    /// The positions of the measurements in it.
+    pub measurements: Vec<usize>,
+    /// The positions of measurements of which every value gave way to another
+    /// of the same instant. Only in groups that were not made by [`group`].
+    pub superseded: Vec<usize>,
+}
+
+/// The values of one property.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PropertyValues {
+    /// The property's name; letter case counts.
+    pub name: String,
+    /// In the order of time, one an instant.
+    pub values: Vec<TimedValue>,
+}
+
+/// A value and its instant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TimedValue {
+    /// When the reading was taken.
+    pub time: UtcTime,
+    /// The value as text.
+    pub value: Option<String>,
+}
+
+impl Reading<'_> {
+    /// The positions of all measurements in it.
+    pub fn measurements(&self) -> impl Iterator<Item = usize> {
+        std::iter::once(self.measurement).chain(self.others.iter().copied())
+    }
+}
+
+impl ObservationGroup {
+    /// The values of the property `name`, if the group has it.
+    pub fn values_of(&self, name: &str) -> Option<&[TimedValue]> {
+        self.values.iter().find(|property| property.name == name).map(|property| property.values.as_slice())
+    }
+
+    fn new(r#type: &str, (start, end): (UtcTime, UtcTime), id_segment: String) -> ObservationGroup {
+        ObservationGroup {
+            r#type: r#type.to_owned(),
+            start,
+            end,
+            id_segment,
+            values: Vec::new(),
+            measurements: Vec::new(),
+            superseded: Vec::new(),
+        }
+    }
+
+    fn add(&mut self, reading: &Reading<'_>) {
+        let mut used = reading.properties.is_empty();
+        for property in reading.properties.iter() {
+            used |= self.values_of_mut(&property.name).insert_first(reading.time, &property.value);
+        }
+        if used {
+            self.measurements.extend(reading.measurements());
+        } else {
+            self.superseded.extend(reading.measurements());
+        }
+    }
+
+    fn values_of_mut(&mut self, name: &str) -> &mut PropertyValues {
+        let at = self.values.iter().position(|property| property.name == name).unwrap_or_else(|| {
+            self.values.push(PropertyValues { name: name.to_owned(), values: Vec::new() });
+            self.values.len() - 1
+        });
+        &mut self.values[at]
+    }
+}
+
+impl PropertyValues {
+    /// Puts the value in its place unless there is one of that instant.
+    fn insert_first(&mut self, time: UtcTime, value: &Option<String>) -> bool {
+        match self.values.binary_search_by_key(&time, |value| value.time) {
+            Ok(_) => false,
+            Err(at) => {
+                self.values.insert(at, TimedValue { time, value: value.clone() });
+                true
+            }
+        }
+    }
+}
+
+/// Groups measurements by identity. Of those of one group and instant the one
+/// ingested last stays, the first of them when several were; one without
+/// ingestion time counts as the oldest. The rest are superseded, unless
+/// `compatibility.merge_equal_times` lets the one that stays take over the
+/// properties it lacks (quirk 16).
+pub fn group<'m>(measurements: &'m [Measurement], compatibility: &Compatibility) -> Grouping<'m> {
+    let mut groups: Vec<MeasurementGroup<'m>> = Vec::new();
+    let mut places: HashMap<[&'m str; 5], usize> = HashMap::new();
+    let mut instants: HashMap<(usize, UtcTime), usize> = HashMap::new();
+    for (position, measurement) in measurements.iter().enumerate() {
+        let at = *places.entry(key(measurement)).or_insert_with(|| {
+            groups.push(empty_group(measurement));
+            groups.len() - 1
+        });
+        let readings = &mut groups[at].readings;
+        let reading = *instants.entry((at, measurement.occurrence_time)).or_insert(readings.len());
+        match readings.get_mut(reading) {
+            Some(reading) => reading.others.push(position),
+            None => readings.push(Reading {
+                measurement: position,
+                others: Vec::new(),
+                time: measurement.occurrence_time,
+                properties: Cow::Borrowed(&measurement.properties),
+            }),
+        }
+    }
+    let mut superseded = Vec::new();
+    for reading in groups.iter_mut().flat_map(|group| &mut group.readings) {
+        if !reading.others.is_empty() {
+            settle(reading, measurements, compatibility.merge_equal_times, &mut superseded);
+        }
+    }
+    Grouping { groups, superseded }
+}
+
+/// Decides between the measurements of one instant.
+fn settle<'m>(reading: &mut Reading<'m>, measurements: &'m [Measurement], merge: bool, superseded: &mut Vec<usize>) {
+    let mut candidates = std::mem::take(&mut reading.others);
+    candidates.insert(0, reading.measurement);
+    // Stable, so that the first of those ingested at the same time stays first.
+    candidates.sort_by_key(|position| Reverse(measurements[*position].ingestion_time));
+    let (winner, losers) = (candidates[0], &candidates[1..]);
+    reading.measurement = winner;
+    reading.properties = Cow::Borrowed(&measurements[winner].properties);
+    for loser in losers {
+        let lacks = |property: &&Property| !reading.properties.iter().any(|had| had.name == property.name);
+        let more: Vec<Property> = measurements[*loser].properties.iter().filter(lacks).cloned().collect();
+        if merge && !more.is_empty() {
+            reading.properties.to_mut().extend(more);
+            reading.others.push(*loser);
+        } else {
+            superseded.push(*loser);
+        }
+    }
+}
+
+fn key(measurement: &Measurement) -> [&str; 5] {
+    [
+        &measurement.device_id,
+        &measurement.r#type,
+        measurement.patient_id.as_deref().unwrap_or_default(),
+        measurement.encounter_id.as_deref().unwrap_or_default(),
+        measurement.correlation_id.as_deref().unwrap_or_default(),
+    ]
+}
+
+fn empty_group(measurement: &Measurement) -> MeasurementGroup<'_> {
+    fn given(id: &Option<String>) -> Option<&str> {
+        id.as_deref().filter(|id| !id.is_empty())
+    }
+    MeasurementGroup {
+        r#type: &measurement.r#type,
+        device_id: &measurement.device_id,
+        patient_id: given(&measurement.patient_id),
+        encounter_id: given(&measurement.encounter_id),
+        correlation_id: given(&measurement.correlation_id),
+        readings: Vec::new(),
+    }
+}
+
+/// Cuts a group by a period interval, in the order in which the periods are
+/// first met. Grouping by correlation id needs one that is not blank.
+pub fn observation_groups(
+    group: &MeasurementGroup<'_>,
+    interval: PeriodInterval,
+) -> Result<Vec<ObservationGroup>, ConvertError> {
+    cut(group, &group.readings.iter().collect::<Vec<_>>(), interval)
+}
+
+/// Cuts these readings of a group.
+pub(crate) fn cut(
+    group: &MeasurementGroup<'_>,
+    readings: &[&Reading<'_>],
+    interval: PeriodInterval,
+) -> Result<Vec<ObservationGroup>, ConvertError> {
+    let seconds = match interval {
+        PeriodInterval::CorrelationId => return correlation_group(group, readings),
+        PeriodInterval::Single => 0,
+        PeriodInterval::Hourly => 3_600,
+        PeriodInterval::Daily => 86_400,
+    };
+    let mut groups: Vec<ObservationGroup> = Vec::new();
+    let mut places: HashMap<UtcTime, usize> = HashMap::new();
+    for reading in readings {
+        let (start, end) = boundary(reading.time, seconds);
+        let at = *places.entry(start).or_insert_with(|| {
+            groups.push(ObservationGroup::new(group.r#type, (start, end), time_segment(start, end)));
+            groups.len() - 1
+        });
+        groups[at].add(reading);
+    }
+    Ok(groups)
+}
+
+/// The hour or day around `time`, to its last tick; the instant itself when
+/// `seconds` is 0.
+fn boundary(time: UtcTime, seconds: i64) -> (UtcTime, UtcTime) {
+    if seconds == 0 {
+        return (time, time);
+    }
+    let start = time.floor(seconds);
+    (start, start.saturating_add(seconds * expressions::time::TICKS_PER_SECOND - 1))
+}
+
+fn time_segment(start: UtcTime, end: UtcTime) -> String {
+    let mut segment = String::with_capacity(31);
+    start.write_compact(&mut segment);
+    segment.push('.');
+    end.write_compact(&mut segment);
+    segment
+}
+
+fn correlation_group(
+    group: &MeasurementGroup<'_>,
+    readings: &[&Reading<'_>],
+) -> Result<Vec<ObservationGroup>, ConvertError> {
+    let Some(id) = group.correlation_id.filter(|id| !id.trim().is_empty()) else {
+        return Err(ConvertError::CorrelationIdNotDefined { type_name: group.r#type.to_owned() });
+    };
+    let times = readings.iter().map(|reading| reading.time);
+    let (Some(start), Some(end)) = (times.clone().min(), times.max()) else { return Ok(Vec::new()) };
+    let mut whole = ObservationGroup::new(group.r#type, (start, end), id.to_owned());
+    for reading in readings {
+        whole.add(reading);
+    }
+    Ok(vec![whole])
+}
+
+#[cfg(test)]
+mod tests;
