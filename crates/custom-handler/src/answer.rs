@@ -89,8 +89,10 @@ mod tests {
 
     #[test]
     fn lists_the_fate_of_each_event_and_each_reason_once() {
-        let bad = EventFate::Rejected { reason: Reason::new("InvalidDataFormat", "not JSON at byte 0"), measurements: 0 };
-        let answer = Answer::of_events(&[EventFate::Normalized { measurements: 2 }, bad.clone(), bad, EventFate::Unmatched]);
+        let bad =
+            EventFate::Rejected { reason: Reason::new("InvalidDataFormat", "not JSON at byte 0"), measurements: 0 };
+        let answer =
+            Answer::of_events(&[EventFate::Normalized { measurements: 2 }, bad.clone(), bad, EventFate::Unmatched]);
         let logs = [
             "4 events: 1 normalized into 2 measurements, 1 unmatched, 2 rejected",
             "rejected, InvalidDataFormat: not JSON at byte 0",

@@ -14,8 +14,7 @@ use std::future::Future;
 use expressions::UtcTime;
 use mapping::group::{self, MeasurementGroup, ObservationGroup};
 use mapping::identifier::{ResourceIds, observation_id, observation_identifier};
-use mapping::observation::Observation;
-use mapping::{Compatibility, FhirMapping};
+use mapping::{Compatibility, ConvertError, FhirMapping, MergePolicy, Merged, Observation};
 
 use crate::away::Away;
 use crate::batch::Batch;
@@ -69,16 +68,26 @@ pub struct Pending<'m> {
 impl Pending<'_> {
     /// What is to be written where there is none.
     pub fn create(&self) -> Result<Observation, Reason> {
-        let created = self.mapping.create(&self.group, &self.ids, self.issued);
-        created.map_err(|error| Reason::new(error.code(), error.to_string()))
+        self.mapping.create(&self.group, &self.ids, self.issued).map_err(|error| reason(&error))
     }
 
     /// What is to be written in place of `existing`; none when it holds
     /// everything already.
     pub fn merge(&self, existing: &Observation) -> Result<Option<Observation>, Reason> {
-        let merged = self.mapping.merge(existing, &self.group);
-        merged.map_err(|error| Reason::new(error.code(), error.to_string()))
+        let merged = self.mapping.merge(existing, &self.group, MergePolicy::NewWins);
+        merged.map(Merged::amended).map_err(|error| reason(&error))
     }
+
+    /// `existing` with what `lost`, a version of it that was overwritten, has
+    /// and it has not; none when nothing is missing.
+    pub fn absorb(&self, existing: &Observation, lost: &Observation) -> Result<Option<Observation>, Reason> {
+        let merged = self.mapping.absorb(existing, lost, &self.group.r#type);
+        merged.map(Merged::amended).map_err(|error| reason(&error))
+    }
+}
+
+fn reason(error: &ConvertError) -> Reason {
+    Reason::new(error.code(), error.to_string())
 }
 
 /// How a batch ended.
@@ -152,26 +161,33 @@ impl<T: Destination + Sync, D: DeadLetters + Sync> Converter<T, D> {
             // What the mapping says no to is not worth a look at the server.
             match mapping.observation_groups(group) {
                 Ok(cut) => {
-                    wanted.push(group.clone());
-                    cuts.push(cut);
+                    for rejected in cut.rejected {
+                        fates[rejected.measurement] = Some(MeasurementFate::Rejected(reason(&rejected.error)));
+                    }
+                    if !cut.groups.is_empty() {
+                        wanted.push(group.clone());
+                        cuts.push(cut.groups);
+                    }
                 }
-                Err(error) => reject(fates, group, &Reason::new(error.code(), error.to_string())),
+                Err(error) => {
+                    let all = group.readings.iter().flat_map(|reading| reading.measurements());
+                    reject(fates, all, &reason(&error));
+                }
             }
         }
         let ids = if wanted.is_empty() { Vec::new() } else { self.destination.resolve(&wanted).await? };
         let (mut pending, mut members) = (Vec::new(), Vec::new());
-        for ((group, cut), ids) in wanted.iter().zip(cuts).zip(ids) {
+        for (cut, ids) in cuts.into_iter().zip(ids) {
             let ids = match ids {
                 Ok(ids) => ids,
                 Err(reason) => {
-                    reject(fates, group, &reason);
+                    reject(fates, cut.iter().flat_map(|group| group.measurements.iter().copied()), &reason);
+                    settle_superseded(fates, &cut);
                     continue;
                 }
             };
+            settle_superseded(fates, &cut);
             for mut group in cut {
-                for position in &group.superseded {
-                    fates[*position] = Some(MeasurementFate::Superseded);
-                }
                 members.push(std::mem::take(&mut group.measurements));
                 let identifier = observation_identifier(&ids, &group.r#type, &group.id_segment);
                 let id = observation_id(&identifier);
@@ -208,11 +224,15 @@ impl<T: Destination + Sync, D: DeadLetters + Sync> Converter<T, D> {
     }
 }
 
-fn reject(fates: &mut [Option<MeasurementFate>], group: &MeasurementGroup<'_>, reason: &Reason) {
-    for reading in &group.readings {
-        for position in std::iter::once(&reading.measurement).chain(&reading.others) {
-            fates[*position] = Some(MeasurementFate::Rejected(reason.clone()));
-        }
+fn reject(fates: &mut [Option<MeasurementFate>], measurements: impl Iterator<Item = usize>, reason: &Reason) {
+    for position in measurements {
+        fates[position] = Some(MeasurementFate::Rejected(reason.clone()));
+    }
+}
+
+fn settle_superseded(fates: &mut [Option<MeasurementFate>], cut: &[ObservationGroup]) {
+    for position in cut.iter().flat_map(|group| &group.superseded) {
+        fates[*position] = Some(MeasurementFate::Superseded);
     }
 }
 

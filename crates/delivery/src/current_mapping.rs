@@ -118,6 +118,26 @@ pub enum Notice {
     },
 }
 
+impl Notice {
+    /// Writes the line that it is worth, if any. `what` names the mapping.
+    pub fn log(&self, what: &str) {
+        match self {
+            Notice::Unchanged => {}
+            Notice::Loaded { version } => tracing::info!(mapping.version = version, "Loaded the {what}"),
+            Notice::KeptLastGood { version, findings } => {
+                tracing::error!(
+                    mapping.version = version,
+                    findings,
+                    "A new {what} has errors; the last good one stays"
+                );
+            }
+            Notice::SourceAway { error } => {
+                tracing::warn!(error, "Cannot look for a new {what}; the last one stays");
+            }
+        }
+    }
+}
+
 impl<S: MappingSource, M> CurrentMapping<S, M> {
     /// A mapping that nothing was loaded of yet. `compile` gives the mapping,
     /// or all that is wrong with it as text.

@@ -105,9 +105,7 @@ fn text_property(properties: Properties<'_>, wanted: &str) -> Option<String> {
             PropertyValue::String(text) if *name == wanted => Some((*text).to_owned()),
             _ => None,
         }),
-        Properties::Json { text, .. } => {
-            json_member(text, wanted).and_then(|value| value.as_str().map(str::to_owned))
-        }
+        Properties::Json { text, .. } => json_member(text, wanted).and_then(|value| value.as_str().map(str::to_owned)),
     }
 }
 

@@ -12,9 +12,9 @@ use std::future::Future;
 use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
-use mapping::normalize::{Event, MeasurementRef, MeasurementSink, Scratch};
-use mapping::DeviceMapping;
+use mapping::normalize::{Event, MeasurementSink, Scratch};
 use mapping::partition::PartitionKey;
+use mapping::{DeviceMapping, MeasurementRef};
 
 use crate::away::Away;
 use crate::batch::Batch;

@@ -2,6 +2,8 @@
 
 mod dotnet;
 
+use std::time::SystemTime;
+
 /// 100 ns ticks in a second.
 pub const TICKS_PER_SECOND: i64 = 10_000_000;
 const TICKS_PER_DAY: i64 = 86_400 * TICKS_PER_SECOND;
@@ -159,6 +161,18 @@ impl UtcTime {
         push_padded(out, u64::from(minute), 2);
         out.push(':');
         push_padded(out, u64::from(second), 2);
+    }
+}
+
+/// A time of a machine's clock; outside the years 1 to 9999 the nearest.
+impl From<SystemTime> for UtcTime {
+    fn from(time: SystemTime) -> UtcTime {
+        // 100 ns ticks of any duration that a clock can be off fit an i128.
+        let ticks = match time.duration_since(SystemTime::UNIX_EPOCH) {
+            Ok(after) => i128::from(UNIX_EPOCH) + after.as_nanos() as i128 / 100,
+            Err(before) => i128::from(UNIX_EPOCH) - before.duration().as_nanos() as i128 / 100,
+        };
+        UtcTime(ticks.clamp(0, i128::from(Self::MAX.0)) as i64)
     }
 }
 

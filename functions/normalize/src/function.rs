@@ -1,13 +1,10 @@
 //! Normalize as a function: the mapping in use, the internal hub, the dead
 //! letters.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use azure::{HubOutput, MappingBlob};
 use custom_handler::{Answer, Handler, HandlerError, Invocation};
 use delivery::away::error_chain;
-use delivery::{Batch, CurrentMapping, EitherSource, EventFate, Normalizer, Notice, Tally};
-use expressions::UtcTime;
+use delivery::{Batch, CurrentMapping, EitherSource, EventFate, Normalizer, Tally};
 use folder::{DeadLetterFolder, MappingFile};
 use mapping::{Compatibility, DeviceMapping};
 
@@ -34,7 +31,7 @@ impl Normalize {
     /// Works through a batch.
     pub async fn normalize(&self, batch: &Batch<'_>) -> Result<Vec<EventFate>, HandlerError> {
         let (mapping, notice) = self.mapping.get().await.map_err(|error| HandlerError(error_chain(&error)))?;
-        report(&notice);
+        notice.log("device mapping");
         let fates = self.normalizer.normalize(&mapping, batch).await;
         let fates = fates.map_err(|away| HandlerError(error_chain(&away)))?;
         let tally = Tally::of_events(&fates);
@@ -59,24 +56,4 @@ impl Handler for Normalize {
 
 fn compile(text: &[u8], compatibility: &Compatibility) -> Result<DeviceMapping, String> {
     DeviceMapping::load(text, compatibility).map_err(|findings| findings.to_string())
-}
-
-fn report(notice: &Notice) {
-    match notice {
-        Notice::Unchanged => {}
-        Notice::Loaded { version } => tracing::info!(mapping.version = version, "Loaded the device mapping"),
-        Notice::KeptLastGood { version, findings } => {
-            tracing::error!(mapping.version = version, findings, "A new device mapping has errors; the last good one stays");
-        }
-        Notice::SourceAway { error } => {
-            tracing::warn!(error, "Cannot look for a new device mapping; the last one stays");
-        }
-    }
-}
-
-/// The time by this machine's clock.
-pub fn now() -> UtcTime {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let milliseconds = i64::try_from(since.as_millis()).unwrap_or(i64::MAX);
-    UtcTime::from_unix_milliseconds(milliseconds).unwrap_or(UtcTime::MAX)
 }

@@ -12,6 +12,7 @@
 //! are sent in chunks.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use axum::Router;
 use axum::body::Bytes;
@@ -20,12 +21,12 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use delivery::{Batch, BatchEvent, EventFate, Source};
-use expressions::Properties;
+use expressions::{Properties, UtcTime};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use crate::function::{Normalize, now};
+use crate::function::Normalize;
 
 /// The largest request taken: 16 full messages of IoT Central.
 const REQUEST_BYTES_MAX: usize = 16 * 1024 * 1024;
@@ -71,7 +72,7 @@ async fn ingest(State(ingest): State<Arc<Ingest>>, headers: HeaderMap, body: Byt
         let message = "the `Authorization` header has to carry the token of the app setting `Ingest__Token`";
         return (StatusCode::UNAUTHORIZED, challenge, message).into_response();
     }
-    let enqueued_time = now();
+    let enqueued_time = UtcTime::from(SystemTime::now());
     let events = events(&body).into_iter().map(|body| BatchEvent {
         body,
         properties: Properties::NONE,

@@ -18,7 +18,7 @@ fn request(data: Value) -> Value {
             "SequenceNumberArray": "[41,42]",
             "EnqueuedTimeUtcArray": "[\"2026-11-20T12:00:00.123\",\"2026-11-20T12:00:00.456\"]",
             "PropertiesArray": "[{\"source\":\"sim\"},{}]",
-            "SystemPropertiesArray": "[{\"SequenceNumber\":41,\"Offset\":\"4200\",\"OffsetString\":\"4200\",\"PartitionKey\":\"d1\",\"EnqueuedTimeUtc\":\"2026-11-20T12:00:00.123\",\"iothub-connection-device-id\":\"d\"},{\"SequenceNumber\":42,\"Offset\":\"4296\",\"OffsetString\":\"4296\",\"PartitionKey\":null,\"EnqueuedTimeUtc\":\"2026-11-20T12:00:00.456\"}]",
+            "SystemPropertiesArray": "[{\"EnqueuedTimeUtc\":\"2026-11-20T12:00:00.123\",\"Offset\":\"4200\",\"OffsetString\":\"4200\",\"PartitionKey\":\"d1\",\"SequenceNumber\":41,\"iothub-connection-device-id\":\"d\"},{\"EnqueuedTimeUtc\":\"2026-11-20T12:00:00.456\",\"Offset\":\"4296\",\"OffsetString\":\"4296\",\"PartitionKey\":null,\"SequenceNumber\":42}]",
             "sys": { "MethodName": "normalize" }
         }
     })
@@ -48,8 +48,8 @@ fn summary(request: &Value) -> String {
     events.collect::<Vec<_>>().join("\n")
 }
 
-const FIRST: &str = "41 2026-11-20T12:00:00.123Z {\"deviceId\":\"d1\",\"hr\":71} {\"source\":\"sim\"} {\"x-opt-sequence-number\":41,\"x-opt-offset\":\"4200\",\"x-opt-partition-key\":\"d1\",\"x-opt-enqueued-time\":\"2026-11-20T12:00:00.123Z\",\"iothub-connection-device-id\":\"d\"}\n";
-const SECOND: &str = "42 2026-11-20T12:00:00.456Z hello {} {\"x-opt-sequence-number\":42,\"x-opt-offset\":\"4296\",\"x-opt-enqueued-time\":\"2026-11-20T12:00:00.456Z\"}";
+const FIRST: &str = "41 2026-11-20T12:00:00.123Z {\"deviceId\":\"d1\",\"hr\":71} {\"source\":\"sim\"} {\"x-opt-enqueued-time\":\"2026-11-20T12:00:00.123Z\",\"x-opt-offset\":\"4200\",\"x-opt-partition-key\":\"d1\",\"x-opt-sequence-number\":41,\"iothub-connection-device-id\":\"d\"}\n";
+const SECOND: &str = "42 2026-11-20T12:00:00.456Z hello {} {\"x-opt-enqueued-time\":\"2026-11-20T12:00:00.456Z\",\"x-opt-offset\":\"4296\",\"x-opt-sequence-number\":42}";
 
 #[test]
 fn reads_many_events_as_bytes() {
@@ -97,7 +97,7 @@ fn single(event: &str) -> Value {
 #[test]
 fn reads_one_event() {
     let tail =
-        "{\"source\":\"sim\"} {\"x-opt-sequence-number\":41,\"x-opt-enqueued-time\":\"2026-11-20T12:00:00.123Z\"}";
+        "{\"source\":\"sim\"} {\"x-opt-enqueued-time\":\"2026-11-20T12:00:00.123Z\",\"x-opt-sequence-number\":41}";
     let cases = [
         ("text", "\"{\\\"deviceId\\\":\\\"d1\\\",\\\"hr\\\":71}\"", "{\"deviceId\":\"d1\",\"hr\":71}"),
         ("text that is not JSON", "\"hello\"", "hello"),
