@@ -27,7 +27,6 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 use url::Url;
 
-pub(crate) use self::batch::BatchAnswers;
 use self::batch::BundleSize;
 use self::limiter::Limiter;
 pub use self::retry::RetryOptions;

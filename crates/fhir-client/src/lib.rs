@@ -3,7 +3,9 @@
 
 pub mod auth;
 pub mod client;
+pub mod destination;
 mod history;
 pub mod identity;
+pub mod save;
 pub mod search;
 pub mod version;

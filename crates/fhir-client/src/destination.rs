@@ -1,0 +1,79 @@
+//! A FHIR server as the destination of delivery: identities and Observations
+//! in one.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use delivery::{Away, Destination, Pending, Reason, SaveOutcome};
+use futures::future::join_all;
+use mapping::ResourceIds;
+use mapping::group::MeasurementGroup;
+use mapping::observation::Observation;
+
+use crate::client::ServerAway;
+use crate::identity::{ResolveError, Resolver, Subject};
+use crate::save::{Draft, Saver, Window};
+
+/// What an error calls a server that is away.
+const DEPENDENCY: &str = "the FHIR server";
+
+/// Resolves and saves on one server, for all partitions.
+#[derive(Debug)]
+pub struct FhirDestination {
+    /// Finds Device, Patient and Encounter.
+    pub resolver: Resolver,
+    /// Saves Observations.
+    pub saver: Saver,
+    /// How long resolving a window, and then saving it, may each take, retries
+    /// included. To be well below half of the host's `functionTimeout`
+    /// (design.md D5).
+    pub time_limit: Duration,
+}
+
+impl Destination for FhirDestination {
+    async fn resolve(&self, groups: &[MeasurementGroup<'_>]) -> Result<Vec<Result<ResourceIds, Reason>>, Away> {
+        let deadline = Instant::now() + self.time_limit;
+        let answers = groups.iter().map(|group| async move {
+            let (patient_id, encounter_id) = (group.patient_id, group.encounter_id);
+            let subject = Subject { device_id: group.device_id, patient_id, encounter_id };
+            match self.resolver.resolve(subject, deadline).await {
+                Ok(identity) => Ok(Ok(identity.ids)),
+                Err(ResolveError::Unresolved(error)) => Ok(Err(Reason::new(error.code(), error.to_string()))),
+                Err(ResolveError::Away(away)) => Err(Away::new(DEPENDENCY, SharedAway(away))),
+            }
+        });
+        join_all(answers).await.into_iter().collect()
+    }
+
+    async fn save(&self, pending: &[Pending<'_>]) -> Result<Vec<SaveOutcome>, Away> {
+        let window = Window::until(Instant::now() + self.time_limit);
+        self.saver.save(pending, window).await.map_err(|away| Away::new(DEPENDENCY, away))
+    }
+}
+
+/// Those who waited for the same answer share its error.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+struct SharedAway(Arc<ServerAway>);
+
+impl Draft for Pending<'_> {
+    fn id(&self) -> &str {
+        &self.id
+    }
+
+    fn identifier(&self) -> &str {
+        &self.identifier
+    }
+
+    fn create(&self) -> Result<Observation, Reason> {
+        Pending::create(self)
+    }
+
+    fn merge(&self, existing: &Observation) -> Result<Option<Observation>, Reason> {
+        Pending::merge(self, existing)
+    }
+
+    fn absorb(&self, existing: &Observation, lost: &Observation) -> Result<Option<Observation>, Reason> {
+        Pending::absorb(self, existing, lost)
+    }
+}

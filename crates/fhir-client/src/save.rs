@@ -1,0 +1,309 @@
+//! Saves a window's Observations (design.md D6).
+//!
+//! ```text
+//! drafts --same id together--> jobs
+//!   each round:  read by id (memory first) --> merge --> PUT by id --> look at what came back
+//!   until every job is settled --> one SaveOutcome for each draft
+//! ```
+//!
+//! A write says what it expects: `If-Match` when the Observation is there,
+//! `If-None-Match: *` when it is not. Servers ignore or bend both
+//! (crates-and-components.md 6), so what comes back decides: after 409, 412 or
+//! a 404 to an `If-Match` the job is read, merged and written again; and when
+//! the answer shows that another writer's version was overwritten, that version
+//! is read from the history and merged back.
+//!
+//! Nothing here knows a mapping: a [`Draft`] makes and merges itself.
+
+mod job;
+mod read;
+mod write;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant, SystemTime};
+
+use delivery::{Reason, SaveOutcome};
+use mapping::observation::Observation;
+use moka::future::Cache;
+
+use self::job::Job;
+use crate::client::{Client, ServerAway, spread};
+use crate::version::Version;
+
+/// An Observation to be made or changed.
+pub trait Draft: Sync {
+    /// Its id on the server.
+    fn id(&self) -> &str;
+
+    /// The value of its identifier, whose system is the service's.
+    fn identifier(&self) -> &str;
+
+    /// What is to be written where there is none.
+    fn create(&self) -> Result<Observation, Reason>;
+
+    /// What is to be written in place of `existing`; none when it holds
+    /// everything already.
+    fn merge(&self, existing: &Observation) -> Result<Option<Observation>, Reason>;
+
+    /// `existing` with everything of `lost` that it has no room taken for:
+    /// missing samples, values and components. None when nothing is missing.
+    /// `lost` is a version of the same Observation that was overwritten.
+    fn absorb(&self, existing: &Observation, lost: &Observation) -> Result<Option<Observation>, Reason>;
+}
+
+/// Whether this process still owns the partition whose Observations it writes
+/// (design.md D13).
+pub trait Ownership: Sync {
+    /// Whether a write may begin now. Asked before each round of writes.
+    fn may_write(&self) -> bool;
+
+    /// Looks again at who owns the partition. Asked after a conflict or an
+    /// overwrite, which a second owner may have caused.
+    fn recheck(&self) -> impl Future<Output = bool> + Send;
+}
+
+/// There is no second owner to be afraid of.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Undisputed;
+
+impl Ownership for Undisputed {
+    fn may_write(&self) -> bool {
+        true
+    }
+
+    async fn recheck(&self) -> bool {
+        true
+    }
+}
+
+/// How a [`Saver`] works.
+#[derive(Clone, Debug)]
+pub struct SaveOptions {
+    /// Bytes of Observations kept in memory to spare reads; 0 keeps none.
+    /// Defaults to 16 MiB, some thousands of Observations.
+    pub cache_bytes: u64,
+    /// How long one is kept. Defaults to an hour, as in the reference
+    /// connector.
+    pub cache_for: Duration,
+    /// Rounds of reading, merging and writing one Observation, conflicts and
+    /// overwrites counted. Defaults to 10; each takes another writer who was
+    /// faster.
+    pub rounds_max: u32,
+    /// `Compatibility__LegacyIds`: where no Observation has the computed id, one
+    /// with the identifier is searched for, as connectors before 2021 let the
+    /// server choose ids. Defaults to false.
+    pub legacy_ids: bool,
+    /// A deleted Observation is made anew instead of being rejected. Defaults
+    /// to false.
+    pub recreate_deleted: bool,
+}
+
+impl Default for SaveOptions {
+    fn default() -> Self {
+        Self {
+            cache_bytes: 16 * 1024 * 1024,
+            cache_for: Duration::from_secs(3600),
+            rounds_max: 10,
+            legacy_ids: false,
+            recreate_deleted: false,
+        }
+    }
+}
+
+/// What was counted since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SaveCounts {
+    /// Answers that meant "somebody else was faster".
+    pub conflicts: u64,
+    /// Versions of other writers that were overwritten and merged back.
+    pub overwrites: u64,
+}
+
+/// Reads, merges and writes Observations on one server. Shared by all
+/// partitions.
+pub struct Saver {
+    client: Arc<Client>,
+    options: SaveOptions,
+    cache: Option<Cache<String, Arc<Stored>>>,
+    conflicts: AtomicU64,
+    overwrites: AtomicU64,
+}
+
+/// An Observation as the server holds it.
+#[derive(Debug)]
+struct Stored {
+    /// None where the server names no versions.
+    version: Option<Version>,
+    observation: Observation,
+    bytes: usize,
+}
+
+/// What a save is about, beside its drafts.
+#[derive(Debug)]
+pub struct Window<'w, O> {
+    /// Who may write.
+    pub ownership: &'w O,
+    /// Everything ends before this.
+    pub deadline: Instant,
+    /// The window is delivered again, and was begun then. Observations written
+    /// since are checked against their history, so that a crash between an
+    /// overwrite and its repair loses nothing.
+    pub begun_before: Option<SystemTime>,
+}
+
+impl<'w> Window<'w, Undisputed> {
+    /// A window that is saved for the first time, by its only owner.
+    pub fn until(deadline: Instant) -> Window<'w, Undisputed> {
+        Window { ownership: &Undisputed, deadline, begun_before: None }
+    }
+}
+
+impl fmt::Debug for Saver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Saver").field("options", &self.options).finish_non_exhaustive()
+    }
+}
+
+impl Saver {
+    /// A saver with an empty memory.
+    pub fn new(client: Arc<Client>, options: SaveOptions) -> Saver {
+        let cache = (options.cache_bytes > 0).then(|| {
+            Cache::builder()
+                .max_capacity(options.cache_bytes)
+                .weigher(|id: &String, stored: &Arc<Stored>| {
+                    u32::try_from(id.len() + 2 * stored.bytes).unwrap_or(u32::MAX)
+                })
+                .time_to_live(options.cache_for)
+                .build()
+        });
+        Saver { client, options, cache, conflicts: AtomicU64::new(0), overwrites: AtomicU64::new(0) }
+    }
+
+    /// Forgets every Observation. To be called when a partition is taken over:
+    /// what was seen in an earlier term of ownership may have changed since.
+    pub fn clear_cache(&self) {
+        if let Some(cache) = &self.cache {
+            cache.invalidate_all();
+        }
+    }
+
+    /// What was counted since the start.
+    pub fn counts(&self) -> SaveCounts {
+        SaveCounts {
+            conflicts: self.conflicts.load(Ordering::Relaxed),
+            overwrites: self.overwrites.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Saves `drafts` and gives the outcome of each, in their order. Several of
+    /// one id are merged in their order and written once. When the server is
+    /// away the whole window is to be given again; what was written by then
+    /// comes out unchanged.
+    pub async fn save<D: Draft, O: Ownership>(
+        &self,
+        drafts: &[D],
+        window: Window<'_, O>,
+    ) -> Result<Vec<SaveOutcome>, ServerAway> {
+        let mut outcomes: Vec<Option<SaveOutcome>> = vec![None; drafts.len()];
+        let jobs = jobs(drafts);
+        let mut away = None;
+        // Slices bound what is in memory; four bundles keep a server busy.
+        let slice = self.client.options().bundle_entries_max.max(1) * 4;
+        let mut jobs = jobs.into_iter().peekable();
+        while jobs.peek().is_some() {
+            let mut part: Vec<Job<'_, D>> = jobs.by_ref().take(slice).collect();
+            let result = self.settle(&mut part, &window).await;
+            for job in part {
+                job.report(&mut outcomes);
+            }
+            if let Err(error) = result {
+                away = Some(error);
+                break;
+            }
+        }
+        match (away, outcomes.into_iter().collect::<Option<Vec<_>>>()) {
+            (None, Some(outcomes)) => Ok(outcomes),
+            (Some(away), _) => Err(away),
+            (None, None) => Err(ServerAway::DeadlinePassed),
+        }
+    }
+
+    /// Works on `jobs` until each is settled or the server is away for it. A
+    /// job for which it is away does not stop the others, which may have an
+    /// overwrite to repair.
+    async fn settle<D: Draft, O: Ownership>(
+        &self,
+        jobs: &mut [Job<'_, D>],
+        window: &Window<'_, O>,
+    ) -> Result<(), ServerAway> {
+        let mut away = None;
+        loop {
+            let mut open: Vec<&mut Job<'_, D>> = jobs.iter_mut().filter(|job| job.is_open()).collect();
+            let Some(rounds) = open.iter().map(|job| job.rounds).max() else { break };
+            if rounds > 0 {
+                self.pause(rounds, window.deadline).await?;
+                if !window.ownership.recheck().await {
+                    return Err(ServerAway::NotOwner);
+                }
+            }
+            keep_first(&mut away, self.read(&mut open, window).await);
+            for job in &mut open {
+                job.merge();
+            }
+            if !window.ownership.may_write() {
+                return Err(ServerAway::NotOwner);
+            }
+            keep_first(&mut away, self.write(&mut open, window.deadline).await);
+        }
+        away.map_or(Ok(()), Err)
+    }
+
+    /// Writers that met must not meet again at once.
+    async fn pause(&self, rounds: u32, deadline: Instant) -> Result<(), ServerAway> {
+        let wait = spread(Duration::from_millis(20) * (1 << rounds.min(6)));
+        if Instant::now() + wait >= deadline {
+            return Err(ServerAway::DeadlinePassed);
+        }
+        tokio::time::sleep(wait).await;
+        Ok(())
+    }
+
+    async fn remember(&self, id: &str, stored: Arc<Stored>) {
+        if let Some(cache) = &self.cache {
+            cache.insert(id.to_owned(), stored).await;
+        }
+    }
+
+    async fn forget(&self, id: &str) {
+        if let Some(cache) = &self.cache {
+            cache.invalidate(id).await;
+        }
+    }
+
+    async fn remembered(&self, id: &str) -> Option<Arc<Stored>> {
+        self.cache.as_ref()?.get(id).await
+    }
+}
+
+/// One job for each Observation, in the order in which their ids first occur.
+fn jobs<D: Draft>(drafts: &[D]) -> Vec<Job<'_, D>> {
+    let mut jobs: Vec<Job<'_, D>> = Vec::with_capacity(drafts.len());
+    let mut places: HashMap<&str, usize> = HashMap::with_capacity(drafts.len());
+    for (position, draft) in drafts.iter().enumerate() {
+        let place = *places.entry(draft.id()).or_insert_with(|| {
+            jobs.push(Job::new(draft));
+            jobs.len() - 1
+        });
+        jobs[place].add(position, draft);
+    }
+    jobs
+}
+
+fn keep_first(away: &mut Option<ServerAway>, result: Result<(), ServerAway>) {
+    if let (None, Err(error)) = (&away, result) {
+        *away = Some(error);
+    }
+}

@@ -1,0 +1,250 @@
+//! Writes the Observations of a round and looks at what came back.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use delivery::Reason;
+use futures::future::join_all;
+use mapping::observation::Observation;
+use reqwest::Method;
+use serde_json::Value;
+
+use super::job::{Job, State, Write};
+use super::read::refused;
+use super::{Draft, Saver, Stored};
+use crate::client::{Answer, Condition, Request, ServerAway};
+use crate::history::version_before;
+use crate::version::Version;
+
+/// Refusals of one and the same condition after which it is taken to be about
+/// the content: some servers answer 412 to a profile that is not met.
+const SAME_REFUSALS_MAX: u32 = 3;
+
+/// What the answer to a write says about the version that it replaced.
+#[derive(Debug, PartialEq, Eq)]
+enum Replaced {
+    /// The one that was expected, or none.
+    Expected,
+    /// Perhaps another writer's, which the history tells.
+    PerhapsOther,
+}
+
+impl Saver {
+    /// Writes every job that is ready.
+    pub(super) async fn write<D: Draft>(
+        &self,
+        jobs: &mut [&mut Job<'_, D>],
+        deadline: Instant,
+    ) -> Result<(), ServerAway> {
+        let mut ready = Vec::new();
+        for job in jobs.iter_mut() {
+            if let State::Ready(_) = job.state
+                && let State::Ready(write) = std::mem::replace(&mut job.state, State::Away)
+            {
+                ready.push((&mut **job, write));
+            }
+        }
+        if ready.is_empty() {
+            return Ok(());
+        }
+        let requests: Vec<Request> = ready.iter().map(|(job, write)| self.put(&job.id, write)).collect();
+        let batch = self.client.batch(&requests, deadline).await;
+        let ends =
+            ready.into_iter().zip(requests).zip(batch.answers).filter_map(|(((job, write), request), answer)| {
+                // Without an answer the job is away, which it is already.
+                let sent = request.body.unwrap_or_default();
+                answer.map(|answer| self.end(job, write, sent, answer, deadline))
+            });
+        let first = join_all(ends).await.into_iter().find_map(Result::err);
+        batch.away.or(first).map_or(Ok(()), Err)
+    }
+
+    fn put(&self, id: &str, write: &Write) -> Request {
+        let mut request = self.client.request(Method::PUT, &format!("Observation/{id}"), None);
+        request.body = Some(write.observation.to_json());
+        request.condition = write.condition.clone();
+        // The version is all that we need to know.
+        request.minimal = true;
+        request
+    }
+
+    /// Decides how a job goes on after its write.
+    async fn end<D: Draft>(
+        &self,
+        job: &mut Job<'_, D>,
+        write: Write,
+        sent: Vec<u8>,
+        answer: Answer,
+        deadline: Instant,
+    ) -> Result<(), ServerAway> {
+        match (answer.status, &write.condition) {
+            (200 | 201, _) => self.written(job, write, sent, answer, deadline).await?,
+            (409 | 410 | 412, _) | (404, Condition::Version(_)) => self.conflict(job, write.condition).await?,
+            (404, _) => {
+                self.client.prove(deadline).await?;
+                let text = "the FHIR server does not find what the Observation refers to";
+                job.reject(&Reason::new("ReferenceNotFound", text));
+            }
+            (400 | 422, _) => job.reject(&refused(answer.status)),
+            (413, _) => {
+                job.reject(&Reason::new("ObservationTooLarge", "the Observation is too large for the FHIR server"));
+            }
+            // About us or the server's settings, not about this Observation.
+            _ => return Err(answer.away()),
+        }
+        Ok(())
+    }
+
+    async fn conflict<D: Draft>(&self, job: &mut Job<'_, D>, condition: Condition) -> Result<(), ServerAway> {
+        self.conflicts.fetch_add(1, Ordering::Relaxed);
+        self.forget(&job.id).await;
+        job.refused_again = if job.refused.as_ref() == Some(&condition) { job.refused_again + 1 } else { 1 };
+        job.refused = Some(condition);
+        job.start_over();
+        if job.refused_again >= SAME_REFUSALS_MAX {
+            return give_up(job, &refused(412));
+        }
+        self.next_round(job)
+    }
+
+    /// Counts a round, of which there may be only so many.
+    fn next_round<D: Draft>(&self, job: &mut Job<'_, D>) -> Result<(), ServerAway> {
+        job.rounds += 1;
+        if job.rounds < self.options.rounds_max {
+            return Ok(());
+        }
+        let text = format!("other writers were faster {} times", job.rounds);
+        give_up(job, &Reason::new("WriteConflict", text))
+    }
+
+    /// The server took the write. Perhaps in place of another writer's.
+    async fn written<D: Draft>(
+        &self,
+        job: &mut Job<'_, D>,
+        write: Write,
+        sent: Vec<u8>,
+        answer: Answer,
+        deadline: Instant,
+    ) -> Result<(), ServerAway> {
+        let version = answer.version.clone().or_else(|| {
+            let body: Value = serde_json::from_slice(&answer.body).ok()?;
+            Version::of_resource(&body)
+        });
+        if replaced(answer.status, &write.condition, version.as_ref()) == Replaced::PerhapsOther
+            && let Some(version) = &version
+            && let Some(other) = version_before(&self.client, "Observation", &job.id, version, deadline).await?
+            && !is_same_content(&other, &sent)
+            && let Ok(other) = Observation::read(&other)
+        {
+            return self.overwritten(job, other, version.clone()).await;
+        }
+        job.state = State::Settled;
+        match version {
+            Some(version) => {
+                let bytes = sent.len();
+                let stored = Stored { version: Some(version), observation: write.observation, bytes };
+                self.remember(&job.id, Arc::new(stored)).await;
+            }
+            None => self.forget(&job.id).await,
+        }
+        Ok(())
+    }
+
+    /// Another writer's version was overwritten by ours, which is now current:
+    /// the drafts are merged into the other one, and the result takes our
+    /// place. Should somebody write in between, the other version is among what
+    /// is lost, and is filled into whatever is then there.
+    async fn overwritten<D: Draft>(
+        &self,
+        job: &mut Job<'_, D>,
+        other: Observation,
+        ours: Version,
+    ) -> Result<(), ServerAway> {
+        self.overwrites.fetch_add(1, Ordering::Relaxed);
+        self.forget(&job.id).await;
+        job.lost.push(other.clone());
+        (job.repair, job.written) = (true, true);
+        job.state = State::Present(Arc::new(Stored { version: Some(ours), observation: other, bytes: 0 }));
+        self.next_round(job)
+    }
+}
+
+/// Rejects a job, unless another writer's version would be lost with it: then
+/// the window is to be given again, and its versions are looked at once more.
+fn give_up<D: Draft>(job: &mut Job<'_, D>, reason: &Reason) -> Result<(), ServerAway> {
+    if job.lost.is_empty() {
+        job.reject(reason);
+        return Ok(());
+    }
+    job.state = State::Away;
+    Err(ServerAway::Status { status: 409, retry_after: None })
+}
+
+/// Judges by status and version whether a write that was taken did what it was
+/// meant to do.
+fn replaced(status: u16, condition: &Condition, now: Option<&Version>) -> Replaced {
+    let numbers = |before: &Version| Some((before.number()?, now?.number()?));
+    match condition {
+        // The first version replaces nothing; 200 then means that the same
+        // content was there already.
+        Condition::Absent if status == 201 || now.and_then(Version::number) == Some(1) => Replaced::Expected,
+        Condition::Absent => Replaced::PerhapsOther,
+        Condition::Version(before) => match numbers(before) {
+            // The same version: the content was there already.
+            Some((before, now)) if now == before || now == before + 1 => Replaced::Expected,
+            Some(_) if status == 200 => Replaced::PerhapsOther,
+            // Created over nothing, or versions that tell nothing: then the
+            // server is believed to have looked at `If-Match`, as all do.
+            _ => Replaced::Expected,
+        },
+        Condition::None => Replaced::Expected,
+    }
+}
+
+/// Whether a stored version holds just what was sent, but for what servers add.
+fn is_same_content(stored: &[u8], sent: &[u8]) -> bool {
+    let read = |bytes: &[u8]| {
+        let mut resource: Value = serde_json::from_slice(bytes).ok()?;
+        let members = resource.as_object_mut()?;
+        members.remove("meta");
+        members.remove("text");
+        Some(resource)
+    };
+    matches!((read(stored), read(sent)), (Some(stored), Some(sent)) if stored == sent)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn judges_a_write_by_status_and_version() {
+        let version = |text: &str| Version::from_etag(text);
+        let absent = || Condition::Absent;
+        let on = |text| version(text).map_or(Condition::None, Condition::Version);
+        let cases = [
+            ("created", 201, absent(), "1", Replaced::Expected),
+            ("created after a deletion", 201, absent(), "3", Replaced::Expected),
+            ("the same content was there", 200, absent(), "1", Replaced::Expected),
+            ("somebody was faster", 200, absent(), "2", Replaced::PerhapsOther),
+            ("opaque, somebody was faster", 200, absent(), "b-7", Replaced::PerhapsOther),
+            ("the next version", 200, on("4"), "5", Replaced::Expected),
+            ("the same content", 200, on("4"), "4", Replaced::Expected),
+            ("one in between", 200, on("4"), "6", Replaced::PerhapsOther),
+            ("opaque", 200, on("a-1"), "b-7", Replaced::Expected),
+            ("it had vanished", 201, on("4"), "1", Replaced::Expected),
+            ("no version", 200, on("4"), "", Replaced::Expected),
+        ];
+        for (name, status, condition, now, expected) in cases {
+            assert_eq!(replaced(status, &condition, version(now).as_ref()), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn compares_content_without_what_servers_add() {
+        assert!(is_same_content(br#"{"id":"a","meta":{"versionId":"2"}}"#, br#"{"id":"a"}"#));
+        assert!(!is_same_content(br#"{"id":"a","status":"final"}"#, br#"{"id":"a"}"#));
+        assert!(!is_same_content(b"", b""));
+    }
+}

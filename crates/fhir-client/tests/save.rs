@@ -1,0 +1,572 @@
+//! Saving Observations, against a FHIR server over HTTP with the habits of
+//! real ones.
+
+mod support;
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use delivery::{Reason, SaveOutcome};
+use fhir_client::client::{Client, ServerAway};
+use fhir_client::save::{Draft, Ownership, SaveCounts, SaveOptions, Saver, Window};
+use mapping::group::{ObservationGroup, PropertyValues, TimedValue};
+use mapping::identifier::{SERVICE_SYSTEM, observation_id};
+use mapping::observation::{MergePolicy, Merged, Observation};
+use mapping::{Compatibility, ConvertError, FhirMapping, ResourceIds};
+use serde_json::{Value, json};
+use support::{AZURE, HAPI, Habits, SEKMET, Server, State, UUID, outcome, soon, start};
+
+const ALL: [Habits; 5] = [HAPI, SEKMET, AZURE, UUID, Habits { batch: false, ..HAPI }];
+
+/// One sample for each ten minutes of an hour.
+const MAPPING: &str = r#"{"templateType":"CollectionFhirTemplate","template":[{"templateType":"CodeValueFhir","template":{
+    "typeName":"hr","periodInterval":60,"codes":[],
+    "value":{"valueName":"hr","valueType":"SampledData","defaultPeriod":600000,"unit":"bpm"}}}]}"#;
+
+/// Samples of one device in one hour.
+struct Samples {
+    mapping: Arc<FhirMapping>,
+    device: String,
+    identifier: String,
+    id: String,
+    group: ObservationGroup,
+}
+
+fn fhir_mapping() -> Arc<FhirMapping> {
+    Arc::new(FhirMapping::load(MAPPING.as_bytes(), &Compatibility::default()).unwrap())
+}
+
+/// `steps` are ten minutes each, with the values there.
+fn samples(device: &str, steps: &[(i64, &str)]) -> Samples {
+    let start = expressions::UtcTime::from_parts((2023, 10, 9), (19, 0, 0), 0).unwrap();
+    let ticks = |seconds: i64| seconds * expressions::time::TICKS_PER_SECOND;
+    let values = steps.iter().map(|(step, value)| TimedValue {
+        time: start.saturating_add(ticks(600 * step + 7)),
+        value: Some((*value).to_owned()),
+    });
+    let identifier = format!("p1.{device}.hr.20231009190000Z.20231009195959Z");
+    Samples {
+        mapping: fhir_mapping(),
+        device: device.to_owned(),
+        id: observation_id(&identifier),
+        identifier,
+        group: ObservationGroup {
+            r#type: "hr".to_owned(),
+            start,
+            end: start.saturating_add(ticks(3600) - 1),
+            id_segment: "20231009190000Z.20231009195959Z".to_owned(),
+            values: vec![PropertyValues { name: "hr".to_owned(), values: values.collect() }],
+            measurements: Vec::new(),
+            superseded: Vec::new(),
+        },
+    }
+}
+
+fn reason(error: ConvertError) -> Reason {
+    Reason::new(error.code(), error.to_string())
+}
+
+impl Draft for Samples {
+    fn id(&self) -> &str {
+        &self.id
+    }
+
+    fn identifier(&self) -> &str {
+        &self.identifier
+    }
+
+    fn create(&self) -> Result<Observation, Reason> {
+        let ids = ResourceIds { device: self.device.clone(), patient: "p1".to_owned(), encounter: None };
+        self.mapping.create(&self.group, &ids, self.group.end).map_err(reason)
+    }
+
+    fn merge(&self, existing: &Observation) -> Result<Option<Observation>, Reason> {
+        let merged = self.mapping.merge(existing, &self.group, MergePolicy::NewWins);
+        merged.map(Merged::amended).map_err(reason)
+    }
+
+    fn absorb(&self, existing: &Observation, lost: &Observation) -> Result<Option<Observation>, Reason> {
+        self.mapping.absorb(existing, lost, "hr").map(Merged::amended).map_err(reason)
+    }
+}
+
+impl Samples {
+    fn path(&self) -> String {
+        format!("Observation/{}", self.id)
+    }
+
+    /// What another writer makes of its samples alone.
+    fn alone(&self) -> Value {
+        serde_json::from_slice(&self.create().unwrap().to_json()).unwrap()
+    }
+
+    /// What another writer makes of what is there.
+    fn merged_into(&self, stored: &Value) -> Value {
+        let stored = Observation::read(stored.to_string().as_bytes()).unwrap();
+        serde_json::from_slice(&self.merge(&stored).unwrap().unwrap().to_json()).unwrap()
+    }
+}
+
+fn saver(server: &Server, change: impl FnOnce(&mut SaveOptions)) -> Saver {
+    let mut options = SaveOptions::default();
+    change(&mut options);
+    Saver::new(server.client(), options)
+}
+
+/// The outcomes as words, `;` between them.
+async fn save(saver: &Saver, drafts: &[Samples]) -> String {
+    words(saver.save(drafts, Window::until(soon())).await)
+}
+
+fn words(result: Result<Vec<SaveOutcome>, ServerAway>) -> String {
+    let word = |outcome: &SaveOutcome| match outcome {
+        SaveOutcome::Created => "created".to_owned(),
+        SaveOutcome::Merged => "merged".to_owned(),
+        SaveOutcome::Unchanged => "unchanged".to_owned(),
+        SaveOutcome::Rejected(reason) => reason.code.to_owned(),
+    };
+    match result {
+        Ok(outcomes) => outcomes.iter().map(word).collect::<Vec<_>>().join(";"),
+        Err(away) => format!("away: {away}"),
+    }
+}
+
+fn data(server: &Server, samples: &Samples) -> String {
+    let stored = server.get(&samples.path()).unwrap();
+    stored["valueSampledData"]["data"].as_str().unwrap().to_owned()
+}
+
+/// Something else happens once, right before the first PUT of this Observation.
+fn before_first_put(server: &Server, path: String, mut act: impl FnMut(&mut State) + Send + 'static) {
+    let mut done = false;
+    server.before(move |state, seen| {
+        if seen.method == "PUT" && seen.path == path && !done {
+            done = true;
+            act(state);
+        }
+        None
+    });
+}
+
+#[tokio::test]
+async fn creates_merges_and_leaves_alone() {
+    for habits in ALL {
+        let server = start(habits).await;
+        let first = samples("d1", &[(0, "60")]);
+        for cache_bytes in [0, 1 << 20] {
+            let saver = saver(&server, |options| options.cache_bytes = cache_bytes);
+            let device = format!("d{cache_bytes}");
+            let two = |a, b| [samples(&device, a), samples("other", b)];
+            assert_eq!(save(&saver, &two(&[(0, "60")], &[(0, "1")])).await.split(';').next(), Some("created"));
+            assert_eq!(save(&saver, &two(&[(5, "65")], &[(0, "1")])).await, "merged;unchanged");
+            assert_eq!(save(&saver, &two(&[(5, "65")], &[(0, "1")])).await, "unchanged;unchanged");
+            assert_eq!(data(&server, &samples(&device, &[])), "60 E E E E 65");
+            assert_eq!(server.get(&samples(&device, &[]).path()).unwrap()["status"], "amended");
+            assert_eq!(saver.counts(), SaveCounts::default());
+        }
+        assert_eq!(server.versions(&first.path()), 0);
+    }
+}
+
+#[tokio::test]
+async fn writes_an_observation_once_a_window() {
+    let server = start(HAPI).await;
+    let saver = saver(&server, |_| {});
+    let drafts = [samples("d1", &[(0, "60")]), samples("d2", &[(0, "1")]), samples("d1", &[(0, "61"), (1, "62")])];
+    assert_eq!(save(&saver, &drafts).await, "created;created;created");
+    assert_eq!(data(&server, &drafts[0]), "61 62 E E E E");
+    assert_eq!(server.versions(&drafts[0].path()), 1);
+}
+
+#[tokio::test]
+async fn needs_few_round_trips() {
+    let server = start(HAPI).await;
+    let client = server.client();
+    let saver = Saver::new(client.clone(), SaveOptions::default());
+    let window = |value: &str| -> Vec<Samples> {
+        (0..1000).map(|device| samples(&format!("d{device}"), &[(0, value)])).collect()
+    };
+    assert!(save(&saver, &window("60")).await.split(';').all(|word| word == "created"));
+    assert_eq!(client.round_trips(), 20);
+    assert!(save(&saver, &window("61")).await.split(';').all(|word| word == "merged"));
+    assert_eq!(client.round_trips(), 30, "what was just written needs no read");
+}
+
+/// The condition travels as a header or in the entry of a bundle.
+#[tokio::test]
+async fn says_what_each_write_expects() {
+    for batch in [true, false] {
+        let server = start(Habits { batch, ..HAPI }).await;
+        let saver = saver(&server, |_| {});
+        let pair = |value: &str| [samples("d1", &[(0, value)]), samples("d2", &[(0, value)])];
+        save(&saver, &pair("1")).await;
+        save(&saver, &pair("2")).await;
+        let conditions: Vec<String> = server
+            .seen()
+            .iter()
+            .flat_map(|seen| {
+                let of = |value: &Value| value.as_str().map(str::to_owned);
+                let entries = seen.body["entry"].as_array().cloned().unwrap_or_default();
+                let inner = entries
+                    .into_iter()
+                    .filter_map(move |entry| of(&entry["request"]["ifNoneMatch"]).or(of(&entry["request"]["ifMatch"])));
+                inner.chain(seen.if_none_match.clone()).chain(seen.if_match.clone()).collect::<Vec<_>>()
+            })
+            .collect();
+        // A server without batches is asked by bundle once, to read.
+        assert_eq!(conditions, ["*", "*", "W/\"1\"", "W/\"1\""], "batch {batch}");
+    }
+}
+
+#[tokio::test]
+async fn merges_again_after_a_conflict() {
+    for habits in ALL {
+        let server = start(habits).await;
+        let saver = saver(&server, |_| {});
+        let ours = samples("d1", &[(0, "60")]);
+        save(&saver, std::slice::from_ref(&ours)).await;
+        // Another writer is faster; our memory is then old.
+        let other = samples("d1", &[(3, "63")]);
+        server.put(other.merged_into(&server.get(&ours.path()).unwrap()));
+        assert_eq!(save(&saver, &[samples("d1", &[(5, "65")])]).await, "merged", "{habits:?}");
+        assert_eq!(data(&server, &ours), "60 E E 63 E 65", "{habits:?}");
+        assert_eq!(saver.counts(), SaveCounts { conflicts: 1, overwrites: 0 });
+    }
+}
+
+#[tokio::test]
+async fn merges_back_what_a_create_overwrote() {
+    for habits in [HAPI, SEKMET, AZURE, Habits { keeps_if_none_match: false, ..UUID }] {
+        for batch in [true, false] {
+            let server = start(Habits { batch, ..habits }).await;
+            let saver = saver(&server, |_| {});
+            let (ours, second) = (samples("d1", &[(0, "60")]), samples("d2", &[(0, "60")]));
+            let other = samples("d1", &[(3, "63")]).alone();
+            before_first_put(&server, ours.path(), move |state| state.write(other.clone()));
+            let path = samples("d1", &[]);
+            assert_eq!(save(&saver, &[ours, second]).await, "created;created", "{habits:?}");
+            assert_eq!(data(&server, &path), "60 E E 63 E E", "{habits:?}");
+            assert_eq!(saver.counts(), SaveCounts { conflicts: 0, overwrites: 1 });
+        }
+    }
+}
+
+#[tokio::test]
+async fn merges_into_what_is_there_when_the_server_keeps_it() {
+    let server = start(UUID).await;
+    let saver = saver(&server, |_| {});
+    let ours = samples("d1", &[(0, "60")]);
+    let other = samples("d1", &[(3, "63")]).alone();
+    before_first_put(&server, ours.path(), move |state| state.write(other.clone()));
+    assert_eq!(save(&saver, &[ours]).await, "merged");
+    assert_eq!(data(&server, &samples("d1", &[])), "60 E E 63 E E");
+    assert_eq!(saver.counts(), SaveCounts { conflicts: 1, overwrites: 0 });
+}
+
+/// A server that ignores `If-Match`: only the number of the version shows it.
+#[tokio::test]
+async fn merges_back_what_an_update_overwrote() {
+    let server = start(HAPI).await;
+    let saver = saver(&server, |_| {});
+    let first = samples("d1", &[(0, "60")]);
+    save(&saver, std::slice::from_ref(&first)).await;
+    let other = samples("d1", &[(0, "61"), (3, "63")]).merged_into(&server.get(&first.path()).unwrap());
+    let (path, mut done) = (first.path(), false);
+    server.before(move |state, seen| {
+        if seen.method != "PUT" || seen.path != path || done {
+            return None;
+        }
+        done = true;
+        state.write(other.clone());
+        let mut ours = seen.body.clone();
+        ours.as_object_mut().unwrap().remove("meta");
+        state.write(ours.clone());
+        Some((200, vec![("etag", "W/\"3\"".to_owned())], ours))
+    });
+    assert_eq!(save(&saver, &[samples("d1", &[(5, "65")])]).await, "merged");
+    // The other's correction of the first sample is newer than what we knew.
+    assert_eq!(data(&server, &first), "61 E E 63 E 65");
+    assert_eq!(saver.counts().overwrites, 1);
+}
+
+/// While we merge back, somebody else writes over our version, which lacks what
+/// we overwrote: it must come from our memory.
+#[tokio::test]
+async fn remembers_what_was_overwritten_through_a_second_conflict() {
+    let server = start(HAPI).await;
+    let saver = saver(&server, |_| {});
+    let ours = samples("d1", &[(0, "60")]);
+    let (first, path) = (samples("d1", &[(3, "63")]).alone(), ours.path());
+    let mut puts = 0;
+    server.before(move |state, seen| {
+        if seen.method == "PUT" && seen.path == path {
+            puts += 1;
+            match puts {
+                1 => state.write(first.clone()),
+                2 => state.write(samples("d1", &[(4, "64")]).merged_into(&samples("d1", &[(0, "60")]).alone())),
+                _ => {}
+            }
+        }
+        None
+    });
+    assert_eq!(save(&saver, &[ours]).await, "created");
+    assert_eq!(data(&server, &samples("d1", &[])), "60 E E 63 64 E");
+    assert_eq!(saver.counts(), SaveCounts { conflicts: 1, overwrites: 1 });
+}
+
+#[tokio::test]
+async fn many_writers_at_once_lose_nothing() {
+    for habits in [HAPI, SEKMET, AZURE, UUID, Habits { keeps_if_none_match: false, ..UUID }] {
+        let server = start(habits).await;
+        let writers = (0..6).map(|step| {
+            let saver = saver(&server, |options| options.rounds_max = 50);
+            async move {
+                let value = format!("6{step}");
+                // Alone in its bundle or with another, as it comes.
+                let drafts = [samples("d1", &[(step, &value)]), samples(&format!("w{step}"), &[(0, "1")])];
+                let count = if step % 2 == 0 { 1 } else { 2 };
+                save(&saver, &drafts[..count]).await
+            }
+        });
+        let outcomes = futures::future::join_all(writers).await;
+        assert!(outcomes.iter().all(|outcome| !outcome.contains("away")), "{outcomes:?}");
+        assert_eq!(data(&server, &samples("d1", &[])), "60 61 62 63 64 65", "{habits:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_crash_before_merging_back_is_repaired_by_the_next_delivery() {
+    let server = start(HAPI).await;
+    let saver = saver(&server, |_| {});
+    let ours = samples("d1", &[(0, "60")]);
+    // What a crash between overwrite and repair leaves behind.
+    server.put(samples("d1", &[(3, "63")]).alone());
+    server.put(ours.alone());
+    let window = |begun| Window { begun_before: begun, ..Window::until(soon()) };
+    let again = saver.save(std::slice::from_ref(&ours), window(None)).await;
+    assert_eq!(words(again), "unchanged");
+    let long_after = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(4_000_000_000);
+    let again = saver.save(std::slice::from_ref(&ours), window(Some(long_after))).await;
+    assert_eq!(words(again), "unchanged", "nothing was written since then");
+    let again = saver.save(std::slice::from_ref(&ours), window(Some(SystemTime::UNIX_EPOCH))).await;
+    assert_eq!(words(again), "unchanged", "our readings were in already");
+    assert_eq!(data(&server, &ours), "60 E E 63 E E");
+}
+
+#[tokio::test]
+async fn deleted_observations_stay_deleted_unless_wished() {
+    for habits in ALL {
+        let server = start(habits).await;
+        let ours = || [samples("d1", &[(0, "60")])];
+        server.put(samples("d1", &[(3, "63")]).alone());
+        server.delete(&ours()[0].path());
+        let strict = saver(&server, |_| {});
+        assert_eq!(save(&strict, &ours()).await, "ObservationDeleted");
+        assert_eq!(server.get(&ours()[0].path()), None);
+        let lenient = saver(&server, |options| options.recreate_deleted = true);
+        assert_eq!(save(&lenient, &ours()).await, "created");
+        assert_eq!(data(&server, &ours()[0]), "60 E E E E E", "what lies before a deletion stays there");
+    }
+}
+
+#[tokio::test]
+async fn a_remembered_observation_that_vanished_is_made_anew() {
+    for habits in [SEKMET, AZURE, HAPI] {
+        let server = start(habits).await;
+        let saver = saver(&server, |_| {});
+        save(&saver, &[samples("d1", &[(0, "60")])]).await;
+        server.before({
+            let mut first = true;
+            move |state, seen| {
+                if seen.method == "PUT" && std::mem::take(&mut first) {
+                    state.forget(&seen.path);
+                }
+                None
+            }
+        });
+        let outcome = save(&saver, &[samples("d1", &[(5, "65")])]).await;
+        // HAPI takes the update and creates it.
+        assert_eq!(outcome, if habits.absent == 201 { "merged" } else { "created" }, "{habits:?}");
+    }
+}
+
+#[tokio::test]
+async fn entered_in_error_is_not_touched() {
+    let server = start(HAPI).await;
+    let mut withdrawn = samples("d1", &[(3, "63")]).alone();
+    withdrawn["status"] = json!("entered-in-error");
+    server.put(withdrawn.clone());
+    let saver = saver(&server, |_| {});
+    let drafts = [samples("d1", &[(0, "60")]), samples("d2", &[(0, "60")])];
+    let outcome = save(&saver, &drafts).await;
+    assert!(outcome.ends_with(";created") && !outcome.starts_with("merged"), "{outcome}");
+    assert_eq!(server.get(&drafts[0].path()), Some(withdrawn));
+}
+
+/// Puts a member into a draft that strict servers refuse.
+struct Bogus(Samples, bool);
+
+impl Draft for Bogus {
+    fn id(&self) -> &str {
+        self.0.id()
+    }
+    fn identifier(&self) -> &str {
+        self.0.identifier()
+    }
+    fn create(&self) -> Result<Observation, Reason> {
+        let mut json = self.0.alone();
+        if self.1 {
+            json["bogus"] = json!(1);
+        }
+        Ok(Observation::read(json.to_string().as_bytes()).unwrap())
+    }
+    fn merge(&self, existing: &Observation) -> Result<Option<Observation>, Reason> {
+        self.0.merge(existing)
+    }
+    fn absorb(&self, existing: &Observation, lost: &Observation) -> Result<Option<Observation>, Reason> {
+        self.0.absorb(existing, lost)
+    }
+}
+
+#[tokio::test]
+async fn one_bad_observation_stops_no_other() {
+    for habits in ALL {
+        let server = start(habits).await;
+        let client = server.client();
+        let saver = Saver::new(client.clone(), SaveOptions::default());
+        let draft = |n: usize| Bogus(samples(&format!("d{n}"), &[(0, "60")]), n == 77);
+        let drafts: Vec<Bogus> = (0..100).map(draft).collect();
+        let outcomes = saver.save(&drafts, Window::until(soon())).await.unwrap();
+        for (n, outcome) in outcomes.iter().enumerate() {
+            match outcome {
+                SaveOutcome::Created => assert_ne!(n, 77),
+                SaveOutcome::Rejected(reason) => assert_eq!((n, reason.code), (77, "ObservationRefused")),
+                other => panic!("{n}: {other:?}"),
+            }
+        }
+        if habits.batch {
+            assert!(client.round_trips() < 20, "{}", client.round_trips());
+        }
+        // The server still takes bundles.
+        let before = client.round_trips();
+        let more: Vec<Samples> = (0..10).map(|n| samples(&format!("e{n}"), &[(0, "60")])).collect();
+        assert!(save(&saver, &more).await.split(';').all(|word| word == "created"));
+        assert_eq!(client.round_trips() - before, if habits.batch { 2 } else { 20 });
+    }
+}
+
+#[tokio::test]
+async fn refusals_of_the_data_are_told_apart_from_a_server_that_is_away() {
+    let cases = [
+        (400, "ObservationRefused"),
+        (404, "ReferenceNotFound"),
+        (413, "ObservationTooLarge"),
+        (422, "ObservationRefused"),
+        (412, "ObservationRefused"),
+        (401, "away: the FHIR server answers with status 401"),
+        (403, "away: the FHIR server answers with status 403"),
+        (405, "away: the FHIR server answers with status 405"),
+        (429, "away: the FHIR server answers with status 429"),
+        (500, "away: the FHIR server answers with status 500"),
+    ];
+    for (status, expected) in cases {
+        for batch in [true, false] {
+            let server = start(Habits { batch, ..SEKMET }).await;
+            server.before(move |_, seen| (seen.method == "PUT").then(|| (status, vec![], outcome())));
+            let drafts = [samples("d1", &[(0, "60")]), samples("d2", &[(0, "60")])];
+            let count = if batch { 2 } else { 1 };
+            let saved = save(&saver(&server, |_| {}), &drafts[..count]).await;
+            let whole = if batch && !expected.starts_with("away") {
+                format!("{expected};{expected}")
+            } else {
+                expected.to_owned()
+            };
+            assert_eq!(saved, whole, "{status} batch {batch}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_busy_server_is_waited_for() {
+    let server = start(HAPI).await;
+    let mut left = 3;
+    server.before(move |_, seen| {
+        let busy = seen.method == "PUT" && left > 0;
+        left -= i32::from(busy);
+        busy.then(|| (429, vec![], json!("slow down")))
+    });
+    let drafts: Vec<Samples> = (0..5).map(|n| samples(&format!("d{n}"), &[(0, "60")])).collect();
+    assert_eq!(save(&saver(&server, |_| {}), &drafts).await, "created;created;created;created;created");
+}
+
+#[tokio::test]
+async fn an_answer_that_got_lost_doubles_nothing() {
+    for habits in ALL {
+        let server = start(habits).await;
+        let saver = saver(&server, |_| {});
+        let ours = samples("d1", &[(0, "60")]);
+        let mut first = true;
+        // The write happens, and a gateway answers in the server's stead.
+        server.before(move |state, seen| {
+            if seen.method != "PUT" || !std::mem::take(&mut first) {
+                return None;
+            }
+            state.write(seen.body.clone());
+            Some((502, vec![], json!(null)))
+        });
+        let outcome = save(&saver, std::slice::from_ref(&ours)).await;
+        assert!(["created", "unchanged"].contains(&outcome.as_str()), "{outcome} {habits:?}");
+        assert_eq!(data(&server, &ours), "60 E E E E E");
+    }
+}
+
+#[tokio::test]
+async fn legacy_observations_are_found_when_asked_for() {
+    let server = start(HAPI).await;
+    let ours = || samples("d1", &[(0, "60")]);
+    let mut old = samples("d1", &[(3, "63")]).alone();
+    old["id"] = json!("chosen-by-the-server");
+    let mut resembling = old.clone();
+    resembling["id"] = json!("resembling");
+    resembling["identifier"][0]["value"] = json!(ours().identifier.to_uppercase());
+    server.put(old);
+    server.put(resembling);
+    assert_eq!(ours().alone()["identifier"][0]["system"], SERVICE_SYSTEM);
+    let legacy = saver(&server, |options| options.legacy_ids = true);
+    assert_eq!(save(&legacy, &[ours(), samples("d2", &[(0, "1")])]).await, "merged;created");
+    let stored = server.get("Observation/chosen-by-the-server").unwrap();
+    assert_eq!(stored["valueSampledData"]["data"], "60 E E 63 E E");
+    assert_eq!(server.get(&ours().path()), None);
+    let plain = saver(&server, |_| {});
+    assert_eq!(save(&plain, &[ours()]).await, "created");
+}
+
+struct Lost;
+
+impl Ownership for Lost {
+    fn may_write(&self) -> bool {
+        false
+    }
+    async fn recheck(&self) -> bool {
+        false
+    }
+}
+
+#[tokio::test]
+async fn writes_nothing_once_the_partition_is_another_s() {
+    let server = start(HAPI).await;
+    let saver = saver(&server, |_| {});
+    let window = Window { ownership: &Lost, deadline: soon(), begun_before: None };
+    let saved = saver.save(&[samples("d1", &[(0, "60")])], window).await;
+    assert_eq!(words(saved), "away: the partition belongs to another process");
+    assert!(server.requests().iter().all(|request| request.starts_with("GET")));
+}
+
+#[tokio::test]
+async fn a_wrong_base_url_rejects_nothing() {
+    let server = start(HAPI).await;
+    server.before(|_, _| Some((404, vec![], json!({}))));
+    let saver = Saver::new(Arc::new(Client::new(server.options(), None).unwrap()), SaveOptions::default());
+    let saved = save(&saver, &[samples("d1", &[(0, "60")]), samples("d2", &[(0, "60")])]).await;
+    assert_eq!(saved, "away: the FHIR server answers with status 404");
+}
