@@ -4,6 +4,7 @@ mod case;
 pub mod fhir;
 pub mod group;
 pub mod hash;
+pub mod jmespath;
 pub mod jsonpath;
 pub mod normalize;
 mod ordered;
@@ -19,6 +20,7 @@ pub fn runner(suite: &str) -> Option<Runner> {
         "fhir" => Some(fhir::run),
         "group" => Some(group::run),
         "hash" => Some(hash::run),
+        "jmespath" => Some(jmespath::run),
         "jsonpath" => Some(jsonpath::run),
         "normalize" => Some(normalize::run),
         "sampled" => Some(sampled::run),

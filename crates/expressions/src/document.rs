@@ -10,7 +10,7 @@
 //! [`Document`] is a `Copy` view of what was read last. Reading is in
 //! `reader`.
 
-mod write;
+pub(crate) mod write;
 
 use std::borrow::Cow;
 

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use crate::document::{Document, NodeId};
 use crate::names::{Names, Symbol};
 use crate::value::Value;
-use crate::{jsonpath, rfc9535};
+use crate::{jmespath, jsonpath, rfc9535};
 
 /// The language of an expression.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -87,6 +87,7 @@ pub struct Expression {
 #[derive(Debug)]
 enum Program {
     JsonPath(jsonpath::Path),
+    JmesPath(jmespath::Program),
     Rfc9535(rfc9535::Query),
 }
 
@@ -102,10 +103,7 @@ impl Expression {
             Language::JsonPath => {
                 Program::JsonPath(jsonpath::Path::compile(text, options.coerced_comparison_errors, names)?)
             }
-            Language::JmesPath => {
-                let message = "JMESPath is not there yet".to_owned();
-                return Err(CompileError { message, position: 0, is_function: false });
-            }
+            Language::JmesPath => Program::JmesPath(jmespath::Program::compile(text, options, names)?),
             Language::JsonPathRfc9535 => Program::Rfc9535(rfc9535::Query::compile(text)?),
         };
         Ok(Expression { program })
@@ -123,6 +121,7 @@ impl Expression {
     ) -> Result<(), EvaluateError> {
         match &self.program {
             Program::JsonPath(path) => path.select(document, root, &mut |node| found(Value::Node(node))),
+            Program::JmesPath(program) => program.select(document, root, found),
             Program::Rfc9535(query) => query.select(document, root, &mut |node| found(Value::Node(node))),
         }
     }
@@ -131,6 +130,9 @@ impl Expression {
     /// 4.3): none when nothing is there, an error when there are several. A
     /// JMESPath projection of at most one element is an array.
     pub fn select_one<'d>(&self, document: Document<'d>, root: NodeId) -> Result<Option<Value<'d>>, EvaluateError> {
+        if let Program::JmesPath(program) = &self.program {
+            return program.select_one(document, root);
+        }
         let mut one = None;
         let mut is_second = false;
         self.select(document, root, &mut |value| {

@@ -16,6 +16,7 @@ pub mod descendants;
 pub mod document;
 pub mod event;
 pub mod expression;
+pub mod jmespath;
 pub mod jsonpath;
 pub mod lenient;
 pub mod names;

@@ -83,7 +83,7 @@ fn compare(case: &Value, document: Document<'_>, found: &[NodeId]) -> Outcome {
 
 /// Whether a node is what was expected: numbers by value, dates by instant,
 /// members in any order.
-fn is_same(document: Document<'_>, node: NodeId, expected: &Value) -> bool {
+pub(super) fn is_same(document: Document<'_>, node: NodeId, expected: &Value) -> bool {
     match (document.kind(node), expected) {
         (Kind::Null, Value::Null) => true,
         (Kind::False, Value::Bool(value)) => !value,
