@@ -377,3 +377,56 @@ fn bounds_the_work() {
     );
     check("[@, @] | [0][?contains(`[-1]`, @)] | length(@)", &quadratic, "0");
 }
+
+proptest::proptest! {
+    /// Whatever is written is compiled or refused, and what is compiled gives
+    /// a value or an error.
+    #[test]
+    fn takes_any_text(parts in proptest::collection::vec(0..PARTS.len(), 0..14)) {
+        let text: String = parts.iter().map(|part| PARTS[*part]).collect();
+        evaluated(&text, r#"{"a":[{"b":1.5},null,[2,"x"]],"b":"2019-02-01T22:46:01Z"}"#);
+    }
+}
+
+const PARTS: [&str; 40] = [
+    "a",
+    "b",
+    "@",
+    "*",
+    ".",
+    "[",
+    "]",
+    "[]",
+    "[?",
+    "[0]",
+    "[-1]",
+    "[1:]",
+    "[::-2]",
+    "[*]",
+    "(",
+    ")",
+    "{",
+    "}",
+    ":",
+    ",",
+    "|",
+    "||",
+    "&&",
+    "!",
+    "==",
+    "<",
+    "&",
+    "'x\\''",
+    "`1`",
+    "`[1, 2]`",
+    "`",
+    "\"b\"",
+    "length(",
+    "sort_by(",
+    "map(&",
+    "to_string(",
+    "\\",
+    "\u{e9}",
+    "-",
+    "merge(@,",
+];
