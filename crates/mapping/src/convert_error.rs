@@ -10,7 +10,11 @@ pub enum ConvertError {
     #[error("the measurement has no device id")]
     DeviceIdNotDefined,
 
-    /// The FHIR mapping says nothing of this type, or the type is blank.
+    /// The reading does not say of which type it is.
+    #[error("the measurement has no type")]
+    TypeNotDefined,
+
+    /// The FHIR mapping says nothing of this type.
     #[error("the FHIR mapping has no template for type `{type_name}`")]
     TemplateNotFound {
         /// The type of the measurement.
@@ -86,9 +90,9 @@ pub enum ConvertError {
     #[error("the stored Observation has no effective date-time or period")]
     EffectiveNotSupported,
 
-    /// The stored Observation's period lacks an end.
-    #[error("the effective period of the stored Observation lacks its start or its end")]
-    EffectivePeriodOpen,
+    /// The stored Observation says not when it began, or not when it ended.
+    #[error("the effective time of the stored Observation lacks its start or its end")]
+    EffectiveIncomplete,
 
     /// The stored Observation was withdrawn, and a setting forbids to change
     /// such ones (fhir-conversion.md quirk 27).
@@ -112,6 +116,7 @@ impl ConvertError {
     pub fn code(&self) -> &'static str {
         match self {
             Self::DeviceIdNotDefined => "DeviceIdNotDefined",
+            Self::TypeNotDefined => "TypeNotDefined",
             Self::TemplateNotFound { .. } => "TemplateNotFound",
             Self::CorrelationIdNotDefined { .. } => "CorrelationIdNotDefined",
             Self::UnsupportedInterval { .. } => "UnsupportedInterval",
@@ -122,7 +127,7 @@ impl ConvertError {
             Self::ValueTypeDiffers { .. } => "ValueTypeDiffers",
             Self::SeveralDimensions { .. } => "SeveralDimensions",
             Self::EffectiveNotSupported => "EffectiveNotSupported",
-            Self::EffectivePeriodOpen => "EffectivePeriodOpen",
+            Self::EffectiveIncomplete => "EffectiveIncomplete",
             Self::Withdrawn { .. } => "Withdrawn",
             Self::NoValue { .. } => "NoValue",
         }
@@ -131,7 +136,8 @@ impl ConvertError {
     /// The kind that the conformance corpus gives it.
     pub fn kind(&self) -> &'static str {
         match self {
-            Self::DeviceIdNotDefined | Self::EffectivePeriodOpen => "argument-null",
+            Self::DeviceIdNotDefined | Self::EffectiveIncomplete => "argument-null",
+            Self::TypeNotDefined => "argument",
             Self::TemplateNotFound { .. } => "template-not-found",
             Self::CorrelationIdNotDefined { .. } => "correlation-id-not-defined",
             Self::InvalidQuantity { .. } => "invalid-quantity",

@@ -16,7 +16,7 @@ mod tests;
 use std::collections::HashMap;
 
 use crate::compatibility::Compatibility;
-use crate::finding::{Finding, Findings, Severity};
+use crate::finding::{Finding, Findings};
 use crate::group::PeriodInterval;
 use crate::sampled_data::SamplePeriod;
 
@@ -149,7 +149,7 @@ impl FhirMapping {
     pub fn load(text: &[u8], compatibility: &Compatibility) -> Result<FhirMapping, Findings> {
         let (mapping, findings) = Self::load_partial(text, compatibility);
         match mapping {
-            Some(mapping) if !findings.iter().any(|finding| finding.severity == Severity::Error) => Ok(mapping),
+            Some(mapping) if !findings.iter().any(Finding::is_error) => Ok(mapping),
             _ => Err(Findings(findings)),
         }
     }

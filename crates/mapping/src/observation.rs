@@ -177,6 +177,9 @@ impl FhirMapping {
     }
 
     pub(crate) fn template_of(&self, type_name: &str) -> Result<&FhirTemplate, ConvertError> {
+        if type_name.trim().is_empty() {
+            return Err(ConvertError::TypeNotDefined);
+        }
         self.template(type_name).ok_or_else(|| ConvertError::TemplateNotFound { type_name: type_name.to_owned() })
     }
 }

@@ -62,7 +62,7 @@ fn rejects_a_bad_sample_alone() {
 #[test]
 fn refuses_a_group_that_has_no_template() {
     check(&[measurement("steps", 0, Some("1"))], "error TemplateNotFound");
-    check(&[measurement(" ", 0, Some("1"))], "error TemplateNotFound");
+    check(&[measurement(" ", 0, Some("1"))], "error TypeNotDefined");
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::collections::HashSet;
 use rust_decimal::Decimal;
 
 use super::{Code, CodeableConcept, ComponentTemplate, FhirTemplate, ValueKind, ValueTemplate};
-use crate::finding::{Finding, Place, Severity};
+use crate::finding::{Finding, Place};
 use crate::group::PeriodInterval;
 use crate::sampled_data::{SAMPLES_MAX, SamplePeriod};
 use crate::text::{Text, TextMember, TextValue};
@@ -99,7 +99,7 @@ impl Loader<'_> {
                 self.error(message, place);
                 continue;
             }
-            let is_sound = defects.iter().all(|defect: &Finding| defect.severity == Severity::Warning);
+            let is_sound = !defects.iter().any(Finding::is_error);
             self.findings.append(&mut defects);
             if is_sound {
                 templates.push(template);

@@ -78,7 +78,7 @@ fn values_of(template: &ValueTemplate, holder: &Members, effective: &Effective) 
             let samples = stored_samples(&text, grid).into_iter();
             samples.map(|sample| TimedValue { time: sample.time, value: Some(sample.value.to_owned()) }).collect()
         }
-        ValueKind::Quantity { .. } => one(Members::read(value)?.get("value")?.get().to_owned()),
+        ValueKind::Quantity { .. } => one(Members::read(value)?.number("value")?.to_string()),
         ValueKind::String => one(serde_json::from_str(value.get()).ok()?),
         ValueKind::CodeableConcept(_) => one(String::new()),
     })

@@ -26,10 +26,13 @@ impl Effective {
         if let Some(period) = members.get("effectivePeriod") {
             let period = Members::read(period).ok_or(ConvertError::EffectiveNotSupported)?;
             let (Some(start), Some(end)) = (period.text("start"), period.text("end")) else {
-                return Err(ConvertError::EffectivePeriodOpen);
+                return Err(ConvertError::EffectiveIncomplete);
             };
             let ((start, _), (end, end_precision)) = (time(&start)?, time(&end)?);
             return Ok(Effective { start, end, end_precision, is_period: true });
+        }
+        if !members.iter().any(|(name, _)| name.starts_with("effective")) {
+            return Err(ConvertError::EffectiveIncomplete);
         }
         let text = members.text("effectiveDateTime").ok_or(ConvertError::EffectiveNotSupported)?;
         let (instant, end_precision) = time(&text)?;

@@ -27,7 +27,8 @@ fn merged(text: &str, new: &[(f64, &str)], end: f64, policy: MergePolicy) -> Str
     build(&merge(stored, list(new), &grid, policy), &grid, at(end)).unwrap()
 }
 
-const HOUR_END: f64 = 3_599_999.9999;
+/// The last tick of an hour.
+const HOUR_END: f64 = 3_600_000.0 - 0.000_1;
 
 /// The vectors of fhir-conversion.md 13.3 that are not defects.
 #[test]
