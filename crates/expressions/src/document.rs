@@ -193,6 +193,12 @@ impl<'d> Document<'d> {
         }
     }
 
+    /// The name sets of all objects of the document in one, without
+    /// `matchedToken`: a clear bit says that the name is nowhere.
+    pub fn all_names(self) -> u64 {
+        self.sets.iter().fold(0, |all, set| all | set)
+    }
+
     /// The members of an object with their names, or the elements of an array
     /// with [`Symbol::NONE`], in document order; nothing for scalars.
     pub fn children(self, node: NodeId) -> Children<'d> {

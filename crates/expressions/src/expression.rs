@@ -130,8 +130,14 @@ impl Expression {
     /// 4.3): none when nothing is there, an error when there are several. A
     /// JMESPath projection of at most one element is an array.
     pub fn select_one<'d>(&self, document: Document<'d>, root: NodeId) -> Result<Option<Value<'d>>, EvaluateError> {
-        if let Program::JmesPath(program) = &self.program {
-            return program.select_one(document, root);
+        match &self.program {
+            Program::JmesPath(program) => return program.select_one(document, root),
+            Program::JsonPath(path) => {
+                if let Some(found) = path.select_member(document, root) {
+                    return Ok(found.map(Value::Node));
+                }
+            }
+            Program::Rfc9535(_) => {}
         }
         let mut one = None;
         let mut is_second = false;

@@ -153,6 +153,22 @@ impl Path {
         }
     }
 
+    /// What `$.a.b` and the like lead to, which nearly all paths of ids, times
+    /// and values are: the node or nothing. `None` for any other path, and when
+    /// the whole document is in itself as `matchedToken`; then
+    /// [`Path::select`] says.
+    pub fn select_member(&self, document: Document<'_>, root: NodeId) -> Option<Option<NodeId>> {
+        if document.matched == Some(Document::ROOT) {
+            return None;
+        }
+        let mut at = Some(root);
+        for step in &self.steps {
+            let Step::Member(name) = step else { return None };
+            at = at.and_then(|node| document.member(node, *name));
+        }
+        Some(at)
+    }
+
     /// The names `a`, `b` … of a path that is exactly `$..[?(@a && @b …)]`.
     ///
     /// Such a path selects, in document order, the root and everything below

@@ -125,7 +125,8 @@ impl DeviceMapping {
         sink: &mut impl MeasurementSink,
     ) -> Result<usize, NormalizeError> {
         let mut sent = 0;
-        for template in self.templates() {
+        let present = document.all_names();
+        for template in self.templates().iter().filter(|template| template.type_match_names & !present == 0) {
             let extractor = Extractor { template, ingestion_time, numbers: self.numbers() };
             run_template(&extractor, document, matched, parts, &mut |measurement| {
                 sink.put(measurement);

@@ -216,3 +216,17 @@ fn warns_of_what_has_no_effect_or_always_fails() {
         &["! Line Number: 3, Position: 40. An expression must be set for [TypeMatchExpression]; every event fails."],
     );
 }
+
+proptest::proptest! {
+    /// Any text, and text that is nearly a mapping.
+    #[test]
+    fn never_panics_on_a_file(text in proptest::prelude::any::<Vec<u8>>(), cut in 0_usize..400, byte in proptest::prelude::any::<u8>()) {
+        let _ = DeviceMapping::load_partial(&text, &Compatibility::default());
+        let mut nearly = file("CalculatedContent", &format!("{REQUIRED},\"values\":[{{\"valueName\":1}}]")).into_bytes();
+        let at = cut % nearly.len();
+        nearly[at] = byte;
+        let _ = DeviceMapping::load_partial(&nearly, &Compatibility::default());
+        nearly.truncate(at);
+        let _ = DeviceMapping::load_partial(&nearly, &Compatibility::default());
+    }
+}

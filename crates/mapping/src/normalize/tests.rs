@@ -173,3 +173,25 @@ fn says_where_and_why_without_a_value() {
     );
     assert_eq!(error.to_string(), expected);
 }
+
+proptest::proptest! {
+    /// Any body, and a body that is nearly right: it may fail, and one scratch
+    /// goes on serving.
+    #[test]
+    fn never_panics_on_a_body(
+        body in proptest::prelude::any::<Vec<u8>>(),
+        at in 0_usize..60,
+        byte in proptest::prelude::any::<u8>(),
+    ) {
+        let mapping = mapping(&calculated(&value("v", "$.matchedToken.v")));
+        let mut scratch = Scratch::new();
+        let good = format!(r#"{{"v":1,"d":"a","t":"{TIME}","x":[1,{{"y":null}}]}}"#);
+        let mut nearly = good.clone().into_bytes();
+        let length = nearly.len();
+        nearly[at % length] = byte;
+        for body in [body.as_slice(), nearly.as_slice()] {
+            let _ = run_bytes(&mapping, &mut scratch, body);
+        }
+        proptest::prop_assert_eq!(run(&mapping, &mut scratch, &good), "v/a v=1");
+    }
+}
