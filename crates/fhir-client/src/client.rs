@@ -438,11 +438,10 @@ impl Request {
             Condition::Version(version) => put(IF_MATCH, &version.if_match()),
             Condition::Absent => put(IF_NONE_MATCH, "*"),
         }
-        if self.method == Method::GET {
-            // HAPI answers a repeated search from its cache for a minute
-            // (crates-and-components.md 6).
-            put(CACHE_CONTROL, "no-cache");
-        } else {
+        // HAPI answers a repeated search from its cache for a minute, also one
+        // in a bundle (crates-and-components.md 6).
+        put(CACHE_CONTROL, "no-cache");
+        if self.method != Method::GET {
             put(PREFER, if self.minimal { "return=minimal" } else { "return=representation" });
         }
         headers

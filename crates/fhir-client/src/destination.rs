@@ -1,17 +1,14 @@
 //! A FHIR server as the destination of delivery: identities and Observations
 //! in one.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use delivery::{Away, Destination, Pending, Reason, SaveOutcome};
-use futures::future::join_all;
 use mapping::ResourceIds;
 use mapping::group::MeasurementGroup;
 use mapping::observation::Observation;
 
-use crate::client::ServerAway;
-use crate::identity::{ResolveError, Resolver, Subject};
+use crate::identity::{Identity, Resolver, Subject, Unresolved};
 use crate::save::{Draft, Saver, Window};
 
 /// What an error calls a server that is away.
@@ -33,16 +30,14 @@ pub struct FhirDestination {
 impl Destination for FhirDestination {
     async fn resolve(&self, groups: &[MeasurementGroup<'_>]) -> Result<Vec<Result<ResourceIds, Reason>>, Away> {
         let deadline = Instant::now() + self.time_limit;
-        let answers = groups.iter().map(|group| async move {
-            let (patient_id, encounter_id) = (group.patient_id, group.encounter_id);
-            let subject = Subject { device_id: group.device_id, patient_id, encounter_id };
-            match self.resolver.resolve(subject, deadline).await {
-                Ok(identity) => Ok(Ok(identity.ids)),
-                Err(ResolveError::Unresolved(error)) => Ok(Err(Reason::new(error.code(), error.to_string()))),
-                Err(ResolveError::Away(away)) => Err(Away::new(DEPENDENCY, SharedAway(away))),
-            }
-        });
-        join_all(answers).await.into_iter().collect()
+        let subjects: Vec<Subject<'_>> = groups.iter().map(subject).collect();
+        let answers = self.resolver.resolve_all(&subjects, deadline).await;
+        let answers = answers.map_err(|error| Away::new(DEPENDENCY, error))?;
+        let settle = |answer: Result<Identity, Unresolved>| match answer {
+            Ok(identity) => Ok(identity.ids),
+            Err(unresolved) => Err(Reason::new(unresolved.code(), unresolved.to_string())),
+        };
+        Ok(answers.into_iter().map(settle).collect())
     }
 
     async fn save(&self, pending: &[Pending<'_>]) -> Result<Vec<SaveOutcome>, Away> {
@@ -51,10 +46,9 @@ impl Destination for FhirDestination {
     }
 }
 
-/// Those who waited for the same answer share its error.
-#[derive(Debug, thiserror::Error)]
-#[error(transparent)]
-struct SharedAway(Arc<ServerAway>);
+fn subject<'m>(group: &MeasurementGroup<'m>) -> Subject<'m> {
+    Subject { device_id: group.device_id, patient_id: group.patient_id, encounter_id: group.encounter_id }
+}
 
 impl Draft for Pending<'_> {
     fn id(&self) -> &str {

@@ -16,14 +16,17 @@ mod create;
 mod lookup;
 mod reference;
 
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use futures::future::join_all;
 use mapping::identifier::ResourceIds;
 use moka::Expiry;
 use moka::future::Cache;
+use serde_json::Value;
 
 pub use self::reference::reference_id;
 use crate::client::{Client, ServerAway};
@@ -303,19 +306,42 @@ impl Resolver {
     /// What `subject` is on the server, from memory or by asking. Requests end
     /// before `deadline`.
     pub async fn resolve(&self, subject: Subject<'_>, deadline: Instant) -> Result<Identity, ResolveError> {
-        let subject = subject.without_blanks();
-        let key = Key {
-            device_id: subject.device_id.to_owned(),
-            patient_id: subject.patient_id.map(str::to_owned),
-            encounter_id: subject.encounter_id.map(str::to_owned),
+        self.resolve_knowing(subject, &Known::new(), deadline).await
+    }
+
+    /// What each of `subjects` is on the server. What memory does not have is
+    /// searched for in batches, so that a thousand devices that have not been
+    /// seen before do not take a thousand round trips.
+    pub async fn resolve_all(
+        &self,
+        subjects: &[Subject<'_>],
+        deadline: Instant,
+    ) -> Result<Vec<Result<Identity, Unresolved>>, ResolveError> {
+        let known = self.look_ahead(subjects, deadline).await?;
+        let answers = subjects.iter().map(|subject| self.resolve_knowing(*subject, &known, deadline));
+        let settle = |answer: Result<Identity, ResolveError>| match answer {
+            Ok(identity) => Ok(Ok(identity)),
+            Err(ResolveError::Unresolved(unresolved)) => Ok(Err(unresolved)),
+            Err(away) => Err(away),
         };
+        join_all(answers).await.into_iter().map(settle).collect()
+    }
+
+    async fn resolve_knowing(
+        &self,
+        subject: Subject<'_>,
+        known: &Known,
+        deadline: Instant,
+    ) -> Result<Identity, ResolveError> {
+        let question = Question { subject: subject.without_blanks(), known, deadline };
         let ask = async {
-            match self.ask(subject, deadline).await {
+            match self.ask(question).await {
                 Ok(identity) => Ok(Ok(identity)),
                 Err(ResolveError::Unresolved(unresolved)) => Ok(Err(unresolved)),
                 Err(ResolveError::Away(away)) => Err(away),
             }
         };
+        let key = question.subject.key();
         // The library wraps the error once more for those who wait.
         let answer = self.cache.try_get_with(key, ask).await.map_err(|away| Arc::clone(away.as_ref()))?;
         let identity = answer?;
@@ -325,30 +351,25 @@ impl Resolver {
         Ok(identity)
     }
 
-    async fn ask(&self, subject: Subject<'_>, deadline: Instant) -> Result<Identity, ResolveError> {
-        if subject.device_id.is_empty() {
+    async fn ask(&self, question: Question<'_>) -> Result<Identity, ResolveError> {
+        if question.subject.device_id.is_empty() {
             return Err(Unresolved::NotDefined { kind: DEVICE }.into());
         }
-        let found = self.look_up_device(subject, deadline).await?;
+        let found = self.look_up_device(question).await?;
         let identity = match (found, self.options.mode) {
-            (Ok((device, patient)), _) => self.check_patient(subject, device, patient, deadline).await?,
-            (Err(missing), Mode::Create) => self.create(subject, missing, deadline).await?,
+            (Ok((device, patient)), _) => self.check_patient(question, device, patient).await?,
+            (Err(missing), Mode::Create) => self.create(question, missing).await?,
             (Err(missing), _) => return Err(missing.unresolved().into()),
         };
-        self.add_encounter(subject, identity, deadline).await
+        self.add_encounter(question, identity).await
     }
 
     /// Looks the Encounter up after everything else, in every mode, also for
     /// what was just created (quirk 44).
-    async fn add_encounter(
-        &self,
-        subject: Subject<'_>,
-        mut identity: Identity,
-        deadline: Instant,
-    ) -> Result<Identity, ResolveError> {
-        match subject.encounter_id {
+    async fn add_encounter(&self, question: Question<'_>, mut identity: Identity) -> Result<Identity, ResolveError> {
+        match question.subject.encounter_id {
             Some(encounter_id) => {
-                identity.ids.encounter = Some(self.look_up_encounter(encounter_id, deadline).await?);
+                identity.ids.encounter = Some(self.look_up_encounter(question, encounter_id).await?);
             }
             None if self.options.mode == Mode::LookupWithEncounter => {
                 return Err(Unresolved::NotDefined { kind: ENCOUNTER }.into());
@@ -359,11 +380,30 @@ impl Resolver {
     }
 }
 
+/// Results of searches that were made ahead, by their address.
+type Known = HashMap<String, Vec<Value>>;
+
+/// One subject to be resolved.
+#[derive(Clone, Copy)]
+struct Question<'q> {
+    subject: Subject<'q>,
+    known: &'q Known,
+    deadline: Instant,
+}
+
 impl<'s> Subject<'s> {
     fn without_blanks(self) -> Subject<'s> {
         let given = |id: Option<&'s str>| id.filter(|id| !id.trim().is_empty());
         let device_id = given(Some(self.device_id)).unwrap_or_default();
         Subject { device_id, patient_id: given(self.patient_id), encounter_id: given(self.encounter_id) }
+    }
+
+    fn key(&self) -> Key {
+        Key {
+            device_id: self.device_id.to_owned(),
+            patient_id: self.patient_id.map(str::to_owned),
+            encounter_id: self.encounter_id.map(str::to_owned),
+        }
     }
 }
 

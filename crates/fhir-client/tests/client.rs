@@ -1,5 +1,7 @@
 //! Retries and tokens, against a FHIR server over HTTP.
 
+#![allow(clippy::unwrap_used)] // A test may fail by it.
+
 mod support;
 
 use std::sync::Arc;

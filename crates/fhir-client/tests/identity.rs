@@ -1,5 +1,7 @@
 //! The three ways to resolve identities, against a FHIR server over HTTP.
 
+#![allow(clippy::unwrap_used)] // A test may fail by it.
+
 mod support;
 
 use fhir_client::identity::{Identity, IdentityOptions, Mode, PatientCheck, ResolveError, Resolver, Subject};
@@ -128,6 +130,30 @@ async fn asks_once_for_what_many_want_to_know() {
     let many = (0..20).map(|_| resolver.resolve(subject("d1", None, None), soon()));
     assert!(futures::future::join_all(many).await.iter().all(Result::is_ok));
     assert_eq!(server.requests().len(), 1);
+}
+
+#[tokio::test]
+async fn looks_many_devices_up_in_few_round_trips() {
+    for habits in [HAPI, SEKMET, UUID, Habits { batch: false, ..HAPI }] {
+        let server = start(habits).await;
+        let ids: Vec<String> = (0..250).map(|n| format!("d{n}")).collect();
+        for id in &ids[..249] {
+            server.put(device(&format!("i{id}"), id, "Patient/123"));
+        }
+        server.put(json!({ "resourceType": "Encounter", "id": "abc", "identifier": [{ "value": "e1" }] }));
+        let client = server.client();
+        let resolver = Resolver::new(client.clone(), IdentityOptions::new(Mode::Lookup));
+        let subjects: Vec<_> = ids.iter().map(|id| subject(id, None, Some("e1"))).collect();
+        for _ in 0..2 {
+            let answers = resolver.resolve_all(&subjects, soon()).await.unwrap();
+            let words: Vec<String> = answers.into_iter().map(|answer| summary(answer.map_err(Into::into))).collect();
+            assert_eq!((words[0].as_str(), words[249].as_str()), ("id0 123 abc", "DeviceNotFound"));
+            assert!(words[..249].iter().all(|word| word.ends_with(" 123 abc")));
+        }
+        if habits.batch {
+            assert_eq!(client.round_trips(), 3);
+        }
+    }
 }
 
 #[tokio::test]

@@ -1,6 +1,8 @@
 //! Saving Observations, against a FHIR server over HTTP with the habits of
 //! real ones.
 
+#![allow(clippy::unwrap_used)] // A test may fail by it.
+
 mod support;
 
 use std::sync::Arc;

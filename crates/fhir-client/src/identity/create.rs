@@ -18,9 +18,9 @@ use mapping::identifier::{ResourceIds, resource_id};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::lookup::{Missing, matching, only_one};
+use super::lookup::{Missing, matching, of_any_system, only_one};
 use super::reference::{id_of, patient_of};
-use super::{DEVICE, Identity, PATIENT, ResolveError, Resolver, Subject, Unresolved};
+use super::{DEVICE, Identity, PATIENT, Question, ResolveError, Resolver, Unresolved};
 use crate::client::{Answer, Condition, Request, ServerAway};
 use crate::search::{Identifier, next_link, resources_of};
 use crate::version::Version;
@@ -33,12 +33,12 @@ impl Resolver {
     /// Creates what a lookup did not find.
     pub(super) async fn create(
         &self,
-        subject: Subject<'_>,
+        question: Question<'_>,
         missing: Missing,
-        deadline: Instant,
     ) -> Result<Identity, ResolveError> {
+        let Question { subject, deadline, .. } = question;
         let patient_id = subject.patient_id.ok_or(Unresolved::NotDefined { kind: PATIENT })?;
-        let patient_identifier = Identifier { system: None, value: patient_id };
+        let patient_identifier = of_any_system(patient_id);
         let device_identifier = self.device_identifier(subject);
         let new_patient = resource_id("", patient_id);
         let new_device = resource_id(device_identifier.system.unwrap_or_default(), subject.device_id);

@@ -1,14 +1,18 @@
 //! Searches for Device, Patient and Encounter by identifier.
 
+use std::collections::HashSet;
 use std::time::Instant;
 
 use mapping::identifier::{ResourceIds, resource_id};
+use reqwest::Method;
 use serde_json::Value;
 
 use super::reference::{id_of, patient_of};
-use super::{DEVICE, ENCOUNTER, Identity, PATIENT, PatientCheck, ResolveError, Resolver, Subject, Unresolved};
-use crate::client::SearchError;
-use crate::search::Identifier;
+use super::{
+    DEVICE, ENCOUNTER, Identity, Known, PATIENT, PatientCheck, Question, ResolveError, Resolver, Subject, Unresolved,
+};
+use crate::client::{Answer, Request, SearchError, ServerAway};
+use crate::search::{Identifier, next_link, resources_of};
 
 /// What a lookup did not find.
 pub(super) enum Missing {
@@ -30,10 +34,9 @@ impl Resolver {
     /// The logical ids of the Device and its Patient.
     pub(super) async fn look_up_device(
         &self,
-        subject: Subject<'_>,
-        deadline: Instant,
+        question: Question<'_>,
     ) -> Result<Result<(String, String), Missing>, ResolveError> {
-        let found = self.find_one(DEVICE, self.device_identifier(subject), deadline).await?;
+        let found = self.find_one(question, DEVICE, self.device_identifier(question.subject)).await?;
         let Some(device) = found else { return Ok(Err(Missing::Device)) };
         Ok(match (id_of(&device), patient_of(&device)) {
             (Some(id), Some(patient)) => Ok((id.to_owned(), patient.to_owned())),
@@ -44,11 +47,10 @@ impl Resolver {
 
     pub(super) async fn look_up_encounter(
         &self,
+        question: Question<'_>,
         encounter_id: &str,
-        deadline: Instant,
     ) -> Result<String, ResolveError> {
-        let identifier = Identifier { system: None, value: encounter_id };
-        let found = self.find_one(ENCOUNTER, identifier, deadline).await?;
+        let found = self.find_one(question, ENCOUNTER, of_any_system(encounter_id)).await?;
         let id = found.as_ref().and_then(id_of);
         Ok(id.ok_or(Unresolved::NotFound { kind: ENCOUNTER })?.to_owned())
     }
@@ -56,18 +58,16 @@ impl Resolver {
     /// Compares the Patient of the Device with the one that the message names.
     pub(super) async fn check_patient(
         &self,
-        subject: Subject<'_>,
+        question: Question<'_>,
         device: String,
         patient: String,
-        deadline: Instant,
     ) -> Result<Identity, ResolveError> {
-        let patient_differs = match (self.options.patient_check, subject.patient_id) {
+        let patient_differs = match (self.options.patient_check, question.subject.patient_id) {
             (PatientCheck::Off, _) | (_, None) => false,
             // The Patient we would have created needs no request.
             (_, Some(named)) if resource_id("", named) == patient => false,
             (_, Some(named)) => {
-                let identifier = Identifier { system: None, value: named };
-                let found = self.find(PATIENT, identifier, deadline).await?;
+                let found = self.find(question, PATIENT, of_any_system(named)).await?;
                 !found.iter().any(|found| id_of(found) == Some(&patient))
             }
         };
@@ -85,33 +85,83 @@ impl Resolver {
     /// The one resource with this identifier, if there is one.
     async fn find_one(
         &self,
+        question: Question<'_>,
         kind: &'static str,
         identifier: Identifier<'_>,
-        deadline: Instant,
     ) -> Result<Option<Value>, ResolveError> {
-        let found = self.find(kind, identifier, deadline).await?;
+        let found = self.find(question, kind, identifier).await?;
         Ok(only_one(kind, found)?)
     }
 
     async fn find(
         &self,
+        question: Question<'_>,
         kind: &'static str,
         identifier: Identifier<'_>,
-        deadline: Instant,
     ) -> Result<Vec<Value>, ResolveError> {
-        match self.client.search(kind, identifier, deadline).await {
+        if let Some(found) = question.known.get(&format!("{kind}?{}", identifier.query())) {
+            return Ok(matching(found.clone(), identifier));
+        }
+        match self.client.search(kind, identifier, question.deadline).await {
             Ok(found) => Ok(matching(found, identifier)),
             Err(SearchError::Away(away)) => Err(away.into()),
             // Something in the identifier; all else would be the server's fault.
             Err(SearchError::Refused { status: status @ (400 | 414 | 422) }) => {
                 Err(Unresolved::Refused { kind, status }.into())
             }
-            Err(SearchError::Refused { status }) => {
-                Err(crate::client::ServerAway::Status { status, retry_after: None }.into())
-            }
+            Err(SearchError::Refused { status }) => Err(ServerAway::Status { status, retry_after: None }.into()),
             Err(SearchError::TooManyPages) => Err(Unresolved::Multiple { kind, count: usize::MAX }.into()),
         }
     }
+
+    /// Makes the searches that the first steps for `subjects` need, in batches.
+    /// What is answered with anything but one page of results is left out, to be
+    /// asked again and judged by itself.
+    pub(super) async fn look_ahead(&self, subjects: &[Subject<'_>], deadline: Instant) -> Result<Known, ServerAway> {
+        let mut seen = HashSet::new();
+        let mut requests: Vec<Request> = Vec::new();
+        for subject in subjects.iter().map(|subject| subject.without_blanks()) {
+            if subject.device_id.is_empty() || self.cache.contains_key(&subject.key()) {
+                continue;
+            }
+            let checked = subject.patient_id.filter(|_| self.options.patient_check != PatientCheck::Off);
+            let wanted = [
+                Some((DEVICE, self.device_identifier(subject))),
+                checked.map(|id| (PATIENT, of_any_system(id))),
+                subject.encounter_id.map(|id| (ENCOUNTER, of_any_system(id))),
+            ];
+            for (kind, identifier) in wanted.into_iter().flatten() {
+                let request = self.client.request(Method::GET, kind, Some(&identifier.query()));
+                if seen.insert(request.relative.clone()) {
+                    requests.push(request);
+                }
+            }
+        }
+        // One question alone is answered by whoever asks it.
+        if requests.len() < 2 {
+            return Ok(Known::new());
+        }
+        let batch = self.client.batch(&requests, deadline).await;
+        if let Some(away) = batch.away {
+            return Err(away);
+        }
+        let answers = requests.into_iter().zip(batch.answers);
+        let page = |answer: Option<Answer>| {
+            let page = answer.filter(Answer::is_success)?.json().ok()?;
+            next_link(&page).is_none().then_some(page)
+        };
+        Ok(answers
+            .filter_map(|(request, answer)| {
+                let kind = request.relative.split('?').next().unwrap_or_default();
+                let found = resources_of(page(answer)?, kind);
+                Some((request.relative, found))
+            })
+            .collect())
+    }
+}
+
+pub(super) fn of_any_system(value: &str) -> Identifier<'_> {
+    Identifier { system: None, value }
 }
 
 /// Those of `found` that really have the identifier. A resource that comes
