@@ -28,8 +28,11 @@ fn value(name: &str, expression: &str) -> String {
 /// What became of an event: `type/device[ name=value]…` for each measurement,
 /// and the error.
 fn run(mapping: &DeviceMapping, scratch: &mut Scratch, body: &str) -> String {
-    let content =
-        expressions::Event { body: body.as_bytes(), properties: Properties::NONE, system_properties: Properties::NONE };
+    run_bytes(mapping, scratch, body.as_bytes())
+}
+
+fn run_bytes(mapping: &DeviceMapping, scratch: &mut Scratch, body: &[u8]) -> String {
+    let content = expressions::Event { body, properties: Properties::NONE, system_properties: Properties::NONE };
     let mut lines = Vec::new();
     let mut sink = |measurement: &MeasurementRef<'_>| {
         let mut line = format!("{}/{}", measurement.r#type, measurement.device_id);
