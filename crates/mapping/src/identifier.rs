@@ -8,8 +8,6 @@
 //! Both are a contract with every Observation already on a server: the same
 //! reading must find the same resource, whoever wrote it.
 
-use std::fmt::Write;
-
 use sha2::{Digest, Sha256};
 
 /// The system of our identifiers, and of the coding by which we find our own
@@ -28,6 +26,8 @@ pub struct ResourceIds {
     pub encounter: Option<String>,
 }
 
+const HEX: &[u8; 16] = b"0123456789abcdef";
+
 /// The id of a resource that we create: lower-case hex SHA-256 of
 /// `system_value`, 64 characters, the most that FHIR allows. Without a system
 /// the text starts with the underscore.
@@ -38,8 +38,9 @@ pub fn resource_id(system: &str, value: &str) -> String {
     hash.update(value);
     let mut id = String::with_capacity(64);
     for byte in hash.finalize() {
-        // Writing to a String cannot fail.
-        let _ = write!(id, "{byte:02x}");
+        for digit in [byte >> 4, byte & 15] {
+            id.push(char::from(HEX[usize::from(digit)]));
+        }
     }
     id
 }
