@@ -265,3 +265,6 @@ fn conversion(batch: &Batch<'_>, incoming: &incoming::Incoming, fates: Vec<Optio
     };
     Conversion { events: events.into_iter().map(in_order).collect() }
 }
+
+#[cfg(test)]
+mod tests;

@@ -22,6 +22,8 @@ pub mod dead_letter;
 pub mod fate;
 mod incoming;
 pub mod normalize;
+#[cfg(test)]
+mod testing;
 mod text;
 
 pub use away::Away;

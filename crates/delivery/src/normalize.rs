@@ -211,3 +211,6 @@ fn reject_too_large(fate: &mut EventFate) {
     };
     *fate = EventFate::Rejected { reason, measurements };
 }
+
+#[cfg(test)]
+mod tests;

@@ -73,7 +73,7 @@ fn compare(expect: &Value, measurements: &[Value], error: Option<NormalizeError>
         (None, None) => same_measurements(&expect["measurements"], measurements),
         (Some(expected), Some(error)) => {
             let before = expect.get("measurementsBeforeError");
-            error.code() == case::text(expected, "kind")
+            error.kind.corpus_name() == case::text(expected, "kind")
                 && case::contains(&error.to_string(), expected.get("contains"))
                 && before.is_none_or(|before| same_measurements(before, measurements))
         }
@@ -81,7 +81,7 @@ fn compare(expect: &Value, measurements: &[Value], error: Option<NormalizeError>
     if outcome {
         return Outcome::Passed;
     }
-    let code = error.map_or("", |error| error.code());
+    let code = error.map_or("", |error| error.kind.corpus_name());
     Outcome::failed(expect.to_string(), format!("{code} {got}"))
 }
 

@@ -34,6 +34,20 @@ impl ErrorKind {
     /// A stable name for metrics, dead letters and the documentation.
     pub fn code(self) -> &'static str {
         match self {
+            ErrorKind::InvalidDataFormat => "InvalidDataFormat",
+            ErrorKind::IncompatibleData => "IncompatibleData",
+            ErrorKind::TemplateExpression => "TemplateExpression",
+            ErrorKind::Function => "FunctionError",
+            ErrorKind::DivideByZero => "DivideByZero",
+            ErrorKind::Overflow => "Overflow",
+            ErrorKind::ArgumentOutOfRange => "ArgumentOutOfRange",
+            ErrorKind::Argument => "Argument",
+        }
+    }
+
+    /// The name that the conformance corpus gives it.
+    pub fn corpus_name(self) -> &'static str {
+        match self {
             ErrorKind::InvalidDataFormat => "invalid-data-format",
             ErrorKind::IncompatibleData => "incompatible-data",
             ErrorKind::TemplateExpression => "template-expression",

@@ -67,13 +67,13 @@ fn builds_the_vectors_of_the_reference() {
     check(&mapping, &event(r#""v":1,"opt":{"a":1}"#), "v/12 v=1");
     check(&mapping, &event(r#""v":1,"opt":"""#), "v/12 v=1 opt=");
     check(&mapping, &event(r#""v":1,"opt":null"#), "v/12 v=1");
-    let failure = "incompatible-data Some(0) [v] Unable to extract required value for [v]";
+    let failure = "IncompatibleData Some(0) [v] Unable to extract required value for [v]";
     check(&mapping, &event(r#""v":" ""#), failure);
     check(&mapping, &event(r#""v":[1]"#), failure);
     check(&mapping, &format!(r#"{{"v":1,"t":"{TIME}","d":"{TIME}"}}"#), "v/01/02/2022 03:04:05 v=1");
     check(&mapping, "", "");
     check(&mapping, r#""text""#, "");
-    let invalid = "invalid-data-format None [] Invalid event message. Cannot be parsed into a JSON object.";
+    let invalid = "InvalidDataFormat None [] Invalid event message. Cannot be parsed into a JSON object.";
     check(&mapping, "not json", invalid);
 }
 
@@ -82,7 +82,7 @@ fn keeps_what_was_sent_before_a_failure_and_looks_no_further() {
     let templates = [calculated(&value("v", "$.matchedToken.v")), calculated(&value("w", "$.matchedToken.v"))];
     let mapping = mapping(&templates.join(","));
     let body = format!(r#"[{{"v":1,"d":"a","t":"{TIME}"}},{{"v":2,"d":"b"}},{{"v":3,"d":"c","t":"{TIME}"}}]"#);
-    let failure = "incompatible-data Some(0) [TimestampExpression] \
+    let failure = "IncompatibleData Some(0) [TimestampExpression] \
         Unable to extract required value for [TimestampExpression] using $.matchedToken.t";
     check(&mapping, &body, &format!("v/a v=1; {failure}"));
 }
@@ -90,7 +90,7 @@ fn keeps_what_was_sent_before_a_failure_and_looks_no_further() {
 #[test]
 fn sees_a_match_twice_in_a_calculated_template() {
     let mapping = mapping(&calculated(&value("v", "$..v")));
-    let failure = "template-expression Some(0) [v] Unable to retrieve JsonToken using expression $..v";
+    let failure = "TemplateExpression Some(0) [v] Unable to retrieve JsonToken using expression $..v";
     check(&mapping, &format!(r#"{{"v":1,"d":"a","t":"{TIME}"}}"#), failure);
 }
 
@@ -98,7 +98,7 @@ fn sees_a_match_twice_in_a_calculated_template() {
 fn fails_an_event_for_the_selection_of_an_optional_value() {
     let mapping = mapping(&calculated(r#""values":[{"valueName":"x","valueExpression":"$.matchedToken.x[*]"}]"#));
     check(&mapping, &format!(r#"{{"v":1,"d":"a","t":"{TIME}","x":[1]}}"#), "v/a x=1");
-    let failure = "template-expression Some(0) [x] Unable to retrieve JsonToken using expression $.matchedToken.x[*]";
+    let failure = "TemplateExpression Some(0) [x] Unable to retrieve JsonToken using expression $.matchedToken.x[*]";
     check(&mapping, &format!(r#"{{"v":1,"d":"a","t":"{TIME}","x":[1,2]}}"#), failure);
 }
 
@@ -158,7 +158,7 @@ fn refuses_a_document_that_is_no_object() {
     let mapping = mapping(&calculated(r#""values":[]"#));
     let mut sink = |_: &MeasurementRef<'_>| {};
     let error = mapping.normalize_document(&mut Scratch::new(), b"[1]", &mut sink).unwrap_err();
-    assert_eq!((error.code(), error.template), ("argument", None));
+    assert_eq!((error.code(), error.template), ("Argument", None));
 }
 
 #[test]

@@ -1,0 +1,93 @@
+use std::sync::Mutex;
+
+use mapping::Compatibility;
+
+use super::*;
+use crate::batch::Source;
+use crate::testing::{Letters, batch, compiled, now};
+
+const MAPPING: &str = r#"{"templateType":"CollectionContent","template":[{"templateType":"JsonPathContent","template":{
+    "typeName":"heartrate","typeMatchExpression":"$..[?(@hr)]","deviceIdExpression":"$.d","timestampExpression":"$.t",
+    "values":[{"required":"true","valueExpression":"$.hr","valueName":"hr"}]}}]}"#;
+
+/// Keeps what is sent by partition key; refuses one index as too large.
+#[derive(Default)]
+struct Hub {
+    sent: Mutex<Vec<(String, Vec<String>)>>,
+    too_large: Vec<usize>,
+    away: bool,
+}
+
+impl MeasurementOutput for &Hub {
+    async fn send(&self, measurements: &OutgoingMeasurements) -> Result<Vec<usize>, Away> {
+        if self.away {
+            return Err(Away::new("the internal hub", "no route"));
+        }
+        let text = |index: &usize| String::from_utf8_lossy(measurements.json(*index)).into_owned();
+        let sent = measurements.by_partition_key().into_iter().map(|(key, indexes)| {
+            let kept = indexes.iter().filter(|index| !self.too_large.contains(index));
+            (key.to_string(), kept.map(text).collect())
+        });
+        self.sent.lock().expect("one thread").extend(sent);
+        Ok(self.too_large.clone())
+    }
+}
+
+fn run(hub: &Hub, letters: &Letters, bodies: &[&str]) -> Result<Vec<EventFate>, Away> {
+    let mapping = DeviceMapping::load(MAPPING.as_bytes(), &Compatibility::default()).expect("a good mapping");
+    let source = Source::default();
+    now(Normalizer::new(hub, letters).normalize(&compiled(mapping), &batch(&source, bodies)))
+}
+
+fn reading(device: &str) -> String {
+    format!("{{\"hr\":71,\"d\":\"{device}\",\"t\":\"2020-11-01T12:00:00Z\"}}")
+}
+
+#[test]
+fn gives_each_event_its_fate_and_goes_on_behind_bad_ones() {
+    let (hub, letters) = (Hub::default(), Letters::default());
+    let good = reading("device1");
+    let bodies = ["not json", &good, "{\"battery\":3}", "{\"hr\":1,\"d\":\"device1\"}", &good];
+    let fates = run(&hub, &letters, &bodies).expect("nothing is away");
+    let shown: Vec<_> = fates.iter().map(ToString::to_string).collect();
+    assert_eq!(shown, ["rejected", "normalized", "unmatched", "rejected", "normalized"]);
+    let sent = hub.sent.lock().expect("one thread");
+    assert_eq!(sent.iter().map(|(key, all)| (key.as_str(), all.len())).collect::<Vec<_>>(), [("155", 2)]);
+    let lines = letters.lines.lock().expect("one thread");
+    let expected = [
+        "normalize 40 0 InvalidDataFormat not json",
+        "normalize 43 0 IncompatibleData {\"hr\":1,\"d\":\"device1\"}",
+    ];
+    assert_eq!(*lines, expected);
+}
+
+#[test]
+fn keeps_the_devices_of_a_batch_apart_and_their_order() {
+    let hub = Hub::default();
+    let (one, two) = (reading("device1"), reading("device2"));
+    run(&hub, &Letters::default(), &[&one, &two, &one]).expect("nothing is away");
+    let sent = hub.sent.lock().expect("one thread");
+    assert_eq!(sent.iter().map(|(key, all)| (key.as_str(), all.len())).collect::<Vec<_>>(), [("155", 2), ("156", 1)]);
+}
+
+#[test]
+fn counts_what_was_sent_of_an_event_whose_measurement_is_too_large() {
+    let hub = Hub { too_large: vec![1], ..Hub::default() };
+    let letters = Letters::default();
+    let two = format!("[{},{}]", reading("device1"), reading("device2"));
+    let fates = run(&hub, &letters, &[&two]).expect("nothing is away");
+    let EventFate::Rejected { reason, measurements } = &fates[0] else { panic!("{fates:?}") };
+    assert_eq!((reason.code, *measurements), ("MeasurementTooLarge", 1));
+    assert_eq!(letters.lines.lock().expect("one thread").len(), 1);
+}
+
+#[test]
+fn fails_as_a_whole_when_a_dependency_is_away() {
+    let good = reading("device1");
+    let away = Hub { away: true, ..Hub::default() };
+    let failed = run(&away, &Letters::default(), &[&good, "not json"]);
+    assert_eq!(failed.map_err(|away| away.to_string()), Err("the internal hub is away".to_owned()));
+    let full = Letters { away: true, ..Letters::default() };
+    let failed = run(&Hub::default(), &full, &[&good, "not json"]);
+    assert_eq!(failed.map_err(|away| away.to_string()), Err("the dead letters is away".to_owned()));
+}
