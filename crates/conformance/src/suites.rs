@@ -28,39 +28,3 @@ pub fn runner(suite: &str) -> Option<Runner> {
         _ => None,
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use std::path::Path;
-
-    use serde_json::Value;
-
-    use super::*;
-    use crate::Outcome;
-    use crate::corpus::Suite;
-
-    /// Runs a suite of the corpus; nothing may fail but what is a departure.
-    #[track_caller]
-    pub(crate) fn check(suite: &str) {
-        let corpus = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/conformance"));
-        let read = |file: &Path| std::fs::read(file).unwrap();
-        let cases: Suite = serde_json::from_slice(&read(&corpus.join(format!("cases/{suite}.json")))).unwrap();
-        let departures: Value = serde_json::from_slice(&read(&corpus.join("departures.json"))).unwrap();
-        let departures: Vec<&str> =
-            departures["cases"].as_array().unwrap().iter().filter_map(|departure| departure["id"].as_str()).collect();
-        let run = runner(suite).unwrap();
-        let (mut passed, mut failures) = (0, Vec::new());
-        for case in &cases.cases {
-            let id = format!("{suite}/{}", case["id"].as_str().unwrap());
-            match run(case) {
-                Outcome::Passed => passed += 1,
-                Outcome::Failed { expected, got } if !departures.contains(&id.as_str()) => {
-                    failures.push(format!("{id}\n    expected {expected}\n    got      {got}"));
-                }
-                _ => {}
-            }
-        }
-        assert!(failures.is_empty(), "{} failed:\n{}", failures.len(), failures.join("\n"));
-        assert!(passed > 0, "no case of `{suite}` was run");
-    }
-}

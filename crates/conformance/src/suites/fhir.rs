@@ -118,13 +118,3 @@ pub(crate) fn differing_fact(observation: &Value, pointer: &str, expected: &Valu
     };
     (!is_met).then(|| got.map_or("nothing".to_owned(), Value::to_string))
 }
-
-#[cfg(test)]
-mod tests {
-    use crate::suites::tests::check;
-
-    #[test]
-    fn cases() {
-        check("fhir");
-    }
-}

@@ -124,13 +124,3 @@ pub(super) fn timed_values(list: &Value) -> Vec<TimedValue> {
 pub(super) fn time(text: &str) -> Option<UtcTime> {
     DateTime::parse_token(text).map(|date| date.instant)
 }
-
-#[cfg(test)]
-mod tests {
-    use crate::suites::tests::check;
-
-    #[test]
-    fn cases() {
-        check("group");
-    }
-}

@@ -47,13 +47,3 @@ fn partition_keys(case: &Value) -> Value {
         devices.iter().map(|device| PartitionKey::of_device(device.as_str().unwrap_or_default()).to_string()).collect();
     json!({ "result": keys })
 }
-
-#[cfg(test)]
-mod tests {
-    use crate::suites::tests::check;
-
-    #[test]
-    fn hashes_as_the_reference_connector_does() {
-        check("hash");
-    }
-}

@@ -184,11 +184,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_departures_fail() {
-        crate::suites::tests::check("jmespath");
-    }
-
-    #[test]
     fn finds_what_is_wrong() {
         let case = |expression: &str, expect: Value| {
             run(&json!({ "expression": expression, "data": { "a": [1, 2] }, "expect": expect }))

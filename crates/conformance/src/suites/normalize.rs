@@ -143,13 +143,3 @@ fn accept_approximate(expected: &mut Value, got: &mut Value) {
 fn instant(text: &str) -> Option<UtcTime> {
     DateTime::parse_token(text).map(|date| date.instant)
 }
-
-#[cfg(test)]
-mod tests {
-    use crate::suites::tests::check;
-
-    #[test]
-    fn normalizes_as_the_reference_connector_does() {
-        check("normalize");
-    }
-}

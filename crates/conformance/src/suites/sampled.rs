@@ -64,13 +64,3 @@ fn result<'v>(samples: impl Iterator<Item = Sample<'v>>) -> Value {
     };
     json!({ "result": samples.map(entry).collect::<Vec<_>>() })
 }
-
-#[cfg(test)]
-mod tests {
-    use crate::suites::tests::check;
-
-    #[test]
-    fn cases() {
-        check("sampled");
-    }
-}

@@ -116,13 +116,3 @@ fn expression_place(expression: &TemplateExpression, path: &[&str]) -> Option<Pl
         _ => None,
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use crate::suites::tests::check;
-
-    #[test]
-    fn means_what_the_reference_connector_reads() {
-        check("template");
-    }
-}
