@@ -2,3 +2,4 @@
 
 pub mod event_hubs;
 pub mod fhir_server;
+pub mod functions_host;

@@ -30,8 +30,7 @@ async fn run() -> anyhow::Result<()> {
     if hubs.is_empty() {
         anyhow::bail!(USAGE);
     }
-    let settle_after = Config::SETTLE_AFTER;
-    let config = Config { listen, state: state.into(), hubs, default_partitions: 4, settle_after };
+    let config = Config { listen, state: state.into(), hubs, default_partitions: 4, latency: Config::LATENCY };
     let event_hubs = EventHubs::start(config).await?;
     eprintln!("This Event Hubs stand-in is for development: it takes any token.");
     println!("listening on {}", event_hubs.address());

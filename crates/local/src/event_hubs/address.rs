@@ -50,7 +50,9 @@ impl<'a> Address<'a> {
             ["$cbs"] => Some(Self::Cbs),
             [hub] if !hub.is_empty() => Some(Self::Hub { hub, partition: None }),
             [hub, word, partition] if is(word, "Partitions") => Some(Self::Hub { hub, partition: Some(partition) }),
-            [hub, groups, group, partitions, partition] if is(groups, "ConsumerGroups") && is(partitions, "Partitions") => {
+            [hub, groups, group, partitions, partition]
+                if is(groups, "ConsumerGroups") && is(partitions, "Partitions") =>
+            {
                 Some(Self::ConsumerGroup { hub, group, partition })
             }
             _ => None,

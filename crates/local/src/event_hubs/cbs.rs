@@ -17,7 +17,9 @@ pub fn answer(request: &AmqpMessage) -> Answer {
     };
     match authorize(token, text(request, "name").unwrap_or_default()) {
         Ok(()) => Answer::done(202, Value::Null),
-        Err(NotAuthorized) => Answer::failed(401, "amqp:unauthorized-access", "the token is not valid for the audience"),
+        Err(NotAuthorized) => {
+            Answer::failed(401, "amqp:unauthorized-access", "the token is not valid for the audience")
+        }
     }
 }
 

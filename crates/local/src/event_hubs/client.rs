@@ -134,6 +134,7 @@ impl ClientError {
 #[derive(Debug)]
 pub struct Client {
     hub: String,
+    partition_ids: Vec<String>,
     connection: ConnectionHandle<()>,
     session: SessionHandle<()>,
     /// Link names must differ within a connection.
@@ -141,7 +142,8 @@ pub struct Client {
 }
 
 impl Client {
-    /// Connects to the stand-in at `address` (`host:port`).
+    /// Connects to the stand-in at `address` (`host:port`). A hub that does not
+    /// exist is refused with `amqp:not-found`.
     pub async fn connect(address: &str, hub: &str) -> Result<Self, ClientError> {
         let doing = "connecting";
         let url = format!("amqp://{address}");
@@ -154,13 +156,24 @@ impl Client {
                 .await
                 .map_err(|error| ClientError::away(doing, error))?;
             let session = Session::begin(&mut connection).await.map_err(|error| ClientError::away(doing, error))?;
-            Ok(Self { hub: hub.to_owned(), connection, session, links: 0 })
+            let mut client = Self { hub: hub.to_owned(), partition_ids: Vec::new(), connection, session, links: 0 };
+            // Asked for now, because fe2o3-amqp 0.18 loses the reason when the
+            // stand-in refuses a sender.
+            client.partition_ids = client.hub_properties().await?.partition_ids;
+            Ok(client)
         };
         in_time(doing, connecting).await
     }
 
+    /// The hub's partitions, in their order.
+    pub fn partition_ids(&self) -> &[String] {
+        &self.partition_ids
+    }
+
     /// Receives from a partition, starting at `position`. With an `epoch` it is
-    /// the only receiver of the partition in this consumer group.
+    /// the only receiver of the partition in this consumer group. What is refused
+    /// (an unknown group or partition, a lower epoch) is said by the first
+    /// [`EventReceiver::receive`].
     pub async fn receiver(
         &mut self,
         consumer_group: &str,
@@ -188,13 +201,18 @@ impl Client {
     /// Sends to a partition, or to the hub, which then chooses for each batch.
     pub async fn sender(&mut self, partition: Option<&str>) -> Result<EventSender, ClientError> {
         let doing = "opening a sender";
+        if let Some(id) = partition.filter(|id| !self.partition_ids.iter().any(|known| known == id)) {
+            let description = format!("hub `{}` has no partition `{id}`", self.hub);
+            return Err(ClientError::Refused { doing, condition: "amqp:not-found".to_owned(), description });
+        }
         let address = match partition {
             Some(partition) => format!("{}/Partitions/{partition}", self.hub),
             None => self.hub.clone(),
         };
         let name = self.next_link_name();
         let attaching = Sender::attach(&mut self.session, name, address);
-        let link = in_time(doing, async { attaching.await.map_err(|error| sender_attach_failed(doing, error)) }).await?;
+        let link =
+            in_time(doing, async { attaching.await.map_err(|error| sender_attach_failed(doing, error)) }).await?;
         Ok(EventSender { link })
     }
 
@@ -296,11 +314,17 @@ impl EventSender {
     async fn send_batch(&mut self, batch: super::message::AmqpMessage) -> Result<(), ClientError> {
         let doing = "sending";
         let sendable = Sendable::builder().message(batch).message_format(BATCH_FORMAT).build();
-        let outcome = self.link.send(sendable).await.map_err(|error| match error {
+        let failed = |error| match error {
             SendError::LinkStateError(error) => link_failed(doing, error),
             SendError::Detached(error) => link_failed(doing, error.into()),
             error => ClientError::away(doing, error),
-        })?;
+        };
+        let settled = self.link.send_batchable(sendable).await.map_err(failed)?;
+        // The library leaves a delivery pending when its connection breaks off.
+        let outcome = tokio::select! {
+            outcome = settled => outcome.map_err(failed)?,
+            error = self.link.on_detach() => return Err(link_failed(doing, error.into())),
+        };
         match outcome {
             Outcome::Accepted(_) => Ok(()),
             Outcome::Rejected(rejected) => Err(match &rejected.error {

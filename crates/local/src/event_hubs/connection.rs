@@ -54,8 +54,8 @@ pub struct Broker {
     pub store: Store,
     /// Who receives.
     pub receivers: Arc<Receivers>,
-    /// See [`super::Config::settle_after`].
-    pub settle_after: Duration,
+    /// See [`super::Config::latency`].
+    pub latency: Duration,
 }
 
 /// Serves one client until it or the socket ends.
@@ -78,7 +78,7 @@ pub async fn serve(socket: TcpStream, broker: Arc<Broker>) {
         }
     };
     // The links end with the engine, which ends when the pipe does.
-    let ((), passed) = tokio::join!(sessions, frames::pass(socket, pipe));
+    let ((), passed) = tokio::join!(sessions, frames::pass(socket, pipe, broker.latency));
     if let Err(error) = passed {
         tracing::debug!(%error, "A connection broke off");
     }
@@ -91,7 +91,7 @@ async fn serve_session(mut session: ListenerSessionHandle, broker: Arc<Broker>) 
         let metrics = matches!(&plan, Ok(Plan::Receive(receiving)) if receiving.runtime_metrics);
         let attached = match &plan {
             Ok(_) => accept(attach, &mut session, metrics).await,
-            Err(_) => accept(with_null_terminus(attach), &mut session, false).await,
+            Err(_) => accept(with_null_target(attach), &mut session, false).await,
         };
         let link = match attached {
             Ok(link) => link,
@@ -121,15 +121,15 @@ async fn accept(
     acceptor.build().accept_incoming_attach(attach, session).await
 }
 
-/// A link is refused by an attach with a null terminus and then a detach that
-/// says why (AMQP 1.0, 2.6.3). The library writes a null terminus in answer to
-/// a dynamic one, which nobody here creates.
-fn with_null_terminus(mut attach: Attach) -> Attach {
-    if let Some(TargetArchetype::Target(target)) = attach.target.as_deref_mut() {
-        target.dynamic = matches!(attach.role, Role::Sender);
-    }
-    if let Some(source) = attach.source.as_deref_mut() {
-        source.dynamic = matches!(attach.role, Role::Receiver);
+/// A sender is refused by an attach with a null target and then a detach that
+/// says why (AMQP 1.0, 2.6.3), so that it does not begin to send: the Rust
+/// client waits for ever for the settlement of a message whose link is closed.
+/// The library writes a null target in answer to a dynamic one, which nobody
+/// here makes. A receiver keeps its source in the answer: fe2o3-amqp 0.18 as a
+/// client loses the reason when a null source and the detach come together.
+fn with_null_target(mut attach: Attach) -> Attach {
+    if let (Role::Sender, Some(TargetArchetype::Target(target))) = (&attach.role, attach.target.as_deref_mut()) {
+        target.dynamic = true;
     }
     attach
 }
@@ -179,7 +179,7 @@ fn plan_sending(broker: &Broker, hub: &str, partition: Option<&str>) -> Result<S
         }
         None => None,
     };
-    Ok(Sending { hub: hub.clone(), partition, settle_after: broker.settle_after })
+    Ok(Sending { hub: hub.clone(), partition })
 }
 
 fn plan_receiving(broker: &Broker, attach: &Attach, hub: &str, group: &str, id: &str) -> Result<Receiving, Error> {
@@ -207,7 +207,8 @@ fn plan_receiving(broker: &Broker, attach: &Attach, hub: &str, group: &str, id: 
 fn start_position(attach: &Attach) -> Result<StartPosition, Error> {
     let filters = attach.source.as_deref().and_then(|source| source.filter.as_ref());
     let Some(expression) = filters.and_then(selector) else { return Ok(StartPosition::Earliest) };
-    StartPosition::parse(expression).map_err(|invalid| error(custom("com.microsoft:argument-error"), invalid.to_string()))
+    StartPosition::parse(expression)
+        .map_err(|invalid| error(custom("com.microsoft:argument-error"), invalid.to_string()))
 }
 
 /// Clients differ in the descriptor of the filter, which adds nothing to its key.
@@ -234,7 +235,12 @@ fn epoch(attach: &Attach) -> Option<i64> {
     }
 }
 
-async fn serve_link(link: LinkEndpoint, plan: Result<Plan, Error>, answering: Arc<AnsweringLinks>, broker: Arc<Broker>) {
+async fn serve_link(
+    link: LinkEndpoint,
+    plan: Result<Plan, Error>,
+    answering: Arc<AnsweringLinks>,
+    broker: Arc<Broker>,
+) {
     match (link, plan) {
         (LinkEndpoint::Receiver(link), Ok(Plan::TakeTokens)) => requests::serve(link, &answering, cbs::answer).await,
         (LinkEndpoint::Receiver(link), Ok(Plan::TakeManagementRequests)) => {

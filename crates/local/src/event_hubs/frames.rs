@@ -1,69 +1,152 @@
-//! Writes AMQP performatives in full.
+//! Changes the frames that the listener sends so that every client takes them.
+//! What the client sends is passed on as it is.
 //!
-//! AMQP 1.0 lets a sender leave out fields at the end of a performative that
-//! are null (1.4), and fe2o3-amqp does. The Python client reads performatives
-//! by position without looking at their length and fails on that
-//! (functions-eventhubs-keda.md 7.9). So every frame that the listener sends is
-//! read here, its performative filled up with nulls, and passed on; what the
-//! client sends is passed on as it is.
+//! *Performatives in full.* AMQP 1.0 lets a sender leave out fields at the end
+//! of a performative that are null (1.4), and fe2o3-amqp does. The Python client
+//! reads performatives by position without looking at their length and fails on
+//! that (functions-eventhubs-keda.md 7.9). Here they are filled up with nulls.
+//!
+//! *The client's channel numbers.* Either side numbers its channels as it likes
+//! (2.5.1). fe2o3-amqp takes the lowest free number, so a session that begins
+//! while another ends gets the number of that other, and the Rust client 0.15,
+//! which opens and ends a session for each token, then drops the new session
+//! together with the old. Here a session has the number that its client gave it.
+//!
+//! *A little later.* See [`super::Config::latency`].
 
+use std::collections::HashMap;
 use std::io;
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, copy};
+use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 /// A frame starts with its size, the position of its body, its type and channel.
 const FRAME_HEADER_BYTES: usize = 8;
 /// Above the 64 KiB that connections agree on, so that no frame is refused here.
 const FRAME_BYTES_MAX: usize = 1024 * 1024;
 const NULL: u8 = 0x40;
+/// What a protocol header starts with; no frame is so large.
+const PROTOCOL: &[u8] = b"AMQP";
+/// Frames that wait for their time: far more than a link's credit, and at most
+/// 16 MiB.
+const LATE_FRAMES_MAX: usize = 256;
 
 /// Joins a client's connection with the listener's until one of them ends.
-pub async fn pass<C, L>(client: C, listener: L) -> io::Result<()>
+/// Every frame reaches the client `latency` after the listener wrote it.
+pub async fn pass<C, L>(client: C, listener: L, latency: Duration) -> io::Result<()>
 where
     C: AsyncRead + AsyncWrite,
     L: AsyncRead + AsyncWrite,
 {
     let (mut from_client, mut to_client) = tokio::io::split(client);
     let (mut from_listener, mut to_listener) = tokio::io::split(listener);
+    let taking = async {
+        copy(&mut from_client, &mut to_listener).await?;
+        to_listener.shutdown().await?;
+        // The client has said all; it still gets the answers.
+        std::future::pending().await
+    };
     tokio::select! {
-        copied = async { copy(&mut from_client, &mut to_listener).await?; to_listener.shutdown().await } => {
-            copied?;
-            // The listener still answers what came last.
-            pass_frames(&mut from_listener, &mut to_client).await
-        }
-        passed = pass_frames(&mut from_listener, &mut to_client) => passed,
+        taken = taking => taken,
+        passed = pass_frames(&mut from_listener, &mut to_client, latency) => passed,
     }
 }
 
-async fn pass_frames(from: &mut (impl AsyncRead + Unpin), to: &mut (impl AsyncWrite + Unpin)) -> io::Result<()> {
-    let mut header = [0; FRAME_HEADER_BYTES];
-    let mut frame = Vec::new();
-    loop {
-        match from.read_exact(&mut header).await {
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return to.shutdown().await,
-            read => read?,
-        };
-        // The protocol header in front of SASL and AMQP is as long as a frame's.
-        if header.starts_with(b"AMQP") {
-            to.write_all(&header).await?;
-            continue;
+async fn pass_frames(
+    from: &mut (impl AsyncRead + Unpin),
+    to: &mut (impl AsyncWrite + Unpin),
+    latency: Duration,
+) -> io::Result<()> {
+    let (late, frames) = mpsc::channel(LATE_FRAMES_MAX);
+    let (read, written) = tokio::join!(read_frames(from, late, latency), write_frames(frames, to));
+    read.and(written)
+}
+
+/// Reads frames until the listener ends, and says when each is to be written.
+async fn read_frames(
+    from: &mut (impl AsyncRead + Unpin),
+    late: mpsc::Sender<(Instant, Vec<u8>)>,
+    latency: Duration,
+) -> io::Result<()> {
+    let mut channels = Channels::default();
+    while let Some(mut frame) = read_frame(from).await? {
+        channels.renumber(&mut frame);
+        let frame = filled(&frame).unwrap_or(frame);
+        if late.send((Instant::now() + latency, frame)).await.is_err() {
+            // The client is gone.
+            break;
         }
+    }
+    Ok(())
+}
+
+async fn write_frames(
+    mut late: mpsc::Receiver<(Instant, Vec<u8>)>,
+    to: &mut (impl AsyncWrite + Unpin),
+) -> io::Result<()> {
+    while let Some((due, frame)) = late.recv().await {
+        tokio::time::sleep_until(due).await;
+        to.write_all(&frame).await?;
+    }
+    to.shutdown().await
+}
+
+/// One frame, or the protocol header in front of SASL and AMQP, which is as
+/// long as a frame's; `None` at the end.
+async fn read_frame(from: &mut (impl AsyncRead + Unpin)) -> io::Result<Option<Vec<u8>>> {
+    let mut header = [0; FRAME_HEADER_BYTES];
+    match from.read_exact(&mut header).await {
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
+        read => read?,
+    };
+    let mut frame = header.to_vec();
+    if !frame.starts_with(PROTOCOL) {
         let size = u32::from_be_bytes([header[0], header[1], header[2], header[3]]) as usize;
         if !(FRAME_HEADER_BYTES..=FRAME_BYTES_MAX).contains(&size) {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "a frame has an impossible size"));
         }
-        frame.clear();
-        frame.extend(header);
         frame.resize(size, 0);
         from.read_exact(&mut frame[FRAME_HEADER_BYTES..]).await?;
-        to.write_all(&filled(&frame).unwrap_or_else(|| frame.clone())).await?;
+    }
+    Ok(Some(frame))
+}
+
+/// The client's channel number of each session, by the listener's.
+#[derive(Debug, Default)]
+struct Channels(HashMap<[u8; 2], [u8; 2]>);
+
+impl Channels {
+    fn renumber(&mut self, frame: &mut [u8]) {
+        if frame.starts_with(PROTOCOL) {
+            return;
+        }
+        let channel = [frame[6], frame[7]];
+        let start = usize::from(frame[4]) * 4;
+        let (begin, end) = match frame.get(start..) {
+            // begin, whose first field is the client's channel
+            Some([0x00, 0x53, 0x11, 0xc0, _, _, 0x60, a, b, ..]) => (Some([*a, *b]), false),
+            Some([0x00, 0x53, 0x11, 0xd0, _, _, _, _, _, _, _, _, 0x60, a, b, ..]) => (Some([*a, *b]), false),
+            Some([0x00, 0x53, 0x17, ..]) => (None, true),
+            _ => (None, false),
+        };
+        if let Some(begin) = begin {
+            self.0.insert(channel, begin);
+        }
+        if let Some(number) = self.0.get(&channel) {
+            frame[6..8].copy_from_slice(number);
+        }
+        if end {
+            self.0.remove(&channel);
+        }
     }
 }
 
 /// The frame with its performative in full; `None` when there is nothing to
 /// fill (SASL, an empty frame) or it has no form that is known here.
 fn filled(frame: &[u8]) -> Option<Vec<u8>> {
-    let is_amqp = frame[5] == 0;
+    let is_amqp = frame[5] == 0 && !frame.starts_with(PROTOCOL);
     let start = usize::from(frame[4]) * 4;
     let body = frame.get(start..).filter(|body| is_amqp && !body.is_empty())?;
     let (performative, payload) = body.split_at_checked(value_bytes(body)?)?;
@@ -170,11 +253,17 @@ mod tests {
         let cases: [(&[u8], &[u8]); 3] = [
             (
                 &[0x00, 0x53, 0x13, 0xc0, 4, 2, 0x52, 9, 0x43],
-                &[0x00, 0x53, 0x13, 0xd0, 0, 0, 0, 16, 0, 0, 0, 11, 0x52, 9, 0x43, 0x40, 0x40, 0x40, 0x40, 0x40, 0x40, 0x40, 0x40, 0x40],
+                &[
+                    0x00, 0x53, 0x13, 0xd0, 0, 0, 0, 16, 0, 0, 0, 11, 0x52, 9, 0x43, 0x40, 0x40, 0x40, 0x40, 0x40,
+                    0x40, 0x40, 0x40, 0x40,
+                ],
             ),
             (
                 &[0x00, 0x53, 0x14, 0xc0, 2, 1, 0x43, b'p', b'q'],
-                &[0x00, 0x53, 0x14, 0xd0, 0, 0, 0, 15, 0, 0, 0, 11, 0x43, 0x40, 0x40, 0x40, 0x40, 0x40, 0x40, 0x40, 0x40, 0x40, 0x40, b'p', b'q'],
+                &[
+                    0x00, 0x53, 0x14, 0xd0, 0, 0, 0, 15, 0, 0, 0, 11, 0x43, 0x40, 0x40, 0x40, 0x40, 0x40, 0x40, 0x40,
+                    0x40, 0x40, 0x40, b'p', b'q',
+                ],
             ),
             (&[0x00, 0x53, 0x17, 0x45], &[0x00, 0x53, 0x17, 0xd0, 0, 0, 0, 5, 0, 0, 0, 1, 0x40]),
         ];
@@ -202,11 +291,45 @@ mod tests {
         }
     }
 
+    #[test]
+    fn sessions_have_the_number_of_their_client() {
+        let begin = |remote: u8| vec![0x00, 0x53, 0x11, 0xc0, 5, 1, 0x60, 0, remote, 0x43];
+        let (end, flow) = (vec![0x00, 0x53, 0x17, 0x45], vec![0x00, 0x53, 0x13, 0x45]);
+        let mut channels = Channels::default();
+        let bodies = [begin(3), flow.clone(), end.clone(), begin(9), flow, end];
+        let numbers = bodies.map(|body| {
+            let mut frame = frame(0, &body);
+            channels.renumber(&mut frame);
+            frame[7]
+        });
+        assert_eq!(numbers, [3, 3, 3, 9, 9, 9]);
+        // Open and close belong to no session.
+        let mut close = frame(0, &[0x00, 0x53, 0x18, 0x45]);
+        channels.renumber(&mut close);
+        assert_eq!(close[7], 7);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn frames_come_later_but_not_one_after_the_other() {
+        let (mut client, client_end) = tokio::io::duplex(1024);
+        let (mut listener, listener_end) = tokio::io::duplex(1024);
+        let latency = Duration::from_millis(5);
+        let _passing = tokio::spawn(pass(client_end, listener_end, latency));
+        let start = Instant::now();
+        for _ in 0..3 {
+            listener.write_all(&frame(0, &[])).await.unwrap();
+        }
+        let mut received = [0; 3 * FRAME_HEADER_BYTES];
+        client.read_exact(&mut received).await.unwrap();
+        // Timers count whole milliseconds.
+        assert!((latency..latency * 2).contains(&start.elapsed()), "{:?}", start.elapsed());
+    }
+
     #[tokio::test]
     async fn passes_frames_to_the_client_and_bytes_to_the_listener() {
         let (client, client_end) = tokio::io::duplex(1024);
         let (listener, listener_end) = tokio::io::duplex(1024);
-        let passing = tokio::spawn(pass(client_end, listener_end));
+        let passing = tokio::spawn(pass(client_end, listener_end, Duration::ZERO));
         let (mut client, mut listener) = (client, listener);
         listener.write_all(b"AMQP\0\x01\0\0").await.unwrap();
         listener.write_all(&frame(0, &[0x00, 0x53, 0x17, 0x45])).await.unwrap();

@@ -118,11 +118,7 @@ impl Log {
     ///
     /// All or none are stored: after a failure the file is cut back, so that
     /// the events that the sender will send again are not there twice.
-    pub fn append<'m>(
-        &mut self,
-        messages: impl Iterator<Item = &'m [u8]>,
-        now_ms: i64,
-    ) -> io::Result<Vec<Entry>> {
+    pub fn append<'m>(&mut self, messages: impl Iterator<Item = &'m [u8]>, now_ms: i64) -> io::Result<Vec<Entry>> {
         if self.broken {
             return Err(io::Error::other("an earlier append failed and could not be undone"));
         }
@@ -186,9 +182,16 @@ fn scan(file: &File, length: u64, path: &Path) -> Result<(Vec<Entry>, u64), LogE
 }
 
 enum Record {
-    Whole { sequence_number: u64, enqueued_ms: i64, message: Vec<u8>, bytes: u64 },
+    Whole {
+        sequence_number: u64,
+        enqueued_ms: i64,
+        message: Vec<u8>,
+        bytes: u64,
+    },
     /// Not a record; `bytes` when its end is known and inside the file.
-    Bad { bytes: Option<u64> },
+    Bad {
+        bytes: Option<u64>,
+    },
 }
 
 /// Reads one record of at most `rest` bytes.
@@ -331,7 +334,8 @@ mod tests {
     fn enqueued_times_never_go_back() {
         let (_folder, path) = folder();
         let mut log = Log::open(&path).unwrap().log;
-        let times = [5_000, 4_000, 6_000].map(|now| log.append([b"x".as_slice()].into_iter(), now).unwrap()[0].enqueued_ms);
+        let times =
+            [5_000, 4_000, 6_000].map(|now| log.append([b"x".as_slice()].into_iter(), now).unwrap()[0].enqueued_ms);
         assert_eq!(times, [5_000, 5_000, 6_000]);
     }
 }

@@ -261,7 +261,10 @@ mod tests {
 
     async fn read_all(reader: &mut PartitionReader) -> Vec<String> {
         let events = reader.read().await.unwrap();
-        events.into_iter().map(|event| format!("{} {}", event.sequence_number, String::from_utf8_lossy(&event.message))).collect()
+        events
+            .into_iter()
+            .map(|event| format!("{} {}", event.sequence_number, String::from_utf8_lossy(&event.message)))
+            .collect()
     }
 
     #[tokio::test]

@@ -112,8 +112,8 @@ mod tests {
 
     /// Four events at offsets 0, 10, 20, 30, enqueued at 100, 100, 200, 300.
     fn first(expression: &str) -> Result<u64, InvalidFilter> {
-        let entries = [(0, 100), (10, 100), (20, 200), (30, 300)]
-            .map(|(offset, enqueued_ms)| Entry { offset, enqueued_ms });
+        let entries =
+            [(0, 100), (10, 100), (20, 200), (30, 300)].map(|(offset, enqueued_ms)| Entry { offset, enqueued_ms });
         StartPosition::parse(expression).map(|position| position.first_sequence_number(&entries))
     }
 
@@ -145,7 +145,13 @@ mod tests {
 
     #[test]
     fn refuses_what_names_no_position() {
-        for expression in ["", "x > 1", "amqp.annotation.x-opt-offset < 1", "amqp.annotation.x-opt-offset > 'a'", "amqp.annotation.other > 1"] {
+        for expression in [
+            "",
+            "x > 1",
+            "amqp.annotation.x-opt-offset < 1",
+            "amqp.annotation.x-opt-offset > 'a'",
+            "amqp.annotation.other > 1",
+        ] {
             assert_eq!(first(expression), Err(InvalidFilter), "{expression}");
         }
     }

@@ -2,7 +2,6 @@
 //! once they are on disk.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use fe2o3_amqp::Receiver;
 use fe2o3_amqp::link::RecvError;
@@ -12,7 +11,6 @@ use fe2o3_amqp::types::messaging::Body;
 use fe2o3_amqp::types::primitives::Value;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
-use tokio::time::Instant;
 
 use super::connection::{close_receiver, error, internal_error};
 use super::message::Transferred;
@@ -25,8 +23,6 @@ pub struct Sending {
     pub hub: Arc<Hub>,
     /// The partition, when the client chose it.
     pub partition: Option<Arc<Partition>>,
-    /// See [`super::Config::settle_after`].
-    pub settle_after: Duration,
 }
 
 /// A transfer whose events are on their way to the disk, or are not to go there.
@@ -52,7 +48,7 @@ impl Sending {
                         // the library closes the link with the right error.
                         Err(_) => return,
                     };
-                    settling.push(settle(info, outcome, self.settle_after));
+                    settling.push(settle(info, outcome));
                     continue;
                 }
             };
@@ -83,13 +79,11 @@ impl Sending {
 }
 
 /// Waits until a transfer may be settled: whether it is stored, or can't be read.
-async fn settle(info: DeliveryInfo, outcome: Outcome, settle_after: Duration) -> (DeliveryInfo, Result<bool, AppendError>) {
-    let arrived = Instant::now();
+async fn settle(info: DeliveryInfo, outcome: Outcome) -> (DeliveryInfo, Result<bool, AppendError>) {
     let stored = match outcome {
         Outcome::Stored(pending) => pending.stored().await.map(|()| true),
         Outcome::Unreadable => Ok(false),
         Outcome::Failed(error) => Err(error),
     };
-    tokio::time::sleep_until(arrived + settle_after).await;
     (info, stored)
 }

@@ -1,7 +1,7 @@
 //! What was accepted is there after `kill -9`, once.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use local::event_hubs::client::{Client, NewEvent};
 

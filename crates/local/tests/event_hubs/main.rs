@@ -1,7 +1,8 @@
 //! The Event Hubs stand-in, run as a process and used through AMQP: by our own
-//! client, by the raw AMQP library, and by the Event Hubs SDK for Rust.
+//! client, by the raw AMQP library, by frames made here, and by the Event Hubs SDK for Rust.
 
 mod durability;
+mod frames;
 mod links;
 mod rust_sdk;
 mod stand_in;
