@@ -9,105 +9,15 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use delivery::{Reason, SaveOutcome};
-use fhir_client::client::{Client, ServerAway};
+use fhir_client::client::Client;
 use fhir_client::save::{Draft, Ownership, SaveCounts, SaveOptions, Saver, Window};
-use mapping::group::{ObservationGroup, PropertyValues, TimedValue};
-use mapping::identifier::{SERVICE_SYSTEM, observation_id};
-use mapping::observation::{MergePolicy, Merged, Observation};
-use mapping::{Compatibility, ConvertError, FhirMapping, ResourceIds};
+use mapping::identifier::SERVICE_SYSTEM;
+use mapping::observation::Observation;
 use serde_json::{Value, json};
+use support::samples::{Samples, samples, words};
 use support::{AZURE, HAPI, Habits, SEKMET, Server, State, UUID, outcome, soon, start};
 
 const ALL: [Habits; 5] = [HAPI, SEKMET, AZURE, UUID, Habits { batch: false, ..HAPI }];
-
-/// One sample for each ten minutes of an hour.
-const MAPPING: &str = r#"{"templateType":"CollectionFhirTemplate","template":[{"templateType":"CodeValueFhir","template":{
-    "typeName":"hr","periodInterval":60,"codes":[],
-    "value":{"valueName":"hr","valueType":"SampledData","defaultPeriod":600000,"unit":"bpm"}}}]}"#;
-
-/// Samples of one device in one hour.
-struct Samples {
-    mapping: Arc<FhirMapping>,
-    device: String,
-    identifier: String,
-    id: String,
-    group: ObservationGroup,
-}
-
-fn fhir_mapping() -> Arc<FhirMapping> {
-    Arc::new(FhirMapping::load(MAPPING.as_bytes(), &Compatibility::default()).unwrap())
-}
-
-/// `steps` are ten minutes each, with the values there.
-fn samples(device: &str, steps: &[(i64, &str)]) -> Samples {
-    let start = expressions::UtcTime::from_parts((2023, 10, 9), (19, 0, 0), 0).unwrap();
-    let ticks = |seconds: i64| seconds * expressions::time::TICKS_PER_SECOND;
-    let values = steps.iter().map(|(step, value)| TimedValue {
-        time: start.saturating_add(ticks(600 * step + 7)),
-        value: Some((*value).to_owned()),
-    });
-    let identifier = format!("p1.{device}.hr.20231009190000Z.20231009195959Z");
-    Samples {
-        mapping: fhir_mapping(),
-        device: device.to_owned(),
-        id: observation_id(&identifier),
-        identifier,
-        group: ObservationGroup {
-            r#type: "hr".to_owned(),
-            start,
-            end: start.saturating_add(ticks(3600) - 1),
-            id_segment: "20231009190000Z.20231009195959Z".to_owned(),
-            values: vec![PropertyValues { name: "hr".to_owned(), values: values.collect() }],
-            measurements: Vec::new(),
-            superseded: Vec::new(),
-        },
-    }
-}
-
-fn reason(error: ConvertError) -> Reason {
-    Reason::new(error.code(), error.to_string())
-}
-
-impl Draft for Samples {
-    fn id(&self) -> &str {
-        &self.id
-    }
-
-    fn identifier(&self) -> &str {
-        &self.identifier
-    }
-
-    fn create(&self) -> Result<Observation, Reason> {
-        let ids = ResourceIds { device: self.device.clone(), patient: "p1".to_owned(), encounter: None };
-        self.mapping.create(&self.group, &ids, self.group.end).map_err(reason)
-    }
-
-    fn merge(&self, existing: &Observation) -> Result<Option<Observation>, Reason> {
-        let merged = self.mapping.merge(existing, &self.group, MergePolicy::NewWins);
-        merged.map(Merged::amended).map_err(reason)
-    }
-
-    fn absorb(&self, existing: &Observation, lost: &Observation) -> Result<Option<Observation>, Reason> {
-        self.mapping.absorb(existing, lost, "hr").map(Merged::amended).map_err(reason)
-    }
-}
-
-impl Samples {
-    fn path(&self) -> String {
-        format!("Observation/{}", self.id)
-    }
-
-    /// What another writer makes of its samples alone.
-    fn alone(&self) -> Value {
-        serde_json::from_slice(&self.create().unwrap().to_json()).unwrap()
-    }
-
-    /// What another writer makes of what is there.
-    fn merged_into(&self, stored: &Value) -> Value {
-        let stored = Observation::read(stored.to_string().as_bytes()).unwrap();
-        serde_json::from_slice(&self.merge(&stored).unwrap().unwrap().to_json()).unwrap()
-    }
-}
 
 fn saver(server: &Server, change: impl FnOnce(&mut SaveOptions)) -> Saver {
     let mut options = SaveOptions::default();
@@ -118,19 +28,6 @@ fn saver(server: &Server, change: impl FnOnce(&mut SaveOptions)) -> Saver {
 /// The outcomes as words, `;` between them.
 async fn save(saver: &Saver, drafts: &[Samples]) -> String {
     words(saver.save(drafts, Window::until(soon())).await)
-}
-
-fn words(result: Result<Vec<SaveOutcome>, ServerAway>) -> String {
-    let word = |outcome: &SaveOutcome| match outcome {
-        SaveOutcome::Created => "created".to_owned(),
-        SaveOutcome::Merged => "merged".to_owned(),
-        SaveOutcome::Unchanged => "unchanged".to_owned(),
-        SaveOutcome::Rejected(reason) => reason.code.to_owned(),
-    };
-    match result {
-        Ok(outcomes) => outcomes.iter().map(word).collect::<Vec<_>>().join(";"),
-        Err(away) => format!("away: {away}"),
-    }
 }
 
 fn data(server: &Server, samples: &Samples) -> String {

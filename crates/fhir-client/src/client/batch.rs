@@ -11,7 +11,7 @@
 //! Entries that are answered with 429 or 5xx are sent again like requests.
 
 use std::borrow::Cow;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Instant;
 
 use futures::future::{BoxFuture, FutureExt, join_all};
@@ -40,11 +40,13 @@ pub(crate) struct BatchAnswers {
 pub(super) struct BundleSize {
     most: usize,
     now: AtomicUsize,
+    /// The server has taken a bundle, so it knows batches.
+    taken: AtomicBool,
 }
 
 impl BundleSize {
     pub(super) fn new(most: usize) -> BundleSize {
-        BundleSize { most: most.max(1), now: AtomicUsize::new(most.max(1)) }
+        BundleSize { most: most.max(1), now: AtomicUsize::new(most.max(1)), taken: AtomicBool::new(false) }
     }
 
     fn now(&self) -> usize {
@@ -52,6 +54,7 @@ impl BundleSize {
     }
 
     fn grow(&self) {
+        self.taken.store(true, Ordering::Relaxed);
         let size = self.now();
         if (2..self.most).contains(&size) {
             self.now.store((size + size.div_ceil(10)).min(self.most), Ordering::Relaxed);
@@ -63,6 +66,10 @@ impl BundleSize {
     fn shrink(&self, entries: usize) {
         let size = (entries / 2).max(2).min(self.now());
         self.now.store(size, Ordering::Relaxed);
+    }
+
+    fn was_taken(&self) -> bool {
+        self.taken.load(Ordering::Relaxed)
     }
 
     fn single(&self) {
@@ -122,6 +129,11 @@ impl Client {
                 BundleOutcome::Answers(answers) => self.resend(requests, answers, deadline).await,
                 BundleOutcome::Refused { status } => {
                     if matches!(status, 404 | 405 | 501) {
+                        if self.bundle_size.was_taken() {
+                            // It knows batches; something else answers now.
+                            let away = ServerAway::Status { status, retry_after: None };
+                            return BatchAnswers::none(requests.len(), Some(away));
+                        }
                         self.bundle_size.single();
                         return self.batch(requests, deadline).await;
                     }

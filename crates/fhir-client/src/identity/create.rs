@@ -31,11 +31,7 @@ const ROUNDS_MAX: usize = 5;
 
 impl Resolver {
     /// Creates what a lookup did not find.
-    pub(super) async fn create(
-        &self,
-        question: Question<'_>,
-        missing: Missing,
-    ) -> Result<Identity, ResolveError> {
+    pub(super) async fn create(&self, question: Question<'_>, missing: Missing) -> Result<Identity, ResolveError> {
         let Question { subject, deadline, .. } = question;
         let patient_id = subject.patient_id.ok_or(Unresolved::NotDefined { kind: PATIENT })?;
         let patient_identifier = of_any_system(patient_id);

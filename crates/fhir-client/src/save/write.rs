@@ -80,7 +80,9 @@ impl Saver {
     ) -> Result<(), ServerAway> {
         match (answer.status, &write.condition) {
             (200 | 201, _) => self.written(job, write, sent, answer, deadline).await?,
-            (409 | 410 | 412, _) | (404, Condition::Version(_)) => self.conflict(job, write.condition).await?,
+            (409 | 410 | 412, _) | (404, Condition::Version(_)) => {
+                self.conflict(job, write.condition, answer.status).await?;
+            }
             (404, _) => {
                 self.client.prove(deadline).await?;
                 let text = "the FHIR server does not find what the Observation refers to";
@@ -96,14 +98,19 @@ impl Saver {
         Ok(())
     }
 
-    async fn conflict<D: Draft>(&self, job: &mut Job<'_, D>, condition: Condition) -> Result<(), ServerAway> {
+    async fn conflict<D: Draft>(
+        &self,
+        job: &mut Job<'_, D>,
+        condition: Condition,
+        status: u16,
+    ) -> Result<(), ServerAway> {
         self.conflicts.fetch_add(1, Ordering::Relaxed);
         self.forget(&job.id).await;
         job.refused_again = if job.refused.as_ref() == Some(&condition) { job.refused_again + 1 } else { 1 };
         job.refused = Some(condition);
         job.start_over();
         if job.refused_again >= SAME_REFUSALS_MAX {
-            return give_up(job, &refused(412));
+            return give_up(job, &refused(status));
         }
         self.next_round(job)
     }
