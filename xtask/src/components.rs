@@ -20,9 +20,17 @@ pub struct Component {
     pub variable: &'static str,
     /// The files that pin its version, relative to the checkout.
     defined_by: &'static [&'static str],
-    /// Programs it needs, each with the Debian package that has it.
-    needs: &'static [(&'static str, &'static str)],
+    /// What it needs of the system.
+    needs: &'static [Need],
     install: fn(&Path) -> Result<(), String>,
+}
+
+/// Something the system has to have.
+struct Need {
+    /// A command that succeeds when it is there.
+    probe: &'static [&'static str],
+    /// The Debian package that brings it.
+    package: &'static str,
 }
 
 /// All of them.
@@ -55,16 +63,16 @@ pub const ALL: [Component; 6] = [
     Component {
         name: "node",
         variable: "IOTC_TEST_NODE",
-        defined_by: &["tests/clients/node/package.json"],
-        needs: &[("npm", "npm")],
+        defined_by: &["tests/clients/node/package.json", "tests/clients/node/package-lock.json"],
+        needs: NODE,
         install: install_node,
     },
     Component {
         name: "java",
         variable: "IOTC_TEST_JAVA",
-        defined_by: &["tests/clients/java/pom.xml"],
+        defined_by: &["tests/clients/java/pom.xml", "tests/clients/java/EventHubsClient.java"],
         needs: JAVA,
-        install: |place| install_maven(place, "tests/clients/java/pom.xml"),
+        install: install_java,
     },
     Component {
         name: "deny",
@@ -75,8 +83,12 @@ pub const ALL: [Component; 6] = [
     },
 ];
 
-const JAVA: &[(&str, &str)] = &[("javac", "openjdk-17-jdk-headless"), ("mvn", "maven")];
-const PYTHON: &[(&str, &str)] = &[("python3", "python3-venv")];
+const JAVA: &[Need] = &[
+    Need { probe: &["javac", "-version"], package: "openjdk-17-jdk-headless" },
+    Need { probe: &["mvn", "--version"], package: "maven" },
+];
+const NODE: &[Need] = &[Need { probe: &["npm", "--version"], package: "npm" }];
+const PYTHON: &[Need] = &[Need { probe: &["python3", "-c", "import ensurepip, venv"], package: "python3-venv" }];
 
 /// Installs those named, or all.
 pub fn install_named(names: &[String]) -> Result<ExitCode, String> {
@@ -107,51 +119,59 @@ impl Component {
     /// Its folder, installed if need be.
     pub fn folder(&self) -> Result<PathBuf, String> {
         let install = |place: &Path| {
-            for (program, package) in self.needs {
-                require(program, package)?;
-            }
+            self.needs.iter().try_for_each(require)?;
             (self.install)(place)
         };
         installed(self.name, self.defined_by, install).map_err(|error| format!("{}: {error}", self.name))
     }
 }
 
-/// Sees to it that a system program is there: installs its package where that
+/// Sees to it that the system has something: installs its package where that
 /// is allowed (root on Debian), else names it.
-fn require(program: &str, package: &str) -> Result<(), String> {
-    let there = |program: &str| {
-        let path = std::env::var_os("PATH").unwrap_or_default();
-        std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
+fn require(need: &Need) -> Result<(), String> {
+    let is_there = || {
+        let probe = need.probe.split_first().map(|(program, arguments)| {
+            let mut command = Command::new(program);
+            run_quietly(command.args(arguments))
+        });
+        probe.is_none_or(|answer| answer.is_ok())
     };
-    if there(program) {
+    if is_there() {
         return Ok(());
     }
-    if there("apt-get") {
-        // The lists may be old or absent; what fails here is told by the install.
-        let updated = run_quietly(Command::new("apt-get").args(["-q", "update"]));
-        let mut install = Command::new("apt-get");
-        install
-            .args(["-q", "-y", "--no-install-recommends", "install", package])
-            .env("DEBIAN_FRONTEND", "noninteractive");
-        match updated.and_then(|()| run_quietly(&mut install)) {
-            Ok(()) if there(program) => return Ok(()),
-            Ok(()) => {}
-            Err(error) => eprintln!("{error}"),
-        }
+    let package = need.package;
+    eprintln!("installing the Debian package {package}");
+    // The lists may be old or absent.
+    let updated = run_quietly(Command::new("apt-get").args(["-q", "update"]));
+    let mut install = Command::new("apt-get");
+    install.args(["-q", "-y", "--no-install-recommends", "install", package]);
+    install.env("DEBIAN_FRONTEND", "noninteractive");
+    let installed = updated.and_then(|()| run_quietly(&mut install));
+    if is_there() {
+        return Ok(());
     }
-    Err(format!("needs `{program}` (Debian package `{package}`), which could not be installed here"))
+    let why = installed.err().map(|error| format!(": {error}")).unwrap_or_default();
+    Err(format!("needs the Debian package `{package}`, which could not be installed here{why}"))
 }
 
 fn install_hapi(place: &Path) -> Result<(), String> {
-    install_maven(place, "tests/components/hapi/pom.xml")?;
     let source = root().join("tests/components/hapi");
-    let classes = place.join("classes");
-    let lib = place.join("lib").join("*");
-    let mut javac = Command::new("javac");
-    javac.arg("-nowarn").arg("-d").arg(&classes).arg("-cp").arg(lib).arg(source.join("HapiServer.java"));
-    run_quietly(&mut javac)?;
-    let copied = fs::copy(source.join("logback.xml"), classes.join("logback.xml"));
+    install_maven(place, "tests/components/hapi/pom.xml")?;
+    compile_java(place, &source.join("HapiServer.java"))?;
+    let copied = fs::copy(source.join("logback.xml"), place.join("classes/logback.xml"));
     copied.map(drop).map_err(|error| format!("logback.xml: {error}"))
+}
+
+fn install_java(place: &Path) -> Result<(), String> {
+    install_maven(place, "tests/clients/java/pom.xml")?;
+    compile_java(place, &root().join("tests/clients/java/EventHubsClient.java"))
+}
+
+/// Compiles a program against `lib`, into `classes`.
+fn compile_java(place: &Path, source: &Path) -> Result<(), String> {
+    let mut javac = Command::new("javac");
+    javac.arg("-nowarn").arg("-d").arg(place.join("classes")).arg("-cp").arg(place.join("lib").join("*")).arg(source);
+    run_quietly(&mut javac)
 }
 
 /// Puts the run-time dependencies of a `pom.xml` into `lib`.
@@ -174,8 +194,12 @@ fn install_python(place: &Path, requirements: &str) -> Result<(), String> {
     run_quietly(&mut pip)
 }
 
+/// Installs what `package-lock.json` pins; the program itself stays in the
+/// checkout and finds it by `NODE_PATH`.
 fn install_node(place: &Path) -> Result<(), String> {
-    let source = root().join("tests/clients/node/package.json");
-    fs::copy(&source, place.join("package.json")).map_err(|error| format!("`{}`: {error}", source.display()))?;
-    run_quietly(Command::new("npm").args(["install", "--no-audit", "--no-fund", "--omit=dev"]).current_dir(place))
+    for name in ["package.json", "package-lock.json"] {
+        let source = root().join("tests/clients/node").join(name);
+        fs::copy(&source, place.join(name)).map_err(|error| format!("`{}`: {error}", source.display()))?;
+    }
+    run_quietly(Command::new("npm").args(["ci", "--no-audit", "--no-fund", "--omit=dev"]).current_dir(place))
 }
