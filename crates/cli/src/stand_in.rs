@@ -6,11 +6,13 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::Context;
 use local::event_hubs::{self, EventHubs, HubConfig};
 use local::fhir_server::{FhirServer, FhirServerConfig, Personality};
-use tokio::io::AsyncReadExt;
+use local::functions_host::{FolderCheckpoints, FunctionsHost, FunctionsHostConfig};
+use tokio::sync::{mpsc, oneshot};
 
 /// Which stand-in.
 #[derive(Debug, clap::Subcommand)]
@@ -90,7 +92,7 @@ async fn run_event_hubs(arguments: EventHubsArguments) -> anyhow::Result<()> {
         state: arguments.state,
         hubs: arguments.hub.into_iter().map(hub).collect(),
         default_partitions: arguments.partitions,
-        settle_after: event_hubs::Config::SETTLE_AFTER,
+        latency: event_hubs::Config::LATENCY,
     });
     hubs.await?.run(parent_gone()).await;
     Ok(())
@@ -108,9 +110,42 @@ async fn run_fhir_server(arguments: FhirServerArguments) -> anyhow::Result<()> {
     server.stop().await.context("the FHIR server did not stop in good order")
 }
 
-/// Returns when standard input ends or cannot be read.
+/// What the functions answer goes to standard output, a JSON object a line,
+/// among the lines of the log.
+async fn run_functions_host(arguments: FunctionsHostArguments) -> anyhow::Result<()> {
+    let (answered, mut answers) = mpsc::unbounded_channel();
+    let mut host = FunctionsHost::start(FunctionsHostConfig {
+        app_root: arguments.app_root,
+        environment: std::env::vars().collect(),
+        checkpoints: Arc::new(FolderCheckpoints::new(&arguments.state)),
+        http_listen: loopback(arguments.http_port.unwrap_or(0)),
+        answered: Some(answered),
+    })
+    .await?;
+    let printing = async {
+        while let Some(answer) = answers.recv().await {
+            println!("{}", serde_json::to_string(&answer)?);
+        }
+        Ok::<_, serde_json::Error>(())
+    };
+    let stopped = tokio::select! {
+        reason = host.stopped() => Err(reason.into()),
+        printed = printing => printed.map_err(Into::into),
+        () = parent_gone() => Ok(()),
+    };
+    host.stop().await;
+    stopped
+}
+
+/// Returns when standard input ends or cannot be read. A thread of its own
+/// reads it, since the runtime waits for its own at the end of the process.
 async fn parent_gone() {
-    let mut input = tokio::io::stdin();
-    let mut byte = [0];
-    while input.read(&mut byte).await.is_ok_and(|read| read > 0) {}
+    let (ended, end) = oneshot::channel();
+    std::thread::spawn(move || {
+        let copied = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+        // Nobody waits any more when the process ends for another reason.
+        let _ = ended.send(copied.is_ok());
+    });
+    // The sender lives until standard input has ended.
+    let _ = end.await;
 }

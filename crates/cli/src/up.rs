@@ -19,7 +19,6 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
@@ -137,10 +136,10 @@ impl Session<'_> {
         match self.arguments.input.as_deref() {
             None if self.arguments.device_mapping.is_none() => self.send_samples(&mut input).await?,
             None => {}
-            Some("-") => self.send(&mut input, tokio::io::stdin(), heard).await?,
+            Some("-") => self.send(&mut input, input::lines(std::io::stdin()), heard).await?,
             Some(file) => {
-                let file = tokio::fs::File::open(file).await.with_context(|| format!("cannot open `{file}`"))?;
-                self.send(&mut input, file, heard).await?;
+                let file = std::fs::File::open(file).with_context(|| format!("cannot open `{file}`"))?;
+                self.send(&mut input, input::lines(file), heard).await?;
             }
         }
         if self.arguments.demo { self.finish_demo(&stack, heard).await } else { self.watch(heard).await }
@@ -157,12 +156,11 @@ impl Session<'_> {
     async fn send(
         &mut self,
         input: &mut Input,
-        from: impl AsyncRead + Unpin,
+        mut lines: mpsc::Receiver<std::io::Result<String>>,
         heard: &mut mpsc::Receiver<Said>,
     ) -> anyhow::Result<()> {
-        let mut lines = BufReader::new(from).lines();
-        while let Some(line) = lines.next_line().await.context("cannot read the input")? {
-            input.send_lines(&[line]).await?;
+        while let Some(line) = lines.recv().await {
+            input.send_lines(&[line.context("cannot read the input")?]).await?;
             self.sent += 1;
             while let Ok(said) = heard.try_recv() {
                 self.hear(said)?;

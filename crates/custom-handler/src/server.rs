@@ -71,19 +71,27 @@ pub fn port_from_environment(get: impl Fn(&str) -> Option<String>) -> Option<Res
     Some(value.parse().map_err(|_| format!("app setting `{name}` is `{value}`; expected a port number")))
 }
 
+/// Opens the port that the host polls. To be called before anything slow.
+pub async fn listen(port: u16) -> io::Result<TcpListener> {
+    let listener = TcpListener::bind(("127.0.0.1", port)).await;
+    listener.map_err(|error| io::Error::new(error.kind(), format!("cannot listen on 127.0.0.1:{port}: {error}")))
+}
+
 /// Serves `functions`, and `GET /` with 200, until the process ends. Returns
-/// only with an error.
+/// only with an error: also when the process that started this one is gone,
+/// since a handler whose host was killed would otherwise stay for ever.
 pub async fn serve(listener: TcpListener, functions: Router) -> io::Error {
     let router = functions.route("/", get(StatusCode::OK)).layer(DefaultBodyLimit::max(REQUEST_BYTES_MAX));
-    match axum::serve(listener, router).await {
-        Ok(()) => io::Error::other("the handler's server ended"),
-        Err(error) => error,
+    tokio::select! {
+        ended = axum::serve(listener, router) => match ended {
+            Ok(()) => io::Error::other("the handler's server ended"),
+            Err(error) => error,
+        },
+        () = orphaned() => io::Error::other("the Functions host is gone"),
     }
 }
 
-/// Returns when the process that started this one is gone: a handler whose
-/// host was killed would otherwise stay for ever.
-pub async fn orphaned() {
+async fn orphaned() {
     let parent = std::os::unix::process::parent_id();
     let mut look = tokio::time::interval(Duration::from_secs(1));
     while std::os::unix::process::parent_id() == parent {

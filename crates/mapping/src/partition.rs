@@ -33,6 +33,20 @@ impl fmt::Display for PartitionKey {
     }
 }
 
+/// A measurement without device id has no partition key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("DeviceId is missing")]
+pub struct NoDeviceId;
+
+/// The partition key of a measurement that the reference connector sends by
+/// itself: the device id as it stands. We send batches only, under
+/// [`PartitionKey`]; whoever sends single measurements to the internal hub
+/// beside us keeps a device's order among its own with this one
+/// (device-mapping.md 8.2).
+pub fn key_of_single(device_id: Option<&str>) -> Result<&str, NoDeviceId> {
+    device_id.filter(|id| !id.trim().is_empty()).ok_or(NoDeviceId)
+}
+
 /// The bucket of a text as it stands; none when there are no buckets. What
 /// [`PartitionKey`] builds upon, for any number of buckets.
 pub fn bucket(text: &str, count: u32) -> Option<u32> {

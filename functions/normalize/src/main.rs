@@ -9,7 +9,6 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context;
-use tokio::net::TcpListener;
 
 use crate::function::Normalize;
 use crate::settings::Settings;
@@ -17,10 +16,7 @@ use crate::settings::Settings;
 #[tokio::main]
 async fn main() -> ExitCode {
     telemetry::start();
-    let error = match run().await {
-        Ok(never) => match never {},
-        Err(error) => error,
-    };
+    let Err(error) = run().await;
     // Never exit code 0: the host takes it for an orderly end and lets the function be.
     tracing::error!(error = format!("{error:#}"), "Normalize stopped");
     ExitCode::FAILURE
@@ -28,16 +24,11 @@ async fn main() -> ExitCode {
 
 async fn run() -> anyhow::Result<std::convert::Infallible> {
     let settings = Settings::read(::settings::environment()).context("the app settings are not usable")?;
-    // The port is open before anything slow is done: the host polls it.
-    let listener = TcpListener::bind(("127.0.0.1", settings.port)).await;
-    let listener = listener.with_context(|| format!("cannot listen on 127.0.0.1:{}", settings.port))?;
+    let listener = custom_handler::listen(settings.port).await?;
     tracing::info!(port = settings.port, "Normalize listens");
     let ingest_token = settings.ingest_token.clone();
     let normalize = Arc::new(Normalize::new(settings));
     let functions = custom_handler::function("normalize", normalize.clone());
     let functions = functions.merge(ingest::router(normalize, ingest_token));
-    tokio::select! {
-        error = custom_handler::serve(listener, functions) => Err(error.into()),
-        () = custom_handler::orphaned() => anyhow::bail!("the Functions host is gone"),
-    }
+    Err(custom_handler::serve(listener, functions).await.into())
 }

@@ -5,17 +5,34 @@
 //! the form in which mappings see it: that is how IoT Hub's messages look. Any
 //! other line is the body as it stands, JSON or not.
 
+use std::io::{self, BufRead, BufReader, Read};
 use std::time::Duration;
 
 use anyhow::Context;
 use local::event_hubs::client::{AnnotationValue, Client, EventSender, NewEvent, SimpleValue};
 use serde_json::{Map, Value};
+use tokio::sync::mpsc;
 
 /// How many events go into one send at the most.
 const BATCH_EVENTS_MAX: usize = 100;
 /// How often a send is tried again while the hub is being started again.
 const TRIES: usize = 50;
 const TRY_PAUSE: Duration = Duration::from_millis(200);
+
+/// The lines of a file or of standard input, read by a thread of its own: a
+/// runtime would wait for its own at the end of the process.
+pub fn lines(from: impl Read + Send + 'static) -> mpsc::Receiver<io::Result<String>> {
+    let (line, lines) = mpsc::channel(BATCH_EVENTS_MAX);
+    std::thread::spawn(move || {
+        for read in BufReader::new(from).lines() {
+            let failed = read.is_err();
+            if line.blocking_send(read).is_err() || failed {
+                break;
+            }
+        }
+    });
+    lines
+}
 
 /// Sends events to a hub of the stand-in, and connects again when it has to.
 pub struct Input {
@@ -127,9 +144,12 @@ mod tests {
         for line in ["hello", "{\"heartrate\":1}", "{\"Body\":1,\"Other\":2}", "[1]"] {
             assert_eq!(event(line), NewEvent::new(line), "{line}");
         }
-        let wrapped = event(r#"{"Body":{"a":1},"Properties":{"p":"x","n":7},"SystemProperties":{"iothub-connection-device-id":"d"}}"#);
+        let wrapped = event(
+            r#"{"Body":{"a":1},"Properties":{"p":"x","n":7},"SystemProperties":{"iothub-connection-device-id":"d"}}"#,
+        );
         assert_eq!(wrapped.body, br#"{"a":1}"#);
-        let properties = [("n".to_owned(), SimpleValue::Long(7)), ("p".to_owned(), SimpleValue::String("x".to_owned()))];
+        let properties =
+            [("n".to_owned(), SimpleValue::Long(7)), ("p".to_owned(), SimpleValue::String("x".to_owned()))];
         assert_eq!(wrapped.application_properties, properties);
         let annotations = [("iothub-connection-device-id".to_owned(), AnnotationValue::String("d".to_owned()))];
         assert_eq!(wrapped.annotations, annotations);

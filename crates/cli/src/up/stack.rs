@@ -46,7 +46,10 @@ impl Plan {
         let bin = executable.parent().context("cannot tell where `iotc` is")?.to_owned();
         for function in ["normalize", "group-convert"] {
             if !bin.join(function).is_file() {
-                bail!("`{function}` is not beside `iotc` in `{}`; build it with `cargo build --release`", bin.display());
+                bail!(
+                    "`{function}` is not beside `iotc` in `{}`; build it with `cargo build --release`",
+                    bin.display()
+                );
             }
             apps::lay_out(&state, function)?;
         }

@@ -110,7 +110,11 @@ impl Summary {
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (n, c) = (&self.normalize, &self.convert);
-        writeln!(f, "events        {:>6} = {} normalized + {} unmatched + {} rejected", n.events, n.normalized, n.unmatched, n.rejected)?;
+        writeln!(
+            f,
+            "events        {:>6} = {} normalized + {} unmatched + {} rejected",
+            n.events, n.normalized, n.unmatched, n.rejected
+        )?;
         write!(
             f,
             "measurements  {:>6} = {} created + {} merged + {} unchanged + {} superseded + {} rejected",
@@ -134,7 +138,12 @@ mod tests {
 
     fn answered(function: &str, sequence_numbers: &[i64], fates: Value) -> Answered {
         let return_value = json!({ "fates": fates });
-        Answered { function: function.into(), partition: "0".into(), sequence_numbers: sequence_numbers.to_vec(), return_value }
+        Answered {
+            function: function.into(),
+            partition: "0".into(),
+            sequence_numbers: sequence_numbers.to_vec(),
+            return_value,
+        }
     }
 
     #[test]

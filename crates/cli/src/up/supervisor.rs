@@ -69,7 +69,7 @@ pub async fn supervise(
         read_output(&mut child, &program, &logs, &said);
         let how = tokio::select! {
             status = child.wait() => status?.to_string(),
-            _ = stop.wait_for(|stop| *stop) => {
+            () = stopped(&mut stop) => {
                 stop_child(child).await?;
                 break;
             }
@@ -85,6 +85,11 @@ pub async fn supervise(
         tokio::time::sleep(RESTART_PAUSE).await;
     }
     Ok(())
+}
+
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    // A closed channel means that whoever would say so is gone.
+    let _ = stop.wait_for(|stop| *stop).await;
 }
 
 fn start(program: &Program) -> std::io::Result<Child> {
@@ -104,12 +109,7 @@ async fn stop_child(mut child: Child) -> std::io::Result<()> {
     Ok(())
 }
 
-fn read_output(
-    child: &mut Child,
-    program: &Program,
-    logs: &Path,
-    said: &mpsc::Sender<Said>,
-) {
+fn read_output(child: &mut Child, program: &Program, logs: &Path, said: &mpsc::Sender<Said>) {
     let log = logs.join(format!("{}.log", program.name));
     let (output, errors, said) = (child.stdout.take(), child.stderr.take(), said.clone());
     // Ends by itself when the child's outputs do.
@@ -123,7 +123,11 @@ fn read_output(
     });
 }
 
-async fn copy_lines(from: Option<impl AsyncRead + Unpin>, log: &Path, said: Option<&mpsc::Sender<Said>>) -> std::io::Result<()> {
+async fn copy_lines(
+    from: Option<impl AsyncRead + Unpin>,
+    log: &Path,
+    said: Option<&mpsc::Sender<Said>>,
+) -> std::io::Result<()> {
     let Some(from) = from else { return Ok(()) };
     let mut log = OpenOptions::new().create(true).append(true).open(log).await?;
     let mut lines = BufReader::new(from).lines();
