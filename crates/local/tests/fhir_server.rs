@@ -17,9 +17,10 @@ fn start(state: &Path) -> Server {
         .arg(state)
         .stdout(Stdio::piped())
         .spawn()
-        .unwrap();
+        .expect("the server starts");
     let mut url = String::new();
-    BufReader::new(process.stdout.take().unwrap()).read_line(&mut url).unwrap();
+    let stdout = process.stdout.take().expect("standard output is a pipe");
+    BufReader::new(stdout).read_line(&mut url).expect("the server prints its URL");
     Server { process, url: url.trim().to_owned() }
 }
 

@@ -32,6 +32,7 @@ async fn run() -> anyhow::Result<ExitCode> {
         environment: std::env::vars().collect(),
         checkpoints: Arc::new(FolderCheckpoints::new(Path::new(checkpoints))),
         http_listen: rest.first().map_or("127.0.0.1:0", String::as_str).parse()?,
+        answered: None,
     };
     let mut host = FunctionsHost::start(config).await?;
     eprintln!("This Functions host stand-in is for development.");
