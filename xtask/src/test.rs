@@ -1,6 +1,7 @@
 //! `cargo xtask test [TIER]`: the tests, in tiers by what they need.
 
 use std::io::{BufRead, BufReader, Write};
+use std::path::PathBuf;
 use std::process::{Command, ExitCode, Stdio};
 
 use crate::components;
@@ -12,29 +13,43 @@ struct Tier {
     about: &'static str,
     /// What has to be installed for it.
     components: &'static [&'static str],
-    /// The end-to-end test files; none for the tests within the packages.
-    files: &'static [&'static str],
+    /// Whether it starts our binaries.
+    needs_binaries: bool,
+    /// The arguments of `cargo test`, for each run.
+    runs: &'static [&'static [&'static str]],
 }
 
 const TIERS: [Tier; 4] = [
-    Tier { name: "quick", about: "all packages, without other processes' help", components: &[], files: &[] },
+    Tier {
+        name: "quick",
+        about: "all packages, without other processes' help",
+        components: &[],
+        needs_binaries: false,
+        runs: &[
+            &["--workspace", "--exclude", "end-to-end"],
+            &["-p", "end-to-end", "--lib", "--test", "packages", "--test", "samples"],
+        ],
+    },
     Tier {
         name: "stack",
         about: "our binaries as processes, over the stand-ins",
         components: &[],
-        files: &["stack", "functions", "samples"],
+        needs_binaries: true,
+        runs: &[&["-p", "end-to-end", "--test", "stack", "--test", "functions"]],
     },
     Tier {
         name: "clients",
         about: "Event Hubs clients of other languages",
         components: &["python", "node", "java"],
-        files: &["clients"],
+        needs_binaries: true,
+        runs: &[&["-p", "end-to-end", "--test", "clients"]],
     },
     Tier {
         name: "fhir",
         about: "HAPI FHIR and sekmet-fhir",
-        components: &["hapi", "sekmet", "python", "node"],
-        files: &["fhir"],
+        components: &["hapi", "sekmet"],
+        needs_binaries: true,
+        runs: &[&["-p", "end-to-end", "--test", "fhir"]],
     },
 ];
 
@@ -67,22 +82,11 @@ pub fn test(arguments: &[String]) -> Result<ExitCode, String> {
 }
 
 fn run_tier(tier: &Tier, counts: &mut Counts) -> Result<(), String> {
-    let mut command = cargo();
-    command.args(["test", "--no-fail-fast"]);
-    if tier.files.is_empty() {
-        command.args(["--workspace", "--exclude", "end-to-end"]);
-    } else {
-        run(cargo().args(["build", "-p", "iotc", "-p", "normalize", "-p", "group-convert"]))?;
-        command.args(["-p", "end-to-end"]);
-        command.args(tier.files.iter().flat_map(|file| ["--test", *file]));
-        command.env("IOTC_TEST_BIN", target().join("debug"));
-    }
+    let mut environment: Vec<(&str, PathBuf)> = Vec::new();
     for name in tier.components {
         let component = components::named(name)?;
         match component.folder() {
-            Ok(folder) => {
-                command.env(component.variable, folder);
-            }
+            Ok(folder) => environment.push((component.variable, folder)),
             Err(error) => {
                 eprintln!("error: tier `{}` cannot run: {error}", tier.name);
                 counts.failed += 1;
@@ -90,7 +94,16 @@ fn run_tier(tier: &Tier, counts: &mut Counts) -> Result<(), String> {
             }
         }
     }
-    count(&mut command, counts)
+    if tier.needs_binaries {
+        run(cargo().args(["build", "-p", "iotc", "-p", "normalize", "-p", "group-convert"]))?;
+        environment.push(("IOTC_TEST_BIN", target().join("debug")));
+    }
+    for arguments in tier.runs {
+        let mut command = cargo();
+        command.args(["test", "--no-fail-fast"]).args(*arguments).envs(environment.iter().cloned());
+        count(&mut command, counts)?;
+    }
+    Ok(())
 }
 
 /// Runs cargo's tests, shows what they print, and adds up their result lines.

@@ -1,0 +1,143 @@
+//! A FHIR server from outside: its Observations, in a form in which those of
+//! different servers can be compared.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use reqwest::blocking::Client;
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+/// How long one request may take.
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// A FHIR server.
+#[derive(Clone, Debug)]
+pub struct Fhir {
+    /// Its base URL, without a slash at the end.
+    pub url: String,
+    http: Client,
+}
+
+impl Fhir {
+    /// The server at a base URL.
+    ///
+    /// # Panics
+    /// When no HTTP client can be made.
+    pub fn new(url: &str) -> Fhir {
+        let http = Client::builder().no_proxy().timeout(LIMIT).build();
+        let http = http.unwrap_or_else(|error| panic!("no HTTP client: {error}"));
+        Fhir { url: url.trim_end_matches('/').to_owned(), http }
+    }
+
+    /// The CapabilityStatement, when the server answers.
+    pub fn metadata(&self) -> Option<String> {
+        let answer = self.http.get(format!("{}/metadata", self.url)).send().ok()?;
+        answer.error_for_status().ok()?.text().ok()
+    }
+
+    /// All Observations by id, as [`canonical`] text; none when the server
+    /// does not answer, which it may not while it is being started again.
+    pub fn try_observations(&self) -> Option<BTreeMap<String, String>> {
+        let mut observations = BTreeMap::new();
+        let mut url = Some(format!("{}/Observation?_count=200", self.url));
+        while let Some(page) = url.take() {
+            // HAPI answers an equal search from a cache for a minute otherwise.
+            let answer = self.http.get(page).header("cache-control", "no-cache").send().ok()?;
+            let text = answer.error_for_status().ok()?.text().ok()?;
+            let page: Page = parse(&text);
+            for entry in &page.entry {
+                let (id, text) = canonical_resource(entry.resource.get());
+                observations.insert(id, text);
+            }
+            url = page.link.into_iter().find(|link| link.relation == "next").map(|link| link.url);
+        }
+        Some(observations)
+    }
+
+    /// The same, of a server that is there.
+    ///
+    /// # Panics
+    /// When it does not answer.
+    pub fn observations(&self) -> BTreeMap<String, String> {
+        self.try_observations().unwrap_or_else(|| panic!("{} does not answer", self.url))
+    }
+
+    /// One resource as the server has it.
+    pub fn read(&self, kind: &str, id: &str) -> Option<Value> {
+        let answer = self.http.get(format!("{}/{kind}/{id}", self.url)).send().ok()?;
+        serde_json::from_str(&answer.error_for_status().ok()?.text().ok()?).ok()
+    }
+}
+
+#[derive(serde::Deserialize)]
+struct Page {
+    #[serde(default)]
+    entry: Vec<Entry>,
+    #[serde(default)]
+    link: Vec<Link>,
+}
+
+#[derive(serde::Deserialize)]
+struct Entry {
+    resource: Box<RawValue>,
+}
+
+#[derive(serde::Deserialize)]
+struct Link {
+    relation: String,
+    url: String,
+}
+
+/// The id of a resource, and its text with what differs by server and time left
+/// out: `meta`, which is the server's, and `issued`, which is when it was made.
+fn canonical_resource(text: &str) -> (String, String) {
+    let mut members: BTreeMap<String, &RawValue> = parse(text);
+    members.remove("meta");
+    members.remove("issued");
+    let id = members.get("id").map(|id| parse(id.get())).unwrap_or_default();
+    (id, canonical_object(&members))
+}
+
+/// JSON text with the members of objects in order of their names and without
+/// blanks; numbers stay as they are written, since FHIR's decimals say by that
+/// how exact they are.
+fn canonical(value: &RawValue) -> String {
+    let text = value.get();
+    match text.as_bytes().first() {
+        Some(b'{') => canonical_object(&parse(text)),
+        Some(b'[') => {
+            let elements: Vec<_> = parse::<Vec<&RawValue>>(text).into_iter().map(canonical).collect();
+            format!("[{}]", elements.join(","))
+        }
+        Some(b'"') => quoted(&parse::<String>(text)),
+        _ => text.to_owned(),
+    }
+}
+
+fn canonical_object(members: &BTreeMap<String, &RawValue>) -> String {
+    let members: Vec<_> =
+        members.iter().map(|(name, value)| format!("{}:{}", quoted(name), canonical(value))).collect();
+    format!("{{{}}}", members.join(","))
+}
+
+fn parse<'t, T: serde::Deserialize<'t>>(text: &'t str) -> T {
+    serde_json::from_str(text).unwrap_or_else(|error| panic!("a FHIR server sent what is no resource: {error}"))
+}
+
+fn quoted(text: &str) -> String {
+    Value::from(text).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn equal_resources_have_one_text() {
+        let one = r#"{"id":"a","meta":{"versionId":"1"},"issued":"2020","value":{"b":1.50,"a":["\u00e4", "\/"]}}"#;
+        let other = r#"{ "value": {"a":["ä","/"], "b": 1.50}, "id": "a" }"#;
+        assert_eq!(canonical_resource(one), canonical_resource(other));
+        assert_ne!(canonical_resource(one), canonical_resource(&other.replace("1.50", "1.5")));
+    }
+}

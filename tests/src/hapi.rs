@@ -1,0 +1,46 @@
+//! HAPI FHIR, the server that most users run, as installed by
+//! `cargo xtask components hapi`.
+
+use std::process::Command;
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use crate::fhir::Fhir;
+use crate::process::Running;
+
+/// It takes half a minute on an idle machine.
+const START_LIMIT: Duration = Duration::from_secs(240);
+
+/// A running server with an empty database in memory.
+#[derive(Debug)]
+pub struct Hapi {
+    /// How it is reached.
+    pub fhir: Fhir,
+    _process: Running,
+    _folder: TempDir,
+}
+
+impl Hapi {
+    /// Starts one, strict about unknown elements and codes, and waits until it
+    /// answers.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub fn start() -> Hapi {
+        let component = crate::folder("IOTC_TEST_HAPI", "fhir");
+        let folder = tempfile::tempdir().unwrap_or_else(|error| panic!("no folder for HAPI: {error}"));
+        let class_path = format!("{0}/classes:{0}/lib/*", component.display());
+        let mut java = Command::new("java");
+        // Fast to start rather than fast to run.
+        java.args(["-Xmx1g", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]);
+        java.arg(format!("-Djava.io.tmpdir={}", folder.path().display()));
+        java.args(["-cp", &class_path, "HapiServer"]);
+        java.env("HAPI_PORT", crate::process::free_port().to_string()).env("HAPI_CHECK", "strict");
+        let mut process = Running::start("HAPI", &mut java);
+        let url = process.wait_for("is ready", START_LIMIT, |printed, _| {
+            printed.iter().find_map(|line| line.strip_prefix("READY ").map(str::to_owned))
+        });
+        Hapi { fhir: Fhir::new(&url), _process: process, _folder: folder }
+    }
+}

@@ -1,0 +1,193 @@
+//! Processes: start, read, signal, and what they started themselves.
+//!
+//! Linux only: it looks into `/proc`.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read};
+use std::net::TcpListener;
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use crate::poll::until;
+
+/// A process, killed when dropped.
+#[derive(Debug)]
+pub struct Running {
+    name: String,
+    child: Child,
+    stdout: Lines,
+    stderr: Lines,
+}
+
+/// Lines as they come.
+type Lines = Arc<Mutex<Vec<String>>>;
+
+impl Running {
+    /// Starts a process with its standard input as a pipe.
+    ///
+    /// # Panics
+    /// When the program is not there.
+    pub fn start(name: &str, command: &mut Command) -> Running {
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap_or_else(|error| panic!("cannot start {name}: {error}"));
+        let (stdout, stderr) = (collect(child.stdout.take()), collect(child.stderr.take()));
+        Running { name: name.to_owned(), child, stdout, stderr }
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Its standard input; taking it twice gives none.
+    pub fn take_stdin(&mut self) -> Option<ChildStdin> {
+        self.child.stdin.take()
+    }
+
+    /// What it has written to standard output.
+    pub fn stdout(&self) -> Vec<String> {
+        lock(&self.stdout).clone()
+    }
+
+    /// What it has written to standard error.
+    pub fn stderr(&self) -> Vec<String> {
+        lock(&self.stderr).clone()
+    }
+
+    /// What it has written, for an error text.
+    pub fn printed(&self) -> String {
+        [self.stdout(), self.stderr()].concat().join("\n")
+    }
+
+    /// Waits for something in what it prints.
+    ///
+    /// # Panics
+    /// When it ends before that, or after `limit`.
+    #[track_caller]
+    pub fn wait_for<T>(&mut self, what: &str, limit: Duration, find: impl Fn(&[String], &[String]) -> Option<T>) -> T {
+        until(&format!("{}: {what}", self.name), limit, || {
+            // Asked first: what it printed before it ended counts.
+            let ended = self.child.try_wait().unwrap_or_else(|error| panic!("{}: {error}", self.name));
+            let found = find(&lock(&self.stdout), &lock(&self.stderr));
+            assert!(found.is_some() || ended.is_none(), "{} ended ({ended:?}):\n{}", self.name, self.printed());
+            found
+        })
+    }
+
+    /// Looks whether it is still there.
+    ///
+    /// # Panics
+    /// When it is not.
+    pub fn check_running(&mut self) {
+        let ended = self.child.try_wait().unwrap_or_else(|error| panic!("{}: {error}", self.name));
+        assert!(ended.is_none(), "{} ended ({ended:?}):\n{}", self.name, self.printed());
+    }
+
+    /// Waits for its end.
+    ///
+    /// # Panics
+    /// When it is still there after `limit`.
+    #[track_caller]
+    pub fn wait(&mut self, limit: Duration) -> ExitStatus {
+        until(&format!("{} ends", self.name), limit, || {
+            self.child.try_wait().unwrap_or_else(|error| panic!("{}: {error}", self.name))
+        })
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // One that has ended already is as good.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A loopback port that is free now, for a program that cannot choose one
+/// itself.
+///
+/// # Panics
+/// When there is none.
+pub fn free_port() -> u16 {
+    let address = TcpListener::bind(("127.0.0.1", 0)).and_then(|listener| listener.local_addr());
+    address.unwrap_or_else(|error| panic!("no port is free: {error}")).port()
+}
+
+/// Sends a signal, `INT` for one, to a process.
+///
+/// # Panics
+/// When there is no such process.
+pub fn signal(pid: u32, signal: &str) {
+    let status = Command::new("sh").arg("-c").arg(format!("kill -{signal} {pid}")).status();
+    assert!(status.is_ok_and(|status| status.success()), "cannot send {signal} to process {pid}");
+}
+
+/// A process somebody started.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Started {
+    /// Its id.
+    pub pid: u32,
+    parent: u32,
+    /// Its command line, words divided by blanks.
+    pub command: String,
+}
+
+/// What `pid` has started and what these have, and is still running.
+pub fn descendants(pid: u32) -> Vec<Started> {
+    let all = running();
+    let mut found: Vec<Started> = Vec::new();
+    let mut parents = vec![pid];
+    while let Some(parent) = parents.pop() {
+        for process in all.iter().filter(|process| process.parent == parent) {
+            parents.push(process.pid);
+            found.push(process.clone());
+        }
+    }
+    found
+}
+
+/// Whether the process is still running, as the same program.
+pub fn is_running(process: &Started) -> bool {
+    running().iter().any(|other| other.pid == process.pid && other.command == process.command)
+}
+
+fn running() -> Vec<Started> {
+    let entries = fs::read_dir("/proc").unwrap_or_else(|error| panic!("/proc: {error}"));
+    let pids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    pids.filter_map(started).collect()
+}
+
+/// None for one that has ended meanwhile, or whose parent has not noticed yet.
+fn started(pid: u32) -> Option<Started> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // `pid (name) state parent …`, and the name may hold anything.
+    let (_, after_name) = stat.rsplit_once(") ")?;
+    let mut fields = after_name.split(' ');
+    let (state, parent) = (fields.next()?, fields.next()?);
+    if state == "Z" {
+        return None;
+    }
+    let command = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
+    let command = String::from_utf8_lossy(&command).trim_end_matches('\0').replace('\0', " ");
+    Some(Started { pid, parent: parent.parse().ok()?, command })
+}
+
+fn collect(output: Option<impl Read + Send + 'static>) -> Lines {
+    let lines = Lines::default();
+    let all = lines.clone();
+    // Ends when the process and what inherited its output do.
+    thread::spawn(move || {
+        let Some(output) = output else { return };
+        for line in BufReader::new(output).split(b'\n') {
+            let Ok(line) = line else { return };
+            lock(&all).push(String::from_utf8_lossy(&line).into_owned());
+        }
+    });
+    lines
+}
+
+fn lock(lines: &Lines) -> std::sync::MutexGuard<'_, Vec<String>> {
+    lines.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
