@@ -1,1 +1,20 @@
 //! Implements delivery's traits on Event Hubs and Blob Storage.
+//!
+//! The Azure SDK is used here and nowhere else, so that its next version is
+//! this package's business alone (docs/decisions/0001-azure-sdk-versions.md).
+
+pub mod credentials;
+pub mod event_hubs;
+pub mod hub_output;
+pub mod mapping_blob;
+
+pub use azure_core::credentials::TokenCredential;
+pub use credentials::CredentialSettings;
+pub use event_hubs::{HubConfig, HubProducer};
+pub use hub_output::HubOutput;
+pub use mapping_blob::MappingBlob;
+
+/// The time now, as tokens of a [`TokenCredential`] give their end.
+pub fn now() -> azure_core::time::OffsetDateTime {
+    azure_core::time::OffsetDateTime::now_utc()
+}

@@ -29,8 +29,8 @@ use supervisor::Said;
 
 /// How often the live summary is renewed.
 const SUMMARY_PERIOD: Duration = Duration::from_secs(1);
-/// How long the demo waits for its events to arrive at the other end.
-const DEMO_PATIENCE: Duration = Duration::from_secs(120);
+/// How long the samples may take to the other end.
+const SAMPLES_PATIENCE: Duration = Duration::from_secs(120);
 
 /// Arguments of `iotc up`.
 #[derive(Clone, Debug, clap::Args)]
@@ -134,7 +134,7 @@ impl Session<'_> {
         }
         let mut input = Input::new(self.plan.event_hubs_address(), "devicedata");
         match self.arguments.input.as_deref() {
-            None if self.arguments.device_mapping.is_none() => self.send_samples(&mut input).await?,
+            None if self.arguments.device_mapping.is_none() => self.send_samples(&mut input, heard).await?,
             None => {}
             Some("-") => self.send(&mut input, input::lines(std::io::stdin()), heard).await?,
             Some(file) => {
@@ -142,14 +142,32 @@ impl Session<'_> {
                 self.send(&mut input, input::lines(file), heard).await?;
             }
         }
-        if self.arguments.demo { self.finish_demo(&stack, heard).await } else { self.watch(heard).await }
+        if self.arguments.demo { self.show_demo(&stack).await } else { self.watch(heard).await }
     }
 
-    async fn send_samples(&mut self, input: &mut Input) -> anyhow::Result<()> {
+    /// Sends the samples in two parts, the second when the first has arrived,
+    /// so that it is seen how readings join an Observation that is there.
+    async fn send_samples(&mut self, input: &mut Input, heard: &mut mpsc::Receiver<Said>) -> anyhow::Result<()> {
         let lines: Vec<String> = apps::SAMPLE_EVENTS.lines().map(str::to_owned).collect();
-        input.send_lines(&lines).await?;
-        self.sent += lines.len();
+        let (first, rest) = lines.split_at(lines.len().min(6));
+        for part in [first, rest] {
+            input.send_lines(part).await?;
+            self.sent += part.len();
+            self.until_done(heard).await?;
+        }
         Ok(())
+    }
+
+    async fn until_done(&mut self, heard: &mut mpsc::Receiver<Said>) -> anyhow::Result<()> {
+        let arrive = async {
+            while !self.summary.is_done(self.sent) {
+                let Some(said) = heard.recv().await else { bail!("all parts of the stack stopped") };
+                self.hear(said)?;
+            }
+            Ok(())
+        };
+        let in_time = tokio::time::timeout(SAMPLES_PATIENCE, arrive).await;
+        in_time.with_context(|| format!("not all events arrived in time, see {}", self.plan.logs().display()))?
     }
 
     /// Sends lines as they come, and listens meanwhile.
@@ -190,17 +208,8 @@ impl Session<'_> {
         }
     }
 
-    async fn finish_demo(&mut self, stack: &Stack, heard: &mut mpsc::Receiver<Said>) -> anyhow::Result<ExitCode> {
-        let finish = async {
-            while !self.summary.is_done(self.sent) {
-                let Some(said) = heard.recv().await else { bail!("all parts of the stack stopped") };
-                self.hear(said)?;
-            }
-            Ok(())
-        };
-        let in_time = tokio::time::timeout(DEMO_PATIENCE, finish).await;
-        in_time.with_context(|| format!("not all events arrived in time, see {}", self.plan.logs().display()))??;
-        println!("{}\n", stack.observation("heartrate").await?);
+    async fn show_demo(&mut self, stack: &Stack) -> anyhow::Result<ExitCode> {
+        println!("{}\n", stack.observation("bloodpressure").await?);
         println!("{}", self.summary);
         std::io::stdout().flush()?;
         stack.check(&self.summary).await?;

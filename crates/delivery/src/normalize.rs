@@ -154,7 +154,9 @@ impl<O: MeasurementOutput + Sync, D: DeadLetters + Sync> Normalizer<O, D> {
                 Ok(_) if measurements == 0 => EventFate::Unmatched,
                 Ok(_) => EventFate::Normalized { measurements },
                 Err(error) => {
-                    EventFate::Rejected { reason: Reason::new(error.code(), error.to_string()), measurements }
+                    // The reference connector's text has a line for each cause; a log has one.
+                    let message = error.to_string().replace('\n', "; ");
+                    EventFate::Rejected { reason: Reason::new(error.code(), message), measurements }
                 }
             });
         }

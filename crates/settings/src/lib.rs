@@ -10,6 +10,7 @@
 //! Nothing below `main` reads the environment.
 
 pub mod compatibility;
+pub mod function;
 
 use std::fmt;
 
@@ -18,6 +19,7 @@ use serde::de::DeserializeOwned;
 use url::Url;
 
 pub use compatibility::{CompatibilitySettings, compatibility};
+pub use function::{Function, FunctionSettings, MappingPlace};
 
 /// Reads settings from pairs of name and value, such as the environment.
 ///
@@ -118,9 +120,13 @@ impl Checks {
         self.problems.push(problem);
     }
 
-    /// The checked settings, or every problem.
-    pub fn finish<T>(self, settings: T) -> Result<T, SettingsError> {
-        if self.problems.is_empty() { Ok(settings) } else { Err(SettingsError(self.problems)) }
+    /// The checked settings, or every problem. `settings` is none only when a
+    /// problem was found.
+    pub fn finish<T>(self, settings: Option<T>) -> Result<T, SettingsError> {
+        match settings {
+            Some(settings) if self.problems.is_empty() => Ok(settings),
+            _ => Err(SettingsError(self.problems)),
+        }
     }
 }
 
@@ -151,7 +157,7 @@ mod tests {
         let url = checks.url("FhirService__Url", raw.url);
         let events = checks.number("EventBatching__MaxEvents", raw.events, 1..=1000, 300);
         let mapping = checks.required("Template__FhirMapping", raw.mapping, "the name of a file or blob");
-        checks.finish((url, events, mapping))
+        checks.finish(Some((url, events, mapping)))
     }
 
     #[test]

@@ -4,26 +4,25 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use ::settings::{Function, MappingPlace};
 use anyhow::Context;
-use azure::MappingBlob;
 use custom_handler::{Answer, Handler, HandlerError, Invocation};
 use delivery::away::error_chain;
-use delivery::{Converter, CurrentMapping, EitherSource, Tally};
+use delivery::{Converter, CurrentMapping, Tally};
 use expressions::UtcTime;
-use fhir_client::auth::{CachedTokens, ClientCredentials, TokenSource};
 use fhir_client::client::Client;
 use fhir_client::destination::FhirDestination;
 use fhir_client::identity::Resolver;
 use fhir_client::save::Saver;
-use folder::{DeadLetterFolder, MappingFile};
+use folder::DeadLetterFolder;
 use mapping::{Compatibility, FhirMapping};
 
-use crate::settings::{FhirAccess, Settings};
+use crate::settings::Settings;
 
 /// What all invocations share.
 #[derive(Debug)]
 pub struct GroupConvert {
-    mapping: CurrentMapping<EitherSource<MappingFile, MappingBlob>, FhirMapping>,
+    mapping: CurrentMapping<MappingPlace, FhirMapping>,
     converter: Converter<FhirDestination, DeadLetterFolder>,
 }
 
@@ -32,17 +31,14 @@ impl GroupConvert {
     /// batch, so that a dependency that is away does not keep the handler from
     /// starting.
     pub fn new(settings: Settings) -> anyhow::Result<GroupConvert> {
-        let compatibility = settings.compatibility;
-        let mapping = CurrentMapping::new(settings.mapping, move |text| compile(text, &compatibility));
-        let tokens = tokens(settings.fhir_access)?;
-        let client = Client::new(settings.fhir, tokens).context("cannot make an HTTP client")?;
-        let client = Arc::new(client);
+        let Function { mapping, dead_letters, compatibility, .. } = settings.function;
+        let mapping = CurrentMapping::new(mapping, move |text| compile(text, &compatibility));
+        let client = Arc::new(Client::new(settings.fhir, settings.tokens).context("cannot make an HTTP client")?);
         let destination = FhirDestination {
             resolver: Resolver::new(client.clone(), settings.identity),
             saver: Saver::new(client, settings.save),
-            time_limit: settings.fhir_time_limit,
+            time_limit: settings.time_limit,
         };
-        let dead_letters = DeadLetterFolder::new(settings.dead_letters);
         Ok(GroupConvert { mapping, converter: Converter::new(destination, dead_letters, compatibility) })
     }
 }

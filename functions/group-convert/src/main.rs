@@ -23,8 +23,9 @@ async fn main() -> ExitCode {
 
 async fn run() -> anyhow::Result<std::convert::Infallible> {
     let settings = Settings::read(::settings::environment()).context("the app settings are not usable")?;
-    let listener = custom_handler::listen(settings.port).await?;
-    tracing::info!(port = settings.port, "Group-convert listens");
+    let port = settings.function.port;
+    let listener = custom_handler::listen(port).await?;
+    tracing::info!(port, "Group-convert listens");
     let functions = custom_handler::function("group-convert", Arc::new(GroupConvert::new(settings)?));
     Err(custom_handler::serve(listener, functions).await.into())
 }

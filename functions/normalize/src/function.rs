@@ -1,11 +1,12 @@
 //! Normalize as a function: the mapping in use, the internal hub, the dead
 //! letters.
 
-use azure::{HubOutput, MappingBlob};
+use ::settings::{Function, MappingPlace};
+use azure::HubOutput;
 use custom_handler::{Answer, Handler, HandlerError, Invocation};
 use delivery::away::error_chain;
-use delivery::{Batch, CurrentMapping, EitherSource, EventFate, Normalizer, Tally};
-use folder::{DeadLetterFolder, MappingFile};
+use delivery::{Batch, CurrentMapping, EventFate, Normalizer, Tally};
+use folder::DeadLetterFolder;
 use mapping::{Compatibility, DeviceMapping};
 
 use crate::settings::Settings;
@@ -13,7 +14,7 @@ use crate::settings::Settings;
 /// What the two triggers, hub and HTTP, share.
 #[derive(Debug)]
 pub struct Normalize {
-    mapping: CurrentMapping<EitherSource<MappingFile, MappingBlob>, DeviceMapping>,
+    mapping: CurrentMapping<MappingPlace, DeviceMapping>,
     normalizer: Normalizer<HubOutput, DeadLetterFolder>,
 }
 
@@ -22,10 +23,9 @@ impl Normalize {
     /// batch, so that a dependency that is away does not keep the handler from
     /// starting.
     pub fn new(settings: Settings) -> Normalize {
-        let compatibility = settings.compatibility;
-        let mapping = CurrentMapping::new(settings.mapping, move |text| compile(text, &compatibility));
-        let output = HubOutput::new(settings.output);
-        Normalize { mapping, normalizer: Normalizer::new(output, DeadLetterFolder::new(settings.dead_letters)) }
+        let Function { mapping, dead_letters, compatibility, .. } = settings.function;
+        let mapping = CurrentMapping::new(mapping, move |text| compile(text, &compatibility));
+        Normalize { mapping, normalizer: Normalizer::new(settings.output, dead_letters) }
     }
 
     /// Works through a batch.

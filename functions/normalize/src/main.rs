@@ -24,8 +24,9 @@ async fn main() -> ExitCode {
 
 async fn run() -> anyhow::Result<std::convert::Infallible> {
     let settings = Settings::read(::settings::environment()).context("the app settings are not usable")?;
-    let listener = custom_handler::listen(settings.port).await?;
-    tracing::info!(port = settings.port, "Normalize listens");
+    let port = settings.function.port;
+    let listener = custom_handler::listen(port).await?;
+    tracing::info!(port, "Normalize listens");
     let ingest_token = settings.ingest_token.clone();
     let normalize = Arc::new(Normalize::new(settings));
     let functions = custom_handler::function("normalize", normalize.clone());

@@ -66,10 +66,13 @@ pub async fn supervise(
     let mut ends: Vec<Instant> = Vec::new();
     while !*stop.borrow() {
         let mut child = start(&program).with_context(|| format!("cannot start {}", program.name))?;
+        // Kept out of the child's hands: waiting for it would close its input.
+        let input = child.stdin.take();
         read_output(&mut child, &program, &logs, &said);
         let how = tokio::select! {
             status = child.wait() => status?.to_string(),
             () = stopped(&mut stop) => {
+                drop(input);
                 stop_child(child).await?;
                 break;
             }
@@ -102,7 +105,6 @@ fn start(program: &Program) -> std::io::Result<Child> {
 }
 
 async fn stop_child(mut child: Child) -> std::io::Result<()> {
-    drop(child.stdin.take());
     if tokio::time::timeout(STOP_PATIENCE, child.wait()).await.is_err() {
         child.kill().await?;
     }

@@ -1,0 +1,37 @@
+//! The internal hub as the output of normalize.
+
+use delivery::{Away, MeasurementOutput, OutgoingMeasurements};
+use futures::future::try_join_all;
+
+use crate::event_hubs::HubProducer;
+
+/// Sends measurements through a [`HubProducer`], each partition key's in
+/// batches of their own, keys side by side.
+#[derive(Debug)]
+pub struct HubOutput {
+    producer: HubProducer,
+}
+
+impl HubOutput {
+    /// An output to the hub of `producer`.
+    pub fn new(producer: HubProducer) -> HubOutput {
+        HubOutput { producer }
+    }
+}
+
+impl MeasurementOutput for HubOutput {
+    async fn send(&self, measurements: &OutgoingMeasurements) -> Result<Vec<usize>, Away> {
+        let keys = measurements.by_partition_key();
+        let mut sends = Vec::with_capacity(keys.len());
+        for (key, indexes) in keys {
+            sends.push(async move {
+                let events: Vec<&[u8]> = indexes.iter().map(|index| measurements.json(*index)).collect();
+                let sent = self.producer.send(&key.to_string(), &events).await;
+                let sent = sent.map_err(|error| Away::new("the internal hub", error))?;
+                Ok(sent.too_large.into_iter().map(|position| indexes[position]).collect::<Vec<_>>())
+            });
+        }
+        // A hub that refuses events is as good as away: data waits until somebody mends it.
+        Ok(try_join_all(sends).await?.concat())
+    }
+}

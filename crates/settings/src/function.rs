@@ -1,0 +1,135 @@
+//! The settings that both functions have.
+
+use azure::{CredentialSettings, MappingBlob};
+use delivery::EitherSource;
+use folder::{DeadLetterFolder, MappingFile};
+use mapping::Compatibility;
+use serde::Deserialize;
+
+use crate::{Checks, CompatibilitySettings, compatibility, non_blank};
+
+/// Where a mapping lies: a file, or a blob.
+pub type MappingPlace = EitherSource<MappingFile, MappingBlob>;
+
+/// The settings as they are; flatten this into a function's own.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub struct FunctionSettings {
+    /// `FUNCTIONS_CUSTOMHANDLER_PORT`, set by the Functions host.
+    #[serde(rename = "functions_customhandler_port")]
+    pub port: Option<String>,
+    /// `FUNCTIONS_HTTPWORKER_PORT`, its older name.
+    #[serde(rename = "functions_httpworker_port")]
+    pub old_port: Option<String>,
+    /// `DeadLetters__Folder`: where what is rejected goes.
+    #[serde(rename = "deadletters__folder")]
+    pub dead_letters: Option<String>,
+    /// `TemplateStorage__BlobStorageContainerUri`: the container of the
+    /// mapping blobs; without it mappings are files.
+    #[serde(rename = "templatestorage__blobstoragecontaineruri")]
+    pub template_container: Option<String>,
+    /// `TemplateStorage__AuthenticationType`.
+    #[serde(rename = "templatestorage__authenticationtype")]
+    pub template_authentication: Option<String>,
+    /// `InternalIdentity__ClientId`: which user-assigned identity to use.
+    #[serde(rename = "internalidentity__clientid")]
+    pub client_id: Option<String>,
+    /// `Compatibility__…`.
+    #[serde(flatten)]
+    pub compatibility: CompatibilitySettings,
+}
+
+/// What both functions need to start, checked.
+#[derive(Debug)]
+pub struct Function {
+    /// Where the host wants the handler.
+    pub port: u16,
+    /// Where the mapping lies.
+    pub mapping: MappingPlace,
+    /// Where what is rejected goes.
+    pub dead_letters: DeadLetterFolder,
+    /// Where we differ from the reference connector.
+    pub compatibility: Compatibility,
+    /// Which user-assigned identity to use, if not the only one.
+    pub client_id: Option<String>,
+}
+
+impl Function {
+    /// Checks the settings. `template` is the setting that names the mapping,
+    /// and its value. None when a problem was found, which `checks` then has.
+    pub fn check(
+        settings: FunctionSettings,
+        (template, mapping): (&str, Option<String>),
+        checks: &mut Checks,
+    ) -> Option<Function> {
+        let port = port(&settings, checks);
+        let client_id = non_blank(settings.client_id);
+        let mapping = checks.required(template, mapping, "the name of a blob, or the path of a file");
+        let container = checks.url("TemplateStorage__BlobStorageContainerUri", settings.template_container);
+        let credential =
+            credential("TemplateStorage__AuthenticationType", settings.template_authentication, &client_id, checks);
+        let mapping = match container {
+            None => Some(EitherSource::First(MappingFile::new(mapping))),
+            Some(container) => {
+                // A container with a SAS in its URL needs no credential, and must not be given one.
+                let credential = match container.query() {
+                    Some(_) => Ok(None),
+                    None => credential.credential().map(Some),
+                };
+                match credential.and_then(|credential| MappingBlob::new(&container, &mapping, credential)) {
+                    Ok(blob) => Some(EitherSource::Second(blob)),
+                    Err(error) => {
+                        checks.problem(format!("`TemplateStorage__BlobStorageContainerUri` cannot be used: {error}"));
+                        None
+                    }
+                }
+            }
+        };
+        let dead_letters = checks.required("DeadLetters__Folder", settings.dead_letters, "the path of a folder");
+        let compatibility = compatibility(settings.compatibility, checks);
+        Some(Function {
+            port,
+            mapping: mapping?,
+            dead_letters: DeadLetterFolder::new(dead_letters),
+            compatibility,
+            client_id,
+        })
+    }
+}
+
+/// Reads an `…__AuthenticationType`; the managed identity when it says nothing.
+pub fn credential(
+    name: &str,
+    value: Option<String>,
+    client_id: &Option<String>,
+    checks: &mut Checks,
+) -> CredentialSettings {
+    let client_id = client_id.clone();
+    let managed = CredentialSettings::ManagedIdentity { client_id: client_id.clone() };
+    let parse = |text: &str| match text.to_ascii_lowercase().as_str() {
+        "managedidentity" => Some(CredentialSettings::ManagedIdentity { client_id }),
+        "workloadidentity" => {
+            Some(CredentialSettings::WorkloadIdentity { client_id, tenant_id: None, token_file: None })
+        }
+        "developertools" => Some(CredentialSettings::DeveloperTools),
+        "development" => Some(CredentialSettings::Development),
+        _ => None,
+    };
+    const EXPECTED: &str = "one of `ManagedIdentity`, `WorkloadIdentity`, `DeveloperTools`, `Development`";
+    checks.optional(name, value, EXPECTED, parse).unwrap_or(managed)
+}
+
+fn port(settings: &FunctionSettings, checks: &mut Checks) -> u16 {
+    let setting = |name: &str| match name {
+        "FUNCTIONS_CUSTOMHANDLER_PORT" => settings.port.clone(),
+        _ => settings.old_port.clone(),
+    };
+    match custom_handler::port_from_environment(setting) {
+        Some(Ok(port)) => return port,
+        Some(Err(problem)) => checks.problem(problem),
+        None => checks.problem(
+            "app setting `FUNCTIONS_CUSTOMHANDLER_PORT` is not set; the Functions host sets it, see docs/functions.md"
+                .to_owned(),
+        ),
+    }
+    0
+}

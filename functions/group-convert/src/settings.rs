@@ -1,0 +1,226 @@
+//! The app settings of group-convert (docs/settings.md).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use azure::{CredentialSettings, TokenCredential};
+use fhir_client::auth::{AccessToken, CachedTokens, ClientCredentials, TokenEndpoint, TokenError};
+use fhir_client::client::ClientOptions;
+use fhir_client::identity::{IdentityOptions, Mode, PatientCheck};
+use fhir_client::save::SaveOptions;
+use secrecy::SecretString;
+use serde::Deserialize;
+use settings::{Checks, Function, FunctionSettings, SettingsError, non_blank};
+
+/// The settings as they are.
+#[derive(Deserialize)]
+struct Raw {
+    #[serde(rename = "template__fhirmapping")]
+    fhir_mapping: Option<String>,
+    #[serde(rename = "resourceidentity__resourceidentityservicetype")]
+    identity: Option<String>,
+    #[serde(rename = "resourceidentity__defaultdeviceidentifiersystem")]
+    device_system: Option<String>,
+    #[serde(rename = "compatibility__legacyids")]
+    legacy_ids: Option<String>,
+    #[serde(flatten)]
+    fhir: FhirSettings,
+    #[serde(flatten)]
+    function: FunctionSettings,
+}
+
+/// What says where the FHIR server is and who we are to it.
+#[derive(Deserialize)]
+struct FhirSettings {
+    #[serde(rename = "fhirservice__url")]
+    url: Option<String>,
+    #[serde(rename = "fhirservice__authority")]
+    authority: Option<String>,
+    #[serde(rename = "fhirservice__clientid")]
+    client_id: Option<String>,
+    #[serde(rename = "fhirservice__clientsecret")]
+    client_secret: Option<String>,
+    #[serde(rename = "fhirservice__resource")]
+    resource: Option<String>,
+    #[serde(rename = "fhirservice__batchentries")]
+    batch_entries: Option<String>,
+    #[serde(rename = "fhirservice__timelimitseconds")]
+    time_limit: Option<String>,
+    #[serde(rename = "fhirclient__usemanagedidentity")]
+    managed_identity: Option<String>,
+}
+
+/// Everything group-convert needs to start, checked.
+pub struct Settings {
+    /// What both functions need; the mapping is the FHIR mapping,
+    /// `Template__FhirMapping`.
+    pub function: Function,
+    /// `FhirService__Url` and what belongs to it.
+    pub fhir: ClientOptions,
+    /// Where tokens for the FHIR server come from; none for a server that
+    /// wants none.
+    pub tokens: Option<Arc<CachedTokens>>,
+    /// `ResourceIdentity__…`.
+    pub identity: IdentityOptions,
+    /// How Observations are saved.
+    pub save: SaveOptions,
+    /// `FhirService__TimeLimitSeconds`.
+    pub time_limit: Duration,
+}
+
+impl Settings {
+    /// Reads and checks all settings; every problem is reported at once.
+    pub fn read(pairs: impl Iterator<Item = (String, String)>) -> Result<Settings, SettingsError> {
+        let raw: Raw = settings::read(pairs)?;
+        let mut checks = Checks::default();
+        let profile = raw.function.compatibility.profile.clone().unwrap_or_default();
+        let function = Function::check(raw.function, ("Template__FhirMapping", raw.fhir_mapping), &mut checks);
+        let mode = checks.optional(
+            "ResourceIdentity__ResourceIdentityServiceType",
+            raw.identity,
+            "`Lookup`, `Create` or `LookupWithEncounter`",
+            |name| Mode::from_name(name).ok(),
+        );
+        let patient_check =
+            if profile.eq_ignore_ascii_case("reference") { PatientCheck::Off } else { PatientCheck::Report };
+        let identity = IdentityOptions {
+            device_system: non_blank(raw.device_system),
+            patient_check,
+            ..IdentityOptions::new(mode.unwrap_or(Mode::Lookup))
+        };
+        let legacy_ids = checks.flag("Compatibility__LegacyIds", raw.legacy_ids, false);
+        let time_limit = checks.number("FhirService__TimeLimitSeconds", raw.fhir.time_limit.clone(), 1..=3600, 240);
+        let fhir = client_options(&raw.fhir, &mut checks);
+        let client_id = function.as_ref().and_then(|function| function.client_id.clone());
+        let tokens = fhir.as_ref().and_then(|fhir| tokens(raw.fhir, fhir, client_id, &mut checks));
+        let settings = function.zip(fhir).map(|(function, fhir)| Settings {
+            function,
+            fhir,
+            tokens,
+            identity,
+            save: SaveOptions { legacy_ids, ..SaveOptions::default() },
+            time_limit: Duration::from_secs(time_limit),
+        });
+        checks.finish(settings)
+    }
+}
+
+fn client_options(settings: &FhirSettings, checks: &mut Checks) -> Option<ClientOptions> {
+    const EXPECTED: &str = "an absolute URL with http or https";
+    let url = checks.required("FhirService__Url", settings.url.clone(), EXPECTED);
+    let url =
+        checks.optional("FhirService__Url", Some(url), EXPECTED, |text| fhir_client::client::base_url(text).ok())?;
+    let entries = checks.number("FhirService__BatchEntries", settings.batch_entries.clone(), 1..=5000, 100);
+    Some(ClientOptions { bundle_entries_max: entries as usize, ..ClientOptions::new(url) })
+}
+
+/// The managed identity when it is asked for, client credentials when there is
+/// an authority, and otherwise no token (fhir-conversion.md 8.4).
+fn tokens(
+    settings: FhirSettings,
+    fhir: &ClientOptions,
+    identity: Option<String>,
+    checks: &mut Checks,
+) -> Option<Arc<CachedTokens>> {
+    let audience = fhir.base_url.as_str().trim_end_matches('/').to_owned();
+    let resource = non_blank(settings.resource).unwrap_or(audience);
+    if checks.flag("FhirClient__UseManagedIdentity", settings.managed_identity, false) {
+        let credential = CredentialSettings::ManagedIdentity { client_id: identity }.credential();
+        return match credential {
+            Ok(credential) => Some(identity_tokens(credential, &resource)),
+            Err(error) => {
+                checks.problem(format!("`FhirClient__UseManagedIdentity` cannot be followed: {error}"));
+                None
+            }
+        };
+    }
+    let expected = "an absolute http or https URL of an authority or token endpoint";
+    let endpoint = checks.optional("FhirService__Authority", settings.authority, expected, |text| {
+        TokenEndpoint::from_authority(text).ok()
+    })?;
+    let client_id =
+        checks.required("FhirService__ClientId", settings.client_id, "the client id of an app registration");
+    let secret = checks.secret(settings.client_secret);
+    if secret.is_none() {
+        checks.problem("app setting `FhirService__ClientSecret` is not set; expected the client's secret".to_owned());
+    }
+    let scope = endpoint.scope(&resource);
+    let secret = secret.unwrap_or_else(|| SecretString::from(String::new()));
+    match ClientCredentials::new(endpoint, client_id, secret) {
+        Ok(credentials) => Some(Arc::new(CachedTokens::new(Arc::new(credentials), scope))),
+        Err(error) => {
+            checks.problem(format!("the settings `FhirService__…` cannot be used: {error}"));
+            None
+        }
+    }
+}
+
+fn identity_tokens(credential: Arc<dyn TokenCredential>, resource: &str) -> Arc<CachedTokens> {
+    let scope = match resource.strip_suffix("/.default") {
+        Some(_) => resource.to_owned(),
+        None => format!("{}/.default", resource.trim_end_matches('/')),
+    };
+    let ask = move |scope: String| {
+        let credential = credential.clone();
+        async move {
+            let token = credential.get_token(&[&scope], None).await.map_err(|error| TokenError::Unreachable {
+                what: "the managed identity gives none",
+                source: Some(error.into()),
+            })?;
+            let lifetime = token.expires_on - azure::now();
+            let lifetime = Duration::try_from(lifetime).unwrap_or_default();
+            Ok(AccessToken { secret: SecretString::from(token.token.secret().to_owned()), lifetime })
+        }
+    };
+    Arc::new(CachedTokens::new(Arc::new(ask), scope))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn problems(changes: &[(&str, &str)]) -> String {
+        let good = [
+            ("FUNCTIONS_CUSTOMHANDLER_PORT", "7001"),
+            ("Template__FhirMapping", "fhirmapping.json"),
+            ("FhirService__Url", "https://fhir.example/r4"),
+            ("DeadLetters__Folder", "dead-letters"),
+        ];
+        // Later pairs win, as in a map.
+        let all: std::collections::BTreeMap<_, _> = good.iter().chain(changes).copied().collect();
+        let pairs = all.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned()));
+        match Settings::read(pairs) {
+            Ok(settings) => format!("{} {}", settings.identity.mode, settings.tokens.is_some()),
+            Err(error) => error.to_string(),
+        }
+    }
+
+    #[test]
+    fn asks_for_tokens_only_when_told_where() {
+        assert_eq!(problems(&[]), "Lookup false");
+        let client = [
+            ("FhirService__Authority", "https://login.example/tenant"),
+            ("FhirService__ClientId", "id"),
+            ("FhirService__ClientSecret", "s3cret"),
+            ("ResourceIdentity__ResourceIdentityServiceType", "create"),
+        ];
+        assert_eq!(problems(&client), "Create true");
+        assert_eq!(problems(&[("FhirClient__UseManagedIdentity", "true")]), "Lookup true");
+    }
+
+    #[test]
+    fn names_every_bad_setting_at_once_and_no_secret() {
+        let problems = problems(&[
+            ("FhirService__Url", "fhir"),
+            ("ResourceIdentity__ResourceIdentityServiceType", "Mystery"),
+            ("FhirService__BatchEntries", "0"),
+            ("FhirService__ClientSecret", "s3cret"),
+        ]);
+        let expected = [
+            "app setting `ResourceIdentity__ResourceIdentityServiceType` is `Mystery`; \
+             expected `Lookup`, `Create` or `LookupWithEncounter`",
+            "app setting `FhirService__Url` is `fhir`; expected an absolute URL with http or https",
+        ];
+        assert_eq!(problems, expected.join("\n"));
+    }
+}
