@@ -22,7 +22,7 @@ use anyhow::{Context, bail};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
-use input::Input;
+use input::{Input, Lines};
 use stack::{Plan, Stack};
 use summary::{Answered, Summary};
 use supervisor::Said;
@@ -133,16 +133,18 @@ impl Session<'_> {
             eprintln!("{}", self.plan.welcome());
         }
         let mut input = Input::new(self.plan.event_hubs_address(), "devicedata");
-        match self.arguments.input.as_deref() {
-            None if self.arguments.device_mapping.is_none() => self.send_samples(&mut input, heard).await?,
-            None => {}
-            Some("-") => self.send(&mut input, input::lines(std::io::stdin()), heard).await?,
+        let lines = match self.arguments.input.as_deref() {
+            None => None,
+            Some("-") => Some(input::lines(std::io::stdin())),
             Some(file) => {
                 let file = std::fs::File::open(file).with_context(|| format!("cannot open `{file}`"))?;
-                self.send(&mut input, input::lines(file), heard).await?;
+                Some(input::lines(file))
             }
+        };
+        if lines.is_none() && self.arguments.device_mapping.is_none() {
+            self.send_samples(&mut input, heard).await?;
         }
-        if self.arguments.demo { self.show_demo(&stack).await } else { self.watch(heard).await }
+        if self.arguments.demo { self.show_demo(&stack).await } else { self.watch(heard, input, lines).await }
     }
 
     /// Sends the samples in two parts, the second when the first has arrived,
@@ -170,25 +172,14 @@ impl Session<'_> {
         in_time.with_context(|| format!("not all events arrived in time, see {}", self.plan.logs().display()))?
     }
 
-    /// Sends lines as they come, and listens meanwhile.
-    async fn send(
+    /// Sends lines as they come, if any are to come, and shows the summary
+    /// whenever it has changed.
+    async fn watch(
         &mut self,
-        input: &mut Input,
-        mut lines: mpsc::Receiver<std::io::Result<String>>,
         heard: &mut mpsc::Receiver<Said>,
-    ) -> anyhow::Result<()> {
-        while let Some(line) = lines.recv().await {
-            input.send_lines(&[line.context("cannot read the input")?]).await?;
-            self.sent += 1;
-            while let Ok(said) = heard.try_recv() {
-                self.hear(said)?;
-            }
-        }
-        eprintln!("sent {} events", self.sent);
-        Ok(())
-    }
-
-    async fn watch(&mut self, heard: &mut mpsc::Receiver<Said>) -> anyhow::Result<ExitCode> {
+        mut input: Input,
+        mut lines: Option<Lines>,
+    ) -> anyhow::Result<ExitCode> {
         let mut tick = tokio::time::interval(SUMMARY_PERIOD);
         let mut shown = String::new();
         loop {
@@ -197,6 +188,15 @@ impl Session<'_> {
                     Some(said) => self.hear(said)?,
                     None => bail!("all parts of the stack stopped"),
                 },
+                read = next_lines(&mut lines) => {
+                    let read = read.into_iter().collect::<Result<Vec<_>, _>>().context("cannot read the input")?;
+                    if read.is_empty() {
+                        eprintln!("sent {} events", self.sent);
+                        lines = None;
+                    }
+                    input.send_lines(&read).await?;
+                    self.sent += read.len();
+                }
                 _ = tick.tick() => {
                     let summary = self.summary.to_string();
                     if summary != shown {
@@ -228,6 +228,15 @@ impl Session<'_> {
         }
         Ok(())
     }
+}
+
+/// The lines that have come since the last time, a batch at the most; none at
+/// the end of the input. Without an input it never returns.
+async fn next_lines(lines: &mut Option<Lines>) -> Vec<std::io::Result<String>> {
+    let Some(lines) = lines else { return std::future::pending().await };
+    let mut read = Vec::new();
+    lines.recv_many(&mut read, input::BATCH_EVENTS_MAX).await;
+    read
 }
 
 /// The last line of the demo: it starts with what others read, and goes on with

@@ -14,14 +14,17 @@ use serde_json::{Map, Value};
 use tokio::sync::mpsc;
 
 /// How many events go into one send at the most.
-const BATCH_EVENTS_MAX: usize = 100;
+pub const BATCH_EVENTS_MAX: usize = 100;
 /// How often a send is tried again while the hub is being started again.
 const TRIES: usize = 50;
 const TRY_PAUSE: Duration = Duration::from_millis(200);
 
+/// Lines as they are read; a failure ends them.
+pub type Lines = mpsc::Receiver<io::Result<String>>;
+
 /// The lines of a file or of standard input, read by a thread of its own: a
 /// runtime would wait for its own at the end of the process.
-pub fn lines(from: impl Read + Send + 'static) -> mpsc::Receiver<io::Result<String>> {
+pub fn lines(from: impl Read + Send + 'static) -> Lines {
     let (line, lines) = mpsc::channel(BATCH_EVENTS_MAX);
     std::thread::spawn(move || {
         for read in BufReader::new(from).lines() {
