@@ -2,6 +2,8 @@
 //! this dialect gives for each case was obtained from Newtonsoft.Json, and what
 //! the standard language gives is in the suite itself.
 
+#![expect(clippy::disallowed_methods, reason = "the cases are files")]
+
 use std::ops::ControlFlow;
 use std::{fs, path};
 
