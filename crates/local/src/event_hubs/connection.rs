@@ -44,6 +44,8 @@ const PIPE_BYTES: usize = 256 * 1024;
 /// How long a client has to confirm that a link was closed.
 const CLOSE_WAIT: Duration = Duration::from_secs(5);
 
+const CBS: &str = "$cbs";
+const MANAGEMENT: &str = "$management";
 const EPOCH: &str = "com.microsoft:epoch";
 const RUNTIME_METRICS: &str = "com.microsoft:enable-receiver-runtime-metric";
 
@@ -138,8 +140,13 @@ fn with_null_target(mut attach: Attach) -> Attach {
 enum Plan {
     TakeTokens,
     TakeManagementRequests,
-    /// Send answers to requests that name this address.
-    Answer(String),
+    /// Send a node's answers to requests that name the link by its target or
+    /// its name, or not at all.
+    Answer {
+        node: &'static str,
+        target: String,
+        name: String,
+    },
     Send(Sending),
     Receive(Receiving),
 }
@@ -161,7 +168,11 @@ fn plan(attach: &Attach, broker: &Broker) -> Result<Plan, Error> {
     match (Address::parse(text).ok_or_else(unknown)?, is_sender) {
         (Address::Cbs, true) => Ok(Plan::TakeTokens),
         (Address::Management, true) => Ok(Plan::TakeManagementRequests),
-        (Address::Cbs | Address::Management, false) => Ok(Plan::Answer(target.unwrap_or_default().to_owned())),
+        (node @ (Address::Cbs | Address::Management), false) => Ok(Plan::Answer {
+            node: if node == Address::Cbs { CBS } else { MANAGEMENT },
+            target: target.unwrap_or_default().to_owned(),
+            name: attach.name.clone(),
+        }),
         (Address::Hub { hub, partition }, true) => plan_sending(broker, hub, partition).map(Plan::Send),
         (Address::ConsumerGroup { hub, group, partition }, false) => {
             plan_receiving(broker, attach, hub, group, partition).map(Plan::Receive)
@@ -242,12 +253,14 @@ async fn serve_link(
     broker: Arc<Broker>,
 ) {
     match (link, plan) {
-        (LinkEndpoint::Receiver(link), Ok(Plan::TakeTokens)) => requests::serve(link, &answering, cbs::answer).await,
-        (LinkEndpoint::Receiver(link), Ok(Plan::TakeManagementRequests)) => {
-            requests::serve(link, &answering, |request| management::answer(&broker.store, request)).await;
+        (LinkEndpoint::Receiver(link), Ok(Plan::TakeTokens)) => {
+            requests::serve(CBS, link, &answering, cbs::answer).await;
         }
-        (LinkEndpoint::Sender(link), Ok(Plan::Answer(address))) => {
-            requests::send_answers(link, answering.attach(&address)).await;
+        (LinkEndpoint::Receiver(link), Ok(Plan::TakeManagementRequests)) => {
+            requests::serve(MANAGEMENT, link, &answering, |request| management::answer(&broker.store, request)).await;
+        }
+        (LinkEndpoint::Sender(link), Ok(Plan::Answer { node, target, name })) => {
+            requests::send_answers(link, answering.attach(node, [&target, &name])).await;
         }
         (LinkEndpoint::Receiver(link), Ok(Plan::Send(sending))) => sending.serve(link).await,
         (LinkEndpoint::Sender(link), Ok(Plan::Receive(receiving))) => receiving.serve(link).await,

@@ -1,9 +1,10 @@
 //! Requests and answers over AMQP: what `$cbs` and `$management` have in common.
 //!
-//! A client attaches two links, one to send requests and one from which the
-//! answers come. They arrive one by one and in either order; the request's
-//! `reply-to` is the target address of the answering link. Both are on one
-//! session, and clients use the same names again on others.
+//! A client attaches two links on one session, one to send requests and one
+//! from which the answers come. They arrive one by one and in either order.
+//! Clients differ in the `reply-to` of a request: it is the answering link's
+//! target address (Rust, .NET, Java, Go), its name (JavaScript on `$cbs`), or
+//! missing (Python on `$cbs`). The same names are used again on other sessions.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -77,7 +78,7 @@ pub fn text<'m>(request: &'m AmqpMessage, name: &str) -> Option<&'m str> {
     }
 }
 
-/// The answering links of one session, by their target address.
+/// The answering links of one session, by everything a request may call them.
 #[derive(Debug)]
 pub struct AnsweringLinks {
     links: Mutex<HashMap<String, mpsc::Sender<AmqpMessage>>>,
@@ -92,19 +93,24 @@ impl Default for AnsweringLinks {
 
 impl AnsweringLinks {
     /// Announces an answering link; what comes out is to be sent on it.
-    pub fn attach(&self, address: &str) -> mpsc::Receiver<AmqpMessage> {
+    pub fn attach(&self, node: &str, names: [&str; 2]) -> mpsc::Receiver<AmqpMessage> {
         let (link, answers) = mpsc::channel(ANSWERS_MAX);
-        self.links().insert(address.to_owned(), link);
+        let mut links = self.links();
+        for name in names.into_iter().chain([node]) {
+            links.insert(name.to_owned(), link.clone());
+        }
+        drop(links);
         self.attached.send_replace(());
         answers
     }
 
-    /// The link with this address, waiting for it a while.
-    async fn link(&self, address: &str) -> Option<mpsc::Sender<AmqpMessage>> {
+    /// The link that is called so, else the latest of the node, waiting for it
+    /// a while.
+    async fn link(&self, node: &str, reply_to: Option<&str>) -> Option<mpsc::Sender<AmqpMessage>> {
         let mut attached = self.attached.subscribe();
         let found = async {
             loop {
-                if let Some(link) = self.links().get(address).cloned() {
+                if let Some(link) = self.named(node, reply_to) {
                     return Some(link);
                 }
                 attached.changed().await.ok()?;
@@ -113,13 +119,23 @@ impl AnsweringLinks {
         tokio::time::timeout(ANSWERING_LINK_WAIT, found).await.ok()?
     }
 
+    fn named(&self, node: &str, reply_to: Option<&str>) -> Option<mpsc::Sender<AmqpMessage>> {
+        let links = self.links();
+        reply_to.and_then(|name| links.get(name)).or_else(|| links.get(node)).cloned()
+    }
+
     fn links(&self) -> MutexGuard<'_, HashMap<String, mpsc::Sender<AmqpMessage>>> {
         self.links.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Answers the requests of one link until the client ends it.
-pub async fn serve(mut requests: Receiver, links: &AnsweringLinks, answer: impl Fn(&AmqpMessage) -> Answer) {
+/// Answers the requests for a node on one link until the client ends it.
+pub async fn serve(
+    node: &str,
+    mut requests: Receiver,
+    links: &AnsweringLinks,
+    answer: impl Fn(&AmqpMessage) -> Answer,
+) {
     loop {
         let delivery = match requests.recv::<Body<Value>>().await {
             Ok(delivery) => delivery,
@@ -138,7 +154,7 @@ pub async fn serve(mut requests: Receiver, links: &AnsweringLinks, answer: impl 
         }
         let request = delivery.into_message();
         let reply_to = request.properties.as_ref().and_then(|properties| properties.reply_to.as_deref());
-        let Some(link) = links.link(reply_to.unwrap_or_default()).await else {
+        let Some(link) = links.link(node, reply_to).await else {
             tracing::warn!("A request names no link for its answer");
             continue;
         };
@@ -159,6 +175,56 @@ pub async fn send_answers(mut link: Sender, mut answers: mpsc::Receiver<AmqpMess
         let sendable = Sendable::builder().message(answer).settled(true).build();
         if link.send_batchable(sendable).await.is_err() {
             return;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whether a request with this `reply-to` finds a link, one of the two of a session.
+    async fn found(reply_to: Option<&str>) -> Option<&'static str> {
+        let links = AnsweringLinks::default();
+        let mut tokens = links.attach("$cbs", ["target", "name"]);
+        let mut properties = links.attach("$management", ["other", "another"]);
+        let link = links.link("$cbs", reply_to).await?;
+        link.send(AmqpMessage::from(Body::Empty)).await.ok()?;
+        drop(links);
+        drop(link);
+        match (tokens.recv().await, properties.recv().await) {
+            (Some(_), None) => Some("$cbs"),
+            (None, Some(_)) => Some("$management"),
+            _ => None,
+        }
+    }
+
+    #[tokio::test]
+    async fn finds_the_answering_link_by_whatever_clients_call_it() {
+        for reply_to in [Some("target"), Some("name"), Some("unknown"), None] {
+            assert_eq!(found(reply_to).await, Some("$cbs"), "{reply_to:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn waits_for_an_answering_link_that_comes_later() {
+        let links = AnsweringLinks::default();
+        let (link, _answers) = tokio::join!(links.link("$cbs", Some("target")), async {
+            tokio::task::yield_now().await;
+            links.attach("$cbs", ["target", "name"])
+        });
+        assert!(link.is_some());
+    }
+
+    #[test]
+    fn an_answer_carries_the_same_message_id_back() {
+        let mut request = AmqpMessage::from(Body::Empty);
+        for id in [1_u64.into(), "1".to_owned().into()] {
+            let properties = Properties { message_id: Some(id), ..Properties::default() };
+            request.properties = Some(properties);
+            let answer = Answer::failed(404, "amqp:not-found", "none").into_message(&request);
+            let asked = request.properties.as_ref().and_then(|properties| properties.message_id.clone());
+            assert_eq!(answer.properties.and_then(|properties| properties.correlation_id), asked);
         }
     }
 }
