@@ -36,27 +36,25 @@ pub struct DeviceMapping {
 
 impl DeviceMapping {
     /// Loads a mapping that has to be right as a whole: any error in any
-    /// template refuses it, as the running connector does. All findings come
-    /// back, warnings too.
+    /// template refuses it, as the running connector does. The error holds
+    /// everything that was found, warnings too. Warnings of a mapping that
+    /// loads are dropped; [`DeviceMapping::load_partial`] gives them.
     pub fn load(text: &[u8], compatibility: &Compatibility) -> Result<DeviceMapping, Findings> {
-        let (mapping, findings) = Self::load_partial(text, compatibility);
-        match mapping {
-            Some(mapping) if !findings.iter().any(Finding::is_error) => Ok(mapping),
-            _ => Err(Findings(findings)),
-        }
+        Findings::refuse_errors(Self::load_partial(text, compatibility))
     }
 
     /// Loads the templates that are right, for tools that show what a mapping
     /// would do while it is being written; no mapping when the file as a whole
-    /// is none.
+    /// is none. All findings come back, warnings too.
     pub fn load_partial(text: &[u8], compatibility: &Compatibility) -> (Option<DeviceMapping>, Vec<Finding>) {
         let mut names = Names::default();
-        let mut findings = Vec::new();
-        let Some(templates) = load::load(text, compatibility, &mut names, &mut findings) else {
-            return (None, findings);
-        };
-        names.fix();
-        (Some(DeviceMapping { id: next_id(), templates, names, numbers: compatibility.numbers }), findings)
+        let mut findings = Findings::default();
+        let templates = load::load(text, compatibility, &mut names, &mut findings);
+        let mapping = templates.map(|templates| {
+            names.fix();
+            DeviceMapping { id: next_id(), templates, names, numbers: compatibility.numbers }
+        });
+        (mapping, findings.0)
     }
 
     /// The templates, in the order of the file.

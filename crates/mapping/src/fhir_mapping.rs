@@ -145,26 +145,23 @@ impl FhirTemplate {
 impl FhirMapping {
     /// Loads a mapping that has to be right as a whole: any error in any
     /// template refuses it, as the running connector does. The error holds
-    /// everything that was found, warnings too.
+    /// everything that was found, warnings too. Warnings of a mapping that
+    /// loads are dropped; [`FhirMapping::load_partial`] gives them.
     pub fn load(text: &[u8], compatibility: &Compatibility) -> Result<FhirMapping, Findings> {
-        let (mapping, findings) = Self::load_partial(text, compatibility);
-        match mapping {
-            Some(mapping) if !findings.iter().any(Finding::is_error) => Ok(mapping),
-            _ => Err(Findings(findings)),
-        }
+        Findings::refuse_errors(Self::load_partial(text, compatibility))
     }
 
     /// Loads the templates that are right, for tools that show what a mapping
     /// would do while it is being written; no mapping when the text as a whole
-    /// is none.
+    /// is none. All findings come back, warnings too.
     pub fn load_partial(text: &[u8], compatibility: &Compatibility) -> (Option<FhirMapping>, Vec<Finding>) {
-        let mut findings = Vec::new();
+        let mut findings = Findings::default();
         let mapping = load::load(text, &mut findings).map(|templates| {
             let places = templates.iter().enumerate();
             let places = places.map(|(at, template)| (template.type_name.to_lowercase(), at)).collect();
             FhirMapping { templates, places, compatibility: *compatibility }
         });
-        (mapping, findings)
+        (mapping, findings.0)
     }
 
     /// The templates, in the order of the text.

@@ -59,9 +59,34 @@ impl fmt::Display for Finding {
     }
 }
 
-/// A mapping that cannot be used, with everything that was found in it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A mapping that cannot be used, with everything that was found in it; while
+/// a mapping loads, what was found so far.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Findings(pub Vec<Finding>);
+
+impl Findings {
+    /// The mapping that loaded without any error, or what was found. Warnings
+    /// of a mapping that can be used are dropped.
+    pub(crate) fn refuse_errors<T>((mapping, findings): (Option<T>, Vec<Finding>)) -> Result<T, Findings> {
+        match mapping {
+            Some(mapping) if !findings.iter().any(Finding::is_error) => Ok(mapping),
+            _ => Err(Findings(findings)),
+        }
+    }
+
+    pub(crate) fn error(&mut self, message: impl Into<String>, place: Place) {
+        self.0.push(Finding::error(message, Some(place)));
+    }
+
+    pub(crate) fn warning(&mut self, message: impl Into<String>, place: Place) {
+        self.0.push(Finding::warning(message, Some(place)));
+    }
+
+    /// What was read; none when that failed, and why is then added.
+    pub(crate) fn keep<T>(&mut self, read: Result<T, Finding>) -> Option<T> {
+        read.map_err(|finding| self.0.push(finding)).ok()
+    }
+}
 
 impl fmt::Display for Findings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -23,6 +23,7 @@ pub mod normalize;
 pub mod observation;
 pub mod partition;
 pub mod sampled_data;
+mod template_file;
 pub mod text;
 
 pub use compatibility::Compatibility;

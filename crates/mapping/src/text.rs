@@ -79,10 +79,22 @@ impl Text {
     /// The member called `name`, letter case ignored: the last one written in
     /// just that case, else the last one at all (device-mapping.md 2.1).
     pub fn member(&self, name: &str) -> Option<&TextMember> {
-        let TextValue::Object(members) = &self.value else { return None };
-        let mut candidates = members.iter().rev().filter(|member| member.name.eq_ignore_ascii_case(name));
+        let mut candidates = self.members().iter().rev().filter(|member| member.name.eq_ignore_ascii_case(name));
         let last = candidates.clone().next();
         candidates.find(|member| member.name == name).or(last)
+    }
+
+    /// The members in order; none of what is not an object.
+    pub fn members(&self) -> &[TextMember] {
+        match &self.value {
+            TextValue::Object(members) => members,
+            _ => &[],
+        }
+    }
+
+    /// Whether it is an object.
+    pub fn is_object(&self) -> bool {
+        matches!(self.value, TextValue::Object(_))
     }
 }
 

@@ -1,13 +1,13 @@
 //! Reads the members of one template and compiles its expressions
-//! (device-mapping.md 3).
-//!
-//! The messages are those of the reference connector's JSON serializer, which
-//! mapping authors know; places are added where it had none.
+//! (device-mapping.md 3). How members are read is in [`crate::template_file`].
 
-use expressions::{CompileOptions, Expression, Language, Names, UtcTime};
+use expressions::{CompileOptions, Expression, Language, Names};
 
 use super::template::{Template, TemplateExpression, TemplateKind, ValueTemplate};
-use crate::finding::{Finding, Place};
+use crate::finding::{Finding, Findings, Place};
+use crate::template_file::{
+    cannot_convert, check_required, not_an_object, null_member, string, token_name, unknown_member, value_members,
+};
 use crate::text::{Text, TextMember, TextValue};
 
 const LANGUAGE_TYPE: &str = "Microsoft.Health.Fhir.Ingest.Template.TemplateExpressionLanguage";
@@ -22,18 +22,8 @@ const IOT_CENTRAL_TIMESTAMP: &[&str] = &["$.enqueuedTime"];
 /// What loading carries along.
 pub(super) struct Context<'c> {
     pub(super) names: &'c mut Names,
-    pub(super) findings: &'c mut Vec<Finding>,
+    pub(super) findings: &'c mut Findings,
     pub(super) options: CompileOptions,
-}
-
-impl Context<'_> {
-    pub(super) fn error(&mut self, message: impl Into<String>, place: Place) {
-        self.findings.push(Finding::error(message, Some(place)));
-    }
-
-    fn warning(&mut self, message: impl Into<String>, place: Place) {
-        self.findings.push(Finding::warning(message, Some(place)));
-    }
 }
 
 /// The expressions of a template, in the order in which the reference
@@ -55,7 +45,7 @@ const CORRELATION_ID: usize = 5;
 
 /// Reads a template; none, with the findings in `context`, when it has errors.
 pub(super) fn template(index: usize, kind: TemplateKind, text: &Text, context: &mut Context<'_>) -> Option<Template> {
-    let before = context.findings.len();
+    let before = context.findings.0.len();
     let members = Members::read(kind, text, context);
     let language = members.language(context);
 
@@ -63,23 +53,24 @@ pub(super) fn template(index: usize, kind: TemplateKind, text: &Text, context: &
     for (at, name) in EXPRESSIONS.iter().enumerate() {
         let Some(member) = members.expressions[at] else { continue };
         if kind.has_fixed_device() && (at == DEVICE_ID || at == TIMESTAMP) {
-            context.warning(format!("[{name}] is ignored: {} gives its own.", kind.registered_name()), member.place);
+            let message = format!("[{name}] is ignored: {} gives its own.", kind.registered_name());
+            context.findings.warning(message, member.place);
             continue;
         }
         expressions[at] = expression(kind, name, is_required(kind, at), &member.value, &language, context);
     }
     let values = members.values.map(|member| values(kind, &member.value, &language, context)).unwrap_or_default();
-    let type_name = members.type_name.and_then(|member| string(&member.value, context));
+    let type_name = members.type_name.and_then(|member| string(&member.value, context.findings));
     // The order in which the reference connector reports: as the text has
     // them, and then what is missing.
-    context.findings[before..].sort_by_key(|finding| finding.place);
+    context.findings.0[before..].sort_by_key(|finding| finding.place);
     members.check_required(kind, text, context);
     let (device_id, timestamp) = match kind {
         TemplateKind::IotHub => (fixed(IOT_HUB_DEVICE_ID, context), fixed(IOT_HUB_TIMESTAMP, context)),
         TemplateKind::IotCentral => (fixed(IOT_CENTRAL_DEVICE_ID, context), fixed(IOT_CENTRAL_TIMESTAMP, context)),
         _ => (expressions[DEVICE_ID].take().into_iter().collect(), expressions[TIMESTAMP].take().into_iter().collect()),
     };
-    if context.findings[before..].iter().any(Finding::is_error) {
+    if context.findings.0[before..].iter().any(Finding::is_error) {
         return None;
     }
     let type_match = expressions[TYPE_MATCH].take();
@@ -122,7 +113,7 @@ impl<'t> Members<'t> {
     /// Sorts the members; those that the kind does not know are findings.
     fn read(kind: TemplateKind, text: &'t Text, context: &mut Context<'_>) -> Members<'t> {
         let mut found = Members::default();
-        for member in members(text) {
+        for member in text.members() {
             let is = |name: &str| member.name.eq_ignore_ascii_case(name);
             if is("TypeName") {
                 found.type_name = Some(member);
@@ -133,7 +124,7 @@ impl<'t> Members<'t> {
             } else if is("DefaultExpressionLanguage") && kind == TemplateKind::Calculated {
                 found.language = Some(member);
             } else {
-                unknown_member(member, kind.class_name(), context);
+                unexpected_member(member, kind.class_name(), context.findings);
             }
         }
         found
@@ -142,11 +133,10 @@ impl<'t> Members<'t> {
     fn check_required(&self, kind: TemplateKind, text: &Text, context: &mut Context<'_>) {
         for (at, name) in EXPRESSIONS.iter().enumerate() {
             if is_required(kind, at) {
-                let is_blank = kind == TemplateKind::Calculated;
-                check_required(name, self.expressions[at], is_blank, text.place, context);
+                check_required_expression(kind, name, self.expressions[at], text.place, context.findings);
             }
         }
-        check_required("TypeName", self.type_name, false, text.place, context);
+        check_required("TypeName", self.type_name, text.place, context.findings);
     }
 
     /// The language of expressions that name none.
@@ -156,43 +146,38 @@ impl<'t> Members<'t> {
             Ok(Some(language)) => language,
             Ok(None) => ReadLanguage::Known(Language::JsonPath),
             Err(message) => {
-                context.error(message, member.value.place);
+                context.findings.error(message, member.value.place);
                 ReadLanguage::Known(Language::JsonPath)
             }
         }
     }
 }
 
-/// Reports a required member that is missing or null, or blank where blank
-/// counts as null.
-fn check_required(
+/// Reports a required expression that is missing or null; a blank one counts
+/// as null in CalculatedContent.
+fn check_required_expression(
+    kind: TemplateKind,
     name: &str,
     member: Option<&TextMember>,
-    blank_is_null: bool,
     place: Place,
-    context: &mut Context<'_>,
+    findings: &mut Findings,
 ) {
     match member.map(|member| &member.value.value) {
-        None => context.error(format!("Required property '{name}' not found in JSON. "), place),
-        Some(TextValue::Null) => null_error(name, place, context),
-        Some(TextValue::String(text)) if blank_is_null && is_blank(text) => null_error(name, place, context),
-        Some(_) => {}
+        Some(TextValue::String(text)) if kind == TemplateKind::Calculated && is_blank(text) => {
+            null_member(name, place, findings);
+        }
+        _ => check_required(name, member, place, findings),
     }
 }
 
-fn null_error(name: &str, place: Place, context: &mut Context<'_>) {
-    context.error(format!("Required property '{name}' expects a value but got null. "), place);
-}
-
-fn unknown_member(member: &TextMember, class: &str, context: &mut Context<'_>) {
+fn unexpected_member(member: &TextMember, class: &str, findings: &mut Findings) {
     // The reference connector takes two names of its own book-keeping for
     // members by accident; no file is refused for them (quirk 31).
     if ["lineNumber", "linePosition"].iter().any(|name| member.name.eq_ignore_ascii_case(name)) {
-        context.warning(format!("The member '{}' is ignored.", member.name), member.place);
+        findings.warning(format!("The member '{}' is ignored.", member.name), member.place);
         return;
     }
-    let message = format!("Could not find member '{}' on object of type '{class}'. ", member.name);
-    context.error(message, member.place);
+    unknown_member(member, class, findings);
 }
 
 /// Reads `values`; entries with errors are left out.
@@ -203,19 +188,15 @@ fn values(kind: TemplateKind, text: &Text, language: &ReadLanguage, context: &mu
         TextValue::Array(entries) => entries.iter().filter_map(|entry| value(kind, entry, language, context)).collect(),
         other => {
             let message = format!("Expected an array for the values, not {}.", token_name(other));
-            context.error(message, text.place);
+            context.findings.error(message, text.place);
             Vec::new()
         }
     }
 }
 
 fn value(kind: TemplateKind, text: &Text, language: &ReadLanguage, context: &mut Context<'_>) -> Option<ValueTemplate> {
-    if !matches!(text.value, TextValue::Object(_)) {
-        context.error(format!("Expected an object for a value, not {}.", token_name(&text.value)), text.place);
-        return None;
-    }
     let (mut name, mut value_expression, mut required) = (None, None, None);
-    for member in members(text) {
+    for member in value_members(text, context.findings)? {
         let is = |name: &str| member.name.eq_ignore_ascii_case(name);
         if is("ValueName") {
             name = Some(member);
@@ -224,18 +205,18 @@ fn value(kind: TemplateKind, text: &Text, language: &ReadLanguage, context: &mut
         } else if is("Required") {
             required = Some(member);
         } else {
-            unknown_member(member, kind.value_class_name(), context);
+            unexpected_member(member, kind.value_class_name(), context.findings);
         }
     }
-    let is_calculated = kind == TemplateKind::Calculated;
-    check_required("ValueName", name, false, text.place, context);
-    check_required("ValueExpression", value_expression, is_calculated, text.place, context);
+    check_required("ValueName", name, text.place, context.findings);
+    check_required_expression(kind, "ValueExpression", value_expression, text.place, context.findings);
     let is_required = required.map_or(Some(false), |member| boolean(&member.value, context));
     let expression =
         value_expression.and_then(|member| expression(kind, "ValueExpression", true, &member.value, language, context));
-    let name_text = string(&name?.value, context)?;
+    let name_text = string(&name?.value, context.findings)?;
     if is_blank(&name_text) {
-        context.warning("A value without a name fails every event that the template takes.", name?.value.place);
+        let message = "A value without a name fails every event that the template takes.";
+        context.findings.warning(message, name?.value.place);
     }
     Some(ValueTemplate {
         place: text.place,
@@ -260,7 +241,7 @@ fn fixed(texts: &[&str], context: &mut Context<'_>) -> Vec<TemplateExpression> {
                 language_place: None,
                 program,
             }),
-            Err(error) => context.findings.push(Finding::error(error.to_string(), None)),
+            Err(error) => context.findings.0.push(Finding::error(error.to_string(), None)),
         }
     }
     compiled
@@ -277,11 +258,12 @@ fn expression(
 ) -> Option<TemplateExpression> {
     let read = match kind {
         TemplateKind::Calculated => read_expression(value, context)?,
-        _ => ReadExpression { text: string(value, context)?, place: value.place, language: None },
+        _ => ReadExpression { text: string(value, context.findings)?, place: value.place, language: None },
     };
     if is_blank(&read.text) {
         if is_required && kind != TemplateKind::Calculated {
-            context.warning(format!("An expression must be set for [{name}]; every event fails."), value.place);
+            let message = format!("An expression must be set for [{name}]; every event fails.");
+            context.findings.warning(message, value.place);
         }
         return None;
     }
@@ -289,7 +271,7 @@ fn expression(
     let language = match read.language.map_or_else(|| default_language.clone(), |(language, _)| language) {
         ReadLanguage::Known(language) => language,
         ReadLanguage::Unsupported(number) => {
-            context.error(format!("Unsupported Expression Language: {number}"), value.place);
+            context.findings.error(format!("Unsupported Expression Language: {number}"), value.place);
             return None;
         }
     };
@@ -303,7 +285,7 @@ fn expression(
             program,
         }),
         Err(message) => {
-            context.error(message, read.place);
+            context.findings.error(message, read.place);
             None
         }
     }
@@ -338,7 +320,7 @@ fn read_expression(value: &Text, context: &mut Context<'_>) -> Option<ReadExpres
             let text = value.member("value");
             // An object whose text is blank is no expression, as a blank text
             // is none; one that is null is an error of its own.
-            check_required("Value", text, false, value.place, context);
+            check_required("Value", text, value.place, context.findings);
             let member = value.member("language");
             let language = match member.map(|member| language(&member.value, true)) {
                 None => Ok(None),
@@ -347,22 +329,19 @@ fn read_expression(value: &Text, context: &mut Context<'_>) -> Option<ReadExpres
             let language = match language {
                 Ok(language) => language,
                 Err(message) => {
-                    context.error(message, member.map_or(value.place, |member| member.value.place));
+                    context.findings.error(message, member.map_or(value.place, |member| member.value.place));
                     return None;
                 }
             };
             let text = text?;
             Some(ReadExpression {
-                text: string(&text.value, context)?,
+                text: string(&text.value, context.findings)?,
                 place: text.value.place,
                 language: language.zip(member.map(|member| member.value.place)),
             })
         }
-        other => {
-            let token = token_name(other);
-            let message =
-                format!("Error reading JObject from JsonReader. Current JsonReader item is not an object: {token}.");
-            context.error(message, value.place);
+        _ => {
+            context.findings.error(not_an_object(value), value.place);
             None
         }
     }
@@ -392,7 +371,7 @@ fn language(value: &Text, is_optional: bool) -> Result<Option<ReadLanguage>, Str
                 Ok(Some(ReadLanguage::Known(Language::JsonPathRfc9535)))
             }
             number if number.parse::<i32>().is_ok() => Ok(Some(numbered_language(number))),
-            _ => Err(format!("Error converting value \"{name}\" to type '{target}'. ")),
+            _ => Err(cannot_convert(format!("\"{name}\""), target)),
         },
         other => {
             let token = token_name(other);
@@ -409,40 +388,6 @@ fn numbered_language(number: &str) -> ReadLanguage {
     }
 }
 
-/// Reads a text; numbers and booleans count as theirs, null as none.
-fn string(value: &Text, context: &mut Context<'_>) -> Option<String> {
-    match &value.value {
-        TextValue::Object(_) | TextValue::Array(_) => {
-            let message = format!("Error reading string. Unexpected token: {}. ", token_name(&value.value));
-            context.error(message, value.place);
-            None
-        }
-        _ => scalar_text(value),
-    }
-}
-
-/// The text of a scalar, as the reference connector's serializer turns it into
-/// a string; none for null, objects and arrays.
-pub(super) fn scalar_text(value: &Text) -> Option<String> {
-    match &value.value {
-        TextValue::String(text) | TextValue::Integer(text) => Some(text.clone()),
-        TextValue::Bool(true) => Some("True".to_owned()),
-        TextValue::Bool(false) => Some("False".to_owned()),
-        TextValue::Float(text) => {
-            let mut printed = String::new();
-            expressions::number::write_double(text.parse().unwrap_or(f64::NAN), &mut printed);
-            Some(printed)
-        }
-        TextValue::Date(text) => {
-            let mut printed = String::new();
-            let date = expressions::DateTime::parse_token(text).map_or(UtcTime::MIN, |date| date.instant);
-            date.write_us(&mut printed);
-            Some(printed)
-        }
-        TextValue::Null | TextValue::Object(_) | TextValue::Array(_) => None,
-    }
-}
-
 /// Reads `required` (device-mapping.md 3.6).
 fn boolean(value: &Text, context: &mut Context<'_>) -> Option<bool> {
     let message = match &value.value {
@@ -451,36 +396,13 @@ fn boolean(value: &Text, context: &mut Context<'_>) -> Option<bool> {
         TextValue::Float(number) => return Some(number.parse::<f64>() != Ok(0.0)),
         TextValue::String(text) if text.trim().eq_ignore_ascii_case("true") => return Some(true),
         TextValue::String(text) if text.trim().eq_ignore_ascii_case("false") => return Some(false),
-        TextValue::Null => "Error converting value {null} to type 'System.Boolean'. ".to_owned(),
-        TextValue::String(text) if text.is_empty() => {
-            "Error converting value {null} to type 'System.Boolean'. ".to_owned()
-        }
+        TextValue::Null => cannot_convert("{null}", "System.Boolean"),
+        TextValue::String(text) if text.is_empty() => cannot_convert("{null}", "System.Boolean"),
         TextValue::String(text) => format!("Could not convert string to boolean: {text}. "),
         other => format!("Error reading boolean. Unexpected token: {}. ", token_name(other)),
     };
-    context.error(message, value.place);
+    context.findings.error(message, value.place);
     None
-}
-
-/// The reference connector's word for a piece of JSON, as its messages have it.
-pub(super) fn token_name(value: &TextValue) -> &'static str {
-    match value {
-        TextValue::Null => "Null",
-        TextValue::Bool(_) => "Boolean",
-        TextValue::Integer(_) => "Integer",
-        TextValue::Float(_) => "Float",
-        TextValue::String(_) => "String",
-        TextValue::Date(_) => "Date",
-        TextValue::Array(_) => "StartArray",
-        TextValue::Object(_) => "StartObject",
-    }
-}
-
-fn members(text: &Text) -> &[TextMember] {
-    match &text.value {
-        TextValue::Object(members) => members,
-        _ => &[],
-    }
 }
 
 fn is_blank(text: &str) -> bool {

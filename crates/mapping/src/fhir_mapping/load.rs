@@ -1,78 +1,35 @@
-//! From a FHIR mapping's text to its templates.
-//!
-//! The messages are those of the reference connector where it has any, since
-//! mapping authors know them; places are added where it had none.
+//! From a FHIR mapping's text to its templates. How members are read is in
+//! [`crate::template_file`].
 
 use std::collections::HashSet;
 
 use rust_decimal::Decimal;
 
 use super::{Code, CodeableConcept, ComponentTemplate, FhirTemplate, ValueKind, ValueTemplate};
-use crate::finding::{Finding, Place};
+use crate::finding::{Finding, Findings};
 use crate::group::PeriodInterval;
 use crate::sampled_data::{SAMPLES_MAX, SamplePeriod};
-use crate::text::{Text, TextMember, TextValue};
+use crate::template_file::{
+    self, Container, TemplateFile, cannot_convert, check_required, missing, scalar, string, token_name, unknown_member,
+    value_members,
+};
+use crate::text::{Text, TextValue};
 
-const COLLECTION: &str = "CollectionFhirTemplate";
+const FILE: TemplateFile = TemplateFile::Fhir;
 const TEMPLATE: &str = "CodeValueFhirTemplate";
 /// What types are called in messages.
 const NAMESPACE: &str = "Microsoft.Health.Fhir.Ingest.Template";
 
 /// Reads a collection. None when the text as a whole is not one; otherwise the
 /// templates that are free of errors, with everything found in `findings`.
-pub(super) fn load(text: &[u8], findings: &mut Vec<Finding>) -> Option<Vec<FhirTemplate>> {
-    let root = match Text::read(text).and_then(|root| root.ok_or(Finding::error("The mapping is empty.", None))) {
-        Ok(root) => root,
-        Err(finding) => {
-            findings.push(finding);
-            return None;
-        }
-    };
-    match containers(&root) {
-        Ok(containers) => Some(Loader { findings }.templates(containers)),
-        Err(finding) => {
-            findings.push(finding);
-            None
-        }
-    }
-}
-
-/// The containers of the templates of a collection.
-fn containers(root: &Text) -> Result<&[Text], Finding> {
-    let inner = inner_template(root, COLLECTION, "Not Found")?;
-    match inner.map(|member| &member.value.value) {
-        Some(TextValue::Array(containers)) => Ok(containers),
-        _ => {
-            let message = format!("Expected an array for the template property value for template type {COLLECTION}.");
-            Err(Finding::error(message, Some(inner.map_or(root.place, |member| member.place))))
-        }
-    }
-}
-
-/// The member `template` of a container whose `templateType` has to be
-/// `expected`, in any letter case, with or without `Template` at its end.
-fn inner_template<'t>(container: &'t Text, expected: &str, absent: &str) -> Result<Option<&'t TextMember>, Finding> {
-    if !matches!(container.value, TextValue::Object(_)) {
-        let token = token_name(&container.value);
-        let message =
-            format!("Error reading JObject from JsonReader. Current JsonReader item is not an object: {token}. ");
-        return Err(Finding::error(message, Some(container.place)));
-    }
-    let member = container.member("templateType");
-    let written = member.and_then(|member| scalar(&member.value).ok().flatten());
-    let is_expected = written.as_ref().is_some_and(|written| {
-        written.eq_ignore_ascii_case(expected) || format!("{written}Template").eq_ignore_ascii_case(expected)
-    });
-    if !is_expected {
-        let actual = written.as_deref().unwrap_or(absent);
-        let message = format!("Expected TemplateType value {expected}, actual {actual}.");
-        return Err(Finding::error(message, Some(member.map_or(container.place, |member| member.place))));
-    }
-    Ok(container.member("template"))
+pub(super) fn load(text: &[u8], findings: &mut Findings) -> Option<Vec<FhirTemplate>> {
+    let root = findings.keep(template_file::root(text))?;
+    let containers = findings.keep(FILE.containers(&root))?;
+    Some(Loader { findings }.templates(containers))
 }
 
 struct Loader<'f> {
-    findings: &'f mut Vec<Finding>,
+    findings: &'f mut Findings,
 }
 
 impl Loader<'_> {
@@ -81,26 +38,26 @@ impl Loader<'_> {
         let mut templates = Vec::new();
         for container in containers {
             let Some(text) = self.body(container) else { continue };
-            let before = self.findings.len();
+            let before = self.findings.0.len();
             // What the reference connector accepts and then fails on is told
             // only of templates that have nothing worse.
-            let mut defects = Vec::new();
+            let mut defects = Findings::default();
             let template = self.template(text, &mut defects);
-            self.findings[before..].sort_by_key(|finding| finding.place);
+            self.findings.0[before..].sort_by_key(|finding| finding.place);
             self.required(text, &["Codes", "TypeName"]);
-            let (Some(template), true) = (template, self.findings.len() == before) else { continue };
+            let (Some(template), true) = (template, self.findings.0.len() == before) else { continue };
             let place = text.member("typeName").map_or(text.place, |member| member.place);
             if template.type_name.trim().is_empty() {
-                self.error(format!("Empty type name is not allowed: '{}'", template.type_name), place);
+                self.findings.error(format!("Empty type name is not allowed: '{}'", template.type_name), place);
                 continue;
             }
             if !names.insert(template.type_name.to_lowercase()) {
                 let message = format!("Duplicate template defined for type name: '{}'", template.type_name);
-                self.error(message, place);
+                self.findings.error(message, place);
                 continue;
             }
-            let is_sound = !defects.iter().any(Finding::is_error);
-            self.findings.append(&mut defects);
+            let is_sound = !defects.0.iter().any(Finding::is_error);
+            self.findings.0.append(&mut defects.0);
             if is_sound {
                 templates.push(template);
             }
@@ -110,27 +67,20 @@ impl Loader<'_> {
 
     /// The text of the template in a container.
     fn body<'t>(&mut self, container: &'t Text) -> Option<&'t Text> {
-        let inner = match inner_template(container, TEMPLATE, "") {
-            Ok(inner) => inner,
-            Err(finding) => {
-                self.findings.push(finding);
-                return None;
-            }
-        };
-        match inner {
-            Some(member) if matches!(member.value.value, TextValue::Object(_)) => Some(&member.value),
-            _ => {
-                let place = container.member("templateType").map_or(container.place, |member| member.place);
-                let message =
-                    format!("Expected an object for the template property value for template type {TEMPLATE}.");
-                self.error(message, place);
-                None
-            }
+        let container = self.findings.keep(Container::read(FILE, container))?;
+        if !container.is_named(TEMPLATE) {
+            self.findings.0.push(container.wrong_type(TEMPLATE, ""));
+            return None;
         }
+        let template = container.template_object();
+        if template.is_none() {
+            self.findings.error(template_file::expected_template_object(TEMPLATE), container.kind_place);
+        }
+        template
     }
 
     /// Reads a template; required members are checked by the caller.
-    fn template(&mut self, text: &Text, defects: &mut Vec<Finding>) -> Option<FhirTemplate> {
+    fn template(&mut self, text: &Text, defects: &mut Findings) -> Option<FhirTemplate> {
         let known = ["category", "codes", "value", "components", "typeName", "periodInterval"];
         self.unknown_members(text, &known, TEMPLATE);
         let type_name = self.string(text, "typeName");
@@ -151,7 +101,7 @@ impl Loader<'_> {
         })
     }
 
-    fn interval(&mut self, text: &Text, defects: &mut Vec<Finding>) -> PeriodInterval {
+    fn interval(&mut self, text: &Text, defects: &mut Findings) -> PeriodInterval {
         let Some(member) = text.member("periodInterval") else { return PeriodInterval::default() };
         let value = &member.value;
         let minutes = match &value.value {
@@ -160,9 +110,8 @@ impl Loader<'_> {
             _ => None,
         };
         let Some(minutes) = minutes else {
-            let written = quoted(&value.value);
-            let message = format!("Error converting value {written} to type '{NAMESPACE}.ObservationPeriodInterval'. ");
-            self.error(message, value.place);
+            let target = format!("{NAMESPACE}.ObservationPeriodInterval");
+            self.findings.error(cannot_convert(quoted(value), target), value.place);
             return PeriodInterval::default();
         };
         PeriodInterval::from_minutes(i64::from(minutes)).unwrap_or_else(|_| {
@@ -170,7 +119,7 @@ impl Loader<'_> {
                 "The period interval {minutes} is not supported: \
                  -1 (CorrelationId), 0 (Single), 60 (Hourly) and 1440 (Daily) are."
             );
-            defects.push(Finding::error(message, Some(value.place)));
+            defects.error(message, value.place);
             PeriodInterval::default()
         })
     }
@@ -206,7 +155,7 @@ impl Loader<'_> {
         &mut self,
         text: &Text,
         interval: PeriodInterval,
-        defects: &mut Vec<Finding>,
+        defects: &mut Findings,
     ) -> Option<ComponentTemplate> {
         self.object(text, "CodeValueMapping")?;
         self.unknown_members(text, &["codes", "value"], "CodeValueMapping");
@@ -214,24 +163,21 @@ impl Loader<'_> {
         let value = text.member("value").map(|member| self.value(&member.value, interval, defects));
         self.required(text, &["Codes"]);
         if value.is_none() {
-            defects.push(Finding::error("Required property 'Value' not found in JSON. ", Some(text.place)));
+            defects.error(missing("Value"), text.place);
         }
         Some(ComponentTemplate { codes, value: value?? })
     }
 
     /// Reads what a value becomes. Its members are not strict, and its kind is
     /// told by a member spelled in just two ways (fhir-conversion.md 4.3).
-    fn value(&mut self, text: &Text, interval: PeriodInterval, defects: &mut Vec<Finding>) -> Option<ValueTemplate> {
-        let TextValue::Object(members) = &text.value else {
-            self.error(format!("Expected an object for a value, not {}.", token_name(&text.value)), text.place);
-            return None;
-        };
+    fn value(&mut self, text: &Text, interval: PeriodInterval, defects: &mut Findings) -> Option<ValueTemplate> {
+        let members = value_members(text, self.findings)?;
         let spelled = |name: &str| members.iter().rev().find(|member| member.name == name);
         let Some(kind) = spelled("ValueType").or_else(|| spelled("valueType")) else {
-            self.error("Property ValueType is missing.", text.place);
+            self.findings.error("Property ValueType is missing.", text.place);
             return None;
         };
-        let written = scalar(&kind.value).ok().flatten().unwrap_or_default();
+        let written = scalar(&kind.value).unwrap_or_default();
         let kind = match written.to_ascii_lowercase().as_str() {
             "sampleddata" => self.sampled_data(text, interval, defects),
             "quantity" => Some(ValueKind::Quantity {
@@ -246,7 +192,7 @@ impl Loader<'_> {
                     "The value type '{written}' is not supported: \
                      SampledData, Quantity, String and CodeableConcept are."
                 );
-                self.error(message, kind.value.place);
+                self.findings.error(message, kind.value.place);
                 return None;
             }
         };
@@ -255,7 +201,7 @@ impl Loader<'_> {
         Some(ValueTemplate { name, kind: kind.unwrap_or(ValueKind::String) })
     }
 
-    fn sampled_data(&mut self, text: &Text, interval: PeriodInterval, defects: &mut Vec<Finding>) -> Option<ValueKind> {
+    fn sampled_data(&mut self, text: &Text, interval: PeriodInterval, defects: &mut Findings) -> Option<ValueKind> {
         let unit = self.string(text, "unit");
         let is_given = |value: &TextValue| match value {
             TextValue::Null => false,
@@ -263,23 +209,22 @@ impl Loader<'_> {
             _ => true,
         };
         let Some(member) = text.member("defaultPeriod").filter(|member| is_given(&member.value.value)) else {
-            let message = "Required property 'DefaultPeriod' not found in JSON. ";
-            defects.push(Finding::error(message, Some(text.place)));
+            defects.error(missing("DefaultPeriod"), text.place);
             return None;
         };
         let place = member.value.place;
-        let written = scalar(&member.value).ok().flatten().unwrap_or_default();
+        let written = scalar(&member.value).unwrap_or_default();
         let number = match &member.value.value {
             TextValue::Integer(_) | TextValue::Float(_) | TextValue::String(_) => decimal(&written),
             _ => None,
         };
         let Some(milliseconds) = number else {
-            self.error(format!("Could not convert string to decimal: {written}. "), place);
+            self.findings.error(format!("Could not convert string to decimal: {written}. "), place);
             return None;
         };
         let Some(period) = SamplePeriod::from_milliseconds(milliseconds) else {
             let message = "The defaultPeriod has to be a positive number of milliseconds, at least 0.0001.";
-            defects.push(Finding::error(message, Some(place)));
+            defects.error(message, place);
             return None;
         };
         if samples_in(interval, period).is_some_and(|samples| samples > SAMPLES_MAX) {
@@ -287,16 +232,16 @@ impl Loader<'_> {
                 "With this defaultPeriod an Observation has more than {SAMPLES_MAX} samples; \
                  measurements of this type will be rejected."
             );
-            defects.push(Finding::warning(message, Some(place)));
+            defects.warning(message, place);
         }
         Some(ValueKind::SampledData { period, unit })
     }
 
-    fn concept(&mut self, text: &Text, defects: &mut Vec<Finding>) -> Option<ValueKind> {
+    fn concept(&mut self, text: &Text, defects: &mut Findings) -> Option<ValueKind> {
         let concept_text = self.string(text, "text");
         let codes = self.list(text, "codes", "FhirCode", Self::code_of_value);
         if codes.is_none() {
-            defects.push(Finding::error("Required property 'Codes' not found in JSON. ", Some(text.place)));
+            defects.error(missing("Codes"), text.place);
         }
         Some(ValueKind::CodeableConcept(CodeableConcept { text: concept_text, codes: codes? }))
     }
@@ -314,12 +259,9 @@ impl Loader<'_> {
         match &value.value {
             TextValue::Null => None,
             TextValue::Array(elements) => Some(elements.iter().filter_map(|text| element(self, text)).collect()),
-            other => {
-                let message = format!(
-                    "Error converting value {} to type 'System.Collections.Generic.IList`1[{NAMESPACE}.{class}]'. ",
-                    quoted(other)
-                );
-                self.error(message, value.place);
+            _ => {
+                let target = format!("System.Collections.Generic.IList`1[{NAMESPACE}.{class}]");
+                self.findings.error(cannot_convert(quoted(value), target), value.place);
                 None
             }
         }
@@ -327,20 +269,17 @@ impl Loader<'_> {
 
     /// Checks that `text` is an object.
     fn object(&mut self, text: &Text, class: &str) -> Option<()> {
-        if matches!(text.value, TextValue::Object(_)) {
+        if text.is_object() {
             return Some(());
         }
-        let written = quoted(&text.value);
-        self.error(format!("Error converting value {written} to type '{NAMESPACE}.{class}'. "), text.place);
+        self.findings.error(cannot_convert(quoted(text), format!("{NAMESPACE}.{class}")), text.place);
         None
     }
 
     fn unknown_members(&mut self, text: &Text, known: &[&str], class: &str) {
-        let TextValue::Object(members) = &text.value else { return };
-        for member in members {
+        for member in text.members() {
             if !known.iter().any(|name| member.name.eq_ignore_ascii_case(name)) {
-                let message = format!("Could not find member '{}' on object of type '{class}'. ", member.name);
-                self.error(message, member.place);
+                unknown_member(member, class, self.findings);
             }
         }
     }
@@ -348,27 +287,13 @@ impl Loader<'_> {
     /// Reports those of the required members that are missing or null.
     fn required(&mut self, text: &Text, names: &[&str]) {
         for name in names {
-            match text.member(name).map(|member| &member.value.value) {
-                None => self.error(format!("Required property '{name}' not found in JSON. "), text.place),
-                Some(TextValue::Null) => {
-                    self.error(format!("Required property '{name}' expects a value but got null. "), text.place);
-                }
-                Some(_) => {}
-            }
+            check_required(name, text.member(name), text.place, self.findings);
         }
     }
 
     /// The text of the member `name`; none when it is missing or null.
     fn string(&mut self, text: &Text, name: &str) -> Option<String> {
-        let value = &text.member(name)?.value;
-        scalar(value).unwrap_or_else(|token| {
-            self.error(format!("Error reading string. Unexpected token: {token}. "), value.place);
-            None
-        })
-    }
-
-    fn error(&mut self, message: impl Into<String>, place: Place) {
-        self.findings.push(Finding::error(message, Some(place)));
+        string(&text.member(name)?.value, self.findings)
     }
 }
 
@@ -402,60 +327,12 @@ fn decimal(text: &str) -> Option<Decimal> {
     text.parse().ok().or_else(|| Decimal::from_scientific(text).ok())
 }
 
-/// A scalar as text, as the reference connector's serializer gives it; none
-/// for null. Fails with the token's name for anything else.
-fn scalar(value: &Text) -> Result<Option<String>, &'static str> {
-    match &value.value {
-        TextValue::Null => Ok(None),
-        TextValue::Bool(true) => Ok(Some("True".to_owned())),
-        TextValue::Bool(false) => Ok(Some("False".to_owned())),
-        TextValue::Integer(text) | TextValue::String(text) => Ok(Some(text.clone())),
-        TextValue::Float(text) => Ok(Some(double(text))),
-        TextValue::Date(text) => Ok(Some(date(text))),
-        other => Err(token_name(other)),
-    }
-}
-
-/// A number with a fraction or exponent, as .NET prints a double.
-fn double(text: &str) -> String {
-    let mut printed = String::new();
-    match text.parse() {
-        Ok(number) => expressions::number::write_double(number, &mut printed),
-        Err(_) => printed.push_str(text),
-    }
-    printed
-}
-
-/// A text that the reader takes for a date, as .NET prints one.
-fn date(text: &str) -> String {
-    let Some(date) = expressions::DateTime::parse_token(text) else { return text.to_owned() };
-    let mut printed = String::new();
-    date.instant.write_us(&mut printed);
-    printed
-}
-
 /// A value as the serializer names it in "Error converting value".
-fn quoted(value: &TextValue) -> String {
-    match value {
+fn quoted(text: &Text) -> String {
+    match &text.value {
         TextValue::Null => "{null}".to_owned(),
         TextValue::String(text) => format!("\"{text}\""),
-        TextValue::Float(text) => double(text),
-        TextValue::Integer(text) | TextValue::Date(text) => text.clone(),
-        TextValue::Bool(true) => "True".to_owned(),
-        TextValue::Bool(false) => "False".to_owned(),
-        TextValue::Array(_) | TextValue::Object(_) => token_name(value).to_owned(),
-    }
-}
-
-fn token_name(value: &TextValue) -> &'static str {
-    match value {
-        TextValue::Null => "Null",
-        TextValue::Bool(_) => "Boolean",
-        TextValue::Integer(_) => "Integer",
-        TextValue::Float(_) => "Float",
-        TextValue::String(_) => "String",
-        TextValue::Date(_) => "Date",
-        TextValue::Array(_) => "StartArray",
-        TextValue::Object(_) => "StartObject",
+        TextValue::Date(text) => text.clone(),
+        other => scalar(text).unwrap_or_else(|| token_name(other).to_owned()),
     }
 }
