@@ -1,5 +1,6 @@
 //! Changes the frames that the listener sends so that every client takes them.
-//! What the client sends is passed on as it is.
+//! What the client sends is passed on as it is, but for the frame size in its
+//! open: filled frames must not grow beyond it.
 //!
 //! *Performatives in full.* AMQP 1.0 lets a sender leave out fields at the end
 //! of a performative that are null (1.4), and fe2o3-amqp does. The Python client
@@ -24,7 +25,11 @@ use tokio::time::Instant;
 
 /// A frame starts with its size, the position of its body, its type and channel.
 const FRAME_HEADER_BYTES: usize = 8;
-/// Above the 64 KiB that connections agree on, so that no frame is refused here.
+/// The largest frame that a client gets, whatever it would take.
+const CLIENT_FRAME_BYTES_MAX: u32 = 65_536;
+/// What filling adds to a frame at the most: nulls, and longer forms of lists.
+const FILLING_BYTES_MAX: u32 = 64;
+/// Above what connections agree on, so that no frame is refused here.
 const FRAME_BYTES_MAX: usize = 1024 * 1024;
 const NULL: u8 = 0x40;
 /// What a protocol header starts with; no frame is so large.
@@ -43,6 +48,7 @@ where
     let (mut from_client, mut to_client) = tokio::io::split(client);
     let (mut from_listener, mut to_listener) = tokio::io::split(listener);
     let taking = async {
+        pass_open(&mut from_client, &mut to_listener).await?;
         copy(&mut from_client, &mut to_listener).await?;
         to_listener.shutdown().await?;
         // The client has said all; it still gets the answers.
@@ -52,6 +58,18 @@ where
         taken = taking => taken,
         passed = pass_frames(&mut from_listener, &mut to_client, latency) => passed,
     }
+}
+
+/// Passes on what the client says up to its open.
+async fn pass_open(from: &mut (impl AsyncRead + Unpin), to: &mut (impl AsyncWrite + Unpin)) -> io::Result<()> {
+    while let Some(frame) = read_frame(from).await? {
+        let limited = limited_open(&frame);
+        to.write_all(limited.as_ref().unwrap_or(&frame)).await?;
+        if limited.is_some() {
+            break;
+        }
+    }
+    Ok(())
 }
 
 async fn pass_frames(
@@ -146,18 +164,40 @@ impl Channels {
 /// The frame with its performative in full; `None` when there is nothing to
 /// fill (SASL, an empty frame) or it has no form that is known here.
 fn filled(frame: &[u8]) -> Option<Vec<u8>> {
+    with_performative(frame, filled_list)
+}
+
+/// The client's open with a frame size that leaves room for filling; `None`
+/// for other frames.
+fn limited_open(frame: &[u8]) -> Option<Vec<u8>> {
+    with_performative(frame, |performative| {
+        let (0x10, mut fields) = read_list(performative)? else { return None };
+        fields.resize(fields.len().max(3), &[NULL]);
+        let announced = match *fields[2] {
+            [0x70, a, b, c, d] => u32::from_be_bytes([a, b, c, d]),
+            // Any size, when it says none.
+            _ => u32::MAX,
+        };
+        let size = announced.min(CLIENT_FRAME_BYTES_MAX) - FILLING_BYTES_MAX;
+        let size = [&[0x70], &size.to_be_bytes()[..]].concat();
+        fields[2] = &size;
+        Some(write_list(0x10, &fields))
+    })
+}
+
+fn with_performative(frame: &[u8], change: impl FnOnce(&[u8]) -> Option<Vec<u8>>) -> Option<Vec<u8>> {
     let is_amqp = frame[5] == 0 && !frame.starts_with(PROTOCOL);
     let start = usize::from(frame[4]) * 4;
     let body = frame.get(start..).filter(|body| is_amqp && !body.is_empty())?;
     let (performative, payload) = body.split_at_checked(value_bytes(body)?)?;
-    let performative = filled_list(performative)?;
+    let performative = change(performative)?;
     let size = start + performative.len() + payload.len();
-    let mut filled = Vec::with_capacity(size);
-    filled.extend((size as u32).to_be_bytes());
-    filled.extend(&frame[4..start]);
-    filled.extend(performative);
-    filled.extend(payload);
-    Some(filled)
+    let mut changed = Vec::with_capacity(size);
+    changed.extend((size as u32).to_be_bytes());
+    changed.extend(&frame[4..start]);
+    changed.extend(performative);
+    changed.extend(payload);
+    Some(changed)
 }
 
 /// How many fields the described lists have that the Python client reads by
@@ -180,36 +220,47 @@ fn field_count(descriptor: u8) -> Option<usize> {
 
 /// Writes a described list anew with all its fields.
 fn filled_list(value: &[u8]) -> Option<Vec<u8>> {
+    let (descriptor, mut fields) = read_list(value)?;
+    let wanted = field_count(descriptor)?;
+    fields.resize(fields.len().max(wanted), &[NULL]);
+    // Detach, end and close carry an error, which is such a list itself.
+    let holds_error = matches!(descriptor, 0x16..=0x18);
+    let errors: Vec<_> = fields.iter().map(|field| if holds_error { filled_list(field) } else { None }).collect();
+    let fields: Vec<&[u8]> =
+        fields.iter().zip(&errors).map(|(field, error)| error.as_deref().unwrap_or(field)).collect();
+    Some(write_list(descriptor, &fields))
+}
+
+/// The descriptor and the encoded fields of a described list.
+fn read_list(value: &[u8]) -> Option<(u8, Vec<&[u8]>)> {
     let (descriptor, list) = match *value {
         [0x00, 0x53, descriptor, ref list @ ..] => (descriptor, list),
         [0x00, 0x80, 0, 0, 0, 0, 0, 0, 0, descriptor, ref list @ ..] => (descriptor, list),
         _ => return None,
     };
-    let wanted = field_count(descriptor)?;
     let (count, mut rest): (usize, &[u8]) = match *list {
         [0x45, ..] => (0, &[]),
         [0xc0, _, count, ref fields @ ..] => (usize::from(count), fields),
         [0xd0, _, _, _, _, a, b, c, d, ref fields @ ..] => (u32::from_be_bytes([a, b, c, d]) as usize, fields),
         _ => return None,
     };
-    let mut fields = Vec::with_capacity(rest.len() + wanted);
+    let mut fields = Vec::new();
     for _ in 0..count {
         let (field, others) = rest.split_at_checked(value_bytes(rest)?)?;
-        // Detach, end and close carry an error, which is such a list itself.
-        let holds_error = matches!(descriptor, 0x16..=0x18);
-        match if holds_error { filled_list(field) } else { None } {
-            Some(filled) => fields.extend(filled),
-            None => fields.extend(field),
-        }
+        fields.push(field);
         rest = others;
     }
-    fields.resize(fields.len() + wanted.saturating_sub(count), NULL);
-    // Always the long form: its size and count have room for whatever was added.
-    let mut filled = vec![0x00, 0x53, descriptor, 0xd0];
-    filled.extend((fields.len() as u32 + 4).to_be_bytes());
-    filled.extend((count.max(wanted) as u32).to_be_bytes());
-    filled.extend(fields);
-    Some(filled)
+    Some((descriptor, fields))
+}
+
+/// A described list in the long form, which has room for whatever was added.
+fn write_list(descriptor: u8, fields: &[&[u8]]) -> Vec<u8> {
+    let bytes: usize = fields.iter().map(|field| field.len()).sum();
+    let mut list = vec![0x00, 0x53, descriptor, 0xd0];
+    list.extend((bytes as u32 + 4).to_be_bytes());
+    list.extend((fields.len() as u32).to_be_bytes());
+    list.extend(fields.concat());
+    list
 }
 
 /// The length of the encoded value that `bytes` starts with (AMQP 1.0, 1.2).
@@ -333,10 +384,13 @@ mod tests {
         let (mut client, mut listener) = (client, listener);
         listener.write_all(b"AMQP\0\x01\0\0").await.unwrap();
         listener.write_all(&frame(0, &[0x00, 0x53, 0x17, 0x45])).await.unwrap();
-        client.write_all(b"any bytes").await.unwrap();
-        let mut received = [0; 9];
+        // open [container id "", hostname null, max-frame-size 1 MiB]
+        let open = frame(0, &[0x00, 0x53, 0x10, 0xc0, 9, 3, 0xa1, 0, 0x40, 0x70, 0, 16, 0, 0]);
+        client.write_all(&[b"AMQP\0\x01\0\0", &open[..], b"any bytes"].concat()).await.unwrap();
+        let mut received = vec![0; 8 + 8 + 20 + 9];
         listener.read_exact(&mut received).await.unwrap();
-        assert_eq!(&received, b"any bytes");
+        let open = frame(0, &[0x00, 0x53, 0x10, 0xd0, 0, 0, 0, 12, 0, 0, 0, 3, 0xa1, 0, 0x40, 0x70, 0, 0, 0xff, 0xc0]);
+        assert_eq!(received, [b"AMQP\0\x01\0\0", &open[..], b"any bytes"].concat());
         listener.shutdown().await.unwrap();
         let mut received = Vec::new();
         client.read_to_end(&mut received).await.unwrap();

@@ -255,12 +255,15 @@ async fn runtime_metrics_come_with_the_events_when_desired() {
 async fn many_events_come_in_order_and_once() {
     let (stand_in, _folder) = start();
     let mut client = stand_in.client("one").await;
-    // More than the credit of any link and than one read, with large ones in between.
-    let events: Vec<NewEvent> = (0..3_000)
-        .map(|number: usize| {
-            NewEvent::new(format!("{number:0width$}", width = if number.is_multiple_of(100) { 50_000 } else { 8 }))
-        })
-        .collect();
+    // More than the credit of any link and than one read, with some in between
+    // that take several frames.
+    let zeros = |number| match number % 1_000 {
+        0 => 500_000,
+        n if n % 100 == 0 => 70_000,
+        _ => 0,
+    };
+    let text_of = |number| format!("{}{number}", "0".repeat(zeros(number)));
+    let events: Vec<NewEvent> = (0..3_000).map(|number| NewEvent::new(text_of(number))).collect();
     client.sender(None).await.unwrap().send(&events, None).await.unwrap();
     let received = receive_from_start(&mut client, "0", events.len()).await;
     for (number, event) in received.iter().enumerate() {
