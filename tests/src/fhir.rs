@@ -11,6 +11,27 @@ use serde_json::value::RawValue;
 /// How long one request may take.
 const LIMIT: Duration = Duration::from_secs(30);
 
+/// Observations by id, as text in which only what counts differs: members in
+/// the order of their names, no blanks, and numbers as they are written, since
+/// FHIR's decimals say by that how exact they are.
+///
+/// Left out are `meta`, which is the server's; `issued`, which is when it was
+/// made; and `status`, which says whether readings came in one batch (`final`)
+/// or in several (`amended`).
+pub type Observations = BTreeMap<String, String>;
+
+/// What differs, a line each: what is missing, and what is there instead.
+pub fn difference(expected: &Observations, found: &Observations) -> String {
+    let only = |these: &Observations, those: &Observations, sign: char| -> String {
+        these
+            .iter()
+            .filter(|(id, text)| those.get(*id) != Some(text))
+            .map(|(_, text)| format!("{sign} {text}\n"))
+            .collect()
+    };
+    only(expected, found, '-') + &only(found, expected, '+')
+}
+
 /// A FHIR server.
 #[derive(Clone, Debug)]
 pub struct Fhir {
@@ -36,10 +57,10 @@ impl Fhir {
         answer.error_for_status().ok()?.text().ok()
     }
 
-    /// All Observations by id, as [`canonical`] text; none when the server
+    /// All Observations by id, as canonical text; none when the server
     /// does not answer, which it may not while it is being started again.
-    pub fn try_observations(&self) -> Option<BTreeMap<String, String>> {
-        let mut observations = BTreeMap::new();
+    pub fn try_observations(&self) -> Option<Observations> {
+        let mut observations = Observations::new();
         let mut url = Some(format!("{}/Observation?_count=200", self.url));
         while let Some(page) = url.take() {
             // HAPI answers an equal search from a cache for a minute otherwise.
@@ -59,7 +80,7 @@ impl Fhir {
     ///
     /// # Panics
     /// When it does not answer.
-    pub fn observations(&self) -> BTreeMap<String, String> {
+    pub fn observations(&self) -> Observations {
         self.try_observations().unwrap_or_else(|| panic!("{} does not answer", self.url))
     }
 
@@ -89,19 +110,20 @@ struct Link {
     url: String,
 }
 
-/// The id of a resource, and its text with what differs by server and time left
-/// out: `meta`, which is the server's, and `issued`, which is when it was made.
+/// The id of a resource, and its text without what differs by server and time.
 fn canonical_resource(text: &str) -> (String, String) {
     let mut members: BTreeMap<String, &RawValue> = parse(text);
-    members.remove("meta");
-    members.remove("issued");
+    let status = members.remove("status").map(RawValue::get);
+    assert!(matches!(status, Some("\"final\"" | "\"amended\"")), "status is {status:?}");
+    for name in ["meta", "issued"] {
+        assert!(members.remove(name).is_some(), "an Observation has no `{name}`");
+    }
     let id = members.get("id").map(|id| parse(id.get())).unwrap_or_default();
     (id, canonical_object(&members))
 }
 
 /// JSON text with the members of objects in order of their names and without
-/// blanks; numbers stay as they are written, since FHIR's decimals say by that
-/// how exact they are.
+/// blanks; numbers stay as they are written.
 fn canonical(value: &RawValue) -> String {
     let text = value.get();
     match text.as_bytes().first() {
@@ -135,8 +157,9 @@ mod tests {
 
     #[test]
     fn equal_resources_have_one_text() {
-        let one = r#"{"id":"a","meta":{"versionId":"1"},"issued":"2020","value":{"b":1.50,"a":["\u00e4", "\/"]}}"#;
-        let other = r#"{ "value": {"a":["ä","/"], "b": 1.50}, "id": "a" }"#;
+        let one = r#"{"id":"a","meta":{},"issued":"2020","status":"final","value":{"b":1.50,"a":["\u00e4", "\/"]}}"#;
+        let other =
+            r#"{ "value": {"a":["ä","/"], "b": 1.50}, "id": "a", "issued": "2021", "meta": {}, "status": "amended" }"#;
         assert_eq!(canonical_resource(one), canonical_resource(other));
         assert_ne!(canonical_resource(one), canonical_resource(&other.replace("1.50", "1.5")));
     }

@@ -10,13 +10,18 @@ const PERIOD: Duration = Duration::from_millis(50);
 /// # Panics
 /// When there is nothing after `limit`; the text says what was waited for.
 #[track_caller]
-pub fn until<T>(what: &str, limit: Duration, mut look: impl FnMut() -> Option<T>) -> T {
+pub fn until<T>(what: &str, limit: Duration, look: impl FnMut() -> Option<T>) -> T {
+    try_until(limit, look).unwrap_or_else(|| panic!("not within {limit:?}: {what}"))
+}
+
+/// Looks until there is something, and gives it, or none after `limit`.
+pub fn try_until<T>(limit: Duration, mut look: impl FnMut() -> Option<T>) -> Option<T> {
     let start = Instant::now();
     loop {
-        if let Some(found) = look() {
+        let found = look();
+        if found.is_some() || start.elapsed() >= limit {
             return found;
         }
-        assert!(start.elapsed() < limit, "not within {limit:?}: {what}");
         std::thread::sleep(PERIOD);
     }
 }

@@ -9,8 +9,8 @@ use std::time::Duration;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::fhir::Fhir;
-use crate::poll::until;
+use crate::fhir::{Fhir, Observations, difference};
+use crate::poll::{try_until, until};
 use crate::process::{Running, Started, descendants, is_running, signal};
 
 /// How long the stack may take to start, with debug binaries on a busy machine.
@@ -131,23 +131,28 @@ impl Stack {
         assert!(matches!(written, Some(Ok(()))), "iotc takes no events: {written:?}\n{}", self.iotc.printed());
     }
 
-    /// Waits until the server has what `is_wanted` says; gives its Observations.
+    /// Waits until the server has an Observation, and gives all.
     ///
     /// # Panics
-    /// When that takes too long; the text has what there is instead.
+    /// When that takes too long; the text has the logs.
     #[track_caller]
-    pub fn wait_for_observations(
-        &self,
-        is_wanted: impl Fn(&std::collections::BTreeMap<String, String>) -> bool,
-    ) -> std::collections::BTreeMap<String, String> {
-        let mut last = None;
-        let found = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            until("the Observations", ARRIVAL_LIMIT, || {
-                last = self.fhir().try_observations();
-                last.clone().filter(|observations| is_wanted(observations))
-            })
-        }));
-        found.unwrap_or_else(|_| panic!("instead there are {last:#?}\n{}", self.logs()))
+    pub fn wait_for_an_observation(&self) -> Observations {
+        let some = || self.fhir().try_observations().filter(|observations| !observations.is_empty());
+        try_until(ARRIVAL_LIMIT, some).unwrap_or_else(|| panic!("no Observation\n{}", self.logs()))
+    }
+
+    /// Waits until the server has just these Observations.
+    ///
+    /// # Panics
+    /// When that takes too long; the text has the difference and the logs.
+    #[track_caller]
+    pub fn wait_for_observations(&self, expected: &Observations) {
+        let mut last = Observations::new();
+        let equal = try_until(ARRIVAL_LIMIT, || {
+            last = self.fhir().try_observations()?;
+            (last == *expected).then_some(())
+        });
+        assert!(equal.is_some(), "Observations differ:\n{}\n{}", difference(expected, &last), self.logs());
     }
 
     /// Waits until `events` events have their fates and all their measurements
@@ -227,17 +232,21 @@ impl Stack {
     /// # Panics
     /// When the logs cannot be read.
     pub fn printed(&self) -> String {
-        format!("{}\n{}", self.iotc.printed(), self.logs())
+        format!("{}\n{}", self.iotc.printed(), self.log_files())
     }
 
-    /// What its parts have logged.
+    /// What its parts have logged, without the answers that are in the summary.
     ///
     /// # Panics
     /// When the logs cannot be read.
     pub fn logs(&self) -> String {
-        let logs = self.folder().join("state/logs");
-        let entries = fs::read_dir(&logs).unwrap_or_else(|error| panic!("{}: {error}", logs.display()));
-        let mut files: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
+        let log = self.log_files();
+        log.lines().filter(|line| !line.starts_with('{')).map(|line| format!("{line}\n")).collect()
+    }
+
+    fn log_files(&self) -> String {
+        let mut files = Vec::new();
+        collect_files(&self.folder().join("state/logs"), &mut files);
         files.sort();
         files.iter().map(|file| format!("== {}\n{}", file.display(), read(file))).collect()
     }
