@@ -33,6 +33,18 @@ pub struct CompileError {
     pub is_function: bool,
 }
 
+impl CompileError {
+    /// The reference connector's words for an expression that does not
+    /// compile.
+    pub fn text(&self, expression: &str, language: Language) -> String {
+        let language = match language {
+            Language::JsonPath | Language::JsonPathRfc9535 => "JsonPath",
+            Language::JmesPath => "JmesPath",
+        };
+        format!("The following {language} expression could not be parsed: {expression}. Cause: {}", self.message)
+    }
+}
+
 /// Why evaluating an expression failed for one event. Never quotes a value.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EvaluateError {

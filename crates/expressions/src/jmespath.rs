@@ -109,11 +109,6 @@ impl Program {
     }
 }
 
-/// The reference connector's words for an expression that does not compile.
-pub fn compile_error_text(expression: &str, error: &CompileError) -> String {
-    format!("The following JmesPath expression could not be parsed: {expression}. Cause: {}", error.message)
-}
-
 /// The reference connector's words for [`EvaluateError::SeveralTokens`]. It
 /// prints the name of a type where this prints the expression.
 pub fn several_tokens_text(expression: &str) -> String {

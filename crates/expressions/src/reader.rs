@@ -57,34 +57,14 @@ impl Scratch {
         Ok(self.document(body))
     }
 
-    /// Reads an event and gives its root a fourth member, `matchedToken`, with
-    /// a value that was computed: the slow way to what
-    /// [`Document::with_matched`] does for nodes of the document. `value` may
-    /// hold nodes of `of`.
-    pub fn read_event_with_matched<'s>(
-        &'s mut self,
-        event: &Event<'s>,
-        options: ReadOptions,
-        of: Document<'_>,
-        value: &Value<'_>,
-    ) -> Result<Document<'s>, ReadError> {
-        self.clear();
-        let root = self.open(Kind::Object, Symbol::NONE, NONE);
-        let body = self.event_members(root, event, options)?;
-        self.add_member(root, Symbol::MATCHED_TOKEN);
-        self.push_value(Symbol::MATCHED_TOKEN, of, value);
-        self.close(root);
-        Ok(self.document(body))
-    }
-
     /// Copies a document and gives the copy's root one more member,
-    /// `matchedToken`, with a value that was computed from the document: like
-    /// [`Scratch::read_event_with_matched`], whatever the document was read
-    /// from.
+    /// `matchedToken`, with a value that was computed from the document: the
+    /// slow way to what [`Document::with_matched`] does for nodes. `value` may
+    /// hold nodes of `of`; a match that `of` has is not copied.
     pub fn copy_with_matched(&mut self, of: Document<'_>, value: &Value<'_>) -> Document<'_> {
         self.clear();
         let root = self.open(Kind::Object, Symbol::NONE, NONE);
-        for (name, child) in of.children(Document::ROOT) {
+        for (name, child) in of.without_matched().children(Document::ROOT) {
             let symbol = self.names.intern(of.name(name));
             self.add_member(root, symbol);
             self.push_value(symbol, of, &Value::Node(child));

@@ -134,28 +134,30 @@ impl UtcTime {
     /// Appends `MM/dd/yyyy HH:mm:ss`: how .NET prints a date as text
     /// (device-mapping.md 5.1).
     pub fn write_us(self, out: &mut String) {
-        let ((year, month, day), (hour, minute, second, _)) = (self.date(), self.time());
+        let (year, month, day) = self.date();
         push_padded(out, u64::from(month), 2);
         out.push('/');
         push_padded(out, u64::from(day), 2);
         out.push('/');
         push_padded(out, year as u64, 4);
         out.push(' ');
-        push_padded(out, u64::from(hour), 2);
-        out.push(':');
-        push_padded(out, u64::from(minute), 2);
-        out.push(':');
-        push_padded(out, u64::from(second), 2);
+        self.write_clock(out);
     }
 
     fn write_seconds(self, out: &mut String) {
-        let ((year, month, day), (hour, minute, second, _)) = (self.date(), self.time());
+        let (year, month, day) = self.date();
         push_padded(out, year as u64, 4);
         out.push('-');
         push_padded(out, u64::from(month), 2);
         out.push('-');
         push_padded(out, u64::from(day), 2);
         out.push('T');
+        self.write_clock(out);
+    }
+
+    /// Appends `HH:mm:ss`.
+    fn write_clock(self, out: &mut String) {
+        let (hour, minute, second, _) = self.time();
         push_padded(out, u64::from(hour), 2);
         out.push(':');
         push_padded(out, u64::from(minute), 2);

@@ -3,9 +3,9 @@
 
 use std::ops::ControlFlow;
 
-use expressions::jmespath::{Evaluated, Program, compile_error_text, several_tokens_text};
+use expressions::jmespath::{Evaluated, Program, several_tokens_text};
 use expressions::{
-    CompileOptions, DateTime, Document, EvaluateError, Kind, Names, ReadOptions, Scratch, Value as Found,
+    CompileOptions, DateTime, Document, EvaluateError, Kind, Language, Names, ReadOptions, Scratch, Value as Found,
 };
 use serde_json::Value;
 
@@ -29,7 +29,7 @@ pub fn run(case: &Value) -> Outcome {
         Ok(program) => program,
         Err(error) => {
             let kind = if case["select"].is_string() { "template-expression" } else { "function-error" };
-            return failed(case, &Failure { kind, text: compile_error_text(text, &error) });
+            return failed(case, &Failure { kind, text: error.text(text, Language::JmesPath) });
         }
     };
     let mut scratch = Scratch::new(&names);

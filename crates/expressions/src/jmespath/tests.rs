@@ -2,7 +2,7 @@
 //! tests in `functions/tests.rs`.
 
 use super::*;
-use crate::{ReadOptions, Scratch};
+use crate::{Language, ReadOptions, Scratch};
 
 /// Evaluates and gives JSON text; `error: …` when that fails.
 pub(super) fn evaluated(expression: &str, data: &str) -> String {
@@ -125,7 +125,7 @@ fn refuses_calls_that_cannot_work() {
     let error = Program::compile("a.", CompileOptions::default(), &mut Names::default()).unwrap_err();
     assert!(!error.is_function);
     assert_eq!(
-        compile_error_text("a.", &error),
+        error.text("a.", Language::JmesPath),
         "The following JmesPath expression could not be parsed: a.. Cause: Error(1, 2): syntax, near ''."
     );
 }

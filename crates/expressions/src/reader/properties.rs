@@ -23,8 +23,7 @@ impl Scratch {
                 let object = self.open(Kind::Object, symbol, NONE);
                 for (name, value) in members {
                     let symbol = self.names.intern(name);
-                    self.add_name(object, symbol);
-                    self.add_child(object);
+                    self.add_member(object, symbol);
                     self.push_property(symbol, *value);
                 }
                 self.close(object);
@@ -115,8 +114,7 @@ impl Scratch {
                 let object = self.open(Kind::Object, symbol, NONE);
                 for (name, value) in members {
                     let symbol = self.names.intern(name);
-                    self.add_name(object, symbol);
-                    self.add_child(object);
+                    self.add_member(object, symbol);
                     self.push_value(symbol, of, value);
                 }
                 self.close(object);

@@ -293,7 +293,7 @@ fn gives_the_root_a_computed_match() {
         ("text".into(), Value::String("2019-02-01T22:46:01Z".into())),
     ]);
     let mut second = Scratch::new(document.names);
-    let matched = second.read_event_with_matched(&event, ReadOptions::default(), document, &value).unwrap();
+    let matched = second.copy_with_matched(document, &value);
     assert_eq!(
         describe(matched),
         "{Body:{hr:[Integer(1) {a\n:String(b\n) a:Float(1e2)}]} Properties:{} SystemProperties:{} \
@@ -327,7 +327,7 @@ fn ends_where_the_match_is_the_root() {
     let (mut first, mut second) = (Scratch::default(), Scratch::default());
     let document = first.read_event(&event, ReadOptions::default()).unwrap().with_matched(Document::ROOT);
     let value = Value::Node(Document::ROOT);
-    let copy = second.read_event_with_matched(&event, ReadOptions::default(), document, &value).unwrap();
+    let copy = second.copy_with_matched(document, &value);
     let plain = r#""Body":1,"Properties":{},"SystemProperties":{}"#;
     let mut written = String::new();
     copy.write_json(Document::ROOT, &mut written);

@@ -292,16 +292,8 @@ fn expression(
 }
 
 fn compile(text: &str, language: Language, context: &mut Context<'_>) -> Result<Expression, String> {
-    Expression::compile(text, language, context.options, context.names).map_err(|error| {
-        let language = match language {
-            Language::JsonPath | Language::JsonPathRfc9535 => "JsonPath",
-            Language::JmesPath => "JmesPath",
-        };
-        let (cause, position) = (error.message, error.position);
-        format!(
-            "The following {language} expression could not be parsed: {text}. Cause: {cause} (character {position})"
-        )
-    })
+    Expression::compile(text, language, context.options, context.names)
+        .map_err(|error| format!("{} (character {})", error.text(text, language), error.position))
 }
 
 struct ReadExpression {

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use expressions::jmespath::several_tokens_text;
 use expressions::{EvaluateError, Language, ReadError};
 
 use crate::convert::Reason;
@@ -153,7 +154,7 @@ impl NormalizeError {
         let text = &expression.text;
         let several = matches!(error, EvaluateError::SeveralTokens);
         let (message, causes) = match expression.language {
-            Language::JmesPath if several => (format!("Multiple tokens were returned using expression {text}"), vec![]),
+            Language::JmesPath if several => (several_tokens_text(text), vec![]),
             Language::JsonPath | Language::JsonPathRfc9535
                 if matches!(error, EvaluateError::SeveralTokens | EvaluateError::JsonPath(_)) =>
             {
