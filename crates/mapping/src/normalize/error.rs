@@ -186,7 +186,7 @@ impl NormalizeError {
 impl fmt::Display for NormalizeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(place) = self.place {
-            write!(f, "Line Number: {}, Position: {}. ", place.line, place.column)?;
+            write!(f, "{place}. ")?;
         }
         f.write_str(&self.message)?;
         for (at, cause) in self.causes.iter().enumerate() {
