@@ -27,8 +27,8 @@ mod template_file;
 pub mod text;
 
 pub use compatibility::Compatibility;
-pub use device_mapping::DeviceMapping;
 pub use convert_error::ConvertError;
+pub use device_mapping::DeviceMapping;
 pub use fhir_mapping::FhirMapping;
 pub use finding::{Finding, Findings, Place};
 pub use identifier::ResourceIds;
