@@ -5,7 +5,6 @@
 //! `observed-deviations.json` lists; it is held against that.
 
 #![expect(clippy::disallowed_methods, reason = "the cases are files")]
-
 #![allow(clippy::unwrap_used, reason = "a test stops where its data is not what it should be")]
 
 use std::fs;

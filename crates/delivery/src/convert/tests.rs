@@ -115,7 +115,9 @@ fn takes_lists_of_measurements_packed_or_not() {
     both.events[1].body = &packed;
     both.events[1].system_properties =
         expressions::Properties::Json { text: r#"{"content-type":"application/gzip"}"#, dates: &[] };
-    for (event, marker) in both.events.iter_mut().zip([r#"{"IsMeasurementGroup":true}"#, r#"{"IsMeasurementGroup":"True"}"#]) {
+    for (event, marker) in
+        both.events.iter_mut().zip([r#"{"IsMeasurementGroup":true}"#, r#"{"IsMeasurementGroup":"True"}"#])
+    {
         event.properties = expressions::Properties::Json { text: marker, dates: &[] };
     }
     let incoming = incoming::read(&both);

@@ -54,10 +54,8 @@ fn gives_each_event_its_fate_and_goes_on_behind_bad_ones() {
     let sent = hub.sent.lock().expect("one thread");
     assert_eq!(sent.iter().map(|(key, all)| (key.as_str(), all.len())).collect::<Vec<_>>(), [("155", 2)]);
     let lines = letters.lines.lock().expect("one thread");
-    let expected = [
-        "normalize 40 0 InvalidDataFormat not json",
-        "normalize 43 0 IncompatibleData {\"hr\":1,\"d\":\"device1\"}",
-    ];
+    let expected =
+        ["normalize 40 0 InvalidDataFormat not json", "normalize 43 0 IncompatibleData {\"hr\":1,\"d\":\"device1\"}"];
     assert_eq!(*lines, expected);
 }
 
