@@ -35,7 +35,7 @@ pub fn vitals() -> Corpus {
         )
     });
     let mapping = format!(r#"{{"templateType":"CollectionContent","template":[{}]}}"#, templates.join(","));
-    let mut random = Random(0x10_7c_0111);
+    let mut random = Random(0x107c_0111);
     Corpus { name: "vitals", mapping, bodies: (0..1000).map(|_| vital(&mut random)).collect() }
 }
 

@@ -6,7 +6,7 @@
 //! ```
 //!
 //! Where the reference connector deviates from the JMESPath specification, so
-//! does this: see [`interpreter`] for nulls and projections and [`functions`]
+//! does this: see `interpreter` for nulls and projections and `functions`
 //! for functions. Two defects are mended: text is sorted in ordinal order
 //! (quirk 58), and words without quotes in a literal are strings (quirk 59).
 
