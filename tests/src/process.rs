@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use crate::poll::until;
+use crate::poll::{try_until, until};
 
 /// A process, killed when dropped.
 #[derive(Debug)]
@@ -67,13 +67,14 @@ impl Running {
     /// When it ends before that, or after `limit`.
     #[track_caller]
     pub fn wait_for<T>(&mut self, what: &str, limit: Duration, find: impl Fn(&[String], &[String]) -> Option<T>) -> T {
-        until(&format!("{}: {what}", self.name), limit, || {
+        let found = try_until(limit, || {
             // Asked first: what it printed before it ended counts.
             let ended = self.child.try_wait().unwrap_or_else(|error| panic!("{}: {error}", self.name));
             let found = find(&lock(&self.stdout), &lock(&self.stderr));
             assert!(found.is_some() || ended.is_none(), "{} ended ({ended:?}):\n{}", self.name, self.printed());
             found
-        })
+        });
+        found.unwrap_or_else(|| panic!("{}: not within {limit:?}: {what}\n{}", self.name, self.printed()))
     }
 
     /// Looks whether it is still there.

@@ -37,6 +37,9 @@ pub struct EventHubsArguments {
     /// A hub; may be given several times.
     #[arg(long)]
     hub: Vec<String>,
+    /// A consumer group of each hub besides `$Default`; may be given several times.
+    #[arg(long)]
+    consumer_group: Vec<String>,
     /// Partitions of each hub.
     #[arg(long, default_value_t = 4)]
     partitions: u16,
@@ -86,7 +89,7 @@ fn loopback(port: u16) -> SocketAddr {
 }
 
 async fn run_event_hubs(arguments: EventHubsArguments) -> anyhow::Result<()> {
-    let hub = |name| HubConfig { name, partitions: None, consumer_groups: Vec::new() };
+    let hub = |name| HubConfig { name, partitions: None, consumer_groups: arguments.consumer_group.clone() };
     let hubs = EventHubs::start(event_hubs::Config {
         listen: loopback(arguments.port),
         state: arguments.state,

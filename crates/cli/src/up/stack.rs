@@ -20,6 +20,10 @@ const LOOK_PERIOD: Duration = Duration::from_millis(25);
 /// Partitions of both hubs.
 const PARTITIONS: &str = "4";
 
+/// Whose place in the hubs is ours; a hub's `$Default` is left to others, who
+/// could not read beside us.
+const CONSUMER_GROUP: &str = "iot-connector";
+
 /// Where everything is and listens.
 #[derive(Debug)]
 pub struct Plan {
@@ -129,6 +133,7 @@ impl Plan {
             ("--state", self.folder("event-hubs")),
             ("--hub", "devicedata".to_owned()),
             ("--hub", "normalizeddata".to_owned()),
+            ("--consumer-group", CONSUMER_GROUP.to_owned()),
             ("--partitions", PARTITIONS.to_owned()),
         ])
     }
@@ -152,7 +157,7 @@ impl Plan {
         environment.extend([
             ("InputEventHub", self.connection_string()),
             ("InputEventHub__EventHubName", "devicedata".to_owned()),
-            ("InputEventHub__EventHubConsumerGroup", "$default".to_owned()),
+            ("InputEventHub__EventHubConsumerGroup", CONSUMER_GROUP.to_owned()),
             ("Template__DeviceContent", self.device_mapping.display().to_string()),
             ("DeadLetters__Folder", self.folder("dead-letters")),
             ("Ingest__Token", self.ingest_token.clone()),
@@ -164,7 +169,7 @@ impl Plan {
         let mut environment = self.hub_environment();
         environment.extend([
             ("NormalizationEventHub", self.connection_string()),
-            ("NormalizationEventHub__EventHubConsumerGroup", "$default".to_owned()),
+            ("NormalizationEventHub__EventHubConsumerGroup", CONSUMER_GROUP.to_owned()),
             ("Template__FhirMapping", self.fhir_mapping.display().to_string()),
             ("FhirService__Url", self.fhir_url.to_string()),
             ("ResourceIdentity__ResourceIdentityServiceType", self.resource_identity.clone()),
