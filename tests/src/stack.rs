@@ -208,13 +208,18 @@ impl Stack {
         descendants(self.iotc.pid())
     }
 
+    /// Sends a signal to `iotc` itself.
+    pub fn signal(&self, name: &str) {
+        signal(self.iotc.pid(), name);
+    }
+
     /// Sends a signal to `iotc` and waits for its end.
     ///
     /// # Panics
     /// When it does not end in time.
     #[track_caller]
     pub fn end(&mut self, with: &str) -> ExitStatus {
-        signal(self.iotc.pid(), with);
+        self.signal(with);
         self.iotc.wait(STOP_LIMIT)
     }
 
