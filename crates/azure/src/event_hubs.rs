@@ -55,8 +55,9 @@ pub struct HubConfig {
 impl HubConfig {
     /// The defaults: 8 connections; 30 s to connect, since a token may have to
     /// be fetched; 10 s to send, far above the tens of milliseconds that a hub
-    /// takes; 4 tries, which with their pauses stay within the time that the
-    /// host waits for an invocation even when each of them hangs.
+    /// takes; 4 tries. Whoever sends under many keys sets a time limit of its
+    /// own, as [`crate::HubOutput`] does: keys that share a connection wait for
+    /// each other.
     pub fn new(namespace: impl Into<String>, hub: impl Into<String>) -> Self {
         Self {
             namespace: namespace.into(),
@@ -243,8 +244,6 @@ impl HubProducer {
                 Ok(filled) => return Ok(filled),
                 Err(error) => error,
             };
-            // Whatever went wrong, the client may be stuck in it.
-            *lane = None;
             tries += 1;
             let hub = self.config.hub.clone();
             if is_refusal(&error) {
@@ -264,22 +263,23 @@ impl HubProducer {
         partition_key: &str,
         events: &[E],
     ) -> Result<Filled, TryError> {
-        let connecting = async {
-            let client = match lane {
-                Some(client) => client,
-                None => lane.insert(self.client().await?),
-            };
-            let options = EventDataBatchOptions { partition_key: Some(partition_key.to_owned()), ..Default::default() };
-            let batch = client.create_batch(Some(options)).await?;
-            Ok::<_, EventHubsError>((&*client, batch))
+        // Taken out, so that a client that failed, or whose send was given up
+        // half way, is not used again.
+        let client = match lane.take() {
+            Some(client) => client,
+            None => timeout(self.config.connect_timeout, self.client()).await.map_err(|_| TryError::ConnectTimedOut)??,
         };
-        let (client, batch) =
-            timeout(self.config.connect_timeout, connecting).await.map_err(|_| TryError::ConnectTimedOut)??;
+        let options = EventDataBatchOptions { partition_key: Some(partition_key.to_owned()), ..Default::default() };
+        let opening = client.create_batch(Some(options));
+        let batch = timeout(self.config.connect_timeout, opening).await.map_err(|_| TryError::ConnectTimedOut)??;
         let filled = fill(&batch, events)?;
-        if !batch.is_empty() {
+        if batch.is_empty() {
+            drop(batch);
+        } else {
             let sending = client.send_batch(batch, None);
             timeout(self.config.send_timeout, sending).await.map_err(|_| TryError::SendTimedOut)??;
         }
+        *lane = Some(client);
         Ok(filled)
     }
 

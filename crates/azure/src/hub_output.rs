@@ -1,9 +1,19 @@
 //! The internal hub as the output of normalize.
 
+use std::time::Duration;
+
 use delivery::{Away, MeasurementOutput, OutgoingMeasurements};
 use futures::future::try_join_all;
 
 use crate::event_hubs::HubProducer;
+
+/// How long sending one batch's measurements may take, tries and waits for
+/// connections included: below half of the host's `functionTimeout` of ten
+/// minutes, after which it would kill the process for all partitions
+/// (design.md D5).
+const TIME_LIMIT: Duration = Duration::from_secs(240);
+
+const WHAT: &str = "the internal hub";
 
 /// Sends measurements through a [`HubProducer`], each partition key's in
 /// batches of their own, keys side by side.
@@ -27,11 +37,13 @@ impl MeasurementOutput for HubOutput {
             sends.push(async move {
                 let events: Vec<&[u8]> = indexes.iter().map(|index| measurements.json(*index)).collect();
                 let sent = self.producer.send(&key.to_string(), &events).await;
-                let sent = sent.map_err(|error| Away::new("the internal hub", error))?;
+                let sent = sent.map_err(|error| Away::new(WHAT, error))?;
                 Ok(sent.too_large.into_iter().map(|position| indexes[position]).collect::<Vec<_>>())
             });
         }
         // A hub that refuses events is as good as away: data waits until somebody mends it.
-        Ok(try_join_all(sends).await?.concat())
+        let sent = tokio::time::timeout(TIME_LIMIT, try_join_all(sends)).await;
+        let sent = sent.map_err(|_| Away::new(WHAT, format!("not all was accepted within {} s", TIME_LIMIT.as_secs())))?;
+        Ok(sent?.concat())
     }
 }

@@ -76,7 +76,7 @@ impl Checks {
         let value = non_blank(value)?;
         let parsed = parse(value.trim());
         if parsed.is_none() {
-            self.problem(format!("app setting `{name}` is `{value}`; expected {expected}"));
+            self.problem(format!("app setting `{name}` is `{}`; expected {expected}", without_secrets(&value)));
         }
         parsed
     }
@@ -130,6 +130,22 @@ impl Checks {
     }
 }
 
+/// What of an address may be printed: a password before `@` and a query, which
+/// can be a SAS or a key, are left out.
+fn without_secrets(value: &str) -> String {
+    let value = match value.split_once("://") {
+        Some((scheme, rest)) => match rest.rsplit_once('@') {
+            Some((_, rest)) => format!("{scheme}://…@{rest}"),
+            None => value.to_owned(),
+        },
+        None => value.to_owned(),
+    };
+    match value.split_once('?') {
+        Some((address, _)) => format!("{address}?…"),
+        None => value,
+    }
+}
+
 /// A setting that is blank counts as not set, as in .NET.
 pub fn non_blank(value: Option<String>) -> Option<String> {
     value.filter(|value| !value.trim().is_empty())
@@ -165,6 +181,18 @@ mod tests {
         let settings = [("FhirService__Url", "https://h/fhir"), ("TEMPLATE__FHIRMAPPING", "01e3.json")];
         let expected = (Url::parse("https://h/fhir").ok(), 300, "01e3.json".to_owned());
         assert_eq!(check(&settings), Ok(expected));
+    }
+
+    #[test]
+    fn prints_no_secret_of_an_address() {
+        let cases = [
+            ("htp://st1.example/c?sv=1&sig=s3cret", "htp://st1.example/c?…"),
+            ("htp://user:s3cret@h/fhir?code=s3cret", "htp://…@h/fhir?…"),
+            ("fhir", "fhir"),
+        ];
+        for (value, printed) in cases {
+            assert_eq!(without_secrets(value), printed);
+        }
     }
 
     #[test]

@@ -89,7 +89,7 @@ impl Settings {
             ..IdentityOptions::new(mode.unwrap_or(Mode::Lookup))
         };
         let legacy_ids = checks.flag("Compatibility__LegacyIds", raw.legacy_ids, false);
-        let time_limit = checks.number("FhirService__TimeLimitSeconds", raw.fhir.time_limit.clone(), 1..=3600, 240);
+        let time_limit = checks.number("FhirService__TimeLimitSeconds", raw.fhir.time_limit.clone(), 1..=280, 240);
         let fhir = client_options(&raw.fhir, &mut checks);
         let client_id = function.as_ref().and_then(|function| function.client_id.clone());
         let tokens = fhir.as_ref().and_then(|fhir| tokens(raw.fhir, fhir, client_id, &mut checks));

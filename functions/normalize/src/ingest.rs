@@ -15,8 +15,8 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use axum::Router;
-use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, State};
+use axum::body::to_bytes;
+use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
@@ -25,11 +25,15 @@ use expressions::{Properties, UtcTime};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use serde_json::value::RawValue;
+use tokio::sync::Semaphore;
 
 use crate::function::Normalize;
 
 /// The largest request taken: 16 full messages of IoT Central.
 const REQUEST_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// Requests whose bodies are in memory at the same time; others wait.
+const REQUESTS_MAX: usize = 8;
 
 /// How long a sender is told to wait, in seconds, when a dependency is away.
 const RETRY_AFTER_SECONDS: &str = "5";
@@ -38,14 +42,14 @@ struct Ingest {
     normalize: Arc<Normalize>,
     token: Option<SecretString>,
     source: Source,
+    turns: Semaphore,
 }
 
 /// The route of the HTTP function. Without a token nothing is let in.
 pub fn router(normalize: Arc<Normalize>, token: Option<SecretString>) -> Router {
     let source = Source { hub: "ingest".to_owned(), ..Source::default() };
-    let state = Arc::new(Ingest { normalize, token, source });
-    let route = post(ingest).layer(DefaultBodyLimit::max(REQUEST_BYTES_MAX));
-    Router::new().route("/api/ingest", route).with_state(state)
+    let state = Arc::new(Ingest { normalize, token, source, turns: Semaphore::new(REQUESTS_MAX) });
+    Router::new().route("/api/ingest", post(ingest)).with_state(state)
 }
 
 #[derive(Serialize)]
@@ -66,12 +70,21 @@ struct Fate {
     message: Option<String>,
 }
 
-async fn ingest(State(ingest): State<Arc<Ingest>>, headers: HeaderMap, body: Bytes) -> Response {
-    if !is_authorized(ingest.token.as_ref(), &headers) {
+async fn ingest(State(ingest): State<Arc<Ingest>>, request: Request) -> Response {
+    // Before the body: nobody without the token makes us read it.
+    if !is_authorized(ingest.token.as_ref(), request.headers()) {
         let challenge = [(header::WWW_AUTHENTICATE, "Bearer")];
         let message = "the `Authorization` header has to carry the token of the app setting `Ingest__Token`";
         return (StatusCode::UNAUTHORIZED, challenge, message).into_response();
     }
+    let Ok(_turn) = ingest.turns.acquire().await else { return StatusCode::SERVICE_UNAVAILABLE.into_response() };
+    let body = match to_bytes(request.into_body(), REQUEST_BYTES_MAX).await {
+        Ok(body) => body,
+        Err(_) => {
+            let message = "the body broke off, or is larger than 16 MiB";
+            return (StatusCode::PAYLOAD_TOO_LARGE, message).into_response();
+        }
+    };
     let enqueued_time = UtcTime::from(SystemTime::now());
     let events = events(&body).into_iter().map(|body| BatchEvent {
         body,
@@ -86,7 +99,8 @@ async fn ingest(State(ingest): State<Arc<Ingest>>, headers: HeaderMap, body: Byt
         Err(error) => {
             tracing::error!(%error, "Ingest cannot store events");
             let retry = [(header::RETRY_AFTER, RETRY_AFTER_SECONDS)];
-            (StatusCode::SERVICE_UNAVAILABLE, retry, error.to_string()).into_response()
+            // The reason names files, hubs and mappings, which are not the sender's business.
+            (StatusCode::SERVICE_UNAVAILABLE, retry, "the events cannot be stored for now").into_response()
         }
     }
 }
