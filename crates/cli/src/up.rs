@@ -103,12 +103,16 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     }
     // Whoever still runs gets the sign to stop; nobody left is as good.
     let _ = stop.send(true);
-    drop(heard);
-    while let Some(ended) = children.join_next().await {
-        if let Ok(Err(error)) = ended {
-            eprintln!("{error:#}");
+    let ending = async {
+        while let Some(ended) = children.join_next().await {
+            if let Ok(Err(error)) = ended {
+                eprintln!("{error:#}");
+            }
         }
-    }
+    };
+    // They go on talking until they end, and must be heard for that.
+    let hearing = async { while heard.recv().await.is_some() {} };
+    tokio::join!(ending, hearing);
     if let Ok(ExitCode::SUCCESS) = done
         && arguments.demo
     {
