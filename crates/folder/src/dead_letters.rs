@@ -1,13 +1,17 @@
 //! Dead letters as files, one each.
 //!
 //! ```text
-//! <folder>/<stage>/<hub>/<partition>/<sequence number>-<measurement>-<reason>.json
+//! <folder>/<stage>/<hub>/<partition>/<sequence number>-<measurement>-<reason>-<identity>.json
 //! ```
 //!
-//! The name is the letter's identity, so the same letter written again is the
-//! same file. A file appears whole or not at all and is on the disk when
+//! `<identity>` is a hash over the event's origin and body, so the same letter
+//! written again is the same file and another letter never is: not that of a
+//! hub that was made anew and counts from 0 again, nor of another namespace.
+//! A file appears whole or not at all and is on the disk when
 //! [`DeadLetters::record`] returns.
 
+use std::collections::BTreeSet;
+use std::fmt;
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -16,8 +20,15 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use delivery::{Away, DeadLetter, DeadLetters};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use tempfile::NamedTempFile;
+use tokio::task::spawn_blocking;
 
-use crate::sha256_hex;
+use crate::hex;
+
+/// How much of the hash is in a name, in bytes: enough that no two letters of
+/// one place meet.
+const IDENTITY_BYTES: usize = 8;
 
 /// A folder of dead letters.
 #[derive(Clone, Debug)]
@@ -26,7 +37,7 @@ pub struct DeadLetterFolder {
 }
 
 /// A dead letter as it lies in its file.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct StoredDeadLetter {
     /// `normalize` or `group-convert`.
@@ -60,6 +71,20 @@ pub struct StoredDeadLetter {
     pub system_properties: String,
 }
 
+/// Without what the event holds: that is a patient's.
+impl fmt::Debug for StoredDeadLetter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StoredDeadLetter")
+            .field("stage", &self.stage)
+            .field("reason", &self.reason)
+            .field("hub", &self.hub)
+            .field("partition", &self.partition)
+            .field("sequence_number", &self.sequence_number)
+            .field("measurement", &self.measurement)
+            .finish_non_exhaustive()
+    }
+}
+
 impl DeadLetterFolder {
     /// The letters below `path`; it is made when the first is written.
     pub fn new(path: impl Into<PathBuf>) -> DeadLetterFolder {
@@ -77,28 +102,42 @@ impl DeadLetterFolder {
 
     fn write(&self, name: &Path, letter: &StoredDeadLetter) -> io::Result<()> {
         let path = self.path.join(name);
-        let folder = path.parent().unwrap_or(&self.path);
         if path.exists() {
             return Ok(());
         }
+        let folder = path.parent().unwrap_or(&self.path);
         fs::create_dir_all(folder)?;
-        // A second process may write the same letter: each has its own name for the draft.
-        let draft = path.with_extension(format!("{}.draft", std::process::id()));
-        let mut file = fs::File::create(&draft)?;
-        file.write_all(&serde_json::to_vec_pretty(letter)?)?;
-        file.sync_all()?;
-        fs::rename(&draft, &path)?;
-        fs::File::open(folder)?.sync_all()
+        // Another writer of the same letter has a draft of its own.
+        let mut draft = NamedTempFile::new_in(folder)?;
+        draft.write_all(&serde_json::to_vec_pretty(letter)?)?;
+        draft.as_file().sync_all()?;
+        draft.persist(path)?;
+        Ok(())
+    }
+
+    /// Makes the names of the letters durable, those too that another writer
+    /// has just made.
+    fn sync(&self, names: &[PathBuf]) -> io::Result<()> {
+        let folders: BTreeSet<&Path> = names.iter().flat_map(|name| name.ancestors().skip(1)).collect();
+        folders.into_iter().try_for_each(|folder| fs::File::open(self.path.join(folder))?.sync_all())
+    }
+
+    async fn write_all(&self, letters: &[DeadLetter<'_>]) -> io::Result<()> {
+        let mut names = Vec::with_capacity(letters.len());
+        // One at a time: the base64 of a whole batch is large.
+        for letter in letters {
+            let (folder, name, letter) = (self.clone(), name(letter), store(letter));
+            names.push(name.clone());
+            spawn_blocking(move || folder.write(&name, &letter)).await??;
+        }
+        let folder = self.clone();
+        spawn_blocking(move || folder.sync(&names)).await?
     }
 }
 
 impl DeadLetters for DeadLetterFolder {
     async fn record(&self, letters: &[DeadLetter<'_>]) -> Result<(), Away> {
-        let stored: Vec<_> = letters.iter().map(|letter| (name(letter), store(letter))).collect();
-        let folder = self.clone();
-        let write = move || stored.iter().try_for_each(|(name, letter)| folder.write(name, letter));
-        let done = tokio::task::spawn_blocking(write).await.map_err(io::Error::other);
-        done.flatten().map_err(|error| Away::new("the dead-letter folder", error))
+        self.write_all(letters).await.map_err(|error| Away::new("the dead-letter folder", error))
     }
 }
 
@@ -111,12 +150,32 @@ fn name(letter: &DeadLetter<'_>) -> PathBuf {
     };
     let place = match letter.position.sequence_number {
         Some(number) => format!("{number:020}"),
-        None => sha256_hex(letter.body),
+        None => "http".to_owned(),
     };
-    let file = format!("{place}-{}-{}.json", letter.measurement, plain(letter.reason.code));
+    let file = format!("{place}-{}-{}-{}.json", letter.measurement, plain(letter.reason.code), identity(letter));
     [letter.stage.as_str(), &plain(&letter.position.source.hub), &plain(&letter.position.source.partition), &file]
         .iter()
         .collect()
+}
+
+/// Tells apart what the plain characters of a name do not.
+fn identity(letter: &DeadLetter<'_>) -> String {
+    let (position, source) = (&letter.position, &letter.position.source);
+    let mut hash = Sha256::new();
+    for text in [&source.namespace, &source.hub, &source.consumer_group, &source.partition] {
+        hash.update((text.len() as u64).to_be_bytes());
+        hash.update(text);
+    }
+    // What came by HTTP has no place, and its time is that of one attempt: the
+    // same body posted again is the same letter.
+    if let Some(number) = position.sequence_number {
+        let mut time = String::new();
+        position.enqueued_time.write_iso(&mut time);
+        hash.update(number.to_be_bytes());
+        hash.update(time);
+    }
+    hash.update(letter.body);
+    hex(&hash.finalize()[..IDENTITY_BYTES])
 }
 
 fn store(letter: &DeadLetter<'_>) -> StoredDeadLetter {
@@ -195,6 +254,70 @@ mod tests {
         let bodies: Vec<_> = stored.iter().map(|letter| (letter.body.as_str(), letter.sequence_number)).collect();
         assert_eq!(bodies, [("/w==", Some(7)), ("Yg==", None)]);
         assert!(folder.path().join("letters/normalize/___devicedata/0").is_dir());
+    }
+
+    /// How many letters lie in a folder after these were recorded, each by
+    /// itself.
+    async fn count(letters: &[DeadLetter<'_>]) -> usize {
+        let folder = tempfile::tempdir().expect("a folder");
+        let kept = DeadLetterFolder::new(folder.path());
+        for letter in letters {
+            kept.record(std::slice::from_ref(letter)).await.expect("written");
+        }
+        kept.read_all().expect("letters").len()
+    }
+
+    #[tokio::test]
+    async fn loses_no_letter_to_another_one() {
+        let base = letter(b"a", Some(7));
+        let source = |change: fn(&mut Source)| {
+            let mut other = base.clone();
+            change(&mut other.position.source);
+            other
+        };
+        let later = UtcTime::from_unix_milliseconds(1_604_232_000_000).expect("a time");
+        let cases = [
+            ("a hub made anew", DeadLetter { position: at(&base, later), ..base.clone() }),
+            ("another body", DeadLetter { body: b"b", ..base.clone() }),
+            ("another namespace", source(|source| source.namespace = "ns2".to_owned())),
+            ("another consumer group", source(|source| source.consumer_group = "second".to_owned())),
+            ("a hub whose plain name is the same", source(|source| source.hub = "__/devicedata".to_owned())),
+            ("another partition", source(|source| source.partition = "1".to_owned())),
+        ];
+        for (case, other) in cases {
+            assert_eq!(count(&[base.clone(), other.clone(), base.clone(), other]).await, 2, "{case}");
+        }
+    }
+
+    #[tokio::test]
+    async fn keeps_one_letter_of_what_is_posted_again() {
+        let base = letter(b"a", None);
+        let later = UtcTime::from_unix_milliseconds(1_604_232_000_000).expect("a time");
+        let again = DeadLetter { position: at(&base, later), ..base.clone() };
+        assert_eq!(count(&[base.clone(), again]).await, 1);
+        assert_eq!(count(&[base, letter(b"b", None)]).await, 2);
+    }
+
+    #[tokio::test]
+    async fn takes_the_same_letter_from_many_at_once() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let letters = DeadLetterFolder::new(folder.path());
+        let mut writers = tokio::task::JoinSet::new();
+        for _ in 0..16 {
+            let letters = letters.clone();
+            writers.spawn(async move { letters.record(&[letter(&[0xff; 100_000], None)]).await });
+        }
+        for written in writers.join_all().await {
+            written.expect("written");
+        }
+        let stored = letters.read_all().expect("whole letters");
+        assert_eq!(stored.len(), 1);
+        let names: Vec<_> = fs::read_dir(folder.path().join("normalize/___devicedata/0")).expect("a folder").collect();
+        assert_eq!(names.len(), 1, "no draft is left");
+    }
+
+    fn at(letter: &DeadLetter<'_>, enqueued_time: UtcTime) -> Position {
+        Position { enqueued_time, ..letter.position.clone() }
     }
 
     #[tokio::test]

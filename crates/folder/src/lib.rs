@@ -10,8 +10,7 @@ pub mod mapping_file;
 pub use dead_letters::{DeadLetterFolder, StoredDeadLetter};
 pub use mapping_file::MappingFile;
 
-/// The lower-case hex SHA-256 of some bytes.
-fn sha256_hex(bytes: &[u8]) -> String {
-    use sha2::Digest;
-    sha2::Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+/// Bytes in lower-case hex.
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

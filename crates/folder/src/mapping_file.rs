@@ -4,8 +4,9 @@
 use std::path::PathBuf;
 
 use delivery::{Away, Load, MappingSource};
+use sha2::{Digest, Sha256};
 
-use crate::sha256_hex;
+use crate::hex;
 
 /// The file that holds a mapping. Its version is the hash of its text, so
 /// that a file that was only touched is not loaded again.
@@ -26,7 +27,7 @@ impl MappingSource for MappingFile {
         let text = tokio::fs::read(&self.path).await;
         let text =
             text.map_err(|error| Away::new("the mapping file", format!("`{}`: {error}", self.path.display())))?;
-        let version = format!("sha256:{}", sha256_hex(&text));
+        let version = format!("sha256:{}", hex(&Sha256::digest(&text)));
         Ok((known != Some(&version)).then_some(Load { version, text }))
     }
 }
