@@ -46,8 +46,10 @@ pub use fe2o3_amqp::types::messaging::{MessageId, Properties};
 pub use fe2o3_amqp::types::primitives::{SimpleValue, Value as AnnotationValue};
 pub use properties::{HubProperties, PartitionProperties};
 
-/// How long the stand-in may take for anything but waiting for events.
-const ANSWER_WAIT: Duration = Duration::from_secs(30);
+/// How long the stand-in may take for anything but waiting for events. It is on
+/// the same machine and takes milliseconds; but when it is killed while a
+/// connection or link is opened, fe2o3-amqp now and then waits for ever.
+const ANSWER_WAIT: Duration = Duration::from_secs(5);
 /// Events that may be on their way to a receiver, as other clients ask for.
 const CREDIT: u32 = 300;
 /// After an event, how long to wait for the one behind it before a batch is
