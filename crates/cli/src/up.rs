@@ -19,12 +19,13 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use local::functions_host::Answered;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use input::{Input, Lines};
 use stack::{Plan, Stack};
-use summary::{Answered, Summary};
+use summary::Summary;
 use supervisor::Said;
 
 /// How often the live summary is renewed.
@@ -224,7 +225,8 @@ impl Session<'_> {
         match said {
             Said::Line(line) => {
                 if let Ok(answered) = serde_json::from_str::<Answered>(&line) {
-                    self.summary.add(&answered);
+                    let counted = self.summary.add(&answered);
+                    counted.with_context(|| format!("{} does not return fates", answered.function))?;
                 }
             }
             Said::Ended { name, how } => eprintln!("{name} ended ({how}); starting it again"),

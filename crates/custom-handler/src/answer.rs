@@ -1,8 +1,10 @@
 //! What a function answers (functions-eventhubs-keda.md 1.12).
 
-use delivery::{EventFate, MeasurementFate, Tally};
+use std::collections::BTreeMap;
+
+use delivery::{EventFate, Fates, MeasurementFate, Reason, Tally};
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 /// The body of a 200. Always an object: the host waits until its time-out for
 /// an invocation that answers `null`.
@@ -11,104 +13,103 @@ use serde_json::{Value, json};
 pub struct Answer {
     /// Values for output bindings; we have none.
     pub outputs: serde_json::Map<String, Value>,
-    /// Lines for the function's log, at level Information: the counts, and
-    /// each reason for a rejection once.
+    /// Lines for the function's log, at level Information: the counts, and for
+    /// each code of a rejection how often, with one of its texts.
     pub logs: Vec<String>,
-    /// `{"tally": …, "fates": […]}`, the fates by the event's index. No
-    /// `$return` binding takes it, so the host passes it by; people, tests and
-    /// the local stack read it.
-    pub return_value: Value,
+    /// Null, or for the local stack the fates: the host takes an object's
+    /// members for outputs, so a function on Azure answers null.
+    pub return_value: Option<ReturnValue>,
+}
+
+/// What the local stack counts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ReturnValue {
+    /// The fates of the batch.
+    pub fates: Fates,
 }
 
 impl Answer {
-    /// The answer of normalize: a fate an event.
-    pub fn of_events(fates: &[EventFate]) -> Answer {
-        let tally = Tally::of_events(fates);
-        let summary = format!(
-            "{} events: {} normalized into {} measurements, {} unmatched, {} rejected",
-            tally.events, tally.normalized, tally.measurements, tally.unmatched, tally.rejected
-        );
-        let reasons = fates.iter().filter_map(|fate| match fate {
-            EventFate::Rejected { reason, .. } => Some(reason),
-            _ => None,
-        });
-        let shown = fates.iter().map(|fate| match fate {
-            EventFate::Rejected { reason, measurements } => {
-                json!({ "fate": fate.to_string(), "reason": reason.code, "message": reason.message, "measurements": measurements })
-            }
-            EventFate::Normalized { measurements } => json!({ "fate": fate.to_string(), "measurements": measurements }),
-            EventFate::Unmatched => json!({ "fate": fate.to_string() }),
-        });
-        Answer::new(summary, reasons, tally, shown.collect())
+    /// The answer to a batch, without its fates or (app setting
+    /// `Answer__Fates`) with them.
+    pub fn new(fates: Fates, with_fates: bool) -> Answer {
+        let mut logs = vec![summary(&fates)];
+        logs.extend(rejections(&fates));
+        Answer { logs, return_value: with_fates.then_some(ReturnValue { fates }), ..Answer::default() }
     }
+}
 
-    /// The answer of group-convert: for each event the fates of its
-    /// measurements.
-    pub fn of_measurements(events: &[Vec<MeasurementFate>]) -> Answer {
-        let tally = Tally { events: events.len(), ..Tally::of_measurements(events.iter().flatten()) };
-        let summary = format!(
-            "{} measurements: {} created, {} merged, {} unchanged, {} superseded, {} rejected",
-            tally.measurements, tally.created, tally.merged, tally.unchanged, tally.superseded, tally.rejected
-        );
-        let reasons = events.iter().flatten().filter_map(|fate| match fate {
-            MeasurementFate::Rejected(reason) => Some(reason),
-            _ => None,
-        });
-        let show = |fate: &MeasurementFate| match fate {
-            MeasurementFate::Rejected(reason) => {
-                json!({ "fate": fate.to_string(), "reason": reason.code, "message": reason.message })
-            }
-            _ => json!({ "fate": fate.to_string() }),
-        };
-        let shown = events.iter().map(|fates| fates.iter().map(show).collect());
-        Answer::new(summary, reasons, tally, shown.collect())
-    }
-
-    fn new<'r>(
-        summary: String,
-        reasons: impl Iterator<Item = &'r delivery::Reason>,
-        tally: Tally,
-        fates: Vec<Value>,
-    ) -> Answer {
-        let mut logs = vec![summary];
-        for reason in reasons {
-            let line = format!("rejected, {}: {}", reason.code, reason.message);
-            if !logs.contains(&line) {
-                logs.push(line);
-            }
+fn summary(fates: &Fates) -> String {
+    match fates {
+        Fates::Events(fates) => {
+            let Tally { events, normalized, measurements, unmatched, rejected, .. } = Tally::of_events(fates);
+            format!(
+                "{events} events: {normalized} normalized into {measurements} measurements, \
+                 {unmatched} unmatched, {rejected} rejected"
+            )
         }
-        Answer { outputs: serde_json::Map::new(), logs, return_value: json!({ "tally": tally, "fates": fates }) }
+        Fates::Measurements(events) => {
+            let Tally { measurements, created, merged, unchanged, superseded, rejected, .. } =
+                Tally::of_measurements(events.iter().flatten());
+            format!(
+                "{measurements} measurements: {created} created, {merged} merged, {unchanged} unchanged, \
+                 {superseded} superseded, {rejected} rejected"
+            )
+        }
     }
+}
+
+/// A line for each code. Texts differ by their places in the data, so a line
+/// for each of them could be as many as there are events.
+fn rejections(fates: &Fates) -> Vec<String> {
+    let reasons: Vec<&Reason> = match fates {
+        Fates::Events(fates) => fates.iter().filter_map(EventFate::reason).collect(),
+        Fates::Measurements(events) => events.iter().flatten().filter_map(MeasurementFate::reason).collect(),
+    };
+    let mut by_code: BTreeMap<&str, (usize, &str)> = BTreeMap::new();
+    for reason in reasons {
+        by_code.entry(&reason.code).or_insert((0, &reason.message)).0 += 1;
+    }
+    let line = |(code, (count, example))| format!("{count} rejected as {code}, for example: {example}");
+    by_code.into_iter().map(line).collect()
 }
 
 #[cfg(test)]
 mod tests {
-    use delivery::Reason;
+    use serde_json::json;
 
     use super::*;
 
-    #[test]
-    fn lists_the_fate_of_each_event_and_each_reason_once() {
-        let bad =
-            EventFate::Rejected { reason: Reason::new("InvalidDataFormat", "not JSON at byte 0"), measurements: 0 };
-        let answer =
-            Answer::of_events(&[EventFate::Normalized { measurements: 2 }, bad.clone(), bad, EventFate::Unmatched]);
-        let logs = [
-            "4 events: 1 normalized into 2 measurements, 1 unmatched, 2 rejected",
-            "rejected, InvalidDataFormat: not JSON at byte 0",
-        ];
-        assert_eq!(answer.logs, logs);
-        assert_eq!(answer.return_value["fates"][0], json!({ "fate": "normalized", "measurements": 2 }));
-        assert_eq!(answer.return_value["fates"][2]["reason"], "InvalidDataFormat");
-        assert_eq!(answer.return_value["fates"][3], json!({ "fate": "unmatched" }));
-        assert_eq!(answer.return_value["tally"]["rejected"], 2);
+    fn bad(position: usize) -> EventFate {
+        let reason = Reason::new("InvalidDataFormat", format!("not JSON at byte {position}"));
+        EventFate::Rejected { reason, measurements: 0 }
     }
 
     #[test]
-    fn is_an_object_with_the_names_that_the_host_reads() {
-        let answer = serde_json::to_value(Answer::of_measurements(&[vec![MeasurementFate::Created]])).expect("JSON");
-        let names: Vec<_> = answer.as_object().expect("an object").keys().cloned().collect();
-        assert_eq!(names, ["Logs", "Outputs", "ReturnValue"]);
-        assert_eq!(answer["ReturnValue"]["fates"], json!([[{ "fate": "created" }]]));
+    fn logs_the_counts_and_a_line_for_each_code() {
+        let other = EventFate::Rejected { reason: Reason::new("Argument", "no body"), measurements: 0 };
+        let fates = vec![EventFate::Normalized { measurements: 2 }, bad(3), other, bad(9), EventFate::Unmatched];
+        let logs = [
+            "5 events: 1 normalized into 2 measurements, 1 unmatched, 3 rejected",
+            "1 rejected as Argument, for example: no body",
+            "2 rejected as InvalidDataFormat, for example: not JSON at byte 3",
+        ];
+        assert_eq!(Answer::new(Fates::Events(fates), false).logs, logs);
+        let fates = vec![vec![MeasurementFate::Created, MeasurementFate::Rejected(Reason::new("NoValue", "none"))]];
+        let logs = [
+            "2 measurements: 1 created, 0 merged, 0 unchanged, 0 superseded, 1 rejected",
+            "1 rejected as NoValue, for example: none",
+        ];
+        assert_eq!(Answer::new(Fates::Measurements(fates), false).logs, logs);
+    }
+
+    #[test]
+    fn is_an_object_and_returns_nothing_but_to_who_wants_the_fates() {
+        let fates = || Fates::Measurements(vec![vec![MeasurementFate::Created]]);
+        for (with_fates, return_value) in [(false, json!(null)), (true, json!({ "fates": [[{ "fate": "created" }]] }))]
+        {
+            let answer = serde_json::to_value(Answer::new(fates(), with_fates)).expect("JSON");
+            let logs = "1 measurements: 1 created, 0 merged, 0 unchanged, 0 superseded, 0 rejected";
+            assert_eq!(answer, json!({ "Outputs": {}, "Logs": [logs], "ReturnValue": return_value }));
+        }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! POST /<function> {"Data": …, "Metadata": …} --invocation--> Batch
-//! fates --answer--> {"Outputs": {}, "Logs": […], "ReturnValue": …}
+//! fates --answer--> {"Outputs": {}, "Logs": […], "ReturnValue": null}
 //! ```
 //!
 //! What the host sends and expects is in functions-eventhubs-keda.md 1. This

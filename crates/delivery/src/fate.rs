@@ -1,13 +1,24 @@
 //! How events and measurements end (design.md 2.2).
+//!
+//! Their JSON is the one form in which fates leave a process: the answers of
+//! the functions, of HTTPS ingest, and what the command line reads of them.
+//!
+//! ```text
+//! {"fate":"rejected","reason":"<code>","message":"…","measurements":0}
+//! ```
 
+use std::borrow::Cow;
 use std::fmt;
+
+use serde::{Deserialize, Serialize};
 
 /// Why something was rejected. Never holds a value or an identifier of the
 /// payload.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reason {
     /// A stable name, for metrics and filters.
-    pub code: &'static str,
+    #[serde(rename = "reason")]
+    pub code: Cow<'static, str>,
     /// For a person: what was wrong and where in the mapping.
     pub message: String,
 }
@@ -15,12 +26,13 @@ pub struct Reason {
 impl Reason {
     /// A reason with its text.
     pub fn new(code: &'static str, message: impl Into<String>) -> Reason {
-        Reason { code, message: message.into() }
+        Reason { code: Cow::Borrowed(code), message: message.into() }
     }
 }
 
 /// The one end of an event.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "fate", rename_all = "lowercase")]
 pub enum EventFate {
     /// It gave this many measurements, and they are in the internal hub.
     Normalized {
@@ -32,6 +44,7 @@ pub enum EventFate {
     /// It is among the dead letters.
     Rejected {
         /// Why.
+        #[serde(flatten)]
         reason: Reason,
         /// How many measurements it had given before, which are in the hub all
         /// the same (design.md D12).
@@ -40,7 +53,8 @@ pub enum EventFate {
 }
 
 /// The one end of a measurement.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "fate", rename_all = "lowercase")]
 pub enum MeasurementFate {
     /// It is in a new Observation.
     Created,
@@ -52,6 +66,36 @@ pub enum MeasurementFate {
     Superseded,
     /// It is among the dead letters.
     Rejected(Reason),
+}
+
+/// The fates of a batch, by the event's index.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Fates {
+    /// Of normalize: one an event.
+    Events(Vec<EventFate>),
+    /// Of group-convert: one for each measurement of the event.
+    Measurements(Vec<Vec<MeasurementFate>>),
+}
+
+impl EventFate {
+    /// Why it was rejected, if it was.
+    pub fn reason(&self) -> Option<&Reason> {
+        match self {
+            EventFate::Rejected { reason, .. } => Some(reason),
+            EventFate::Normalized { .. } | EventFate::Unmatched => None,
+        }
+    }
+}
+
+impl MeasurementFate {
+    /// Why it was rejected, if it was.
+    pub fn reason(&self) -> Option<&Reason> {
+        match self {
+            MeasurementFate::Rejected(reason) => Some(reason),
+            _ => None,
+        }
+    }
 }
 
 impl fmt::Display for EventFate {
@@ -80,7 +124,7 @@ impl fmt::Display for MeasurementFate {
 ///
 /// `events` is always the sum of the event fates, and the measurements of
 /// group-convert the sum of theirs: tested, and checked by whoever sums them up.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
     /// Events in.
     pub events: usize,
@@ -105,36 +149,85 @@ pub struct Tally {
 impl Tally {
     /// Counts what normalize did.
     pub fn of_events(fates: &[EventFate]) -> Tally {
-        let mut tally = Tally { events: fates.len(), ..Tally::default() };
-        for fate in fates {
-            match fate {
-                EventFate::Normalized { measurements } => {
-                    tally.normalized += 1;
-                    tally.measurements += measurements;
-                }
-                EventFate::Unmatched => tally.unmatched += 1,
-                EventFate::Rejected { measurements, .. } => {
-                    tally.rejected += 1;
-                    tally.measurements += measurements;
-                }
-            }
-        }
+        let mut tally = Tally::default();
+        fates.iter().for_each(|fate| tally.count_event(fate));
         tally
     }
 
     /// Counts what group-convert did.
     pub fn of_measurements<'f>(fates: impl IntoIterator<Item = &'f MeasurementFate>) -> Tally {
         let mut tally = Tally::default();
-        for fate in fates {
-            tally.measurements += 1;
-            match fate {
-                MeasurementFate::Created => tally.created += 1,
-                MeasurementFate::Merged => tally.merged += 1,
-                MeasurementFate::Unchanged => tally.unchanged += 1,
-                MeasurementFate::Superseded => tally.superseded += 1,
-                MeasurementFate::Rejected(_) => tally.rejected += 1,
+        fates.into_iter().for_each(|fate| tally.count_measurement(fate));
+        tally
+    }
+
+    /// Counts one event of normalize.
+    pub fn count_event(&mut self, fate: &EventFate) {
+        self.events += 1;
+        match fate {
+            EventFate::Normalized { measurements } => {
+                self.normalized += 1;
+                self.measurements += measurements;
+            }
+            EventFate::Unmatched => self.unmatched += 1,
+            EventFate::Rejected { measurements, .. } => {
+                self.rejected += 1;
+                self.measurements += measurements;
             }
         }
-        tally
+    }
+
+    /// Counts one measurement of group-convert.
+    pub fn count_measurement(&mut self, fate: &MeasurementFate) {
+        self.measurements += 1;
+        match fate {
+            MeasurementFate::Created => self.created += 1,
+            MeasurementFate::Merged => self.merged += 1,
+            MeasurementFate::Unchanged => self.unchanged += 1,
+            MeasurementFate::Superseded => self.superseded += 1,
+            MeasurementFate::Rejected(_) => self.rejected += 1,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn reads_back_the_fates_that_it_writes() {
+        let reason = || Reason::new("IncompatibleData", "no timestamp");
+        let cases = [
+            (
+                Fates::Events(vec![
+                    EventFate::Normalized { measurements: 2 },
+                    EventFate::Unmatched,
+                    EventFate::Rejected { reason: reason(), measurements: 1 },
+                ]),
+                json!([
+                    { "fate": "normalized", "measurements": 2 },
+                    { "fate": "unmatched" },
+                    { "fate": "rejected", "reason": "IncompatibleData", "message": "no timestamp", "measurements": 1 },
+                ]),
+            ),
+            (
+                Fates::Measurements(vec![
+                    vec![MeasurementFate::Created, MeasurementFate::Merged, MeasurementFate::Unchanged],
+                    vec![],
+                    vec![MeasurementFate::Superseded, MeasurementFate::Rejected(reason())],
+                ]),
+                json!([
+                    [{ "fate": "created" }, { "fate": "merged" }, { "fate": "unchanged" }],
+                    [],
+                    [{ "fate": "superseded" }, { "fate": "rejected", "reason": "IncompatibleData", "message": "no timestamp" }],
+                ]),
+            ),
+        ];
+        for (fates, expected) in cases {
+            assert_eq!(serde_json::to_value(&fates).expect("JSON"), expected);
+            assert_eq!(serde_json::from_value::<Fates>(expected).expect("fates"), fates);
+        }
     }
 }

@@ -31,5 +31,5 @@ pub use batch::{Batch, BatchEvent, Position, Source};
 pub use convert::{Conversion, Converter, Destination, Pending, SaveOutcome};
 pub use current_mapping::{Compiled, CurrentMapping, EitherSource, Load, MappingSource, MappingUnavailable, Notice};
 pub use dead_letter::{DeadLetter, DeadLetters, Stage};
-pub use fate::{EventFate, MeasurementFate, Reason, Tally};
+pub use fate::{EventFate, Fates, MeasurementFate, Reason, Tally};
 pub use normalize::{MeasurementOutput, Normalizer, OutgoingMeasurements};

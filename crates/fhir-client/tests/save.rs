@@ -339,7 +339,7 @@ async fn one_bad_observation_stops_no_other() {
         for (n, outcome) in outcomes.iter().enumerate() {
             match outcome {
                 SaveOutcome::Created => assert_ne!(n, 77),
-                SaveOutcome::Rejected(reason) => assert_eq!((n, reason.code), (77, "ObservationRefused")),
+                SaveOutcome::Rejected(reason) => assert_eq!((n, &*reason.code), (77, "ObservationRefused")),
                 other => panic!("{n}: {other:?}"),
             }
         }

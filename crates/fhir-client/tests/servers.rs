@@ -190,7 +190,7 @@ async fn passes_bad_observations(site: &Site, ids: &[ResourceIds]) {
     for (n, outcome) in outcomes.iter().enumerate() {
         match outcome {
             SaveOutcome::Created => assert_ne!(n, 13),
-            SaveOutcome::Rejected(reason) => assert_eq!((n, reason.code), (13, "ObservationRefused")),
+            SaveOutcome::Rejected(reason) => assert_eq!((n, &*reason.code), (13, "ObservationRefused")),
             other => panic!("{n}: {other:?}"),
         }
     }

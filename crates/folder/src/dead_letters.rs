@@ -152,7 +152,7 @@ fn name(letter: &DeadLetter<'_>) -> PathBuf {
         Some(number) => format!("{number:020}"),
         None => "http".to_owned(),
     };
-    let file = format!("{place}-{}-{}-{}.json", letter.measurement, plain(letter.reason.code), identity(letter));
+    let file = format!("{place}-{}-{}-{}.json", letter.measurement, plain(&letter.reason.code), identity(letter));
     [letter.stage.as_str(), &plain(&letter.position.source.hub), &plain(&letter.position.source.partition), &file]
         .iter()
         .collect()
@@ -184,7 +184,7 @@ fn store(letter: &DeadLetter<'_>) -> StoredDeadLetter {
     position.enqueued_time.write_iso(&mut enqueued_time);
     StoredDeadLetter {
         stage: letter.stage.as_str().to_owned(),
-        reason: letter.reason.code.to_owned(),
+        reason: letter.reason.code.to_string(),
         message: letter.reason.message.clone(),
         mapping_version: letter.mapping_version.clone(),
         namespace: position.source.namespace.clone(),

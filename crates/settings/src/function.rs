@@ -23,6 +23,9 @@ pub struct FunctionSettings {
     /// `DeadLetters__Folder`: where what is rejected goes.
     #[serde(rename = "deadletters__folder")]
     pub dead_letters: Option<String>,
+    /// `Answer__Fates`: whether answers hold the fates of the batch.
+    #[serde(rename = "answer__fates")]
+    pub answer_fates: Option<String>,
     /// `TemplateStorage__BlobStorageContainerUri`: the container of the
     /// mapping blobs; without it mappings are files.
     #[serde(rename = "templatestorage__blobstoragecontaineruri")]
@@ -47,6 +50,8 @@ pub struct Function {
     pub mapping: MappingPlace,
     /// Where what is rejected goes.
     pub dead_letters: DeadLetterFolder,
+    /// Whether answers hold the fates of the batch.
+    pub answer_fates: bool,
     /// Where we differ from the reference connector.
     pub compatibility: Compatibility,
     /// Which user-assigned identity to use, if not the only one.
@@ -85,11 +90,13 @@ impl Function {
             }
         };
         let dead_letters = checks.required("DeadLetters__Folder", settings.dead_letters, "the path of a folder");
+        let answer_fates = checks.flag("Answer__Fates", settings.answer_fates, false);
         let compatibility = compatibility(settings.compatibility, checks);
         Some(Function {
             port,
             mapping: mapping?,
             dead_letters: DeadLetterFolder::new(dead_letters),
+            answer_fates,
             compatibility,
             client_id,
         })

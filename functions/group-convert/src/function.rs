@@ -8,7 +8,7 @@ use ::settings::{Function, MappingPlace};
 use anyhow::Context;
 use custom_handler::{Answer, Handler, HandlerError, Invocation};
 use delivery::away::error_chain;
-use delivery::{Converter, CurrentMapping, Tally};
+use delivery::{Converter, CurrentMapping, Fates, Tally};
 use expressions::UtcTime;
 use fhir_client::client::Client;
 use fhir_client::destination::FhirDestination;
@@ -24,6 +24,7 @@ use crate::settings::Settings;
 pub struct GroupConvert {
     mapping: CurrentMapping<MappingPlace, FhirMapping>,
     converter: Converter<FhirDestination, DeadLetterFolder>,
+    answer_fates: bool,
 }
 
 impl GroupConvert {
@@ -31,7 +32,7 @@ impl GroupConvert {
     /// batch, so that a dependency that is away does not keep the handler from
     /// starting.
     pub fn new(settings: Settings) -> anyhow::Result<GroupConvert> {
-        let Function { mapping, dead_letters, compatibility, .. } = settings.function;
+        let Function { mapping, dead_letters, compatibility, answer_fates, .. } = settings.function;
         let mapping = CurrentMapping::new(mapping, move |text| compile(text, &compatibility));
         let client = Arc::new(Client::new(settings.fhir, settings.tokens).context("cannot make an HTTP client")?);
         let destination = FhirDestination {
@@ -39,7 +40,8 @@ impl GroupConvert {
             saver: Saver::new(client, settings.save),
             time_limit: settings.time_limit,
         };
-        Ok(GroupConvert { mapping, converter: Converter::new(destination, dead_letters, compatibility) })
+        let converter = Converter::new(destination, dead_letters, compatibility);
+        Ok(GroupConvert { mapping, converter, answer_fates })
     }
 }
 
@@ -61,7 +63,7 @@ impl Handler for GroupConvert {
             rejected = tally.rejected,
             "Converted a batch"
         );
-        Ok(Answer::of_measurements(&conversion.events))
+        Ok(Answer::new(Fates::Measurements(conversion.events), self.answer_fates))
     }
 }
 

@@ -5,7 +5,7 @@ use ::settings::{Function, MappingPlace};
 use azure::HubOutput;
 use custom_handler::{Answer, Handler, HandlerError, Invocation};
 use delivery::away::error_chain;
-use delivery::{Batch, CurrentMapping, EventFate, Normalizer, Tally};
+use delivery::{Batch, CurrentMapping, EventFate, Fates, Normalizer, Tally};
 use folder::DeadLetterFolder;
 use mapping::{Compatibility, DeviceMapping};
 
@@ -16,6 +16,7 @@ use crate::settings::Settings;
 pub struct Normalize {
     mapping: CurrentMapping<MappingPlace, DeviceMapping>,
     normalizer: Normalizer<HubOutput, DeadLetterFolder>,
+    answer_fates: bool,
 }
 
 impl Normalize {
@@ -23,9 +24,9 @@ impl Normalize {
     /// batch, so that a dependency that is away does not keep the handler from
     /// starting.
     pub fn new(settings: Settings) -> Normalize {
-        let Function { mapping, dead_letters, compatibility, .. } = settings.function;
+        let Function { mapping, dead_letters, compatibility, answer_fates, .. } = settings.function;
         let mapping = CurrentMapping::new(mapping, move |text| compile(text, &compatibility));
-        Normalize { mapping, normalizer: Normalizer::new(settings.output, dead_letters) }
+        Normalize { mapping, normalizer: Normalizer::new(settings.output, dead_letters), answer_fates }
     }
 
     /// Works through a batch.
@@ -50,7 +51,7 @@ impl Normalize {
 impl Handler for Normalize {
     async fn handle(&self, invocation: Invocation) -> Result<Answer, HandlerError> {
         let fates = self.normalize(&invocation.batch()).await?;
-        Ok(Answer::of_events(&fates))
+        Ok(Answer::new(Fates::Events(fates), self.answer_fates))
     }
 }
 

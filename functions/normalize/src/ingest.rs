@@ -53,21 +53,16 @@ pub fn router(normalize: Arc<Normalize>, token: Option<SecretString>) -> Router 
 }
 
 #[derive(Serialize)]
-struct Fates {
+struct Answer {
     events: usize,
-    fates: Vec<Fate>,
+    fates: Vec<IndexedFate>,
 }
 
 #[derive(Serialize)]
-struct Fate {
+struct IndexedFate {
     index: usize,
-    fate: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    measurements: Option<usize>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    message: Option<String>,
+    #[serde(flatten)]
+    fate: EventFate,
 }
 
 async fn ingest(State(ingest): State<Arc<Ingest>>, request: Request) -> Response {
@@ -114,19 +109,9 @@ fn events(body: &[u8]) -> Vec<&[u8]> {
     }
 }
 
-fn answer(fates: Vec<EventFate>) -> Fates {
-    let fates = fates.into_iter().enumerate().map(|(index, fate)| {
-        let name = fate.to_string();
-        let (measurements, reason) = match fate {
-            EventFate::Normalized { measurements } => (Some(measurements), None),
-            EventFate::Unmatched => (None, None),
-            EventFate::Rejected { reason, measurements } => (Some(measurements), Some(reason)),
-        };
-        let code = reason.as_ref().map(|reason| reason.code);
-        Fate { index, fate: name, measurements, reason: code, message: reason.map(|reason| reason.message) }
-    });
-    let fates: Vec<_> = fates.collect();
-    Fates { events: fates.len(), fates }
+fn answer(fates: Vec<EventFate>) -> Answer {
+    let fates = fates.into_iter().enumerate().map(|(index, fate)| IndexedFate { index, fate });
+    Answer { events: fates.len(), fates: fates.collect() }
 }
 
 fn is_authorized(token: Option<&SecretString>, headers: &HeaderMap) -> bool {
@@ -145,7 +130,22 @@ fn equal_in_constant_time(a: &[u8], b: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use delivery::Reason;
+    use serde_json::json;
+
     use super::*;
+
+    #[test]
+    fn answers_each_fate_with_its_index() {
+        let reason = Reason::new("IncompatibleData", "no timestamp");
+        let fates = vec![EventFate::Normalized { measurements: 1 }, EventFate::Rejected { reason, measurements: 0 }];
+        let first = json!({ "index": 0, "fate": "normalized", "measurements": 1 });
+        let second = json!({
+            "index": 1, "fate": "rejected", "measurements": 0, "reason": "IncompatibleData", "message": "no timestamp"
+        });
+        let expected = json!({ "events": 2, "fates": [first, second] });
+        assert_eq!(serde_json::to_value(answer(fates)).expect("JSON"), expected);
+    }
 
     #[test]
     fn takes_an_array_for_several_events_and_anything_else_for_one() {

@@ -153,7 +153,7 @@ impl Plan {
     }
 
     fn normalize_environment(&self) -> Vec<(&'static str, String)> {
-        let mut environment = self.hub_environment();
+        let mut environment = self.common_environment();
         environment.extend([
             ("InputEventHub", self.connection_string()),
             ("InputEventHub__EventHubName", "devicedata".to_owned()),
@@ -166,7 +166,7 @@ impl Plan {
     }
 
     fn convert_environment(&self) -> Vec<(&'static str, String)> {
-        let mut environment = self.hub_environment();
+        let mut environment = self.common_environment();
         environment.extend([
             ("NormalizationEventHub", self.connection_string()),
             ("NormalizationEventHub__EventHubConsumerGroup", CONSUMER_GROUP.to_owned()),
@@ -178,12 +178,13 @@ impl Plan {
         environment
     }
 
-    fn hub_environment(&self) -> Vec<(&'static str, String)> {
+    fn common_environment(&self) -> Vec<(&'static str, String)> {
         vec![
             ("NormalizationEventHub__AuthenticationType", "Development".to_owned()),
             ("NormalizationEventHub__EventHubNamespaceFQDN", "localhost".to_owned()),
             ("NormalizationEventHub__EventHubName", "normalizeddata".to_owned()),
             ("NormalizationEventHub__CustomEndpoint", format!("amqp://127.0.0.1:{}", self.event_hubs_port)),
+            ("Answer__Fates", "true".to_owned()),
         ]
     }
 

@@ -6,22 +6,14 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 
-use delivery::Tally;
+use delivery::{Fates, Reason, Tally};
+use local::functions_host::Answered;
 use serde::Deserialize;
-use serde_json::Value;
 
-/// What the Functions host stand-in prints for each answer.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Answered {
-    /// The function.
-    pub function: String,
-    /// The partition.
-    pub partition: String,
-    /// The sequence numbers of the events, in order.
-    pub sequence_numbers: Vec<i64>,
-    /// The `ReturnValue` of the answer.
-    pub return_value: Value,
+/// What the functions return in the local stack.
+#[derive(Deserialize)]
+struct Returned {
+    fates: Fates,
 }
 
 /// The counts so far.
@@ -38,27 +30,31 @@ pub struct Summary {
 }
 
 impl Summary {
-    /// Takes an answer into account.
-    pub fn add(&mut self, answered: &Answered) {
+    /// Takes an answer into account. An error when it has no fates.
+    pub fn add(&mut self, answered: &Answered) -> serde_json::Result<()> {
+        let Returned { fates } = Returned::deserialize(&answered.return_value)?;
         let key = (answered.function.clone(), answered.partition.clone());
         let last = self.counted.entry(key).or_insert(-1);
-        let Some(fates) = answered.return_value.get("fates").and_then(Value::as_array) else { return };
-        let mut fresh = Vec::new();
-        for (sequence_number, fate) in answered.sequence_numbers.iter().zip(fates) {
-            if sequence_number > last {
-                *last = *sequence_number;
-                fresh.push(fate);
-            }
-        }
-        for fate in fresh {
-            match fate {
-                Value::Array(measurements) => {
-                    self.convert.events += 1;
-                    measurements.iter().for_each(|fate| self.count_measurement(fate));
+        let counted = answered.sequence_numbers.iter().take_while(|number| **number <= *last).count();
+        *last = answered.sequence_numbers.last().copied().unwrap_or(*last).max(*last);
+        match fates {
+            Fates::Events(fates) => {
+                for fate in fates.iter().skip(counted) {
+                    self.normalize.count_event(fate);
+                    self.count_reason(fate.reason());
                 }
-                event => self.count_event(event),
+            }
+            Fates::Measurements(events) => {
+                for fates in events.iter().skip(counted) {
+                    self.convert.events += 1;
+                    for fate in fates {
+                        self.convert.count_measurement(fate);
+                        self.count_reason(fate.reason());
+                    }
+                }
             }
         }
+        Ok(())
     }
 
     /// Everything that was rejected, on either side.
@@ -71,38 +67,10 @@ impl Summary {
         self.normalize.events >= events && self.convert.measurements >= self.normalize.measurements
     }
 
-    fn count_event(&mut self, fate: &Value) {
-        let tally = &mut self.normalize;
-        tally.events += 1;
-        tally.measurements += fate["measurements"].as_u64().unwrap_or_default() as usize;
-        match fate["fate"].as_str() {
-            Some("normalized") => tally.normalized += 1,
-            Some("unmatched") => tally.unmatched += 1,
-            _ => {
-                tally.rejected += 1;
-                self.count_reason(fate);
-            }
+    fn count_reason(&mut self, reason: Option<&Reason>) {
+        if let Some(Reason { code, message }) = reason {
+            *self.reasons.entry(format!("{code}: {message}")).or_default() += 1;
         }
-    }
-
-    fn count_measurement(&mut self, fate: &Value) {
-        let tally = &mut self.convert;
-        tally.measurements += 1;
-        match fate["fate"].as_str() {
-            Some("created") => tally.created += 1,
-            Some("merged") => tally.merged += 1,
-            Some("unchanged") => tally.unchanged += 1,
-            Some("superseded") => tally.superseded += 1,
-            _ => {
-                tally.rejected += 1;
-                self.count_reason(fate);
-            }
-        }
-    }
-
-    fn count_reason(&mut self, fate: &Value) {
-        let part = |name| fate[name].as_str().unwrap_or("?");
-        *self.reasons.entry(format!("{}: {}", part("reason"), part("message"))).or_default() += 1;
     }
 }
 
@@ -132,12 +100,11 @@ impl fmt::Display for Summary {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
 
-    fn answered(function: &str, sequence_numbers: &[i64], fates: Value) -> Answered {
-        let return_value = json!({ "fates": fates });
+    fn answered(function: &str, sequence_numbers: &[i64], return_value: Value) -> Answered {
         Answered {
             function: function.into(),
             partition: "0".into(),
@@ -149,17 +116,27 @@ mod tests {
     #[test]
     fn counts_an_event_once_however_often_it_is_answered() {
         let mut summary = Summary::default();
-        let fates = json!([{ "fate": "normalized", "measurements": 2 }, { "fate": "rejected", "reason": "X", "message": "m", "measurements": 0 }]);
-        summary.add(&answered("normalize", &[0, 1], fates.clone()));
-        summary.add(&answered("normalize", &[0, 1], fates));
-        assert!(!summary.is_done(2));
-        summary.add(&answered("group-convert", &[0], json!([[{ "fate": "created" }, { "fate": "merged" }]])));
-        assert!(summary.is_done(2));
+        let normalized = json!({ "fate": "normalized", "measurements": 2 });
+        let rejected = json!({ "fate": "rejected", "reason": "X", "message": "m", "measurements": 0 });
+        let unmatched = json!({ "fate": "unmatched" });
+        let answers = [
+            answered("normalize", &[0, 1], json!({ "fates": [normalized, rejected] })),
+            answered("normalize", &[0, 1], json!({ "fates": [normalized, rejected] })),
+            answered("normalize", &[1, 2], json!({ "fates": [rejected, unmatched] })),
+        ];
+        for answer in answers {
+            summary.add(&answer).expect("fates");
+        }
+        assert!(!summary.is_done(3));
+        let converted = json!({ "fates": [[{ "fate": "created" }, { "fate": "merged" }]] });
+        summary.add(&answered("group-convert", &[0], converted)).expect("fates");
+        assert!(summary.is_done(3));
         let lines = [
-            "events             2 = 1 normalized + 0 unmatched + 1 rejected",
+            "events             3 = 1 normalized + 1 unmatched + 1 rejected",
             "measurements       2 = 1 created + 1 merged + 0 unchanged + 0 superseded + 0 rejected",
             "  rejected   1  X: m",
         ];
         assert_eq!(summary.to_string(), lines.join("\n"));
+        summary.add(&answered("normalize", &[3], Value::Null)).expect_err("nothing to count");
     }
 }

@@ -122,6 +122,6 @@ fn takes_lists_of_measurements_packed_or_not() {
     }
     let incoming = incoming::read(&both);
     assert_eq!(incoming.origins, [(0, 0), (1, 0)]);
-    let rejected: Vec<_> = incoming.rejected.iter().map(|(origin, reason)| (*origin, reason.code)).collect();
+    let rejected: Vec<_> = incoming.rejected.iter().map(|(origin, reason)| (*origin, &*reason.code)).collect();
     assert_eq!(rejected, [((0, 1), "InvalidMeasurement"), ((1, 1), "InvalidMeasurement")]);
 }

@@ -75,7 +75,7 @@ fn counts_what_was_sent_of_an_event_whose_measurement_is_too_large() {
     let two = format!("[{},{}]", reading("device1"), reading("device2"));
     let fates = run(&hub, &letters, &[&two]).expect("nothing is away");
     let EventFate::Rejected { reason, measurements } = &fates[0] else { panic!("{fates:?}") };
-    assert_eq!((reason.code, *measurements), ("MeasurementTooLarge", 1));
+    assert_eq!((&*reason.code, *measurements), ("MeasurementTooLarge", 1));
     assert_eq!(letters.lines.lock().expect("one thread").len(), 1);
 }
 

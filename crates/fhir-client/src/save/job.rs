@@ -141,7 +141,9 @@ impl<'d, D: Draft> Job<'d, D> {
                 Ok(Some(observation)) => merged = Some(observation),
                 Ok(None) => {}
                 // Another type of value took its place: nothing to be saved.
-                Err(reason) => tracing::warn!(reason.code, "A version that was overwritten cannot be merged back"),
+                Err(reason) => {
+                    tracing::warn!(reason.code = &*reason.code, "A version that was overwritten cannot be merged back");
+                }
             }
         }
         merged

@@ -119,7 +119,7 @@ pub fn words(result: Result<Vec<SaveOutcome>, ServerAway>) -> String {
         SaveOutcome::Created => "created".to_owned(),
         SaveOutcome::Merged => "merged".to_owned(),
         SaveOutcome::Unchanged => "unchanged".to_owned(),
-        SaveOutcome::Rejected(reason) => reason.code.to_owned(),
+        SaveOutcome::Rejected(reason) => reason.code.to_string(),
     };
     match result {
         Ok(outcomes) => outcomes.iter().map(word).collect::<Vec<_>>().join(";"),
