@@ -78,7 +78,8 @@ pub struct FunctionsHostConfig {
     pub checkpoints: Arc<dyn Checkpoints>,
     /// Where HTTP functions are served; loopback only, port 0 takes a free one.
     pub http_listen: SocketAddr,
-    /// Who wants to know what functions with an Event Hubs trigger answer.
+    /// Who wants to know what functions answer: those with an Event Hubs
+    /// trigger, and those that requests are sent on to, with their JSON.
     pub answered: Option<mpsc::UnboundedSender<Answered>>,
 }
 
@@ -259,7 +260,7 @@ impl App {
         let listener = TcpListener::bind(address).await.map_err(listen)?;
         let address = listener.local_addr().map_err(listen)?;
         let (prefix, forwards) = (self.host.route_prefix.clone(), self.host.handler.forwards_http);
-        let routes = http::routes(HttpFunctions { functions, prefix, forwards, invoker });
+        let routes = http::routes(HttpFunctions { functions, prefix, forwards, invoker, answered: config.answered.clone() });
         let serve = axum::serve(listener, routes).with_graceful_shutdown(async move {
             // A closed channel means that the host is gone altogether.
             let _ = stopping.wait_for(|stopping| *stopping).await;

@@ -114,6 +114,16 @@ mod tests {
     }
 
     #[test]
+    fn counts_what_came_by_http() {
+        let mut summary = Summary::default();
+        let by_http = json!({ "events": 1, "fates": [{ "index": 0, "fate": "normalized", "measurements": 3 }] });
+        for _ in 0..2 {
+            summary.add(&answered("ingest", &[], by_http.clone())).expect("fates");
+        }
+        assert_eq!((summary.normalize.events, summary.normalize.measurements), (2, 6));
+    }
+
+    #[test]
     fn counts_an_event_once_however_often_it_is_answered() {
         let mut summary = Summary::default();
         let normalized = json!({ "fate": "normalized", "measurements": 2 });

@@ -15,12 +15,14 @@ use axum::http::{Method, Response, StatusCode, Uri};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::Value;
+use tokio::sync::mpsc;
 use url::form_urlencoded;
 use uuid::Uuid;
 
 use crate::functions_host::function::HttpTrigger;
 use crate::functions_host::invocation::{Members, json_text, quote, sys};
 use crate::functions_host::invoker::{InvocationFailed, Invoker, member};
+use crate::functions_host::partition::Answered;
 
 /// Largest request that is taken: the host's own limit.
 const BODY_BYTES_MAX: usize = 100 * 1024 * 1024;
@@ -34,6 +36,8 @@ pub(super) struct HttpFunctions {
     /// `enableForwardingHttpRequest`.
     pub(super) forwards: bool,
     pub(super) invoker: Invoker,
+    /// Who wants to know what functions answer to requests that are sent on.
+    pub(super) answered: Option<mpsc::UnboundedSender<Answered>>,
 }
 
 /// A request from outside.
@@ -63,7 +67,7 @@ async fn serve(
     };
     let incoming = Incoming { method, uri, headers, body };
     let outcome = match functions.forwards && trigger.can_forward {
-        true => forward(&functions.invoker, incoming).await,
+        true => functions.forward(name, incoming).await,
         false => describe(&functions.invoker, name, trigger, &params, &incoming).await,
     };
     outcome.unwrap_or_else(|error| {
@@ -79,6 +83,21 @@ impl HttpFunctions {
             let params = params(&format!("{}/{}", self.prefix, trigger.route), path)?;
             is_method.then_some((name.as_str(), trigger, params))
         })
+    }
+
+    async fn forward(&self, name: &str, incoming: Incoming) -> Result<Response<Body>, InvocationFailed> {
+        let path = incoming.uri.path_and_query().map_or("/", |whole| whole.as_str()).to_owned();
+        let headers = without_framing(incoming.headers);
+        let id = Uuid::new_v4();
+        let (answer, body) = self.invoker.forward(incoming.method, &path, headers, id, incoming.body).await?;
+        if let Some(answered) = self.answered.as_ref().filter(|_| answer.status().is_success())
+            && let Ok(return_value) = serde_json::from_slice(&body)
+        {
+            let (partition, sequence_numbers) = (String::new(), Vec::new());
+            // Whoever wanted to know may be gone.
+            let _ = answered.send(Answered { function: name.to_owned(), partition, sequence_numbers, return_value });
+        }
+        Ok(response(answer.status(), without_framing(answer.headers().clone()), body))
     }
 }
 
@@ -100,13 +119,6 @@ fn params(route: &str, path: &str) -> Option<Params> {
         }
     }
     path.next().is_none().then_some(params)
-}
-
-async fn forward(invoker: &Invoker, incoming: Incoming) -> Result<Response<Body>, InvocationFailed> {
-    let path = incoming.uri.path_and_query().map_or("/", |whole| whole.as_str()).to_owned();
-    let headers = without_framing(incoming.headers);
-    let (answer, body) = invoker.forward(incoming.method, &path, headers, Uuid::new_v4(), incoming.body).await?;
-    Ok(response(answer.status(), without_framing(answer.headers().clone()), body))
 }
 
 async fn describe(

@@ -49,11 +49,12 @@ pub(super) struct Shared {
 pub struct Answered {
     /// The function.
     pub function: String,
-    /// The partition.
+    /// The partition; empty for a request.
     pub partition: String,
-    /// The sequence numbers of the events, in order.
+    /// The sequence numbers of the events, in order; none for a request, which
+    /// is never repeated by the host.
     pub sequence_numbers: Vec<i64>,
-    /// The `ReturnValue`.
+    /// The `ReturnValue`, or the answer to a request.
     pub return_value: Value,
 }
 
