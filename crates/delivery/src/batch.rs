@@ -1,5 +1,7 @@
 //! What a front hands on: a batch of events of one partition.
 
+use std::fmt;
+
 use expressions::{Properties, UtcTime};
 
 /// Where the events of a batch come from.
@@ -16,7 +18,7 @@ pub struct Source {
 }
 
 /// Events of one partition, in their order.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Batch<'b> {
     /// Where they come from.
     pub source: &'b Source,
@@ -25,7 +27,7 @@ pub struct Batch<'b> {
 }
 
 /// One event, borrowed from what the front received.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct BatchEvent<'b> {
     /// The bytes as received.
     pub body: &'b [u8],
@@ -50,6 +52,25 @@ pub struct Position {
     pub index: usize,
     /// When the hub received it.
     pub enqueued_time: UtcTime,
+}
+
+/// Without the events: they hold what is a patient's.
+impl fmt::Debug for Batch<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("Batch");
+        shown.field("source", self.source).field("events.len", &self.events.len()).finish_non_exhaustive()
+    }
+}
+
+/// Without body and properties: they hold what is a patient's.
+impl fmt::Debug for BatchEvent<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BatchEvent")
+            .field("sequence_number", &self.sequence_number)
+            .field("enqueued_time", &self.enqueued_time)
+            .field("body.len", &self.body.len())
+            .finish_non_exhaustive()
+    }
 }
 
 impl Batch<'_> {

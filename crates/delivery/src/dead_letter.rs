@@ -1,5 +1,6 @@
 //! What was rejected, kept whole so that it can be looked at and given again.
 
+use std::fmt;
 use std::future::Future;
 
 use crate::away::Away;
@@ -27,7 +28,7 @@ impl Stage {
 
 /// One rejected event or measurement with its original bytes: the only output
 /// that holds payload.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct DeadLetter<'b> {
     /// Where it was rejected.
     pub stage: Stage,
@@ -47,13 +48,65 @@ pub struct DeadLetter<'b> {
     pub system_properties: String,
 }
 
+/// Without body and properties: they hold what is a patient's.
+impl fmt::Debug for DeadLetter<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DeadLetter")
+            .field("stage", &self.stage)
+            .field("reason", &self.reason)
+            .field("mapping_version", &self.mapping_version)
+            .field("position", &self.position)
+            .field("measurement", &self.measurement)
+            .field("body.len", &self.body.len())
+            .finish_non_exhaustive()
+    }
+}
+
 /// A durable place for dead letters.
 ///
-/// Writing the same letter again (same hub, partition, sequence number, index
-/// and reason) makes no second one: a batch that is given again repeats its
-/// rejections.
+/// Writing the same letter again (same origin, body, stage, measurement and
+/// reason) makes no second one: a batch that is given again repeats its
+/// rejections. What came by HTTP has the same origin however often it comes.
 pub trait DeadLetters {
     /// Stores all letters, or fails as a whole; when it returns they are
     /// durable.
     fn record(&self, letters: &[DeadLetter<'_>]) -> impl Future<Output = Result<(), Away>> + Send;
+}
+
+#[cfg(test)]
+mod tests {
+    use expressions::{Properties, UtcTime};
+
+    use super::*;
+    use crate::batch::{Batch, BatchEvent, Source};
+
+    #[test]
+    fn shows_nothing_of_the_event_to_a_debugger() {
+        const MARK: &str = "mark4711";
+        let text = format!("{{\"d\":\"{MARK}\"}}");
+        let properties = Properties::Json { text: &text, dates: &[] };
+        let event = BatchEvent {
+            body: text.as_bytes(),
+            properties,
+            system_properties: properties,
+            sequence_number: Some(3),
+            enqueued_time: UtcTime::MIN,
+        };
+        let source = Source { hub: "devicedata".to_owned(), ..Source::default() };
+        let batch = Batch { source: &source, events: vec![event] };
+        let letter = DeadLetter {
+            stage: Stage::Normalize,
+            reason: Reason::new("InvalidDataFormat", "not JSON"),
+            mapping_version: "v1".to_owned(),
+            position: batch.position(0),
+            measurement: 0,
+            body: text.as_bytes(),
+            properties: text.clone(),
+            system_properties: text.clone(),
+        };
+        let shown = format!("{event:?} {batch:?} {letter:?}");
+        let bytes = format!("{:?}", MARK.as_bytes());
+        assert!(!shown.contains(MARK) && !shown.contains(bytes.trim_matches(['[', ']'])), "{shown}");
+        assert!(shown.contains("devicedata") && shown.contains("InvalidDataFormat"), "{shown}");
+    }
 }

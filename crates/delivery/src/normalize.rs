@@ -8,6 +8,7 @@
 //! The measurements are sent before the dead letters are recorded and both
 //! before the fates are given, so a fate says what has happened, not what will.
 
+use std::fmt;
 use std::future::Future;
 use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
@@ -24,7 +25,7 @@ use crate::fate::{EventFate, Reason};
 use crate::text::properties_json;
 
 /// The serialised measurements of one batch.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct OutgoingMeasurements {
     text: String,
     entries: Vec<Outgoing>,
@@ -32,11 +33,17 @@ pub struct OutgoingMeasurements {
     event: usize,
 }
 
-#[derive(Debug)]
 struct Outgoing {
     key: PartitionKey,
     event: usize,
     text: Range<usize>,
+}
+
+/// Without the measurements: they are a patient's.
+impl fmt::Debug for OutgoingMeasurements {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OutgoingMeasurements").field("len", &self.len()).finish_non_exhaustive()
+    }
 }
 
 impl OutgoingMeasurements {
@@ -95,7 +102,6 @@ pub trait MeasurementOutput {
 }
 
 /// Normalizes batches; shared by all partitions.
-#[derive(Debug)]
 pub struct Normalizer<O, D> {
     output: O,
     dead_letters: D,
@@ -103,10 +109,18 @@ pub struct Normalizer<O, D> {
     spare: Mutex<Vec<Memory>>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Memory {
     scratch: Scratch,
     outgoing: OutgoingMeasurements,
+}
+
+/// Without the scratch memory: it holds what is left of events.
+impl<O: fmt::Debug, D: fmt::Debug> fmt::Debug for Normalizer<O, D> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("Normalizer");
+        shown.field("output", &self.output).field("dead_letters", &self.dead_letters).finish_non_exhaustive()
+    }
 }
 
 impl<O: MeasurementOutput + Sync, D: DeadLetters + Sync> Normalizer<O, D> {
