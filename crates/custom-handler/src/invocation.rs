@@ -9,6 +9,7 @@
 //! are events is an error, never filled up: device ids and times are there.
 
 use std::borrow::Cow;
+use std::fmt;
 use std::ops::Range;
 
 use base64::Engine;
@@ -64,7 +65,7 @@ pub enum InvocationError {
 }
 
 /// A decoded invocation; owns what its [`Batch`] borrows.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Invocation {
     source: Source,
     bodies: Vec<u8>,
@@ -72,7 +73,6 @@ pub struct Invocation {
     events: Vec<Slot>,
 }
 
-#[derive(Debug)]
 struct Slot {
     body: Range<usize>,
     properties: Range<usize>,
@@ -88,6 +88,14 @@ struct Request<'r> {
     data: Members<'r>,
     #[serde(borrow)]
     metadata: Members<'r>,
+}
+
+/// Without bodies and properties: they hold what is a patient's.
+impl fmt::Debug for Invocation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("Invocation");
+        shown.field("source", &self.source).field("events.len", &self.events.len()).finish_non_exhaustive()
+    }
 }
 
 impl Invocation {
@@ -173,9 +181,12 @@ impl Invocation {
         for element in elements {
             let start = self.bodies.len();
             let base64 = element.get().strip_prefix('"').and_then(|text| text.strip_suffix('"'));
-            // The alphabet of base64 needs no escape but `\/`, which some writers use.
-            let base64 = base64.map(|text| text.replace("\\/", "/").replace("\\u002B", "+"));
-            if base64.is_none_or(|text| BASE64_STANDARD.decode_vec(text, &mut self.bodies).is_err()) {
+            // The alphabet of base64 needs no escape but `\/` and `\u002B`, which some writers use.
+            let base64 = base64.map(|text| match text.contains('\\') {
+                true => Cow::Owned(text.replace("\\/", "/").replace("\\u002B", "+")),
+                false => Cow::Borrowed(text),
+            });
+            if base64.is_none_or(|text| BASE64_STANDARD.decode_vec(&*text, &mut self.bodies).is_err()) {
                 self.bodies.clear();
                 return self.push_text_bodies(elements);
             }
@@ -255,7 +266,6 @@ impl Invocation {
 }
 
 /// The members of an object in order, values unread.
-#[derive(Debug)]
 struct Members<'m>(Vec<(Cow<'m, str>, &'m RawValue)>);
 
 impl<'m> Members<'m> {

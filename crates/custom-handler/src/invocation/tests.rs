@@ -133,3 +133,27 @@ fn says_where_a_request_is_not_as_documented_and_quotes_nothing() {
     let broken = summary(&request(json!({ "events": "[secret" })));
     assert_eq!(broken, "error: `Data` of the invocation is not JSON, line 1, column 2");
 }
+
+#[test]
+fn reads_base64_with_the_escapes_of_other_writers() {
+    let bodies = |elements: &str| {
+        let request = request(json!({ "events": elements })).to_string();
+        let invocation = Invocation::read(request.as_bytes()).expect("an invocation");
+        invocation.batch().events.iter().map(|event| event.body.to_vec()).collect::<Vec<_>>()
+    };
+    assert_eq!(bodies(r#"["\/\/\/\u002B","+/+/"]"#), [vec![0xff, 0xff, 0xfe], vec![0xfb, 0xff, 0xbf]]);
+    // One that is not base64 makes all of them text, and nothing of the ones before it stays.
+    assert_eq!(bodies(r#"["aGVsbG8=","aGVs!"]"#), [b"aGVsbG8=".to_vec(), b"aGVs!".to_vec()]);
+}
+
+#[test]
+fn shows_nothing_of_the_events_to_a_debugger() {
+    const MARK: &str = "mark4711";
+    let mut request = request(json!({ "events": json!([MARK, "{}"]).to_string() }));
+    request["Metadata"]["PropertiesArray"] = json!(json!([{ "id": MARK }, {}]).to_string());
+    let invocation = Invocation::read(request.to_string().as_bytes()).expect("an invocation");
+    let shown = format!("{invocation:?} {:?}", invocation.batch());
+    let bytes = format!("{:?}", MARK.as_bytes());
+    assert!(!shown.contains(MARK) && !shown.contains(bytes.trim_matches(['[', ']'])), "{shown}");
+    assert!(shown.contains("devicedata"), "{shown}");
+}
