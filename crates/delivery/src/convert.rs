@@ -10,6 +10,7 @@
 //! how to make or to change itself.
 
 use std::future::Future;
+use std::time::SystemTime;
 
 use expressions::UtcTime;
 use mapping::group::{self, MeasurementGroup, ObservationGroup};
@@ -35,8 +36,13 @@ pub trait Destination {
 
     /// Saves Observations: reads each, lets it apply itself, and writes what
     /// changed. Gives the outcomes in order. Several of one id are applied in
-    /// their order and written once.
-    fn save(&self, pending: &[Pending<'_>]) -> impl Future<Output = Result<Vec<SaveOutcome>, Away>> + Send;
+    /// their order and written once. `begun_before` as in
+    /// [`Converter::convert`].
+    fn save(
+        &self,
+        pending: &[Pending<'_>],
+        begun_before: Option<SystemTime>,
+    ) -> impl Future<Output = Result<Vec<SaveOutcome>, Away>> + Send;
 }
 
 /// How saving an Observation ended.
@@ -124,11 +130,17 @@ impl<T: Destination + Sync, D: DeadLetters + Sync> Converter<T, D> {
     /// Works through a batch: saves its Observations, records what was
     /// rejected, and gives each measurement's fate. `now` is when new
     /// Observations are issued.
+    ///
+    /// `begun_before` is given when the batch may have been begun before and
+    /// not finished, here or in a process that is gone: nothing of it can have
+    /// been written earlier than that. What was half done then is looked at
+    /// again (design.md D6).
     pub async fn convert(
         &self,
         mapping: &Compiled<FhirMapping>,
         batch: &Batch<'_>,
         now: UtcTime,
+        begun_before: Option<SystemTime>,
     ) -> Result<Conversion, Away> {
         let incoming = incoming::read(batch);
         let mut fates: Vec<Option<MeasurementFate>> = vec![None; incoming.measurements.len()];
@@ -137,7 +149,10 @@ impl<T: Destination + Sync, D: DeadLetters + Sync> Converter<T, D> {
             fates[*position] = Some(MeasurementFate::Superseded);
         }
         let (pending, members) = self.pending(mapping, &grouping.groups, now, &mut fates).await?;
-        let outcomes = if pending.is_empty() { Vec::new() } else { self.destination.save(&pending).await? };
+        let outcomes = match pending.as_slice() {
+            [] => Vec::new(),
+            pending => self.destination.save(pending, begun_before).await?,
+        };
         for (outcome, members) in outcomes.into_iter().zip(members) {
             settle(&mut fates, &members, &outcome);
         }

@@ -1,7 +1,7 @@
 //! A FHIR server as the destination of delivery: identities and Observations
 //! in one.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use delivery::{Away, Destination, Pending, Reason, SaveOutcome};
 use mapping::ResourceIds;
@@ -40,8 +40,8 @@ impl Destination for FhirDestination {
         Ok(answers.into_iter().map(settle).collect())
     }
 
-    async fn save(&self, pending: &[Pending<'_>]) -> Result<Vec<SaveOutcome>, Away> {
-        let window = Window::until(Instant::now() + self.time_limit);
+    async fn save(&self, pending: &[Pending<'_>], begun_before: Option<SystemTime>) -> Result<Vec<SaveOutcome>, Away> {
+        let window = Window { begun_before, ..Window::until(Instant::now() + self.time_limit) };
         self.saver.save(pending, window).await.map_err(|away| Away::new(DEPENDENCY, away))
     }
 }

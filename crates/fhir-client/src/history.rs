@@ -1,51 +1,95 @@
-//! Reads what a resource was before a given version.
+//! Reads what resources were before a given version.
 
 use std::time::Instant;
 
+use futures::future::join_all;
 use reqwest::Method;
 use serde_json::Value;
 
-use crate::client::{Client, ServerAway};
+use crate::client::{Answer, Client, Request, ServerAway};
 use crate::version::Version;
 
-/// The content that version `version` of a resource replaced; none when it
-/// replaced nothing, or a deletion, or when the server does not tell.
-///
-/// Where versions are numbers the one before is read directly. Opaque ones are
-/// found in the list of all versions, of which the newest come first.
+/// What a version of a resource replaced.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Before {
+    /// This content.
+    Content(Vec<u8>),
+    /// Nothing, or a deletion.
+    Nothing,
+    /// The server does not tell: it keeps no versions, or not this one.
+    Untold,
+}
+
+/// What version `version` of the resource at `path`, such as `Observation/a`,
+/// replaced.
 pub(crate) async fn version_before(
     client: &Client,
-    kind: &str,
-    id: &str,
+    path: &str,
     version: &Version,
     deadline: Instant,
-) -> Result<Option<Vec<u8>>, ServerAway> {
-    let path = match version.number() {
-        Some(0 | 1) => return Ok(None),
-        Some(number) => format!("{kind}/{id}/_history/{}", number - 1),
-        None => format!("{kind}/{id}/_history"),
-    };
-    let answer = client.send(&client.request(Method::GET, &path, None), deadline).await?;
-    if !answer.is_success() {
-        return Ok(None);
+) -> Result<Before, ServerAway> {
+    match request(client, path, version) {
+        Some(request) => read(&client.send(&request, deadline).await?, version),
+        None => Ok(Before::Nothing),
     }
-    Ok(match version.number() {
-        Some(_) => Some(answer.body),
-        None => before_in_list(&answer.json()?, version).map(|resource| resource.to_string().into_bytes()),
+}
+
+/// The same for several resources, in few round trips and in their order.
+pub(crate) async fn versions_before(
+    client: &Client,
+    of: &[(String, Version)],
+    deadline: Instant,
+) -> Vec<Result<Before, ServerAway>> {
+    let requests: Vec<Request> = of.iter().filter_map(|(path, version)| request(client, path, version)).collect();
+    let mut answers = client.batch(&requests, deadline).await.answers.into_iter();
+    let befores = of.iter().map(|(path, version)| {
+        let answer = request(client, path, version).and_then(|_| answers.next());
+        async move {
+            match answer {
+                None => Ok(Before::Nothing),
+                Some(Some(answer)) if answer.is_success() => read(&answer, version),
+                // Away, or a server that does not serve its history in a batch.
+                Some(_) => version_before(client, path, version, deadline).await,
+            }
+        }
+    });
+    join_all(befores).await
+}
+
+/// Where versions are numbered the one before is read directly. Opaque ones are
+/// found in the list of all versions, of which the newest come first. None for
+/// a first version.
+fn request(client: &Client, path: &str, version: &Version) -> Option<Request> {
+    let path = match version.number() {
+        Some(0 | 1) => return None,
+        Some(number) => format!("{path}/_history/{}", number - 1),
+        None => format!("{path}/_history"),
+    };
+    Some(client.request(Method::GET, &path, None))
+}
+
+fn read(answer: &Answer, version: &Version) -> Result<Before, ServerAway> {
+    Ok(match (answer.status, version.number()) {
+        (410, _) => Before::Nothing,
+        _ if !answer.is_success() => Before::Untold,
+        (_, Some(_)) => Before::Content(answer.body.clone()),
+        (_, None) => before_in_list(&answer.json()?, version),
     })
 }
 
 /// The resource in the entry behind that of `version`. A deletion has none.
-fn before_in_list<'b>(bundle: &'b Value, version: &Version) -> Option<&'b Value> {
-    let entries = bundle.get("entry")?.as_array()?;
-    let is_it = |entry: &&Value| {
+fn before_in_list(bundle: &Value, version: &Version) -> Before {
+    let entries = bundle.get("entry").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let is_it = |entry: &Value| {
         let of_resource = entry.get("resource").and_then(Version::of_resource);
         let of_response = || Version::from_etag(entry.get("response")?.get("etag")?.as_str()?);
         of_resource.or_else(of_response).as_ref() == Some(version)
     };
-    let mut entries = entries.iter().skip_while(|entry| !is_it(entry));
-    entries.next()?;
-    entries.next()?.get("resource").filter(|resource| resource.is_object())
+    let Some(at) = entries.iter().position(is_it) else { return Before::Untold };
+    match entries.get(at + 1).and_then(|entry| entry.get("resource")).filter(|resource| resource.is_object()) {
+        Some(resource) => Before::Content(resource.to_string().into_bytes()),
+        None => Before::Nothing,
+    }
 }
 
 #[cfg(test)]
@@ -57,13 +101,13 @@ mod tests {
     fn finds_the_version_before_in_a_list() {
         let entry = |version: &str| json!({ "resource": { "meta": { "versionId": version } } });
         let list = json!({ "entry": [entry("c"), { "request": { "method": "DELETE" } }, entry("b"), entry("a")] });
-        let before = |version: &str| {
-            let found = before_in_list(&list, &Version::from_etag(version).unwrap());
-            found.map(|resource| resource["meta"]["versionId"].as_str().unwrap().to_owned())
+        let before = |version: &str| match before_in_list(&list, &Version::from_etag(version).unwrap()) {
+            Before::Content(resource) => String::from_utf8(resource).unwrap(),
+            other => format!("{other:?}"),
         };
-        assert_eq!(before("b"), Some("a".to_owned()));
-        assert_eq!(before("c"), None, "a deletion lies between");
-        assert_eq!(before("a"), None);
-        assert_eq!(before("x"), None);
+        assert_eq!(before("b"), r#"{"meta":{"versionId":"a"}}"#);
+        assert_eq!(before("c"), "Nothing", "a deletion lies between");
+        assert_eq!(before("a"), "Nothing");
+        assert_eq!(before("x"), "Untold");
     }
 }

@@ -148,9 +148,9 @@ pub struct Window<'w, O> {
     pub ownership: &'w O,
     /// Everything ends before this.
     pub deadline: Instant,
-    /// The window is delivered again, and was begun then. Observations written
-    /// since are checked against their history, so that a crash between an
-    /// overwrite and its repair loses nothing.
+    /// The window may have been begun before, and not earlier than that.
+    /// Observations written since are checked against their history, so that
+    /// whatever came between an overwrite and its repair loses nothing.
     pub begun_before: Option<SystemTime>,
 }
 

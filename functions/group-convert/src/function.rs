@@ -17,6 +17,7 @@ use fhir_client::save::Saver;
 use folder::DeadLetterFolder;
 use mapping::{Compatibility, FhirMapping};
 
+use crate::progress::Progress;
 use crate::settings::Settings;
 
 /// What all invocations share.
@@ -24,6 +25,7 @@ use crate::settings::Settings;
 pub struct GroupConvert {
     mapping: CurrentMapping<MappingPlace, FhirMapping>,
     converter: Converter<FhirDestination, DeadLetterFolder>,
+    progress: Progress,
     answer_fates: bool,
 }
 
@@ -41,7 +43,7 @@ impl GroupConvert {
             time_limit: settings.time_limit,
         };
         let converter = Converter::new(destination, dead_letters, compatibility);
-        Ok(GroupConvert { mapping, converter, answer_fates })
+        Ok(GroupConvert { mapping, converter, progress: Progress::default(), answer_fates })
     }
 }
 
@@ -50,8 +52,11 @@ impl Handler for GroupConvert {
         let batch = invocation.batch();
         let (mapping, notice) = self.mapping.get().await.map_err(|error| HandlerError(error_chain(&error)))?;
         notice.log("FHIR mapping");
-        let conversion = self.converter.convert(&mapping, &batch, UtcTime::from(SystemTime::now())).await;
+        let begun_before = self.progress.begin(&batch);
+        let now = UtcTime::from(SystemTime::now());
+        let conversion = self.converter.convert(&mapping, &batch, now, begun_before).await;
         let conversion = conversion.map_err(|away| HandlerError(error_chain(&away)))?;
+        self.progress.finish(&batch);
         let tally = Tally::of_measurements(conversion.fates());
         tracing::info!(
             partition = batch.source.partition,

@@ -2,6 +2,7 @@
 //! joins the parts, and serves the Functions host.
 
 mod function;
+mod progress;
 mod settings;
 
 use std::process::ExitCode;

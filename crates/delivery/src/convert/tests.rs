@@ -15,6 +15,7 @@ const MAPPING: &str = r#"{"templateType":"CollectionFhir","template":[
 #[derive(Default)]
 struct Server {
     observations: Mutex<HashMap<String, Observation>>,
+    begun_before: Mutex<Vec<Option<SystemTime>>>,
 }
 
 impl Destination for &Server {
@@ -26,7 +27,8 @@ impl Destination for &Server {
         Ok(groups.iter().map(resolve).collect())
     }
 
-    async fn save(&self, pending: &[Pending<'_>]) -> Result<Vec<SaveOutcome>, Away> {
+    async fn save(&self, pending: &[Pending<'_>], begun_before: Option<SystemTime>) -> Result<Vec<SaveOutcome>, Away> {
+        self.begun_before.lock().expect("one thread").push(begun_before);
         let mut observations = self.observations.lock().expect("one thread");
         let mut save = |pending: &Pending<'_>| {
             let existing = observations.get(&pending.id);
@@ -48,11 +50,15 @@ impl Destination for &Server {
 }
 
 fn run(server: &Server, letters: &Letters, bodies: &[&str]) -> Vec<String> {
+    run_again(server, letters, bodies, None)
+}
+
+fn run_again(server: &Server, letters: &Letters, bodies: &[&str], begun_before: Option<SystemTime>) -> Vec<String> {
     let compatibility = Compatibility::default();
     let mapping = FhirMapping::load(MAPPING.as_bytes(), &compatibility).expect("a good mapping");
     let source = Source::default();
     let converter = Converter::new(server, letters, compatibility);
-    let conversion = now(converter.convert(&compiled(mapping), &batch(&source, bodies), UtcTime::MIN));
+    let conversion = now(converter.convert(&compiled(mapping), &batch(&source, bodies), UtcTime::MIN, begun_before));
     let conversion = conversion.expect("nothing is away");
     let show = |fates: &Vec<MeasurementFate>| fates.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
     conversion.events.iter().map(show).collect()
@@ -99,6 +105,16 @@ fn a_batch_that_is_given_again_changes_nothing() {
     assert_eq!(run(&server, &Letters::default(), &bodies), ["unchanged", "unchanged"]);
     let later = reading("heartrate", "d1", 0, "90");
     assert_eq!(run(&server, &Letters::default(), &[&later]), ["merged"]);
+}
+
+#[test]
+fn tells_the_destination_since_when_a_batch_may_have_been_begun() {
+    let (server, letters) = (Server::default(), Letters::default());
+    let body = reading("weight", "d1", 5, "80");
+    run(&server, &letters, &[&body]);
+    run_again(&server, &letters, &[&body], Some(SystemTime::UNIX_EPOCH));
+    let begun_before = server.begun_before.lock().expect("one thread");
+    assert_eq!(*begun_before, [None, Some(SystemTime::UNIX_EPOCH)]);
 }
 
 #[test]

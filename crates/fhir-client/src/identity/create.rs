@@ -22,6 +22,7 @@ use super::lookup::{Missing, matching, of_any_system, only_one};
 use super::reference::{id_of, patient_of};
 use super::{DEVICE, Identity, PATIENT, Question, ResolveError, Resolver, Unresolved};
 use crate::client::{Answer, Condition, Request, ServerAway};
+use crate::history::{Before, version_before};
 use crate::search::{Identifier, next_link, resources_of};
 use crate::version::Version;
 
@@ -147,9 +148,8 @@ impl Resolver {
         deadline: Instant,
     ) -> Result<Value, ResolveError> {
         let Some(version) = &answer.version else { return Ok(body.clone()) };
-        let Some(before) = crate::history::version_before(&self.client, kind, id, version, deadline).await? else {
-            return Ok(body.clone());
-        };
+        let before = version_before(&self.client, &format!("{kind}/{id}"), version, deadline).await?;
+        let Before::Content(before) = before else { return Ok(body.clone()) };
         let mut before: Value = serde_json::from_slice(&before).map_err(|_| ServerAway::NotFhir)?;
         if let Some(members) = before.as_object_mut() {
             members.remove("meta");

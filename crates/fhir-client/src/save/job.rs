@@ -37,10 +37,13 @@ pub(super) struct Job<'d, D> {
     /// The id on the server: the drafts' own, but for a legacy Observation.
     pub(super) id: String,
     pub(super) state: State,
-    /// Versions that were overwritten and are not merged back for certain.
+    /// Versions that were overwritten, or may have been in an earlier delivery,
+    /// and are not merged back for certain.
     pub(super) lost: Vec<Observation>,
     /// What is on the server lacks something of `lost`, whatever the drafts say.
     pub(super) repair: bool,
+    /// `lost` holds what an earlier delivery may have overwritten.
+    pub(super) history_read: bool,
     /// Something was written, though perhaps over another writer's version.
     pub(super) written: bool,
     /// Rounds gone through in vain.
@@ -66,6 +69,7 @@ impl<'d, D: Draft> Job<'d, D> {
             state: State::Unread,
             lost: Vec::new(),
             repair: false,
+            history_read: false,
             written: false,
             rounds: 0,
             refused: None,
@@ -80,6 +84,11 @@ impl<'d, D: Draft> Job<'d, D> {
 
     pub(super) fn identifier(&self) -> &'d str {
         self.drafts.first().map_or("", |part| part.draft.identifier())
+    }
+
+    /// Where it is below the base of the server.
+    pub(super) fn path(&self) -> String {
+        format!("Observation/{}", self.id)
     }
 
     pub(super) fn is_open(&self) -> bool {
@@ -161,6 +170,9 @@ impl<'d, D: Draft> Job<'d, D> {
 
     /// Settles what is not rejected yet with `reason`.
     pub(super) fn reject(&mut self, reason: &Reason) {
+        if self.repair {
+            tracing::warn!(reason.code = &*reason.code, "A version that was overwritten cannot be merged back");
+        }
         for part in &mut self.drafts {
             if !matches!(part.outcome, Some(SaveOutcome::Rejected(_))) {
                 part.outcome = Some(SaveOutcome::Rejected(reason.clone()));

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use delivery::Reason;
-use futures::future::join_all;
 use jiff::Timestamp;
 use mapping::identifier::SERVICE_SYSTEM;
 use mapping::observation::Observation;
@@ -15,14 +14,14 @@ use serde_json::Value;
 use super::job::{Job, State};
 use super::{Draft, Ownership, Saver, Stored, Window};
 use crate::client::{Answer, Request, SearchError, ServerAway};
-use crate::history::version_before;
+use crate::history::{Before, versions_before};
 use crate::search::{Identifier, next_link, resources_of};
 use crate::version::Version;
 
 /// The clocks of the server and of whoever noted when a window began differ.
 const CLOCKS_DIFFER: Duration = Duration::from_secs(60);
 
-/// Versions looked at per Observation when a window is delivered again. A
+/// Versions looked at per Observation when a window may be delivered again. A
 /// window writes an Observation once, and a few more times after conflicts.
 const VERSIONS_MAX: usize = 20;
 
@@ -44,7 +43,7 @@ impl Saver {
         if unread.is_empty() {
             return Ok(());
         }
-        let get = |job: &&mut Job<'_, D>| self.client.request(Method::GET, &format!("Observation/{}", job.id), None);
+        let get = |job: &&mut Job<'_, D>| self.client.request(Method::GET, &job.path(), None);
         let requests: Vec<Request> = unread.iter().map(get).collect();
         let batch = self.client.batch(&requests, window.deadline).await;
         let mut away = batch.away;
@@ -141,9 +140,9 @@ impl Saver {
         Ok(found)
     }
 
-    /// Reads the versions that came and went since the window was begun the
-    /// first time: one of them may have been overwritten by us a moment before
-    /// we crashed.
+    /// Reads the versions that came and went since the window may have been
+    /// begun: one of them may have been overwritten by us, and we stopped before
+    /// it was merged back.
     async fn read_lost<D: Draft, O: Ownership>(
         &self,
         jobs: &mut [&mut Job<'_, D>],
@@ -152,47 +151,52 @@ impl Saver {
     ) -> Result<(), ServerAway> {
         let since = begun.checked_sub(CLOCKS_DIFFER).and_then(|since| Timestamp::try_from(since).ok());
         let since = since.unwrap_or(Timestamp::MIN);
-        let reads = jobs.iter_mut().filter_map(|job| {
-            let State::Present(stored) = &job.state else { return None };
-            let stored = Arc::clone(stored);
-            Some(async move {
-                match self.versions_since(&job.id, &stored, since, window).await {
-                    Ok(lost) => job.lost.extend(lost),
-                    Err(away) => {
-                        job.state = State::Away;
-                        return Err(away);
-                    }
-                }
-                Ok(())
-            })
-        });
-        join_all(reads).await.into_iter().collect()
-    }
-
-    /// The versions replaced since `since`, newest first.
-    async fn versions_since<O: Ownership>(
-        &self,
-        id: &str,
-        stored: &Stored,
-        since: Timestamp,
-        window: &Window<'_, O>,
-    ) -> Result<Vec<Observation>, ServerAway> {
-        let mut lost: Vec<Observation> = Vec::new();
-        let (mut version, mut updated) = (stored.version.clone(), stored.observation.last_updated());
-        while let Some(at) = version.take() {
-            // Without a time nothing says that it is old.
-            let updated_at: Option<Timestamp> = updated.as_deref().and_then(|text| text.parse().ok());
-            if lost.len() >= VERSIONS_MAX || updated_at.is_some_and(|time| time < since) {
+        let mut away = None;
+        // The jobs whose history goes further back, each with the version
+        // before which to look.
+        let mut open: Vec<(&mut Job<'_, D>, Version)> = Vec::new();
+        for job in jobs.iter_mut() {
+            if !std::mem::replace(&mut job.history_read, true)
+                && let State::Present(stored) = &job.state
+                && let Some(version) = newer_than(since, stored.version.clone(), &stored.observation)
+            {
+                open.push((job, version));
+            }
+        }
+        for _ in 0..VERSIONS_MAX {
+            if open.is_empty() {
                 break;
             }
-            let before = version_before(&self.client, "Observation", id, &at, window.deadline).await?;
-            let Some(before) = before else { break };
-            let Ok(before) = Observation::read(&before) else { break };
-            (version, updated) = (version_of(&before), before.last_updated());
-            lost.push(before);
+            let of: Vec<_> = open.iter().map(|(job, version)| (job.path(), version.clone())).collect();
+            let befores = versions_before(&self.client, &of, window.deadline).await;
+            let mut further = Vec::with_capacity(open.len());
+            for ((job, _), before) in open.into_iter().zip(befores) {
+                match before {
+                    Ok(Before::Content(before)) => {
+                        if let Ok(before) = Observation::read(&before) {
+                            let version = newer_than(since, version_of(&before), &before);
+                            job.lost.push(before);
+                            further.extend(version.map(|version| (job, version)));
+                        }
+                    }
+                    Ok(Before::Nothing | Before::Untold) => {}
+                    Err(error) => {
+                        job.state = State::Away;
+                        away = away.or(Some(error));
+                    }
+                }
+            }
+            open = further;
         }
-        Ok(lost)
+        away.map_or(Ok(()), Err)
     }
+}
+
+/// `version`, that of `observation`, unless it is older than `since`. Without a
+/// time nothing says that it is.
+fn newer_than(since: Timestamp, version: Option<Version>, observation: &Observation) -> Option<Version> {
+    let updated: Option<Timestamp> = observation.last_updated().and_then(|text| text.parse().ok());
+    version.filter(|_| updated.is_none_or(|updated| updated >= since))
 }
 
 impl<D: Draft> Job<'_, D> {

@@ -14,7 +14,7 @@ use super::job::{Job, State, Write};
 use super::read::refused;
 use super::{Draft, Saver, Stored};
 use crate::client::{Answer, Condition, Request, ServerAway};
-use crate::history::version_before;
+use crate::history::{Before, version_before};
 use crate::version::Version;
 
 /// Refusals of one and the same condition after which it is taken to be about
@@ -110,6 +110,11 @@ impl Saver {
         job.refused = Some(condition);
         job.start_over();
         if job.refused_again >= SAME_REFUSALS_MAX {
+            // The same refusal again would hold the partition up for good, so
+            // what only an earlier delivery may have overwritten counts no more.
+            if !job.repair {
+                job.lost.clear();
+            }
             return give_up(job, &refused(status));
         }
         self.next_round(job)
@@ -138,13 +143,24 @@ impl Saver {
             let body: Value = serde_json::from_slice(&answer.body).ok()?;
             Version::of_resource(&body)
         });
-        if replaced(answer.status, &write.condition, version.as_ref()) == Replaced::PerhapsOther
-            && let Some(version) = &version
-            && let Some(other) = version_before(&self.client, "Observation", &job.id, version, deadline).await?
-            && !is_same_content(&other, &sent)
-            && let Ok(other) = Observation::read(&other)
-        {
-            return self.overwritten(job, other, version.clone()).await;
+        if replaced(answer.status, &write.condition, version.as_ref()) == Replaced::PerhapsOther {
+            let before = match &version {
+                Some(version) => version_before(&self.client, &job.path(), version, deadline).await?,
+                None => Before::Untold,
+            };
+            match (before, &version) {
+                (Before::Content(other), _) if is_same_content(&other, &sent) => {}
+                (Before::Content(other), Some(version)) => match Observation::read(&other) {
+                    Ok(other) => return self.overwritten(job, other, version.clone()).await,
+                    Err(_) => tracing::warn!("A version of another writer was overwritten and is no Observation"),
+                },
+                (Before::Nothing, _) => {}
+                (Before::Untold | Before::Content(_), _) => {
+                    tracing::warn!(
+                        "A version of another writer may have been overwritten and the server does not show it"
+                    );
+                }
+            }
         }
         job.state = State::Settled;
         match version {

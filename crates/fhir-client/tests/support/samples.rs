@@ -12,7 +12,7 @@ use mapping::{Compatibility, ConvertError, FhirMapping, ResourceIds};
 use serde_json::Value;
 
 /// One sample for each ten minutes of an hour.
-const MAPPING: &str = r#"{"templateType":"CollectionFhirTemplate","template":[{"templateType":"CodeValueFhir","template":{
+pub const MAPPING: &str = r#"{"templateType":"CollectionFhirTemplate","template":[{"templateType":"CodeValueFhir","template":{
     "typeName":"hr","periodInterval":60,"codes":[],
     "value":{"valueName":"hr","valueType":"SampledData","defaultPeriod":600000,"unit":"bpm"}}}]}"#;
 
