@@ -24,6 +24,10 @@ use crate::dead_letter::{DeadLetter, DeadLetters, Stage};
 use crate::fate::{EventFate, Reason};
 use crate::text::properties_json;
 
+/// How much scratch memory is kept from one batch for the next, in bytes: what
+/// an ordinary batch needs. A rare large one must not hold its memory for ever.
+const SPARE_BYTES_MAX: usize = 8 * 1024 * 1024;
+
 /// The serialised measurements of one batch.
 #[derive(Default)]
 pub struct OutgoingMeasurements {
@@ -115,6 +119,13 @@ struct Memory {
     outgoing: OutgoingMeasurements,
 }
 
+impl Memory {
+    fn capacity(&self) -> usize {
+        let OutgoingMeasurements { text, entries, .. } = &self.outgoing;
+        self.scratch.capacity() + text.capacity() + entries.capacity() * size_of::<Outgoing>()
+    }
+}
+
 /// Without the scratch memory: it holds what is left of events.
 impl<O: fmt::Debug, D: fmt::Debug> fmt::Debug for Normalizer<O, D> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -139,7 +150,9 @@ impl<O: MeasurementOutput + Sync, D: DeadLetters + Sync> Normalizer<O, D> {
         let mut memory = self.spare().pop().unwrap_or_default();
         let done = self.normalize_in(&mut memory, mapping, batch).await;
         memory.outgoing.clear();
-        self.spare().push(memory);
+        if memory.capacity() <= SPARE_BYTES_MAX {
+            self.spare().push(memory);
+        }
         done
     }
 

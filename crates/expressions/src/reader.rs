@@ -10,7 +10,7 @@ mod strict;
 
 use builder::NONE;
 
-use crate::document::{Document, Kind, Scratch};
+use crate::document::{Document, Kind, Node, Scratch, Seen};
 use crate::event::Event;
 use crate::names::{Names, Symbol};
 use crate::time::DateTime;
@@ -55,6 +55,13 @@ impl Scratch {
         let body = self.event_members(root, event, options)?;
         self.close(root);
         Ok(self.document(body))
+    }
+
+    /// How much memory is held for the next document, in bytes, but for the
+    /// names, which are bounded.
+    pub fn capacity(&self) -> usize {
+        let nodes = self.nodes.capacity() * size_of::<Node>() + self.seen.capacity() * size_of::<Seen>();
+        nodes + self.sets.capacity() * size_of::<u64>() + self.arena.capacity()
     }
 
     /// Copies a document and gives the copy's root one more member,

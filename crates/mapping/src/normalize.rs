@@ -73,6 +73,12 @@ impl Scratch {
         Scratch::default()
     }
 
+    /// How much memory is held for the next event, in bytes.
+    pub fn capacity(&self) -> usize {
+        let parts = self.parts.text.capacity() + self.parts.properties.capacity() * size_of::<PropertySpan>();
+        self.document.capacity() + self.matched.capacity() + parts
+    }
+
     fn adapt(&mut self, mapping: &DeviceMapping) {
         if self.mapping != mapping.id() {
             self.document = expressions::Scratch::new(mapping.names());

@@ -80,6 +80,25 @@ fn counts_what_was_sent_of_an_event_whose_measurement_is_too_large() {
 }
 
 #[test]
+fn keeps_the_memory_of_ordinary_batches_only() {
+    let (hub, letters) = (Hub::default(), Letters::default());
+    let normalizer = Normalizer::new(&hub, &letters);
+    let mapping = DeviceMapping::load(MAPPING.as_bytes(), &Compatibility::default()).expect("a good mapping");
+    let (mapping, source) = (compiled(mapping), Source::default());
+    let run = |bodies: &[&str]| {
+        now(normalizer.normalize(&mapping, &batch(&source, bodies))).expect("nothing is away");
+        normalizer.spare().iter().map(Memory::capacity).collect::<Vec<usize>>()
+    };
+    let ordinary_event = reading("device1");
+    let ordinary = run(&[&ordinary_event]);
+    assert!(matches!(ordinary[..], [1..=SPARE_BYTES_MAX]), "{ordinary:?}");
+    let many_nodes = format!("[{}0]", "0,".repeat(1_000_000));
+    assert_eq!(run(&[&many_nodes]), [0; 0]);
+    assert_eq!(run(&vec![&*ordinary_event; 60_000]), [0; 0]);
+    assert_eq!(run(&[&ordinary_event]).len(), 1);
+}
+
+#[test]
 fn fails_as_a_whole_when_a_dependency_is_away() {
     let good = reading("device1");
     let away = Hub { away: true, ..Hub::default() };
