@@ -20,6 +20,10 @@ pub use self::client_credentials::{ClientCredentials, ClientCredentialsError, To
 /// A token is renewed this long before its end (fhir-conversion.md 8.4).
 const RENEW_BEFORE_END: Duration = Duration::from_secs(300);
 
+/// So long is an issuer that gave no token not asked again: whoever waited for
+/// that answer shares it.
+const FAILURE_SHARED_FOR: Duration = Duration::from_secs(1);
+
 /// An access token and when it ends.
 #[derive(Clone)]
 pub struct AccessToken {
@@ -80,7 +84,14 @@ impl TokenError {
 pub struct CachedTokens {
     source: Arc<dyn TokenSource>,
     scope: String,
-    current: Mutex<Option<Current>>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    current: Option<Current>,
+    /// The last failure and when it happened.
+    failed: Option<(Instant, Arc<TokenError>)>,
 }
 
 struct Current {
@@ -98,36 +109,45 @@ impl fmt::Debug for CachedTokens {
 impl CachedTokens {
     /// Tokens of `source` for `scope`.
     pub fn new(source: Arc<dyn TokenSource>, scope: impl Into<String>) -> CachedTokens {
-        CachedTokens { source, scope: scope.into(), current: Mutex::new(None) }
+        CachedTokens { source, scope: scope.into(), state: Mutex::default() }
     }
 
     /// The current token, or a new one. Whoever comes while one is being
-    /// fetched waits for it.
-    pub async fn token(&self) -> Result<SecretString, TokenError> {
-        let mut current = self.current.lock().await;
+    /// fetched waits for it, and shares its failure.
+    pub async fn token(&self) -> Result<SecretString, Arc<TokenError>> {
+        let mut state = self.state.lock().await;
         let now = Instant::now();
-        if let Some(token) = current.as_ref().filter(|token| now < token.renew_at) {
+        if let Some(token) = state.current.as_ref().filter(|token| now < token.renew_at) {
             return Ok(token.secret.clone());
         }
-        match self.source.token(&self.scope).await {
-            Ok(token) => {
-                let secret = token.secret.clone();
-                *current = Some(Current::new(token, Instant::now()));
-                Ok(secret)
-            }
-            // An issuer that is away for a moment stops nothing while the old
-            // token still holds.
-            Err(error) => match current.as_ref().filter(|token| now < token.ends_at) {
-                Some(token) => Ok(token.secret.clone()),
-                None => Err(error),
+        let just_failed = state.failed.as_ref().filter(|(at, _)| now.duration_since(*at) < FAILURE_SHARED_FOR);
+        let error = match just_failed {
+            Some((_, error)) => Arc::clone(error),
+            None => match self.source.token(&self.scope).await {
+                Ok(token) => {
+                    let secret = token.secret.clone();
+                    state.current = Some(Current::new(token, Instant::now()));
+                    return Ok(secret);
+                }
+                Err(error) => {
+                    let error = Arc::new(error);
+                    state.failed = Some((Instant::now(), Arc::clone(&error)));
+                    error
+                }
             },
+        };
+        // An issuer that is away for a moment stops nothing while the old token
+        // still holds.
+        match state.current.as_ref().filter(|token| Instant::now() < token.ends_at) {
+            Some(token) => Ok(token.secret.clone()),
+            None => Err(error),
         }
     }
 
     /// Drops `refused`, which the server did not accept, unless it has been
     /// replaced already.
     pub(crate) async fn forget(&self, refused: &SecretString) {
-        let mut current = self.current.lock().await;
+        let current = &mut self.state.lock().await.current;
         if current.as_ref().is_some_and(|token| token.secret.expose_secret() == refused.expose_secret()) {
             *current = None;
         }
@@ -167,6 +187,24 @@ mod tests {
         let second = tokens.token().await.unwrap();
         tokens.forget(&first).await;
         assert_eq!(tokens.token().await.unwrap().expose_secret(), second.expose_secret());
+        assert_eq!(count.load(Ordering::Relaxed), 2);
+    }
+
+    #[tokio::test]
+    async fn whoever_waits_shares_a_failure() {
+        let count = Arc::new(AtomicUsize::new(0));
+        let counted = count.clone();
+        let source = move |_scope: String| {
+            counted.fetch_add(1, Ordering::Relaxed);
+            async { Err(TokenError::Unreachable { what: "test", source: None }) }
+        };
+        let tokens = CachedTokens::new(Arc::new(source), "s");
+        let many = futures::future::join_all((0..20).map(|_| tokens.token())).await;
+        assert!(many.iter().all(Result::is_err));
+        assert_eq!(count.load(Ordering::Relaxed), 1);
+        let long_ago = Instant::now().checked_sub(FAILURE_SHARED_FOR).unwrap();
+        tokens.state.lock().await.failed.as_mut().unwrap().0 = long_ago;
+        tokens.token().await.unwrap_err();
         assert_eq!(count.load(Ordering::Relaxed), 2);
     }
 

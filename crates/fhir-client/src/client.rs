@@ -14,8 +14,8 @@ mod limiter;
 mod retry;
 
 use std::fmt;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -25,6 +25,7 @@ use reqwest::header::{
 use reqwest::{Method, redirect};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
+use tokio::time::timeout_at;
 use url::Url;
 
 use self::batch::BundleSize;
@@ -126,7 +127,7 @@ pub enum ServerAway {
     },
     /// There is no token to show to it.
     #[error("no access token for the FHIR server")]
-    NoToken(#[source] TokenError),
+    NoToken(#[source] Arc<TokenError>),
     /// The time of the whole operation is over.
     #[error("the FHIR server did not answer before the deadline")]
     DeadlinePassed,
@@ -173,6 +174,8 @@ pub struct Answer {
     pub version: Option<Version>,
     /// The body, empty where there is none.
     pub body: Vec<u8>,
+    /// When the request went out.
+    pub(crate) asked: Instant,
 }
 
 impl fmt::Debug for Answer {
@@ -208,9 +211,10 @@ pub struct Client {
     limiter: Limiter,
     bundle_size: BundleSize,
     round_trips: AtomicU64,
-    /// The server has answered something with success, so that its 404 is about
-    /// a resource and not about a wrong base URL.
-    proven: AtomicBool,
+    /// When the server last answered something with success.
+    succeeded: Mutex<Option<Instant>>,
+    /// Held while it is asked whether it is well: one of many asks.
+    proving: tokio::sync::Mutex<()>,
 }
 
 impl fmt::Debug for Client {
@@ -232,8 +236,16 @@ impl Client {
             .build()?;
         let limiter = Limiter::new(options.concurrency_max);
         let bundle_size = BundleSize::new(options.bundle_entries_max);
-        let (round_trips, proven) = (AtomicU64::new(0), AtomicBool::new(false));
-        Ok(Client { http, tokens, options, limiter, bundle_size, round_trips, proven })
+        Ok(Client {
+            http,
+            tokens,
+            options,
+            limiter,
+            bundle_size,
+            round_trips: AtomicU64::new(0),
+            succeeded: Mutex::default(),
+            proving: tokio::sync::Mutex::default(),
+        })
     }
 
     /// Requests sent so far, retries counted.
@@ -300,14 +312,19 @@ impl Client {
     /// Sends `request` once.
     async fn exchange(&self, request: &Request, deadline: Instant) -> Result<Exchange, ServerAway> {
         let token = match &self.tokens {
-            Some(tokens) => Some(tokens.token().await.map_err(ServerAway::NoToken)?),
+            Some(tokens) => {
+                let token = timeout_at(deadline.into(), tokens.token()).await.map_err(|_| late_token())?;
+                Some(token.map_err(ServerAway::NoToken)?)
+            }
             None => None,
         };
-        let _permit = self.limiter.permit().await;
+        let permit = timeout_at(deadline.into(), self.limiter.permit()).await;
+        let _permit = permit.map_err(|_| ServerAway::DeadlinePassed)?;
         let left = deadline.saturating_duration_since(Instant::now());
         if left.is_zero() {
             return Err(ServerAway::DeadlinePassed);
         }
+        let asked = Instant::now();
         let mut builder = self.http.request(request.method.clone(), request.url.clone());
         builder = builder.headers(request.headers()).timeout(left.min(self.options.request_timeout));
         if let Some(token) = &token {
@@ -327,9 +344,9 @@ impl Client {
             _ => self.limiter.good(),
         }
         if status < 300 {
-            self.proven.store(true, Ordering::Relaxed);
+            *self.succeeded() = Some(Instant::now());
         }
-        Ok(Exchange { answer: Answer { status, version, body }, retry_after, token })
+        Ok(Exchange { answer: Answer { status, version, body, asked }, retry_after, token })
     }
 
     async fn forget_token(&self, token: &SecretString) {
@@ -344,11 +361,21 @@ impl Client {
         if answer.is_success() { Ok(()) } else { Err(answer.away()) }
     }
 
-    /// Whether a 404 of this server is about a resource. Until something has
-    /// succeeded it may as well say that the base URL is wrong, and then every
-    /// Observation would end as rejected.
-    pub(crate) async fn prove(&self, deadline: Instant) -> Result<(), ServerAway> {
-        if self.proven.load(Ordering::Relaxed) { Ok(()) } else { self.probe(deadline).await }
+    /// Whether a refusal is about the data. A wrong base URL answers 404 to
+    /// everything, and a gateway that has lost its mind 400, and then whole
+    /// batches would end as rejected: so something must have succeeded since
+    /// `asked`, when the request that was refused went out, or succeed now.
+    pub(crate) async fn prove(&self, asked: Instant, deadline: Instant) -> Result<(), ServerAway> {
+        let is_well = || self.succeeded().is_some_and(|at| at >= asked);
+        if is_well() {
+            return Ok(());
+        }
+        let _one = self.proving.lock().await;
+        if is_well() { Ok(()) } else { self.probe(deadline).await }
+    }
+
+    fn succeeded(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.succeeded.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// All resources of type `kind` that a search for `identifier` finds, over
@@ -468,6 +495,11 @@ async fn read(mut response: reqwest::Response) -> Result<Vec<u8>, ServerAway> {
         body.extend_from_slice(&chunk);
     }
     Ok(body)
+}
+
+fn late_token() -> ServerAway {
+    let what = "none came before the deadline";
+    ServerAway::NoToken(Arc::new(TokenError::Unreachable { what, source: None }))
 }
 
 /// The address of a request holds identifiers, so it is taken out.

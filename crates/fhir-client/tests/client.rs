@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use fhir_client::auth::{AccessToken, CachedTokens, ClientCredentials, TokenEndpoint};
+use fhir_client::auth::{AccessToken, CachedTokens, ClientCredentials, TokenEndpoint, TokenError};
 use fhir_client::client::{Client, ServerAway};
 use fhir_client::search::Identifier;
 use serde_json::json;
@@ -153,4 +153,17 @@ async fn gets_tokens_by_client_credentials() {
     assert_eq!(error.to_string(), "the token issuer answers with status 400, error `invalid_client`");
     assert_eq!(server.requests()[1], "POST oauth2/v2.0/token");
     assert!(!format!("{error:?}").contains("s3cret"));
+}
+
+#[tokio::test]
+async fn a_token_issuer_that_hangs_does_not_outlast_the_deadline() {
+    let server = start(HAPI).await;
+    let source = |_scope: String| std::future::pending::<Result<AccessToken, TokenError>>();
+    let tokens = Arc::new(CachedTokens::new(Arc::new(source), "s"));
+    let client = Client::new(server.options(), Some(tokens)).unwrap();
+    let deadline = Instant::now() + Duration::from_millis(50);
+    let searches = futures::future::join_all((0..20).map(|_| search(&client, deadline)));
+    let ends = tokio::time::timeout(Duration::from_secs(10), searches).await.unwrap();
+    assert!(ends.iter().all(|end| end == "no access token for the FHIR server"), "{ends:?}");
+    assert_eq!(server.requests().len(), 0);
 }

@@ -282,11 +282,13 @@ async fn links_a_device_that_somebody_else_writes_at_the_same_time() {
 }
 
 #[tokio::test]
-async fn a_wrong_base_url_rejects_nothing() {
-    let server = start(HAPI).await;
-    server.before(|_, _| Some((404, vec![], json!({}))));
-    for mode in [Mode::Lookup, Mode::Create] {
-        let resolver = resolver(&server, mode, |_| {});
-        assert_eq!(summary(resolver.resolve(subject("d1", Some("p1"), None), soon()).await), "away");
+async fn what_answers_the_same_to_everything_rejects_nothing() {
+    for status in [400, 404, 422] {
+        let server = start(HAPI).await;
+        server.before(move |_, _| Some((status, vec![], json!({}))));
+        for mode in [Mode::Lookup, Mode::Create] {
+            let resolver = resolver(&server, mode, |_| {});
+            assert_eq!(summary(resolver.resolve(subject("d1", Some("p1"), None), soon()).await), "away");
+        }
     }
 }

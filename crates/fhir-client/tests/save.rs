@@ -462,10 +462,28 @@ async fn writes_nothing_once_the_partition_is_another_s() {
 }
 
 #[tokio::test]
-async fn a_wrong_base_url_rejects_nothing() {
-    let server = start(HAPI).await;
-    server.before(|_, _| Some((404, vec![], json!({}))));
-    let saver = Saver::new(Arc::new(Client::new(server.options(), None).unwrap()), SaveOptions::default());
-    let saved = save(&saver, &[samples("d1", &[(0, "60")]), samples("d2", &[(0, "60")])]).await;
-    assert_eq!(saved, "away: the FHIR server answers with status 404");
+async fn what_answers_the_same_to_everything_rejects_nothing() {
+    for status in [400, 404, 422] {
+        let server = start(HAPI).await;
+        server.before(move |_, _| Some((status, vec![], json!({}))));
+        let saver = Saver::new(Arc::new(Client::new(server.options(), None).unwrap()), SaveOptions::default());
+        let saved = save(&saver, &[samples("d1", &[(0, "60")]), samples("d2", &[(0, "60")])]).await;
+        assert_eq!(saved, format!("away: the FHIR server answers with status {status}"));
+    }
+}
+
+/// The server was well until we wrote; what we wrote is good.
+#[tokio::test]
+async fn a_gateway_that_begins_to_refuse_everything_rejects_nothing() {
+    for batch in [true, false] {
+        let server = start(Habits { batch, ..HAPI }).await;
+        let saver = saver(&server, |_| {});
+        let drafts = |value| [samples("d1", &[(0, value)]), samples("d2", &[(0, value)])];
+        assert_eq!(save(&saver, &drafts("60")).await, "created;created");
+        server.before(|_, _| Some((400, vec![], outcome())));
+        let away = "away: the FHIR server answers with status 400";
+        assert_eq!(save(&saver, &drafts("61")).await, away, "batch {batch}");
+        server.before(|_, _| None);
+        assert_eq!(save(&saver, &drafts("61")).await, "merged;merged");
+    }
 }

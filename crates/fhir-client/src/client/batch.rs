@@ -170,7 +170,7 @@ impl Client {
         if !answer.is_success() {
             return BundleOutcome::Refused { status: answer.status };
         }
-        match entries(&answer.body) {
+        match entries(&answer) {
             Some(answers) if answers.len() == requests.len() => {
                 self.bundle_size.grow();
                 BundleOutcome::Answers(answers)
@@ -324,19 +324,19 @@ struct Response<'b> {
 }
 
 /// The answers in a batch-response bundle; none when it is not one.
-fn entries(body: &[u8]) -> Option<Vec<Answer>> {
-    let bundle: ResponseBundle<'_> = serde_json::from_slice(body).ok()?;
-    bundle.entry.into_iter().map(ResponseEntry::into_answer).collect()
+fn entries(answer: &Answer) -> Option<Vec<Answer>> {
+    let bundle: ResponseBundle<'_> = serde_json::from_slice(&answer.body).ok()?;
+    bundle.entry.into_iter().map(|entry| entry.into_answer(answer.asked)).collect()
 }
 
 impl ResponseEntry<'_> {
-    fn into_answer(self) -> Option<Answer> {
+    fn into_answer(self, asked: Instant) -> Option<Answer> {
         // "201 Created", or the number alone.
         let status = self.response.status.trim().get(..3)?.parse().ok()?;
         let from_etag = self.response.etag.as_deref().and_then(Version::from_etag);
         let version = from_etag.or_else(|| self.response.location.as_deref().and_then(Version::from_location));
         let body = self.resource.map(|resource| resource.get().as_bytes().to_vec()).unwrap_or_default();
-        Some(Answer { status, version, body })
+        Some(Answer { status, version, body, asked })
     }
 }
 
@@ -369,6 +369,10 @@ mod tests {
         assert_eq!(text, expected);
     }
 
+    fn answer(body: &[u8]) -> Answer {
+        Answer { status: 200, version: None, body: body.to_vec(), asked: Instant::now() }
+    }
+
     #[test]
     fn reads_entries_of_all_servers() {
         let body = br#"{"resourceType":"Bundle","type":"batch-response","entry":[
@@ -376,13 +380,13 @@ mod tests {
             {"response":{"status":"201","location":"Observation/a/_history/1"}},
             {"response":{"status":"404 Not Found","outcome":{"resourceType":"OperationOutcome"}}}
         ]}"#;
-        let answers = entries(body).unwrap();
+        let answers = entries(&answer(body)).unwrap();
         let summary: Vec<_> = answers
             .iter()
             .map(|a| format!("{} {} {}", a.status, a.version.as_ref().map_or("-", Version::as_str), a.body.len()))
             .collect();
         assert_eq!(summary, ["200 2 7", "201 1 0", "404 - 0"]);
-        assert!(entries(b"<html>").is_none());
+        assert!(entries(&answer(b"<html>")).is_none());
     }
 
     #[test]

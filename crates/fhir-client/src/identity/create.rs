@@ -95,10 +95,10 @@ impl Resolver {
     ) -> Result<Option<Value>, ResolveError> {
         let (Some(search), Some(read)) = (answers.first(), answers.get(1)) else { return Ok(None) };
         if !search.is_success() {
-            let status = search.status;
-            return Err(match status {
-                400 | 414 | 422 => Unresolved::Refused { kind: PATIENT, status }.into(),
-                _ => search.away().into(),
+            return Err(match search.status {
+                // A search that finds nothing is no 404.
+                404 => search.away().into(),
+                _ => self.refused(PATIENT, search, deadline).await,
             });
         }
         let page = search.json()?;
@@ -133,7 +133,7 @@ impl Resolver {
             // Somebody was faster, and the server kept what they wrote.
             409 | 412 => self.read(kind, id, deadline).await?.ok_or(Unresolved::NotFound { kind }.into()),
             200 => self.put_back(kind, id, body, &answer, deadline).await,
-            status => Err(self.refused(kind, status, deadline).await),
+            _ => Err(self.refused(kind, &answer, deadline).await),
         }
     }
 
@@ -162,7 +162,7 @@ impl Resolver {
             200 | 201 => Ok(before),
             // Somebody has written since; what they wrote is what counts.
             404 | 409 | 412 => self.read(kind, id, deadline).await?.ok_or(Unresolved::NotFound { kind }.into()),
-            status => Err(self.refused(kind, status, deadline).await),
+            _ => Err(self.refused(kind, &answer, deadline).await),
         }
     }
 
@@ -183,7 +183,7 @@ impl Resolver {
                     let read = self.read(DEVICE, &id, deadline).await?;
                     device = read.ok_or(Unresolved::NotFound { kind: DEVICE })?;
                 }
-                status => return Err(self.refused(DEVICE, status, deadline).await),
+                _ => return Err(self.refused(DEVICE, &answer, deadline).await),
             }
         }
         Err(Unresolved::Refused { kind: DEVICE, status: 409 }.into())
@@ -216,15 +216,14 @@ impl Resolver {
         self.client.request(Method::GET, &format!("{kind}/{id}"), None)
     }
 
-    /// What a status means that came instead of a created resource.
-    async fn refused(&self, kind: &'static str, status: u16, deadline: Instant) -> ResolveError {
-        match status {
-            400 | 413 | 422 => Unresolved::Refused { kind, status }.into(),
-            404 => match self.client.prove(deadline).await {
+    /// What a status means that came instead of a resource.
+    async fn refused(&self, kind: &'static str, answer: &Answer, deadline: Instant) -> ResolveError {
+        match answer.status {
+            status @ (400 | 404 | 413 | 414 | 422) => match self.client.prove(answer.asked, deadline).await {
                 Ok(()) => Unresolved::Refused { kind, status }.into(),
                 Err(away) => away.into(),
             },
-            _ => ServerAway::Status { status, retry_after: None }.into(),
+            _ => answer.away().into(),
         }
     }
 }

@@ -102,11 +102,13 @@ impl Resolver {
         if let Some(found) = question.known.get(&format!("{kind}?{}", identifier.query())) {
             return Ok(matching(found.clone(), identifier));
         }
+        let asked = Instant::now();
         match self.client.search(kind, identifier, question.deadline).await {
             Ok(found) => Ok(matching(found, identifier)),
             Err(SearchError::Away(away)) => Err(away.into()),
             // Something in the identifier; all else would be the server's fault.
             Err(SearchError::Refused { status: status @ (400 | 414 | 422) }) => {
+                self.client.prove(asked, question.deadline).await?;
                 Err(Unresolved::Refused { kind, status }.into())
             }
             Err(SearchError::Refused { status }) => Err(ServerAway::Status { status, retry_after: None }.into()),

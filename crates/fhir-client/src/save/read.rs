@@ -72,8 +72,8 @@ impl Saver {
             404 => job.state = State::Absent,
             410 if self.options.recreate_deleted => job.state = State::Absent,
             410 => job.reject(&Reason::new("ObservationDeleted", "the Observation was deleted on the FHIR server")),
-            400 | 422 => job.reject(&refused(answer.status)),
             _ if answer.is_success() => job.state = State::Present(Arc::new(Stored::read(answer)?)),
+            // We computed the id, so no refusal is about the data.
             _ => return Err(answer.away()),
         }
         Ok(())
@@ -226,10 +226,6 @@ impl Stored {
         let version = answer.version.clone().or_else(|| version_of(&observation));
         Ok(Stored { version, observation, bytes: answer.body.len() })
     }
-}
-
-pub(super) fn refused(status: u16) -> Reason {
-    Reason::new("ObservationRefused", format!("the FHIR server refuses the Observation with status {status}"))
 }
 
 fn version_of(observation: &Observation) -> Option<Version> {

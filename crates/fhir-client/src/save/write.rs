@@ -11,7 +11,6 @@ use reqwest::Method;
 use serde_json::Value;
 
 use super::job::{Job, State, Write};
-use super::read::refused;
 use super::{Draft, Saver, Stored};
 use crate::client::{Answer, Condition, Request, ServerAway};
 use crate::history::{Before, version_before};
@@ -83,14 +82,9 @@ impl Saver {
             (409 | 410 | 412, _) | (404, Condition::Version(_)) => {
                 self.conflict(job, write.condition, answer.status).await?;
             }
-            (404, _) => {
-                self.client.prove(deadline).await?;
-                let text = "the FHIR server does not find what the Observation refers to";
-                job.reject(&Reason::new("ReferenceNotFound", text));
-            }
-            (400 | 422, _) => job.reject(&refused(answer.status)),
-            (413, _) => {
-                job.reject(&Reason::new("ObservationTooLarge", "the Observation is too large for the FHIR server"));
+            (400 | 404 | 413 | 422, _) => {
+                self.client.prove(answer.asked, deadline).await?;
+                job.reject(&refused(answer.status));
             }
             // About us or the server's settings, not about this Observation.
             _ => return Err(answer.away()),
@@ -202,6 +196,14 @@ fn give_up<D: Draft>(job: &mut Job<'_, D>, reason: &Reason) -> Result<(), Server
     }
     job.state = State::Away;
     Err(ServerAway::Status { status: 409, retry_after: None })
+}
+
+fn refused(status: u16) -> Reason {
+    match status {
+        404 => Reason::new("ReferenceNotFound", "the FHIR server does not find what the Observation refers to"),
+        413 => Reason::new("ObservationTooLarge", "the Observation is too large for the FHIR server"),
+        _ => Reason::new("ObservationRefused", format!("the FHIR server refuses the Observation with status {status}")),
+    }
 }
 
 /// Judges by status and version whether a write that was taken did what it was
