@@ -9,13 +9,15 @@
 //! what is [`Pending`], and never sees a mapping: a pending Observation knows
 //! how to make or to change itself.
 
+use std::collections::HashMap;
+use std::fmt;
 use std::future::Future;
 use std::time::SystemTime;
 
 use expressions::UtcTime;
 use mapping::group::{self, MeasurementGroup, ObservationGroup};
 use mapping::identifier::{ResourceIds, observation_id, observation_identifier};
-use mapping::{Compatibility, ConvertError, FhirMapping, MergePolicy, Merged, Observation};
+use mapping::{Compatibility, ConvertError, FhirMapping, Measurement, MergePolicy, Merged, Observation};
 
 use crate::away::Away;
 use crate::batch::Batch;
@@ -25,6 +27,10 @@ use crate::fate::{MeasurementFate, Reason};
 use crate::incoming;
 use crate::text::properties_json;
 
+/// Dead letters are recorded in slices of so many, each of which may hold a
+/// copy of its event's properties.
+const LETTERS_AT_ONCE: usize = 64;
+
 /// A FHIR server.
 pub trait Destination {
     /// Finds out which Device, Patient and Encounter each group is about, in
@@ -32,7 +38,7 @@ pub trait Destination {
     fn resolve(
         &self,
         groups: &[MeasurementGroup<'_>],
-    ) -> impl Future<Output = Result<Vec<Result<ResourceIds, Reason>>, Away>> + Send;
+    ) -> impl Future<Output = Result<Vec<Result<Resolved, Reason>>, Away>> + Send;
 
     /// Saves Observations: reads each, lets it apply itself, and writes what
     /// changed. Gives the outcomes in order. Several of one id are applied in
@@ -43,6 +49,23 @@ pub trait Destination {
         pending: &[Pending<'_>],
         begun_before: Option<SystemTime>,
     ) -> impl Future<Output = Result<Vec<SaveOutcome>, Away>> + Send;
+}
+
+/// What a group is about.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Resolved {
+    /// The logical ids on the server.
+    pub ids: ResourceIds,
+    /// The messages name another patient than their device does, whose is the
+    /// one that counts (fhir-conversion.md quirk 45).
+    pub patient_differs: bool,
+}
+
+impl fmt::Debug for Resolved {
+    /// Leaves the ids out: they are a patient's.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Resolved").field("patient_differs", &self.patient_differs).finish_non_exhaustive()
+    }
 }
 
 /// How saving an Observation ended.
@@ -59,7 +82,7 @@ pub enum SaveOutcome {
 }
 
 /// An Observation to be made or changed.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Pending<'m> {
     mapping: &'m FhirMapping,
     group: ObservationGroup,
@@ -69,6 +92,13 @@ pub struct Pending<'m> {
     pub identifier: String,
     /// Its id on the server.
     pub id: String,
+}
+
+impl fmt::Debug for Pending<'_> {
+    /// Leaves out what is a patient's, which is everything.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pending").finish_non_exhaustive()
+    }
 }
 
 impl Pending<'_> {
@@ -101,6 +131,8 @@ fn reason(error: &ConvertError) -> Reason {
 pub struct Conversion {
     /// For each event the fates of its measurements.
     pub events: Vec<Vec<MeasurementFate>>,
+    /// How many groups name another patient than their device does.
+    pub patients_differing: usize,
 }
 
 impl Conversion {
@@ -120,6 +152,14 @@ pub struct Converter<T, D> {
 
 /// One pending Observation's measurements, by position.
 type Members = Vec<usize>;
+
+/// What is to be saved.
+struct Work<'m> {
+    pending: Vec<Pending<'m>>,
+    /// For each of them.
+    members: Vec<Members>,
+    patients_differing: usize,
+}
 
 impl<T: Destination + Sync, D: DeadLetters + Sync> Converter<T, D> {
     /// A converter that writes to `destination`.
@@ -148,7 +188,8 @@ impl<T: Destination + Sync, D: DeadLetters + Sync> Converter<T, D> {
         for position in &grouping.superseded {
             fates[*position] = Some(MeasurementFate::Superseded);
         }
-        let (pending, members) = self.pending(mapping, &grouping.groups, now, &mut fates).await?;
+        let Work { pending, members, patients_differing } =
+            self.pending(mapping, &grouping.groups, now, &mut fates).await?;
         let outcomes = match pending.as_slice() {
             [] => Vec::new(),
             pending => self.destination.save(pending, begun_before).await?,
@@ -156,7 +197,8 @@ impl<T: Destination + Sync, D: DeadLetters + Sync> Converter<T, D> {
         for (outcome, members) in outcomes.into_iter().zip(members) {
             settle(&mut fates, &members, &outcome);
         }
-        let conversion = conversion(batch, &incoming, fates);
+        reject_with_winners(&mut fates, &grouping, &incoming.measurements);
+        let conversion = Conversion { events: by_event(batch, &incoming, fates), patients_differing };
         self.record(mapping, batch, &conversion).await?;
         Ok(conversion)
     }
@@ -169,7 +211,7 @@ impl<T: Destination + Sync, D: DeadLetters + Sync> Converter<T, D> {
         groups: &[MeasurementGroup<'_>],
         now: UtcTime,
         fates: &mut [Option<MeasurementFate>],
-    ) -> Result<(Vec<Pending<'m>>, Vec<Members>), Away> {
+    ) -> Result<Work<'m>, Away> {
         let mapping = &mapping.mapping;
         let (mut wanted, mut cuts) = (Vec::new(), Vec::new());
         for group in groups {
@@ -190,11 +232,14 @@ impl<T: Destination + Sync, D: DeadLetters + Sync> Converter<T, D> {
                 }
             }
         }
-        let ids = if wanted.is_empty() { Vec::new() } else { self.destination.resolve(&wanted).await? };
-        let (mut pending, mut members) = (Vec::new(), Vec::new());
-        for (cut, ids) in cuts.into_iter().zip(ids) {
-            let ids = match ids {
-                Ok(ids) => ids,
+        let resolved = if wanted.is_empty() { Vec::new() } else { self.destination.resolve(&wanted).await? };
+        let mut work = Work { pending: Vec::new(), members: Vec::new(), patients_differing: 0 };
+        for (cut, resolved) in cuts.into_iter().zip(resolved) {
+            let ids = match resolved {
+                Ok(resolved) => {
+                    work.patients_differing += usize::from(resolved.patient_differs);
+                    resolved.ids
+                }
                 Err(reason) => {
                     reject(fates, cut.iter().flat_map(|group| group.measurements.iter().copied()), &reason);
                     settle_superseded(fates, &cut);
@@ -203,13 +248,13 @@ impl<T: Destination + Sync, D: DeadLetters + Sync> Converter<T, D> {
             };
             settle_superseded(fates, &cut);
             for mut group in cut {
-                members.push(std::mem::take(&mut group.measurements));
+                work.members.push(std::mem::take(&mut group.measurements));
                 let identifier = observation_identifier(&ids, &group.r#type, &group.id_segment);
                 let id = observation_id(&identifier);
-                pending.push(Pending { mapping, group, ids: ids.clone(), issued: now, identifier, id });
+                work.pending.push(Pending { mapping, group, ids: ids.clone(), issued: now, identifier, id });
             }
         }
-        Ok((pending, members))
+        Ok(work)
     }
 
     async fn record(
@@ -218,11 +263,15 @@ impl<T: Destination + Sync, D: DeadLetters + Sync> Converter<T, D> {
         batch: &Batch<'_>,
         conversion: &Conversion,
     ) -> Result<(), Away> {
-        let mut letters = Vec::new();
+        let mut letters = Vec::with_capacity(LETTERS_AT_ONCE);
         for (index, fates) in conversion.events.iter().enumerate() {
             let event = &batch.events[index];
             for (measurement, fate) in fates.iter().enumerate() {
                 let MeasurementFate::Rejected(reason) = fate else { continue };
+                if letters.len() == LETTERS_AT_ONCE {
+                    self.dead_letters.record(&letters).await?;
+                    letters.clear();
+                }
                 letters.push(DeadLetter {
                     stage: Stage::GroupConvert,
                     reason: reason.clone(),
@@ -242,6 +291,36 @@ impl<T: Destination + Sync, D: DeadLetters + Sync> Converter<T, D> {
 fn reject(fates: &mut [Option<MeasurementFate>], measurements: impl Iterator<Item = usize>, reason: &Reason) {
     for position in measurements {
         fates[position] = Some(MeasurementFate::Rejected(reason.clone()));
+    }
+}
+
+/// A reading that gave way to a later one of the same instant goes with it when
+/// that one is rejected: it is in no Observation, so it has to be among the dead
+/// letters.
+fn reject_with_winners(
+    fates: &mut [Option<MeasurementFate>],
+    grouping: &group::Grouping<'_>,
+    measurements: &[Measurement],
+) {
+    if grouping.superseded.is_empty() {
+        return;
+    }
+    let instant = |position: usize| {
+        let measurement = &measurements[position];
+        (group::key(measurement), measurement.occurrence_time)
+    };
+    let winners = grouping.groups.iter().flat_map(|group| &group.readings).map(|reading| reading.measurement);
+    let rejected: HashMap<_, Reason> = winners
+        .filter_map(|winner| match &fates[winner] {
+            Some(MeasurementFate::Rejected(reason)) => Some((instant(winner), reason.clone())),
+            _ => None,
+        })
+        .collect();
+    for loser in &grouping.superseded {
+        if let Some(reason) = rejected.get(&instant(*loser)) {
+            let message = format!("a later reading of the same instant was rejected: {}", reason.message);
+            fates[*loser] = Some(MeasurementFate::Rejected(Reason { message, ..reason.clone() }));
+        }
     }
 }
 
@@ -265,7 +344,11 @@ fn settle(fates: &mut [Option<MeasurementFate>], members: &[usize], outcome: &Sa
 /// Hands the fates back to the events. Each measurement is in one group, and
 /// each of a group's in one of its cuts, so a measurement without a fate is a
 /// defect here; it is recorded as such rather than lost.
-fn conversion(batch: &Batch<'_>, incoming: &incoming::Incoming, fates: Vec<Option<MeasurementFate>>) -> Conversion {
+fn by_event(
+    batch: &Batch<'_>,
+    incoming: &incoming::Incoming,
+    fates: Vec<Option<MeasurementFate>>,
+) -> Vec<Vec<MeasurementFate>> {
     let mut events: Vec<Vec<(usize, MeasurementFate)>> = vec![Vec::new(); batch.events.len()];
     for ((event, place), fate) in incoming.origins.iter().zip(fates) {
         let lost = || MeasurementFate::Rejected(Reason::new("NoFate", "the connector gave the measurement no fate"));
@@ -278,7 +361,7 @@ fn conversion(batch: &Batch<'_>, incoming: &incoming::Incoming, fates: Vec<Optio
         fates.sort_by_key(|fate| fate.0);
         fates.into_iter().map(|fate| fate.1).collect()
     };
-    Conversion { events: events.into_iter().map(in_order).collect() }
+    events.into_iter().map(in_order).collect()
 }
 
 #[cfg(test)]

@@ -14,12 +14,12 @@ use mapping::measurement::MeasurementReadError;
 use crate::batch::{Batch, BatchEvent};
 use crate::fate::Reason;
 
-/// How large a list may get when it is unpacked, in bytes: far above what a
-/// batch of the hub can hold, so that only a bomb meets it.
+/// How large the packed lists of a batch may get in all when they are unpacked,
+/// in bytes: far above what a batch of the hub holds, so that only bombs meet it.
 const UNPACKED_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
 /// The measurements of a batch in their order, each with its origin.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Incoming {
     pub(crate) measurements: Vec<Measurement>,
     /// For each measurement its event and its place in it.
@@ -31,8 +31,9 @@ pub(crate) struct Incoming {
 /// Reads a batch. Events are taken in their order, lists or not (quirk 55).
 pub(crate) fn read(batch: &Batch<'_>) -> Incoming {
     let mut incoming = Incoming::default();
+    let mut room = UNPACKED_BYTES_MAX;
     for (index, event) in batch.events.iter().enumerate() {
-        let read = if is_list(event) { read_list(event) } else { Ok(vec![Measurement::read(event.body)]) };
+        let read = if is_list(event) { read_list(event, &mut room) } else { Ok(vec![Measurement::read(event.body)]) };
         match read {
             Ok(read) => {
                 for (place, measurement) in read.into_iter().enumerate() {
@@ -61,20 +62,24 @@ fn invalid(error: &MeasurementReadError) -> Reason {
     Reason::new("InvalidMeasurement", error.to_string())
 }
 
-fn read_list(event: &BatchEvent<'_>) -> Result<Vec<Result<Measurement, MeasurementReadError>>, Reason> {
+fn read_list(event: &BatchEvent<'_>, room: &mut u64) -> Result<Vec<Result<Measurement, MeasurementReadError>>, Reason> {
     let body = match text_property(event.system_properties, "content-type") {
-        Some(kind) if kind == "application/gzip" => Cow::Owned(unpack(event.body)?),
+        Some(kind) if kind == "application/gzip" => Cow::Owned(unpack(event.body, room)?),
         _ => Cow::Borrowed(event.body),
     };
     Measurement::read_list(&body).map_err(|error| invalid(&error))
 }
 
-fn unpack(body: &[u8]) -> Result<Vec<u8>, Reason> {
+/// Unpacks a list and takes its bytes off the batch's `room`.
+fn unpack(body: &[u8], room: &mut u64) -> Result<Vec<u8>, Reason> {
     let mut unpacked = Vec::new();
     let reader = flate2::read::GzDecoder::new(body);
-    match reader.take(UNPACKED_BYTES_MAX + 1).read_to_end(&mut unpacked) {
-        Ok(length) if length as u64 <= UNPACKED_BYTES_MAX => Ok(unpacked),
-        Ok(_) => Err(Reason::new("InvalidMeasurement", "the unpacked list is larger than 64 MiB")),
+    match reader.take(*room + 1).read_to_end(&mut unpacked) {
+        Ok(length) if length as u64 <= *room => {
+            *room -= length as u64;
+            Ok(unpacked)
+        }
+        Ok(_) => Err(Reason::new("InvalidMeasurement", "the unpacked lists of the batch are larger than 64 MiB")),
         Err(_) => Err(Reason::new("InvalidMeasurement", "the content type says gzip and the body is not")),
     }
 }

@@ -28,7 +28,7 @@ mod text;
 
 pub use away::Away;
 pub use batch::{Batch, BatchEvent, Position, Source};
-pub use convert::{Conversion, Converter, Destination, Pending, SaveOutcome};
+pub use convert::{Conversion, Converter, Destination, Pending, Resolved, SaveOutcome};
 pub use current_mapping::{Compiled, CurrentMapping, EitherSource, Load, MappingSource, MappingUnavailable, Notice};
 pub use dead_letter::{DeadLetter, DeadLetters, Stage};
 pub use fate::{EventFate, Fates, MeasurementFate, Reason, Tally};

@@ -3,8 +3,7 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
-use delivery::{Away, Destination, Pending, Reason, SaveOutcome};
-use mapping::ResourceIds;
+use delivery::{Away, Destination, Pending, Reason, Resolved, SaveOutcome};
 use mapping::group::MeasurementGroup;
 use mapping::observation::Observation;
 
@@ -28,13 +27,13 @@ pub struct FhirDestination {
 }
 
 impl Destination for FhirDestination {
-    async fn resolve(&self, groups: &[MeasurementGroup<'_>]) -> Result<Vec<Result<ResourceIds, Reason>>, Away> {
+    async fn resolve(&self, groups: &[MeasurementGroup<'_>]) -> Result<Vec<Result<Resolved, Reason>>, Away> {
         let deadline = Instant::now() + self.time_limit;
         let subjects: Vec<Subject<'_>> = groups.iter().map(subject).collect();
         let answers = self.resolver.resolve_all(&subjects, deadline).await;
         let answers = answers.map_err(|error| Away::new(DEPENDENCY, error))?;
         let settle = |answer: Result<Identity, Unresolved>| match answer {
-            Ok(identity) => Ok(identity.ids),
+            Ok(Identity { ids, patient_differs }) => Ok(Resolved { ids, patient_differs }),
             Err(unresolved) => Err(Reason::new(unresolved.code(), unresolved.to_string())),
         };
         Ok(answers.into_iter().map(settle).collect())

@@ -259,7 +259,8 @@ fn settle<'m>(reading: &mut Reading<'m>, measurements: &'m [Measurement], merge:
     }
 }
 
-fn key(measurement: &Measurement) -> [&str; 5] {
+/// What measurements of one group have in common.
+pub fn key(measurement: &Measurement) -> [&str; 5] {
     [
         &measurement.device_id,
         &measurement.r#type,

@@ -47,6 +47,20 @@ impl GroupConvert {
     }
 }
 
+impl GroupConvert {
+    /// Loads the mapping once, so that one that cannot be used is known before
+    /// the first event comes.
+    pub async fn load_mapping(&self) {
+        match self.mapping.get().await {
+            Ok((_, notice)) => notice.log("FHIR mapping"),
+            Err(error) => {
+                let error = error_chain(&error).replace('\n', "; ");
+                tracing::error!(error, "There is no FHIR mapping; events wait");
+            }
+        }
+    }
+}
+
 impl Handler for GroupConvert {
     async fn handle(&self, invocation: Invocation) -> Result<Answer, HandlerError> {
         let batch = invocation.batch();
@@ -66,6 +80,7 @@ impl Handler for GroupConvert {
             unchanged = tally.unchanged,
             superseded = tally.superseded,
             rejected = tally.rejected,
+            patients_differing = conversion.patients_differing,
             "Converted a batch"
         );
         Ok(Answer::new(Fates::Measurements(conversion.events), self.answer_fates))

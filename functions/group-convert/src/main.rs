@@ -27,6 +27,9 @@ async fn run() -> anyhow::Result<std::convert::Infallible> {
     let port = settings.function.port;
     let listener = custom_handler::listen(port).await?;
     tracing::info!(port, "Group-convert listens");
-    let functions = custom_handler::function("group-convert", Arc::new(GroupConvert::new(settings)?));
+    let convert = Arc::new(GroupConvert::new(settings)?);
+    let loading = convert.clone();
+    tokio::spawn(async move { loading.load_mapping().await });
+    let functions = custom_handler::function("group-convert", convert);
     Err(custom_handler::serve(listener, functions).await.into())
 }

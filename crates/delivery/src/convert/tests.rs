@@ -19,10 +19,13 @@ struct Server {
 }
 
 impl Destination for &Server {
-    async fn resolve(&self, groups: &[MeasurementGroup<'_>]) -> Result<Vec<Result<ResourceIds, Reason>>, Away> {
+    async fn resolve(&self, groups: &[MeasurementGroup<'_>]) -> Result<Vec<Result<Resolved, Reason>>, Away> {
         let resolve = |group: &MeasurementGroup<'_>| match group.device_id {
             "unknown" => Err(Reason::new("DeviceNotFound", "Device not found")),
-            device => Ok(ResourceIds { device: device.to_owned(), patient: "p".to_owned(), encounter: None }),
+            device => {
+                let ids = ResourceIds { device: device.to_owned(), patient: "p".to_owned(), encounter: None };
+                Ok(Resolved { ids, patient_differs: device == "another's" })
+            }
         };
         Ok(groups.iter().map(resolve).collect())
     }
@@ -54,14 +57,24 @@ fn run(server: &Server, letters: &Letters, bodies: &[&str]) -> Vec<String> {
 }
 
 fn run_again(server: &Server, letters: &Letters, bodies: &[&str], begun_before: Option<SystemTime>) -> Vec<String> {
+    let show = |fates: &Vec<MeasurementFate>| fates.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
+    convert(server, letters, bodies, begun_before).events.iter().map(show).collect()
+}
+
+fn convert(server: &Server, letters: &Letters, bodies: &[&str], begun_before: Option<SystemTime>) -> Conversion {
+    convert_batch(server, letters, &batch(&Source::default(), bodies), begun_before)
+}
+
+fn convert_batch(
+    server: &Server,
+    letters: &Letters,
+    batch: &Batch<'_>,
+    begun_before: Option<SystemTime>,
+) -> Conversion {
     let compatibility = Compatibility::default();
     let mapping = FhirMapping::load(MAPPING.as_bytes(), &compatibility).expect("a good mapping");
-    let source = Source::default();
     let converter = Converter::new(server, letters, compatibility);
-    let conversion = now(converter.convert(&compiled(mapping), &batch(&source, bodies), UtcTime::MIN, begun_before));
-    let conversion = conversion.expect("nothing is away");
-    let show = |fates: &Vec<MeasurementFate>| fates.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
-    conversion.events.iter().map(show).collect()
+    now(converter.convert(&compiled(mapping), batch, UtcTime::MIN, begun_before)).expect("nothing is away")
 }
 
 fn reading(r#type: &str, device: &str, second: u32, value: &str) -> String {
@@ -115,6 +128,91 @@ fn tells_the_destination_since_when_a_batch_may_have_been_begun() {
     run_again(&server, &letters, &[&body], Some(SystemTime::UNIX_EPOCH));
     let begun_before = server.begun_before.lock().expect("one thread");
     assert_eq!(*begun_before, [None, Some(SystemTime::UNIX_EPOCH)]);
+}
+
+#[test]
+fn counts_groups_of_another_patient_s_device() {
+    let (server, letters) = (Server::default(), Letters::default());
+    let bodies = [reading("weight", "d1", 5, "80"), reading("weight", "another's", 5, "80")];
+    let conversion = convert(&server, &letters, &[&bodies[0], &bodies[1]], None);
+    assert_eq!(conversion.patients_differing, 1);
+}
+
+/// The later of two readings of one instant counts, and neither vanishes.
+#[test]
+fn a_reading_that_gave_way_to_a_rejected_one_is_recorded_with_it() {
+    let (server, letters) = (Server::default(), Letters::default());
+    let later = |r#type, value| reading(r#type, "d1", 5, value).replace("12:01:00", "12:02:00");
+    let bodies = [
+        reading("weight", "d1", 5, "80"),
+        later("weight", "eighty"),
+        reading("heartrate", "d1", 5, "71"),
+        later("heartrate", "fast"),
+        reading("heartrate", "d1", 6, "72"),
+        reading("heartrate", "d1", 7, "73"),
+        later("heartrate", "74").replace("00:05Z", "00:07Z"),
+        reading("weight", "unknown", 5, "80"),
+        reading("weight", "unknown", 5, "81"),
+    ];
+    let bodies: Vec<&str> = bodies.iter().map(String::as_str).collect();
+    let expected =
+        ["rejected", "rejected", "rejected", "rejected", "created", "superseded", "created", "rejected", "rejected"];
+    assert_eq!(run(&server, &letters, &bodies), expected);
+    let lines = letters.lines.lock().expect("one thread");
+    let letters: Vec<_> = lines.iter().map(|line| line.splitn(5, ' ').collect::<Vec<_>>()[1..4].join(" ")).collect();
+    let expected = [
+        "40 0 InvalidQuantity",
+        "41 0 InvalidQuantity",
+        "42 0 InvalidSample",
+        "43 0 InvalidSample",
+        "47 0 DeviceNotFound",
+        "48 0 DeviceNotFound",
+    ];
+    assert_eq!(letters, expected);
+}
+
+#[test]
+fn records_many_dead_letters_of_one_event() {
+    let (server, letters) = (Server::default(), Letters::default());
+    let source = Source::default();
+    let list = format!("[{}{{}}]", "{},".repeat(3 * LETTERS_AT_ONCE));
+    let bodies = [list.as_str()];
+    let mut batch = batch(&source, &bodies);
+    batch.events[0].properties = expressions::Properties::Json { text: r#"{"IsMeasurementGroup":true}"#, dates: &[] };
+    let conversion = convert_batch(&server, &letters, &batch, None);
+    assert_eq!(conversion.events[0].len(), 3 * LETTERS_AT_ONCE + 1);
+    let lines = letters.lines.lock().expect("one thread");
+    let places: Vec<usize> = lines
+        .iter()
+        .map(|line| line.split(' ').nth(2).and_then(|place| place.parse().ok()).expect("a place"))
+        .collect();
+    assert_eq!(places, (0..=3 * LETTERS_AT_ONCE).collect::<Vec<_>>());
+}
+
+/// Two lists of 33 MiB each: the second is one too many.
+#[test]
+fn unpacks_no_more_than_a_batch_may_hold() {
+    use std::io::Write;
+
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    packed.write_all(b"[").expect("memory takes all");
+    let mebibyte = vec![b' '; 1 << 20];
+    for _ in 0..33 {
+        packed.write_all(&mebibyte).expect("memory takes all");
+    }
+    packed.write_all(b"{}]").expect("memory takes all");
+    let packed = packed.finish().expect("memory takes all");
+    let source = Source::default();
+    let mut batch = batch(&source, &["", ""]);
+    for event in &mut batch.events {
+        event.body = &packed;
+        event.properties = expressions::Properties::Json { text: r#"{"IsMeasurementGroup":true}"#, dates: &[] };
+        event.system_properties =
+            expressions::Properties::Json { text: r#"{"content-type":"application/gzip"}"#, dates: &[] };
+    }
+    let rejected: Vec<_> = incoming::read(&batch).rejected.into_iter().map(|(_, reason)| reason.message).collect();
+    assert_eq!(rejected.len(), 2);
+    assert!(!rejected[0].contains("64 MiB") && rejected[1].contains("64 MiB"), "{rejected:?}");
 }
 
 #[test]
