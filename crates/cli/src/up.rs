@@ -23,13 +23,15 @@ use local::functions_host::Answered;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
-use input::{Input, Lines};
+use input::{Input, Line, Lines};
 use stack::{Plan, Stack};
 use summary::Summary;
 use supervisor::Said;
 
 /// How often the live summary is renewed.
 const SUMMARY_PERIOD: Duration = Duration::from_secs(1);
+/// Errors that are not shown again while they are among the last so many.
+const ERRORS_REMEMBERED: usize = 50;
 /// How long the samples may take to the other end.
 const SAMPLES_PATIENCE: Duration = Duration::from_secs(120);
 
@@ -43,7 +45,7 @@ pub struct Arguments {
     #[arg(long, requires = "device_mapping")]
     fhir_mapping: Option<PathBuf>,
     /// A FHIR R4 server to write to, instead of the stand-in.
-    #[arg(long)]
+    #[arg(long, value_parser = fhir_url)]
     fhir_url: Option<url::Url>,
     /// Events to send, one a line; `-` for standard input.
     #[arg(long)]
@@ -51,15 +53,15 @@ pub struct Arguments {
     /// Where everything is kept, so that a later start goes on from here.
     #[arg(long, default_value = ".iotc")]
     state: PathBuf,
-    /// How Device and Patient are found: `Create`, `Lookup` or `LookupWithEncounter`.
-    #[arg(long, default_value = "Create")]
+    /// How Device and Patient are found.
+    #[arg(long, default_value = "Create", ignore_case = true, value_parser = ["Create", "Lookup", "LookupWithEncounter"])]
     resource_identity: String,
     /// A device to register on the FHIR server, with a patient of its own; may
     /// be given several times.
     #[arg(long)]
     register_device: Vec<String>,
-    /// How the FHIR stand-in behaves at the edges: `hapi`, `azure` or `uuid`.
-    #[arg(long, default_value = "hapi")]
+    /// How the FHIR stand-in behaves at the edges.
+    #[arg(long, default_value = "hapi", value_parser = ["hapi", "azure", "uuid"])]
     fhir_personality: String,
     /// Port of the Event Hubs stand-in; another when it is taken.
     #[arg(long, default_value_t = 5672)]
@@ -88,7 +90,8 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         children.spawn(supervisor::supervise(program, plan.logs(), said.clone(), stopping.clone()));
     }
     drop(said);
-    let mut session = Session { plan: &plan, arguments: &arguments, summary: Summary::default(), sent: 0 };
+    let mut session =
+        Session { plan: &plan, arguments: &arguments, summary: Summary::default(), sent: 0, errors: Vec::new() };
     let done = tokio::select! {
         done = session.run(&mut heard) => done,
         Some(ended) = children.join_next() => match ended {
@@ -128,6 +131,8 @@ struct Session<'s> {
     summary: Summary,
     /// Events sent by us.
     sent: usize,
+    /// Errors shown lately.
+    errors: Vec<String>,
 }
 
 impl Session<'_> {
@@ -155,11 +160,11 @@ impl Session<'_> {
     /// Sends the samples in two parts, the second when the first has arrived,
     /// so that it is seen how readings join an Observation that is there.
     async fn send_samples(&mut self, input: &mut Input, heard: &mut mpsc::Receiver<Said>) -> anyhow::Result<()> {
-        let lines: Vec<String> = apps::SAMPLE_EVENTS.lines().map(str::to_owned).collect();
+        let lines = apps::SAMPLE_EVENTS.lines().enumerate();
+        let lines: Vec<Line> = lines.map(|(index, line)| (index + 1, line.as_bytes().to_vec())).collect();
         let (first, rest) = lines.split_at(lines.len().min(6));
         for part in [first, rest] {
-            input.send_lines(part).await?;
-            self.sent += part.len();
+            self.sent += input.send_lines(part).await?;
             self.until_done(heard).await?;
         }
         Ok(())
@@ -194,13 +199,17 @@ impl Session<'_> {
                     None => bail!("all parts of the stack stopped"),
                 },
                 read = next_lines(&mut lines) => {
-                    let read = read.into_iter().collect::<Result<Vec<_>, _>>().context("cannot read the input")?;
-                    if read.is_empty() {
+                    let ended = read.is_empty() || read.last().is_some_and(Result::is_err);
+                    let failed = read.iter().find_map(|read| read.as_ref().err()).map(ToString::to_string);
+                    let read: Vec<Line> = read.into_iter().flatten().collect();
+                    self.sent += input.send_lines(&read).await?;
+                    if let Some(error) = failed {
+                        eprintln!("error: the input cannot be read on: {error}");
+                    }
+                    if ended {
                         eprintln!("sent {} events", self.sent);
                         lines = None;
                     }
-                    input.send_lines(&read).await?;
-                    self.sent += read.len();
                 }
                 _ = tick.tick() => {
                     let summary = self.summary.to_string();
@@ -221,24 +230,47 @@ impl Session<'_> {
         Ok(ExitCode::SUCCESS)
     }
 
+    /// Shows what a part logs as an error, once: what is away is tried, and
+    /// fails, again and again.
+    fn show_error(&mut self, name: &str, line: &str) {
+        if let Some(error) = error_of(line)
+            && !self.errors.iter().any(|shown| shown == error)
+        {
+            eprintln!("{name}: {error}");
+            self.errors.push(error.to_owned());
+            if self.errors.len() > ERRORS_REMEMBERED {
+                self.errors.remove(0);
+            }
+        }
+    }
+
     fn hear(&mut self, said: Said) -> anyhow::Result<()> {
         match said {
-            Said::Line(line) => {
+            Said::Line { name, line } => {
                 if let Ok(answered) = serde_json::from_str::<Answered>(&line) {
                     let counted = self.summary.add(&answered);
                     counted.with_context(|| format!("{} does not return fates", answered.function))?;
+                } else {
+                    self.show_error(name, &line);
                 }
             }
             Said::Ended { name, how } => eprintln!("{name} ended ({how}); starting it again"),
-            Said::GivenUp { name } => bail!("{name} ends again and again"),
+            Said::GivenUp { name } => {
+                bail!("{name} ends again and again, see {}", self.plan.logs().join(format!("{name}.log")).display())
+            }
         }
         Ok(())
     }
 }
 
+/// What a log line says behind its level, when that is ERROR.
+fn error_of(line: &str) -> Option<&str> {
+    line.split_once(" ERROR ").map(|(_, said)| said.trim())
+}
+
 /// The lines that have come since the last time, a batch at the most; none at
 /// the end of the input. Without an input it never returns.
-async fn next_lines(lines: &mut Option<Lines>) -> Vec<std::io::Result<String>> {
+async fn next_lines(lines: &mut Option<Lines>) -> Vec<std::io::Result<Line>> {
     let Some(lines) = lines else { return std::future::pending().await };
     let mut read = Vec::new();
     lines.recv_many(&mut read, input::BATCH_EVENTS_MAX).await;
@@ -263,6 +295,11 @@ fn closing_line(summary: &Summary) -> String {
         c.unchanged,
         c.superseded
     )
+}
+
+fn fhir_url(text: &str) -> Result<url::Url, String> {
+    let url = url::Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
+    url.ok_or_else(|| "expected an absolute URL with http or https".to_owned())
 }
 
 /// The folder of a path, made when missing.

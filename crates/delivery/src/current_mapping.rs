@@ -125,6 +125,7 @@ impl Notice {
             Notice::Unchanged => {}
             Notice::Loaded { version } => tracing::info!(mapping.version = version, "Loaded the {what}"),
             Notice::KeptLastGood { version, findings } => {
+                let findings = findings.replace('\n', "; ");
                 tracing::error!(
                     mapping.version = version,
                     findings,
@@ -163,6 +164,18 @@ impl<S: MappingSource, M> CurrentMapping<S, M> {
         match loaded {
             Some(load) => self.take(load),
             None => self.unchanged(),
+        }
+    }
+
+    /// Loads the mapping ahead of the first batch and logs how it went, so that
+    /// one that cannot be used is known before events wait for it.
+    pub async fn load_ahead(&self, what: &str) {
+        match self.get().await {
+            Ok((_, notice)) => notice.log(what),
+            Err(error) => {
+                let error = crate::away::error_chain(&error).replace('\n', "; ");
+                tracing::error!(error, "There is no {what}; events wait");
+            }
         }
     }
 

@@ -45,19 +45,10 @@ impl GroupConvert {
         let converter = Converter::new(destination, dead_letters, compatibility);
         Ok(GroupConvert { mapping, converter, progress: Progress::default(), answer_fates })
     }
-}
 
-impl GroupConvert {
-    /// Loads the mapping once, so that one that cannot be used is known before
-    /// the first event comes.
+    /// Loads the mapping ahead of the first batch.
     pub async fn load_mapping(&self) {
-        match self.mapping.get().await {
-            Ok((_, notice)) => notice.log("FHIR mapping"),
-            Err(error) => {
-                let error = error_chain(&error).replace('\n', "; ");
-                tracing::error!(error, "There is no FHIR mapping; events wait");
-            }
-        }
+        self.mapping.load_ahead("FHIR mapping").await;
     }
 }
 

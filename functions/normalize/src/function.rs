@@ -29,6 +29,11 @@ impl Normalize {
         Normalize { mapping, normalizer: Normalizer::new(settings.output, dead_letters), answer_fates }
     }
 
+    /// Loads the mapping ahead of the first batch.
+    pub async fn load_mapping(&self) {
+        self.mapping.load_ahead("device mapping").await;
+    }
+
     /// Works through a batch.
     pub async fn normalize(&self, batch: &Batch<'_>) -> Result<Vec<EventFate>, HandlerError> {
         let (mapping, notice) = self.mapping.get().await.map_err(|error| HandlerError(error_chain(&error)))?;

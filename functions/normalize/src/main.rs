@@ -29,6 +29,8 @@ async fn run() -> anyhow::Result<std::convert::Infallible> {
     tracing::info!(port, "Normalize listens");
     let ingest_token = settings.ingest_token.clone();
     let normalize = Arc::new(Normalize::new(settings));
+    let loading = normalize.clone();
+    tokio::spawn(async move { loading.load_mapping().await });
     let functions = custom_handler::function("normalize", normalize.clone());
     let functions = functions.merge(ingest::router(normalize, ingest_token));
     Err(custom_handler::serve(listener, functions).await.into())

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use mapping::identifier::resource_id;
+use mapping::{Compatibility, DeviceMapping, FhirMapping, Finding};
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
@@ -319,12 +320,37 @@ impl Stack {
 
 fn mapping_file(state: &Path, name: &str, given: Option<&Path>) -> anyhow::Result<PathBuf> {
     if let Some(path) = given {
-        return path.canonicalize().with_context(|| format!("cannot use the mapping `{}`", path.display()));
+        let unusable = || format!("cannot use the mapping `{}`", path.display());
+        let text = std::fs::read(path).with_context(unusable)?;
+        check_mapping(path, &text, name.starts_with("device"));
+        return path.canonicalize().with_context(unusable);
     }
     let path = state.join("samples").join(name);
     let text = if name.starts_with("device") { apps::SAMPLE_DEVICE_MAPPING } else { apps::SAMPLE_FHIR_MAPPING };
     apps::write(&path, text)?;
     Ok(path)
+}
+
+/// Names everything that is wrong with a mapping as `file:line:column`. The
+/// stack starts all the same: events wait, and a mapping is read again with
+/// each batch.
+fn check_mapping(path: &Path, text: &[u8], is_device: bool) {
+    let compatibility = Compatibility::default();
+    let findings = match is_device {
+        true => DeviceMapping::load_partial(text, &compatibility).1,
+        false => FhirMapping::load_partial(text, &compatibility).1,
+    };
+    let show = |finding: &Finding| match finding.place {
+        Some(place) => format!("{}:{}:{}: {}", path.display(), place.line, place.column, finding.message),
+        None => format!("{}: {}", path.display(), finding.message),
+    };
+    for finding in &findings {
+        let severity = if finding.is_error() { "error" } else { "warning" };
+        eprintln!("{severity}: {}", show(finding));
+    }
+    if findings.iter().any(Finding::is_error) {
+        eprintln!("\nhint: correct the file; events wait until then\n");
+    }
 }
 
 /// The token for ingest: made once, kept with the state.

@@ -94,6 +94,11 @@ impl fmt::Display for Summary {
         for (reason, count) in &self.reasons {
             write!(f, "\n  rejected {count:>3}  {reason}")?;
         }
+        let unknown = ["PatientIdentityNotDefined", "DeviceNotFound", "PatientNotFound"];
+        if self.reasons.keys().any(|reason| unknown.iter().any(|unknown| reason.starts_with(unknown))) {
+            let hint = "register the device with `--register-device ID`, or let the device mapping name the patient";
+            write!(f, "\n  hint: {hint} (`patientIdExpression`)")?;
+        }
         Ok(())
     }
 }

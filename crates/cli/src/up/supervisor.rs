@@ -40,7 +40,12 @@ pub struct Program {
 #[derive(Clone, Debug)]
 pub enum Said {
     /// A line on standard output.
-    Line(String),
+    Line {
+        /// Its name.
+        name: &'static str,
+        /// The line.
+        line: String,
+    },
     /// It ended and is started again.
     Ended {
         /// Its name.
@@ -113,11 +118,12 @@ async fn stop_child(mut child: Child) -> std::io::Result<()> {
 
 fn read_output(child: &mut Child, program: &Program, logs: &Path, said: &mpsc::Sender<Said>) {
     let log = logs.join(format!("{}.log", program.name));
+    let name = program.name;
     let (output, errors, said) = (child.stdout.take(), child.stderr.take(), said.clone());
     // Ends by itself when the child's outputs do.
     tokio::spawn(async move {
         let (of_output, of_errors) =
-            tokio::join!(copy_lines(output, &log, Some(&said)), copy_lines(errors, &log, None));
+            tokio::join!(copy_lines(output, &log, Some((name, &said))), copy_lines(errors, &log, None));
         if let Err(error) = of_output.and(of_errors) {
             // A log that cannot be written does not stop the path.
             eprintln!("cannot write `{}`: {error}", log.display());
@@ -128,7 +134,7 @@ fn read_output(child: &mut Child, program: &Program, logs: &Path, said: &mpsc::S
 async fn copy_lines(
     from: Option<impl AsyncRead + Unpin>,
     log: &Path,
-    said: Option<&mpsc::Sender<Said>>,
+    said: Option<(&'static str, &mpsc::Sender<Said>)>,
 ) -> std::io::Result<()> {
     let Some(from) = from else { return Ok(()) };
     let mut log = OpenOptions::new().create(true).append(true).open(log).await?;
@@ -136,8 +142,8 @@ async fn copy_lines(
     while let Some(line) = lines.next_line().await? {
         log.write_all(format!("{line}\n").as_bytes()).await?;
         log.flush().await?;
-        if let Some(said) = said
-            && said.send(Said::Line(line)).await.is_err()
+        if let Some((name, said)) = said
+            && said.send(Said::Line { name, line }).await.is_err()
         {
             break;
         }
