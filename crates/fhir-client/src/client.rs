@@ -6,7 +6,7 @@
 //! ```
 //!
 //! Classification is by status alone: gateways answer 429 or 503 with pages of
-//! their own (fhir-conversion.md 8.3). What an [`Answer`] means for the data is
+//! their own (fhir-conversion.md 8.3). What an answer means for the data is
 //! for the caller to say. Nothing here reads or writes a resource by itself.
 
 mod batch;
@@ -141,7 +141,7 @@ pub enum ServerAway {
 
 /// What the server must hold for a write to happen.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Condition {
+pub(crate) enum Condition {
     /// Nothing in particular.
     #[default]
     None,
@@ -153,7 +153,7 @@ pub enum Condition {
 
 /// One request, to be sent as often as needed.
 #[derive(Clone)]
-pub struct Request {
+pub(crate) struct Request {
     pub(crate) method: Method,
     pub(crate) url: Url,
     /// The address below the base, for the entries of a bundle.
@@ -167,13 +167,13 @@ pub struct Request {
 /// What the server said, whatever its status, but for what [`ServerAway`]
 /// covers.
 #[derive(Clone)]
-pub struct Answer {
+pub(crate) struct Answer {
     /// The HTTP status.
-    pub status: u16,
+    pub(crate) status: u16,
     /// The version of the resource, from `ETag` or `Location`.
-    pub version: Option<Version>,
+    pub(crate) version: Option<Version>,
     /// The body, empty where there is none.
-    pub body: Vec<u8>,
+    pub(crate) body: Vec<u8>,
     /// When the request went out.
     pub(crate) asked: Instant,
 }
@@ -187,7 +187,7 @@ impl fmt::Debug for Answer {
 
 impl Answer {
     /// Whether the status is 2xx.
-    pub fn is_success(&self) -> bool {
+    pub(crate) fn is_success(&self) -> bool {
         (200..300).contains(&self.status)
     }
 
@@ -285,7 +285,7 @@ impl Client {
 
     /// Sends `request` until there is an answer about the data, the attempts
     /// are used up, or `deadline` would pass.
-    pub async fn send(&self, request: &Request, deadline: Instant) -> Result<Answer, ServerAway> {
+    pub(crate) async fn send(&self, request: &Request, deadline: Instant) -> Result<Answer, ServerAway> {
         let mut backoff = Backoff::new(self.options.retry);
         let mut token_renewed = false;
         loop {
@@ -356,7 +356,7 @@ impl Client {
     }
 
     /// Asks for the server's capabilities, which needs no data and no rights.
-    pub async fn probe(&self, deadline: Instant) -> Result<(), ServerAway> {
+    async fn probe(&self, deadline: Instant) -> Result<(), ServerAway> {
         let answer = self.send(&self.request(Method::GET, "metadata", Some("_summary=true")), deadline).await?;
         if answer.is_success() { Ok(()) } else { Err(answer.away()) }
     }

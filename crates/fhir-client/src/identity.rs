@@ -19,7 +19,6 @@ mod reference;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use futures::future::join_all;
@@ -124,7 +123,7 @@ impl IdentityOptions {
 }
 
 /// The identifiers in a message. A blank one counts as none.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Subject<'s> {
     /// `Device.identifier`.
     pub device_id: &'s str,
@@ -134,13 +133,27 @@ pub struct Subject<'s> {
     pub encounter_id: Option<&'s str>,
 }
 
+impl fmt::Debug for Subject<'_> {
+    /// Leaves the identifiers out: they are a patient's.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Subject").finish_non_exhaustive()
+    }
+}
+
 /// What a subject is on the server.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Identity {
     /// The logical ids.
     pub ids: ResourceIds,
     /// The message names another patient than the device does.
     pub patient_differs: bool,
+}
+
+impl fmt::Debug for Identity {
+    /// Leaves the ids out: they are a patient's.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Identity").field("patient_differs", &self.patient_differs).finish_non_exhaustive()
+    }
 }
 
 /// Why a subject is nothing on the server. About the data: the same message
@@ -211,17 +224,6 @@ impl Unresolved {
         }
     }
 
-    /// The resource type it is about.
-    pub fn resource_type(&self) -> Option<&'static str> {
-        match self {
-            Self::NotFound { kind }
-            | Self::NotDefined { kind }
-            | Self::Multiple { kind, .. }
-            | Self::Refused { kind, .. } => Some(kind),
-            Self::PatientDeviceMismatch => None,
-        }
-    }
-
     /// Whether waiting may help, because somebody may still register what is
     /// missing (design.md D7).
     pub fn is_parkable(&self) -> bool {
@@ -255,7 +257,6 @@ pub struct Resolver {
     client: Arc<Client>,
     options: IdentityOptions,
     cache: Cache<Key, Result<Identity, Unresolved>>,
-    patients_differing: AtomicU64,
 }
 
 impl fmt::Debug for Resolver {
@@ -289,18 +290,7 @@ impl Resolver {
     pub fn new(client: Arc<Client>, options: IdentityOptions) -> Resolver {
         let keep = KeepFor { found: options.keep_found, unresolved: options.keep_unresolved };
         let cache = Cache::builder().max_capacity(options.cache_entries).expire_after(keep).build();
-        Resolver { client, options, cache, patients_differing: AtomicU64::new(0) }
-    }
-
-    /// Forgets every answer.
-    pub fn forget_all(&self) {
-        self.cache.invalidate_all();
-    }
-
-    /// How often an answer was found for a message that names another patient
-    /// than its device does.
-    pub fn patients_differing(&self) -> u64 {
-        self.patients_differing.load(Ordering::Relaxed)
+        Resolver { client, options, cache }
     }
 
     /// What `subject` is on the server, from memory or by asking. Requests end
@@ -344,11 +334,7 @@ impl Resolver {
         let key = question.subject.key();
         // The library wraps the error once more for those who wait.
         let answer = self.cache.try_get_with(key, ask).await.map_err(|away| Arc::clone(away.as_ref()))?;
-        let identity = answer?;
-        if identity.patient_differs {
-            self.patients_differing.fetch_add(1, Ordering::Relaxed);
-        }
-        Ok(identity)
+        Ok(answer?)
     }
 
     async fn ask(&self, question: Question<'_>) -> Result<Identity, ResolveError> {

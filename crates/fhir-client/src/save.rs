@@ -133,7 +133,6 @@ pub struct Saver {
 }
 
 /// An Observation as the server holds it.
-#[derive(Debug)]
 struct Stored {
     /// None where the server names no versions.
     version: Option<Version>,

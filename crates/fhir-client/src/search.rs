@@ -1,5 +1,7 @@
 //! The text of a search, and what a searchset holds. Pure.
 
+use std::fmt;
+
 use serde_json::Value;
 use url::Url;
 use url::form_urlencoded::byte_serialize;
@@ -8,12 +10,19 @@ use url::form_urlencoded::byte_serialize;
 ///
 /// No system means: whatever the system. It is not the same as the empty
 /// system, for which FHIR writes a leading `|`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Identifier<'i> {
     /// The system, if it decides.
     pub system: Option<&'i str>,
     /// The value, never empty.
     pub value: &'i str,
+}
+
+impl fmt::Debug for Identifier<'_> {
+    /// Leaves the value out: it is a patient's or a device's.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Identifier").field("system", &self.system).finish_non_exhaustive()
+    }
 }
 
 impl Identifier<'_> {
@@ -43,7 +52,7 @@ impl Identifier<'_> {
 
 /// Escapes what separates the parts of a FHIR search value: `\ , | $`
 /// (fhir-conversion.md quirk 36).
-pub fn escape(value: &str) -> String {
+fn escape(value: &str) -> String {
     let mut escaped = String::with_capacity(value.len());
     for c in value.chars() {
         if matches!(c, '\\' | ',' | '|' | '$') {
@@ -55,7 +64,7 @@ pub fn escape(value: &str) -> String {
 }
 
 /// Percent-encodes one value of a query.
-pub fn encode(value: &str) -> String {
+fn encode(value: &str) -> String {
     // Forms write a blank as `+`; `%20` is understood wherever `+` is.
     byte_serialize(value.as_bytes()).collect::<String>().replace('+', "%20")
 }

@@ -68,7 +68,14 @@ async fn looks_up_devices_and_encounters() {
         (subject("", None, None), "DeviceIdentityNotDefined"),
     ];
     for (subject, expected) in cases {
-        assert_eq!(summary(resolver.resolve(subject, soon()).await), expected, "{subject:?}");
+        assert_eq!(
+            summary(resolver.resolve(subject, soon()).await),
+            expected,
+            "{} {:?} {:?}",
+            subject.device_id,
+            subject.patient_id,
+            subject.encounter_id
+        );
     }
 }
 
@@ -103,7 +110,6 @@ async fn says_when_the_message_names_another_patient() {
     for (check, patient, expected) in cases {
         let resolver = resolver(&server, Mode::Lookup, |options| options.patient_check = check);
         assert_eq!(summary(resolver.resolve(subject("d1", Some(patient), None), soon()).await), expected);
-        assert_eq!(resolver.patients_differing(), u64::from(expected.ends_with("differs")));
     }
 }
 
@@ -118,9 +124,6 @@ async fn remembers_answers_under_everything_that_decides_them() {
     assert_eq!(server.requests(), ["GET Device?identifier=d1", "GET Device?identifier=d9"]);
     resolver.resolve(subject("d1", None, Some("e1")), soon()).await.unwrap();
     assert_eq!(server.requests().len(), 4, "another encounter is another question");
-    resolver.forget_all();
-    resolver.resolve(subject("d1", None, None), soon()).await.unwrap();
-    assert_eq!(server.requests().len(), 5);
 }
 
 #[tokio::test]
@@ -220,7 +223,14 @@ async fn creates_only_what_is_missing() {
         (subject("d1", None, Some("e2")), "EncounterNotFound"),
     ];
     for (subject, expected) in cases {
-        assert_eq!(summary(resolver.resolve(subject, soon()).await), expected, "{subject:?}");
+        assert_eq!(
+            summary(resolver.resolve(subject, soon()).await),
+            expected,
+            "{} {:?} {:?}",
+            subject.device_id,
+            subject.patient_id,
+            subject.encounter_id
+        );
     }
     let writes = server.requests().iter().filter(|request| request.starts_with("PUT")).count();
     assert_eq!(writes, 1, "the Patient of d2");

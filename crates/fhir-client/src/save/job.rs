@@ -9,7 +9,6 @@ use super::{Draft, Stored};
 use crate::client::Condition;
 
 /// What is known of the Observation on the server, and what is to be done.
-#[derive(Debug)]
 pub(super) enum State {
     /// It has to be read.
     Unread,
@@ -26,7 +25,6 @@ pub(super) enum State {
 }
 
 /// A write that is about to happen.
-#[derive(Debug)]
 pub(super) struct Write {
     pub(super) observation: Observation,
     pub(super) condition: Condition,
