@@ -267,7 +267,9 @@ impl HubProducer {
         // half way, is not used again.
         let client = match lane.take() {
             Some(client) => client,
-            None => timeout(self.config.connect_timeout, self.client()).await.map_err(|_| TryError::ConnectTimedOut)??,
+            None => {
+                timeout(self.config.connect_timeout, self.client()).await.map_err(|_| TryError::ConnectTimedOut)??
+            }
         };
         let options = EventDataBatchOptions { partition_key: Some(partition_key.to_owned()), ..Default::default() };
         let opening = client.create_batch(Some(options));

@@ -43,7 +43,8 @@ impl MeasurementOutput for HubOutput {
         }
         // A hub that refuses events is as good as away: data waits until somebody mends it.
         let sent = tokio::time::timeout(TIME_LIMIT, try_join_all(sends)).await;
-        let sent = sent.map_err(|_| Away::new(WHAT, format!("not all was accepted within {} s", TIME_LIMIT.as_secs())))?;
+        let sent =
+            sent.map_err(|_| Away::new(WHAT, format!("not all was accepted within {} s", TIME_LIMIT.as_secs())))?;
         Ok(sent?.concat())
     }
 }

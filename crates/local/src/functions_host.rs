@@ -260,7 +260,8 @@ impl App {
         let listener = TcpListener::bind(address).await.map_err(listen)?;
         let address = listener.local_addr().map_err(listen)?;
         let (prefix, forwards) = (self.host.route_prefix.clone(), self.host.handler.forwards_http);
-        let routes = http::routes(HttpFunctions { functions, prefix, forwards, invoker, answered: config.answered.clone() });
+        let routes =
+            http::routes(HttpFunctions { functions, prefix, forwards, invoker, answered: config.answered.clone() });
         let serve = axum::serve(listener, routes).with_graceful_shutdown(async move {
             // A closed channel means that the host is gone altogether.
             let _ = stopping.wait_for(|stopping| *stopping).await;
