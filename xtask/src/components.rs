@@ -34,7 +34,7 @@ struct Need {
 }
 
 /// All of them.
-pub const ALL: [Component; 6] = [
+pub const ALL: [Component; 7] = [
     Component {
         name: "hapi",
         variable: "IOTC_TEST_HAPI",
@@ -65,7 +65,14 @@ pub const ALL: [Component; 6] = [
         variable: "IOTC_TEST_NODE",
         defined_by: &["tests/clients/node/package.json", "tests/clients/node/package-lock.json"],
         needs: NODE,
-        install: install_node,
+        install: |place| install_node(place, "tests/clients/node"),
+    },
+    Component {
+        name: "azurite",
+        variable: "IOTC_TEST_AZURITE",
+        defined_by: &["tests/components/azurite/package.json", "tests/components/azurite/package-lock.json"],
+        needs: NODE,
+        install: |place| install_node(place, "tests/components/azurite"),
     },
     Component {
         name: "java",
@@ -196,9 +203,9 @@ fn install_python(place: &Path, requirements: &str) -> Result<(), String> {
 
 /// Installs what `package-lock.json` pins; the program itself stays in the
 /// checkout and finds it by `NODE_PATH`.
-fn install_node(place: &Path) -> Result<(), String> {
+fn install_node(place: &Path, folder: &str) -> Result<(), String> {
     for name in ["package.json", "package-lock.json"] {
-        let source = root().join("tests/clients/node").join(name);
+        let source = root().join(folder).join(name);
         fs::copy(&source, place.join(name)).map_err(|error| format!("`{}`: {error}", source.display()))?;
     }
     run_quietly(Command::new("npm").args(["ci", "--no-audit", "--no-fund", "--omit=dev"]).current_dir(place))

@@ -19,7 +19,7 @@ struct Tier {
     runs: &'static [&'static [&'static str]],
 }
 
-const TIERS: [Tier; 4] = [
+const TIERS: [Tier; 5] = [
     Tier {
         name: "quick",
         about: "all packages, without other processes' help",
@@ -43,6 +43,13 @@ const TIERS: [Tier; 4] = [
         components: &["python", "node", "java"],
         needs_binaries: true,
         runs: &[&["-p", "end-to-end", "--test", "clients"]],
+    },
+    Tier {
+        name: "storage",
+        about: "Azurite, for mappings in blobs",
+        components: &["azurite"],
+        needs_binaries: false,
+        runs: &[&["-p", "end-to-end", "--test", "storage"]],
     },
     Tier {
         name: "fhir",
