@@ -57,9 +57,7 @@ async fn invoke<H: Handler>(name: &str, handler: &H, body: &[u8]) -> Response {
     match handler.handle(invocation).await {
         Ok(answer) => Json(answer).into_response(),
         Err(error) => {
-            // One record is one line; the findings of a mapping are several.
-            let error_line = error.to_string().replace('\n', "; ");
-            tracing::error!(function = name, error = error_line, "A batch has to be given again");
+            tracing::error!(function = name, %error, "A batch has to be given again");
             (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response()
         }
     }

@@ -31,5 +31,22 @@ pub fn error_chain(error: &dyn Error) -> String {
         text.push_str(&error.to_string());
         cause = error.source();
     }
-    text
+    one_line(&text)
+}
+
+/// Text of several lines, such as the findings of a mapping, on one: a record
+/// of a log is a line.
+pub fn one_line(text: &str) -> String {
+    text.replace('\n', "; ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_chain_is_one_line_whatever_its_texts_are() {
+        let away = Away::new("the mapping", "two errors:\nline 1\nline 2");
+        assert_eq!(error_chain(&away), "the mapping is away: two errors:; line 1; line 2");
+    }
 }

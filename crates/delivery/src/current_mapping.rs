@@ -10,7 +10,7 @@ use std::fmt;
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::away::Away;
+use crate::away::{Away, error_chain, one_line};
 
 /// A mapping's text and its version.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -125,7 +125,7 @@ impl Notice {
             Notice::Unchanged => {}
             Notice::Loaded { version } => tracing::info!(mapping.version = version, "Loaded the {what}"),
             Notice::KeptLastGood { version, findings } => {
-                let findings = findings.replace('\n', "; ");
+                let findings = one_line(findings);
                 tracing::error!(
                     mapping.version = version,
                     findings,
@@ -157,7 +157,7 @@ impl<S: MappingSource, M> CurrentMapping<S, M> {
             Ok(loaded) => loaded,
             Err(away) => {
                 let good = self.lock().good.clone();
-                let error = crate::away::error_chain(&away);
+                let error = error_chain(&away);
                 return good.map(|good| (good, Notice::SourceAway { error })).ok_or(away.into());
             }
         };
@@ -173,7 +173,7 @@ impl<S: MappingSource, M> CurrentMapping<S, M> {
         match self.get().await {
             Ok((_, notice)) => notice.log(what),
             Err(error) => {
-                let error = crate::away::error_chain(&error).replace('\n', "; ");
+                let error = error_chain(&error);
                 tracing::error!(error, "There is no {what}; events wait");
             }
         }
@@ -253,7 +253,7 @@ mod tests {
         let current = CurrentMapping::new(Scripted(Mutex::new(script)), compile);
         let get = |_| match now(current.get()) {
             Ok((compiled, notice)) => format!("{} {notice:?}", compiled.mapping),
-            Err(error) => crate::away::error_chain(&error),
+            Err(error) => error_chain(&error),
         };
         (0..loads).map(get).collect()
     }

@@ -17,7 +17,7 @@ use mapping::normalize::{Event, MeasurementSink, Scratch};
 use mapping::partition::PartitionKey;
 use mapping::{DeviceMapping, MeasurementRef};
 
-use crate::away::Away;
+use crate::away::{Away, one_line};
 use crate::batch::Batch;
 use crate::current_mapping::Compiled;
 use crate::dead_letter::{DeadLetter, DeadLetters, Stage};
@@ -182,7 +182,7 @@ impl<O: MeasurementOutput + Sync, D: DeadLetters + Sync> Normalizer<O, D> {
                 Ok(_) => EventFate::Normalized { measurements },
                 Err(error) => {
                     // The reference connector's text has a line for each cause; a log has one.
-                    let message = error.to_string().replace('\n', "; ");
+                    let message = one_line(&error.to_string());
                     EventFate::Rejected { reason: Reason::new(error.code(), message), measurements }
                 }
             });
