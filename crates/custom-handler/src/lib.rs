@@ -15,4 +15,4 @@ pub mod server;
 
 pub use answer::Answer;
 pub use invocation::{Invocation, InvocationError};
-pub use server::{Handler, HandlerError, function, listen, port_from_environment, serve};
+pub use server::{Handler, HandlerError, function, listen, serve};

@@ -63,14 +63,6 @@ async fn invoke<H: Handler>(name: &str, handler: &H, body: &[u8]) -> Response {
     }
 }
 
-/// The port that the host wants the handler on; none when no host started us.
-pub fn port_from_environment(get: impl Fn(&str) -> Option<String>) -> Option<Result<u16, String>> {
-    let (name, value) = ["FUNCTIONS_CUSTOMHANDLER_PORT", "FUNCTIONS_HTTPWORKER_PORT"]
-        .into_iter()
-        .find_map(|name| get(name).map(|value| (name, value)))?;
-    Some(value.parse().map_err(|_| format!("app setting `{name}` is `{value}`; expected a port number")))
-}
-
 /// Opens the port that the host polls. To be called before anything slow.
 pub async fn listen(port: u16) -> io::Result<TcpListener> {
     let listener = TcpListener::bind(("127.0.0.1", port)).await;
@@ -96,27 +88,5 @@ async fn orphaned() {
     let mut look = tokio::time::interval(Duration::from_secs(1));
     while std::os::unix::process::parent_id() == parent {
         look.tick().await;
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn finds_the_port_under_both_names() {
-        let cases = [
-            (vec![], None),
-            (vec![("FUNCTIONS_HTTPWORKER_PORT", "81")], Some(Ok(81))),
-            (vec![("FUNCTIONS_HTTPWORKER_PORT", "81"), ("FUNCTIONS_CUSTOMHANDLER_PORT", "82")], Some(Ok(82))),
-            (
-                vec![("FUNCTIONS_CUSTOMHANDLER_PORT", "x")],
-                Some(Err("app setting `FUNCTIONS_CUSTOMHANDLER_PORT` is `x`; expected a port number".to_owned())),
-            ),
-        ];
-        for (settings, expected) in cases {
-            let get = |name: &str| settings.iter().find(|s| s.0 == name).map(|s| s.1.to_owned());
-            assert_eq!(port_from_environment(get), expected);
-        }
     }
 }

@@ -66,7 +66,7 @@ impl Function {
         (template, mapping): (&str, Option<String>),
         checks: &mut Checks,
     ) -> Option<Function> {
-        let port = port(&settings, checks);
+        let port = port(settings.port, settings.old_port, checks);
         let client_id = non_blank(settings.client_id);
         let mapping = checks.required(template, mapping, "the name of a blob, or the path of a file");
         let container = checks.url("TemplateStorage__BlobStorageContainerUri", settings.template_container);
@@ -125,18 +125,41 @@ pub fn credential(
     checks.optional(name, value, EXPECTED, parse).unwrap_or(managed)
 }
 
-fn port(settings: &FunctionSettings, checks: &mut Checks) -> u16 {
-    let setting = |name: &str| match name {
-        "FUNCTIONS_CUSTOMHANDLER_PORT" => settings.port.clone(),
-        _ => settings.old_port.clone(),
-    };
-    match custom_handler::port_from_environment(setting) {
-        Some(Ok(port)) => return port,
-        Some(Err(problem)) => checks.problem(problem),
-        None => checks.problem(
+/// The port under its name, else under its older one.
+fn port(port: Option<String>, old_port: Option<String>, checks: &mut Checks) -> u16 {
+    let named = port.map(|port| ("FUNCTIONS_CUSTOMHANDLER_PORT", port));
+    let Some((name, value)) = named.or(old_port.map(|port| ("FUNCTIONS_HTTPWORKER_PORT", port))) else {
+        checks.problem(
             "app setting `FUNCTIONS_CUSTOMHANDLER_PORT` is not set; the Functions host sets it, see docs/functions.md"
                 .to_owned(),
-        ),
+        );
+        return 0;
+    };
+    value.parse().unwrap_or_else(|_| {
+        checks.problem(format!("app setting `{name}` is `{value}`; expected a port number"));
+        0
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn finds_the_port_under_both_names() {
+        let not_set = "app setting `FUNCTIONS_CUSTOMHANDLER_PORT` is not set; \
+                       the Functions host sets it, see docs/functions.md";
+        let cases = [
+            (None, None, Err(not_set)),
+            (None, Some("81"), Ok(81)),
+            (Some("82"), Some("81"), Ok(82)),
+            (Some("x"), None, Err("app setting `FUNCTIONS_CUSTOMHANDLER_PORT` is `x`; expected a port number")),
+        ];
+        for (name, old_name, expected) in cases {
+            let mut checks = Checks::default();
+            let port = port(name.map(str::to_owned), old_name.map(str::to_owned), &mut checks);
+            let expected = expected.map_err(str::to_owned);
+            assert_eq!(checks.finish(Some(port)).map_err(|error| error.to_string()), expected);
+        }
     }
-    0
 }
