@@ -1,124 +1,176 @@
 //! Normalize, from body bytes to serialised measurement, beside `serde_json`
 //! parsing the same bodies to a `Value`: the yardstick of design.md 5.
 //!
-//! Machines are noisy, so both are measured in turns within one run, and the
-//! ratio of the medians is what counts. `--json` prints one object a corpus.
+//! ```text
+//! normalize [--json] [--corpus FILE --mapping FILE [--properties FILE]]
+//! ```
+//!
+//! `--json` prints one object a corpus. The corpora are those of
+//! [`benches::corpus`], or one of the user's own.
 
 use std::hint::black_box;
-use std::time::{Duration, Instant};
+use std::path::PathBuf;
+use std::process::ExitCode;
 
-use benches::Corpus;
+use benches::{Corpus, Turns, corpus, in_turns, peak_rss_mib, yardstick_is_plain};
 use expressions::{Properties, UtcTime};
 use mapping::normalize::{Event, Scratch};
 use mapping::{Compatibility, DeviceMapping, MeasurementRef};
 
-/// Turns of both; odd, so that there is a median.
-const TURNS: usize = 41;
-/// A turn lasts at least this long.
-const TURN: Duration = Duration::from_millis(25);
+/// Properties that are dates although they arrive as text; as the handler has
+/// them (`custom_handler::invocation`).
+const SYSTEM_DATES: &[&str] = &["x-opt-enqueued-time", "iothub-enqueuedtime", "creation-time", "absolute-expiry-time"];
+const APPLICATION_DATES: &[&str] = &["iothub-creation-time-utc"];
 
-fn main() {
-    let json = std::env::args().any(|argument| argument == "--json");
-    let figures = measure(&benches::vitals());
-    println!("{}", if json { figures.json() } else { figures.text() });
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<(), String> {
+    let arguments = Arguments::read(std::env::args().skip(1))?;
+    yardstick_is_plain()?;
+    let corpora = match &arguments.corpus {
+        Some(bodies) => {
+            let mapping = arguments.mapping.as_ref().ok_or("--corpus needs --mapping")?;
+            vec![corpus::read(bodies, mapping, arguments.properties.as_deref())?]
+        }
+        None => corpus::all().to_vec(),
+    };
+    for corpus in &corpora {
+        let figures = measure(corpus)?;
+        println!("{}", if arguments.json { figures.json() } else { figures.text() });
+    }
+    Ok(())
+}
+
+#[derive(Default)]
+struct Arguments {
+    json: bool,
+    corpus: Option<PathBuf>,
+    mapping: Option<PathBuf>,
+    properties: Option<PathBuf>,
+}
+
+impl Arguments {
+    fn read(mut words: impl Iterator<Item = String>) -> Result<Arguments, String> {
+        let mut arguments = Arguments::default();
+        while let Some(word) = words.next() {
+            let mut file = || words.next().map(PathBuf::from).ok_or(format!("{word} needs a file"));
+            match word.as_str() {
+                "--json" => arguments.json = true,
+                "--corpus" => arguments.corpus = Some(file()?),
+                "--mapping" => arguments.mapping = Some(file()?),
+                "--properties" => arguments.properties = Some(file()?),
+                // Cargo's own.
+                "--bench" => {}
+                other => return Err(format!("unknown argument `{other}`")),
+            }
+        }
+        Ok(arguments)
+    }
 }
 
 struct Figures {
-    corpus: &'static str,
-    ns_per_event: f64,
-    yardstick_ns_per_event: f64,
+    corpus: String,
+    turns: Turns,
     bytes_per_event: f64,
     measurements: usize,
     events: usize,
+    peak_rss_mib: f64,
 }
 
-fn measure(corpus: &Corpus) -> Figures {
-    let mapping =
-        DeviceMapping::load(corpus.mapping.as_bytes(), &Compatibility::default()).expect("our own mapping is good");
+fn measure(corpus: &Corpus) -> Result<Figures, String> {
+    let mapping = DeviceMapping::load(corpus.mapping.as_bytes(), &Compatibility::default())
+        .map_err(|findings| format!("the mapping of {}: {findings}", corpus.name))?;
+    let events = corpus.bodies.len();
     let mut scratch = Scratch::new();
     let mut out = String::new();
     let mut measurements = 0;
-    let mut normalize = || {
-        measurements = 0;
-        for body in &corpus.bodies {
+    let mut failed = 0;
+    let ours = || {
+        (measurements, failed) = (0, 0);
+        for at in 0..events {
             out.clear();
-            let event = event(body);
             let sink = &mut |measurement: &MeasurementRef<'_>| measurement.write_json(&mut out);
-            measurements += mapping.normalize(&mut scratch, &event, sink).expect("our own bodies are good");
+            match mapping.normalize(&mut scratch, &event(corpus, at), sink) {
+                Ok(count) => measurements += count,
+                Err(_) => failed += 1,
+            }
             black_box(&out);
         }
     };
-    let mut parse = || {
+    let yardstick = || {
         for body in &corpus.bodies {
-            black_box(serde_json::from_slice::<serde_json::Value>(body).expect("our own bodies are good"));
+            // A body that is no JSON has been read all the same.
+            black_box(serde_json::from_slice::<serde_json::Value>(body).ok());
         }
     };
-    let events = corpus.bodies.len();
-    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
-    for _ in 0..TURNS {
-        ours.push(turn(&mut normalize, events));
-        theirs.push(turn(&mut parse, events));
+    let turns = in_turns(events, ours, yardstick);
+    if failed > 0 {
+        eprintln!("{}: {failed} of {events} events are rejected", corpus.name);
     }
     let bytes: usize = corpus.bodies.iter().map(Vec::len).sum();
-    Figures {
-        corpus: corpus.name,
-        ns_per_event: median(ours),
-        yardstick_ns_per_event: median(theirs),
+    Ok(Figures {
+        corpus: corpus.name.clone(),
+        turns,
         bytes_per_event: bytes as f64 / events as f64,
         measurements,
         events,
-    }
+        peak_rss_mib: peak_rss_mib(),
+    })
 }
 
-fn event(body: &[u8]) -> Event<'_> {
-    let content = expressions::Event { body, properties: Properties::NONE, system_properties: Properties::NONE };
+fn event(corpus: &Corpus, at: usize) -> Event<'_> {
+    let (properties, system_properties) = match corpus.properties.get(at) {
+        Some(properties) => (
+            Properties::Json { text: &properties.application, dates: APPLICATION_DATES },
+            Properties::Json { text: &properties.system, dates: SYSTEM_DATES },
+        ),
+        None => (Properties::NONE, Properties::NONE),
+    };
+    let content = expressions::Event { body: &corpus.bodies[at], properties, system_properties };
     Event { content, enqueued_time: UtcTime::MAX }
 }
 
-/// Nanoseconds an event, over as many passes as fill a turn.
-fn turn(pass: &mut impl FnMut(), events: usize) -> f64 {
-    let start = Instant::now();
-    let mut passes = 0;
-    while start.elapsed() < TURN {
-        pass();
-        passes += 1;
-    }
-    start.elapsed().as_nanos() as f64 / (passes * events) as f64
-}
-
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
-}
-
 impl Figures {
-    fn ratio(&self) -> f64 {
-        self.ns_per_event / self.yardstick_ns_per_event
-    }
-
     fn text(&self) -> String {
         format!(
-            "{}: {} events of {:.0} bytes, {} measurements\n  normalize {:.0} ns an event, {:.2} M events/s, {:.0} MB/s\n  serde_json to a Value {:.0} ns an event\n  ratio {:.2}",
+            "{}: {} events of {:.0} bytes, {} measurements\n  normalize {:.0} ns an event, {:.2} M events/s, {:.0} MB/s\n  serde_json to a Value {:.0} ns an event\n  ratio {:.2}, peak memory {:.1} MiB",
             self.corpus,
             self.events,
             self.bytes_per_event,
             self.measurements,
-            self.ns_per_event,
-            1e3 / self.ns_per_event,
-            self.bytes_per_event * 1e3 / self.ns_per_event,
-            self.yardstick_ns_per_event,
-            self.ratio()
+            self.turns.ours,
+            1e3 / self.turns.ours,
+            self.bytes_per_event * 1e3 / self.turns.ours,
+            self.turns.yardstick,
+            self.turns.ratio(),
+            self.peak_rss_mib,
         )
     }
 
     fn json(&self) -> String {
-        format!(
-            r#"{{"corpus":"{}","ns_per_event":{:.1},"yardstick_ns_per_event":{:.1},"ratio":{:.3},"events":{}}}"#,
-            self.corpus,
-            self.ns_per_event,
-            self.yardstick_ns_per_event,
-            self.ratio(),
-            self.events
-        )
+        serde_json::json!({
+            "corpus": self.corpus,
+            "ns_per_event": rounded(self.turns.ours),
+            "events_per_s": (1e9 / self.turns.ours).round(),
+            "mb_per_s": rounded(self.bytes_per_event * 1e3 / self.turns.ours),
+            "yardstick_ns_per_event": rounded(self.turns.yardstick),
+            "ratio": (self.turns.ratio() * 1e3).round() / 1e3,
+            "peak_rss_mib": rounded(self.peak_rss_mib),
+            "events": self.events,
+            "measurements": self.measurements,
+        })
+        .to_string()
     }
+}
+
+fn rounded(value: f64) -> f64 {
+    (value * 10.0).round() / 10.0
 }

@@ -1,0 +1,80 @@
+//! Measures two pieces of work in turns.
+//!
+//! Machines are noisy and drift, so a figure is a ratio taken in one run: ours
+//! and the yardstick in turns, and the median of each.
+
+use std::time::{Duration, Instant};
+
+/// Turns of both; odd, so that there is a median.
+const TURNS: usize = 41;
+/// A turn lasts at least this long.
+const TURN: Duration = Duration::from_millis(25);
+
+/// Medians over all turns, in nanoseconds a unit of work.
+#[derive(Clone, Copy, Debug)]
+pub struct Turns {
+    /// Ours.
+    pub ours: f64,
+    /// The yardstick's.
+    pub yardstick: f64,
+}
+
+impl Turns {
+    /// Ours as a part of the yardstick.
+    pub fn ratio(self) -> f64 {
+        self.ours / self.yardstick
+    }
+}
+
+/// Runs `ours` and `yardstick` in turns; one call of either is `units` units
+/// of work.
+pub fn in_turns(units: usize, mut ours: impl FnMut(), mut yardstick: impl FnMut()) -> Turns {
+    let (mut our_turns, mut yardstick_turns) = (Vec::with_capacity(TURNS), Vec::with_capacity(TURNS));
+    for _ in 0..TURNS {
+        our_turns.push(turn(&mut ours, units));
+        yardstick_turns.push(turn(&mut yardstick, units));
+    }
+    Turns { ours: median(our_turns), yardstick: median(yardstick_turns) }
+}
+
+/// Nanoseconds a unit, over as many passes as fill a turn.
+fn turn(pass: &mut impl FnMut(), units: usize) -> f64 {
+    let start = Instant::now();
+    let mut passes = 0;
+    while start.elapsed() < TURN {
+        pass();
+        passes += 1;
+    }
+    start.elapsed().as_nanos() as f64 / (passes * units) as f64
+}
+
+/// The middle of `values`; they must not be empty.
+pub fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+/// The most memory this process has held, in MiB; 0 where `/proc` does not say.
+pub fn peak_rss_mib() -> f64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<f64>().ok());
+    kib.unwrap_or_default() / 1024.0
+}
+
+/// Fails when feature unification has made the yardstick another one:
+/// `preserve_order` and `arbitrary_precision` make `serde_json` slower.
+pub fn yardstick_is_plain() -> Result<(), String> {
+    let read = |text: &str| serde_json::from_str::<serde_json::Value>(text).map(|value| value.to_string());
+    if read(r#"{"b":1,"a":2}"#).ok().as_deref() != Some(r#"{"a":2,"b":1}"#) {
+        return Err("the yardstick keeps the order of members: some package switched on serde_json's `preserve_order`"
+            .to_owned());
+    }
+    if read("1.10").ok().as_deref() != Some("1.1") {
+        return Err(
+            "the yardstick keeps the text of numbers: some package switched on serde_json's `arbitrary_precision`"
+                .to_owned(),
+        );
+    }
+    Ok(())
+}
