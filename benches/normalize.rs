@@ -2,11 +2,12 @@
 //! parsing the same bodies to a `Value`: the yardstick of design.md 5.
 //!
 //! ```text
-//! normalize [--json] [--corpus FILE --mapping FILE [--properties FILE]]
+//! normalize [--json | --profile PASSES] [--only NAME] [--corpus FILE --mapping FILE [--properties FILE]]
 //! ```
 //!
-//! `--json` prints one object a corpus. The corpora are those of
-//! [`benches::corpus`], or one of the user's own.
+//! `--json` prints one object a corpus; `--profile` runs normalize alone, so
+//! many times over a corpus, for a profiler. The corpora are those of [`benches::corpus`], or one of the user's
+//! own.
 
 use std::hint::black_box;
 use std::path::PathBuf;
@@ -42,7 +43,12 @@ fn run() -> Result<(), String> {
         }
         None => corpus::all().to_vec(),
     };
-    for corpus in &corpora {
+    for corpus in corpora.iter().filter(|corpus| arguments.only.as_ref().is_none_or(|only| *only == corpus.name)) {
+        if let Some(passes) = arguments.profile {
+            let mut work = Work::new(corpus)?;
+            (0..passes).for_each(|_| work.pass());
+            continue;
+        }
         let figures = measure(corpus)?;
         println!("{}", if arguments.json { figures.json() } else { figures.text() });
     }
@@ -52,6 +58,8 @@ fn run() -> Result<(), String> {
 #[derive(Default)]
 struct Arguments {
     json: bool,
+    profile: Option<usize>,
+    only: Option<String>,
     corpus: Option<PathBuf>,
     mapping: Option<PathBuf>,
     properties: Option<PathBuf>,
@@ -64,6 +72,11 @@ impl Arguments {
             let mut file = || words.next().map(PathBuf::from).ok_or(format!("{word} needs a file"));
             match word.as_str() {
                 "--json" => arguments.json = true,
+                "--profile" => {
+                    let passes = words.next().and_then(|word| word.parse().ok());
+                    arguments.profile = Some(passes.ok_or("--profile needs a number of passes")?);
+                }
+                "--only" => arguments.only = Some(words.next().ok_or("--only needs a corpus")?),
                 "--corpus" => arguments.corpus = Some(file()?),
                 "--mapping" => arguments.mapping = Some(file()?),
                 "--properties" => arguments.properties = Some(file()?),
@@ -85,42 +98,57 @@ struct Figures {
     peak_rss_mib: f64,
 }
 
-fn measure(corpus: &Corpus) -> Result<Figures, String> {
-    let mapping = DeviceMapping::load(corpus.mapping.as_bytes(), &Compatibility::default())
-        .map_err(|findings| format!("the mapping of {}: {findings}", corpus.name))?;
-    let events = corpus.bodies.len();
-    let mut scratch = Scratch::new();
-    let mut out = String::new();
-    let mut measurements = 0;
-    let mut failed = 0;
-    let ours = || {
-        (measurements, failed) = (0, 0);
-        for at in 0..events {
-            out.clear();
-            let sink = &mut |measurement: &MeasurementRef<'_>| measurement.write_json(&mut out);
-            match mapping.normalize(&mut scratch, &event(corpus, at), sink) {
-                Ok(count) => measurements += count,
-                Err(_) => failed += 1,
+/// Normalizes a corpus over and over.
+struct Work<'c> {
+    corpus: &'c Corpus,
+    mapping: DeviceMapping,
+    scratch: Scratch,
+    out: String,
+    measurements: usize,
+    failed: usize,
+}
+
+impl Work<'_> {
+    fn new(corpus: &Corpus) -> Result<Work<'_>, String> {
+        let mapping = DeviceMapping::load(corpus.mapping.as_bytes(), &Compatibility::default())
+            .map_err(|findings| format!("the mapping of {}: {findings}", corpus.name))?;
+        Ok(Work { corpus, mapping, scratch: Scratch::new(), out: String::new(), measurements: 0, failed: 0 })
+    }
+
+    /// Once over all events.
+    fn pass(&mut self) {
+        (self.measurements, self.failed) = (0, 0);
+        for at in 0..self.corpus.bodies.len() {
+            self.out.clear();
+            let sink = &mut |measurement: &MeasurementRef<'_>| measurement.write_json(&mut self.out);
+            match self.mapping.normalize(&mut self.scratch, &event(self.corpus, at), sink) {
+                Ok(count) => self.measurements += count,
+                Err(_) => self.failed += 1,
             }
-            black_box(&out);
+            black_box(&self.out);
         }
-    };
+    }
+}
+
+fn measure(corpus: &Corpus) -> Result<Figures, String> {
+    let mut work = Work::new(corpus)?;
+    let events = corpus.bodies.len();
     let yardstick = || {
         for body in &corpus.bodies {
             // A body that is no JSON has been read all the same.
             black_box(serde_json::from_slice::<serde_json::Value>(body).ok());
         }
     };
-    let turns = in_turns(events, ours, yardstick);
-    if failed > 0 {
-        eprintln!("{}: {failed} of {events} events are rejected", corpus.name);
+    let turns = in_turns(events, || work.pass(), yardstick);
+    if work.failed > 0 {
+        eprintln!("{}: {} of {events} events are rejected", corpus.name, work.failed);
     }
     let bytes: usize = corpus.bodies.iter().map(Vec::len).sum();
     Ok(Figures {
         corpus: corpus.name.clone(),
         turns,
         bytes_per_event: bytes as f64 / events as f64,
-        measurements,
+        measurements: work.measurements,
         events,
         peak_rss_mib: peak_rss_mib(),
     })

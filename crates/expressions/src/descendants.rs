@@ -1,10 +1,13 @@
 //! Walks everything below a node, in document order.
 //!
 //! The nodes stand in preorder, so the walk is a step from one to the next. It
-//! is what `..` in a JSONPath means, and what tests all type matches of a
-//! mapping at once ([`crate::Expression::scan_names`]).
+//! is what `..` in a JSONPath means. A filter after `..` mostly asks for
+//! members, so only objects can satisfy it: [`Document::objects_having`] goes
+//! from object to object, with one AND each.
 
-use crate::document::{Document, Node, NodeId};
+use std::ops::Range;
+
+use crate::document::{Document, Kind, Node, NodeId};
 use crate::names::Symbol;
 
 /// See [`Document::descendants`].
@@ -24,6 +27,32 @@ impl<'d> Document<'d> {
     pub fn descendants(self, node: NodeId) -> Descendants<'d> {
         let matched = if node == Self::ROOT { self.matched } else { None };
         Descendants { nodes: self.nodes, at: node.0 + 1, end: self.node(node).next, matched }
+    }
+
+    /// `node` and everything below it, as [`Document::descendants`] gives it,
+    /// but only objects whose name set has all of `names` (which must not be
+    /// empty). Not for a document that is in itself as `matchedToken`.
+    pub(crate) fn objects_having(self, node: NodeId, names: u64) -> impl Iterator<Item = NodeId> {
+        let matched = if node == Self::ROOT { self.matched } else { None };
+        let extra = if matched.is_some() { Symbol::MATCHED_TOKEN.bit() } else { 0 };
+        let all = self.object_range(node);
+        // The node itself, when it is an object, comes first.
+        let is_object = self.node(node).is(Kind::Object);
+        let itself = is_object && (self.sets[all.start] | extra) & names == names;
+        let below = all.start + usize::from(is_object)..all.end;
+        let again = matched.map_or(0..0, |matched| self.object_range(matched));
+        let having = below.chain(again).filter(move |at| self.sets[*at] & names == names);
+        itself.then_some(node).into_iter().chain(having.map(move |at| NodeId(self.objects[at])))
+    }
+
+    /// Which of the objects are `node` and those below it.
+    fn object_range(self, node: NodeId) -> Range<usize> {
+        if node == Self::ROOT {
+            return 0..self.objects.len();
+        }
+        let end = self.node(node).next;
+        let first = self.objects.partition_point(|object| *object < node.0);
+        first..first + self.objects[first..].partition_point(|object| *object < end)
     }
 
     /// The same document without the extra member `matchedToken`: what is

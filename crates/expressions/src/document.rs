@@ -118,8 +118,10 @@ impl Node {
 #[derive(Debug, Default)]
 pub struct Scratch {
     pub(crate) nodes: Vec<Node>,
-    /// The name sets of the objects.
+    /// The name sets of the objects, in document order.
     pub(crate) sets: Vec<u64>,
+    /// The node of each object, beside its name set.
+    pub(crate) objects: Vec<u32>,
     /// Text that is not in the event's body: properties, and what the lenient
     /// reader had to rewrite.
     pub(crate) arena: String,
@@ -141,6 +143,7 @@ pub(crate) struct Seen {
 pub struct Document<'d> {
     pub(crate) nodes: &'d [Node],
     pub(crate) sets: &'d [u64],
+    pub(crate) objects: &'d [u32],
     pub(crate) body: &'d str,
     pub(crate) arena: &'d str,
     pub(crate) names: &'d Names,
@@ -166,9 +169,10 @@ impl<'d> Document<'d> {
 
     /// The member `symbol` of `node`: none when it has no such member or is
     /// not an object. A JSON null is a member.
+    #[inline]
     pub fn member(self, node: NodeId, symbol: Symbol) -> Option<NodeId> {
         let here = self.node(node);
-        if here.kind() != Kind::Object {
+        if !here.is(Kind::Object) {
             return None;
         }
         if symbol == Symbol::MATCHED_TOKEN && node == Self::ROOT && self.matched.is_some() {
@@ -177,7 +181,15 @@ impl<'d> Document<'d> {
         if self.sets[here.start as usize] & symbol.bit() == 0 {
             return None;
         }
-        self.children(node).find(|child| child.0 == symbol).map(|child| child.1)
+        let mut at = node.0 + 1;
+        while at < here.next {
+            let child = self.nodes[at as usize];
+            if child.symbol() == symbol {
+                return Some(NodeId(at));
+            }
+            at = child.next;
+        }
+        None
     }
 
     /// The set of member names of an object, as [`Symbol::bit`]s; 0 for
@@ -274,6 +286,7 @@ impl<'d> Document<'d> {
     /// The value of a [`Kind::Date`].
     pub fn date(self, node: NodeId) -> Option<DateTime> {
         match self.kind(node) {
+            Kind::Date if !self.is_escaped(node) => DateTime::parse_token(self.raw(node)),
             Kind::Date => DateTime::parse_token(&self.text(node)),
             _ => None,
         }

@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use crate::document::{Document, NodeId};
-use crate::names::{Names, Symbol};
+use crate::names::Names;
 use crate::value::Value;
 use crate::{jmespath, jsonpath, rfc9535};
 
@@ -142,15 +142,29 @@ impl Expression {
     /// 4.3): none when nothing is there, an error when there are several. A
     /// JMESPath projection of at most one element is an array.
     pub fn select_one<'d>(&self, document: Document<'d>, root: NodeId) -> Result<Option<Value<'d>>, EvaluateError> {
-        match &self.program {
-            Program::JmesPath(program) => return program.select_one(document, root),
-            Program::JsonPath(path) => {
-                if let Some(found) = path.select_member(document, root) {
-                    return Ok(found.map(Value::Node));
-                }
-            }
-            Program::Rfc9535(_) => {}
+        if let Some(found) = self.select_member(document, root) {
+            return Ok(found.map(Value::Node));
         }
+        match &self.program {
+            Program::JmesPath(program) => program.select_one(document, root),
+            Program::JsonPath(_) | Program::Rfc9535(_) => self.select_only(document, root),
+        }
+    }
+
+    /// What [`Expression::select_one`] gives, if the expression is no more than
+    /// a path of members (`$.a.b` or `a.b`), which nearly all are: the node or
+    /// nothing. `None` says to call that.
+    #[inline]
+    pub fn select_member(&self, document: Document<'_>, root: NodeId) -> Option<Option<NodeId>> {
+        match &self.program {
+            Program::JsonPath(path) => path.select_member(document, root),
+            Program::JmesPath(program) => program.select_member(document, root),
+            Program::Rfc9535(_) => None,
+        }
+    }
+
+    /// The one match of a path; an error when there are several.
+    fn select_only<'d>(&self, document: Document<'d>, root: NodeId) -> Result<Option<Value<'d>>, EvaluateError> {
         let mut one = None;
         let mut is_second = false;
         self.select(document, root, &mut |value| {
@@ -160,13 +174,14 @@ impl Expression {
         if is_second { Err(EvaluateError::SeveralTokens) } else { Ok(one) }
     }
 
-    /// The names `a`, `b` … of a JSONPath that is exactly `$..[?(@a && @b …)]`,
-    /// so that a mapping can test many in one walk
-    /// ([`jsonpath::Path::scan_names`]).
-    pub fn scan_names(&self) -> Option<&[Symbol]> {
+    /// Member names, as [`Symbol::bit`]s, without which the document gives no
+    /// match and [`Expression::select`] does not fail; 0 when none is known.
+    /// Most templates of a mapping are passed over for most events by this.
+    pub fn needed_names(&self) -> u64 {
         match &self.program {
-            Program::JsonPath(path) => path.scan_names(),
-            _ => None,
+            Program::JsonPath(path) => path.needed_names(),
+            Program::JmesPath(program) => program.needed_names(),
+            Program::Rfc9535(_) => 0,
         }
     }
 }

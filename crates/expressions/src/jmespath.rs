@@ -15,24 +15,27 @@ mod functions;
 mod interpreter;
 mod lexer;
 mod literal;
+mod needs;
 mod parser;
 mod program;
 
 use std::borrow::Cow;
 use std::ops::ControlFlow;
 
-use crate::document::{Document, NodeId};
+use crate::document::{Document, Kind, NodeId};
 use crate::expression::{CompileError, CompileOptions, EvaluateError};
-use crate::names::Names;
+use crate::names::{Names, Symbol};
 use crate::value::Value;
 
 use interpreter::{Outcome, Run};
-use program::Expr;
+use program::{Expr, Step};
 
 /// A compiled JMESPath expression.
 #[derive(Debug)]
 pub struct Program {
     expr: Expr,
+    /// The names of an expression that is only `a.b.c`.
+    fields: Option<Box<[Symbol]>>,
     integral_float_timestamps: bool,
 }
 
@@ -50,7 +53,8 @@ impl Program {
     /// functions and wrong numbers of arguments are errors, too.
     pub fn compile(text: &str, options: CompileOptions, names: &mut Names) -> Result<Program, CompileError> {
         let expr = parser::parse(text, names)?;
-        Ok(Program { expr, integral_float_timestamps: options.integral_float_timestamps })
+        let fields = fields(&expr);
+        Ok(Program { expr, fields, integral_float_timestamps: options.integral_float_timestamps })
     }
 
     /// Evaluates with `root` as `@`.
@@ -104,9 +108,41 @@ impl Program {
         }
     }
 
+    /// What `a.b.c` leads to: the node, or nothing when that is not there or
+    /// null. `None` for any other expression; then [`Program::select_one`] says.
+    #[inline]
+    pub fn select_member(&self, document: Document<'_>, root: NodeId) -> Option<Option<NodeId>> {
+        let found = self.fields.as_deref()?.iter().try_fold(root, |node, name| document.member(node, *name));
+        Some(found.filter(|node| document.kind(*node) != Kind::Null))
+    }
+
+    /// Member names, as [`Symbol::bit`]s, of which a document must have every
+    /// one, wherever it stands, for [`Program::select`] to give a match or to
+    /// fail; 0 when none is known.
+    pub fn needed_names(&self) -> u64 {
+        needs::of_type_match(&self.expr)
+    }
+
     fn run<'a>(&'a self, document: Document<'a>, root: NodeId) -> Result<Outcome<'a>, EvaluateError> {
         Run::new(document, self.integral_float_timestamps).evaluate(&self.expr, &Value::Node(root))
     }
+}
+
+/// The names of `a.b.c`, which nearly all paths of ids, times and values are.
+fn fields(expr: &Expr) -> Option<Box<[Symbol]>> {
+    let (first, rest) = match expr {
+        Expr::Step(step) => (step, &[][..]),
+        Expr::Chain(head, steps) => match &**head {
+            Expr::Step(step) => (step, &steps[..]),
+            _ => return None,
+        },
+        _ => return None,
+    };
+    let name = |step: &Step| match step {
+        Step::Field(field) => Some(field.symbol),
+        _ => None,
+    };
+    std::iter::once(first).chain(rest).map(name).collect()
 }
 
 /// The reference connector's words for [`EvaluateError::SeveralTokens`]. It

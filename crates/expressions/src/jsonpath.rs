@@ -16,6 +16,7 @@
 
 mod compare;
 mod evaluate;
+mod needs;
 mod parse;
 mod pattern;
 
@@ -38,8 +39,8 @@ pub use evaluate::STEPS_MAX;
 #[derive(Clone, Debug)]
 pub struct Path {
     steps: Vec<Step>,
-    /// The names of a path `$..[?(@a && @b)]`.
-    scan_names: Option<Box<[Symbol]>>,
+    /// The names of a path that is only `$.a.b.c`.
+    members: Option<Box<[Symbol]>>,
     /// Whether an ordering comparison of what cannot be converted fails.
     coerced_comparison_errors: bool,
 }
@@ -70,7 +71,19 @@ enum Step {
     /// `[?(…)]`
     Filter(Condition),
     /// `..[?(…)]`
-    ScanFilter(Condition),
+    ScanFilter(Box<ScanFilter>),
+}
+
+/// A filter that is tested on a value and everything below it, which nearly
+/// all type matches are.
+#[derive(Clone, Debug)]
+struct ScanFilter {
+    condition: Condition,
+    /// The names, as [`Symbol::bit`]s, that a value must have for the condition
+    /// to hold or to fail; 0 when there is none.
+    needed: u64,
+    /// The names of a condition that only asks for members: `@a && @b`.
+    members: Option<Box<[Symbol]>>,
 }
 
 /// What a filter asks for (device-mapping.md 6.4).
@@ -129,9 +142,14 @@ impl Path {
     /// sides cannot be converted is an error, as in the reference connector,
     /// or false (quirk 45).
     pub fn compile(text: &str, coerced_comparison_errors: bool, names: &mut Names) -> Result<Path, CompileError> {
-        let steps = parse::parse(text, names)?;
-        let scan_names = scan_names(&steps);
-        Ok(Path { steps, scan_names, coerced_comparison_errors })
+        let mut steps = parse::parse(text, names)?;
+        needs::note(&mut steps, coerced_comparison_errors);
+        let members = steps.iter().map(|step| match step {
+            Step::Member(name) => Some(*name),
+            _ => None,
+        });
+        let members = members.collect();
+        Ok(Path { steps, members, coerced_comparison_errors })
     }
 
     /// Hands each node that the path selects to `found`, in order, until it
@@ -142,74 +160,23 @@ impl Path {
         root: NodeId,
         found: &mut dyn FnMut(NodeId) -> ControlFlow<()>,
     ) -> Result<(), EvaluateError> {
-        // The scan that nearly all type matches are; a match that is the whole
-        // document is seen twice with different members, so not here.
-        match &self.scan_names {
-            Some(names) if document.matched != Some(Document::ROOT) => {
-                select_having(document, root, names, found);
-                Ok(())
-            }
-            _ => evaluate::select(self, document, root, STEPS_MAX, found),
-        }
+        evaluate::select(self, document, root, STEPS_MAX, found)
     }
 
     /// What `$.a.b` and the like lead to, which nearly all paths of ids, times
     /// and values are: the node or nothing. `None` for any other path, and when
     /// the whole document is in itself as `matchedToken`; then
     /// [`Path::select`] says.
+    #[inline]
     pub fn select_member(&self, document: Document<'_>, root: NodeId) -> Option<Option<NodeId>> {
-        if document.matched == Some(Document::ROOT) {
-            return None;
-        }
-        let mut at = Some(root);
-        for step in &self.steps {
-            let Step::Member(name) = step else { return None };
-            at = at.and_then(|node| document.member(node, *name));
-        }
-        Some(at)
+        let members = self.members.as_deref().filter(|_| document.matched != Some(Document::ROOT))?;
+        Some(members.iter().try_fold(root, |node, name| document.member(node, *name)))
     }
 
-    /// The names `a`, `b` … of a path that is exactly `$..[?(@a && @b …)]`.
-    ///
-    /// Such a path selects, in document order, the root and everything below
-    /// it that has all these members. A mapping can thus test many of them in
-    /// one walk: `name_set(node)` AND the names' bits first, then the members.
-    pub fn scan_names(&self) -> Option<&[Symbol]> {
-        self.scan_names.as_deref()
-    }
-}
-
-/// Hands on the root and everything below it that has all `names`.
-fn select_having(
-    document: Document<'_>,
-    root: NodeId,
-    names: &[Symbol],
-    found: &mut dyn FnMut(NodeId) -> ControlFlow<()>,
-) {
-    let bits = names.iter().fold(0, |bits, name| bits | name.bit());
-    let below = document.descendants(root).map(|(_, node)| node);
-    for node in std::iter::once(root).chain(below) {
-        let perhaps = document.name_set(node) & bits == bits;
-        if perhaps && names.iter().all(|name| document.member(node, *name).is_some()) && found(node).is_break() {
-            return;
-        }
-    }
-}
-
-fn scan_names(steps: &[Step]) -> Option<Box<[Symbol]>> {
-    let [Step::ScanFilter(condition)] = steps else { return None };
-    match condition {
-        Condition::All(conditions) => conditions.iter().map(member_asked_for).collect(),
-        other => Some(Box::new([member_asked_for(other)?])),
-    }
-}
-
-fn member_asked_for(condition: &Condition) -> Option<Symbol> {
-    match condition {
-        Condition::Exists(Side::Current(steps)) => match steps[..] {
-            [Step::Member(name)] => Some(name),
-            _ => None,
-        },
-        _ => None,
+    /// Member names, as [`Symbol::bit`]s, of which a document must have every
+    /// one, wherever it stands, for the path to select something in it or to
+    /// fail; 0 when none is known.
+    pub fn needed_names(&self) -> u64 {
+        needs::of_path(&self.steps, self.coerced_comparison_errors)
     }
 }

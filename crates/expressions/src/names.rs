@@ -59,17 +59,23 @@ struct Slot {
     hash: u32,
 }
 
-/// A name: where it stands in the text, and its ends. Up to 16 bytes the ends
-/// are all of it.
+/// A name: where it stands in the text, and how it begins.
 #[derive(Clone, Copy, Debug, Default)]
 struct Entry {
     start: u32,
     end: u32,
-    ends: (u64, u64),
+    head: Head,
     /// The symbol that followed this one in JSON text the last time, and that
     /// holds nothing to be escaped; 0 when there is none.
     follower: u32,
 }
+
+/// The first 16 bytes of a name with the quote that closes it in JSON text,
+/// zeros after it. It tells names of up to 15 bytes apart.
+type Head = (u64, u64);
+
+/// How many bytes a [`Head`] has.
+const HEAD: usize = 16;
 
 impl Default for Names {
     fn default() -> Self {
@@ -92,11 +98,11 @@ impl Names {
     /// The number of `name`, given one if it has none yet.
     #[inline]
     pub fn intern(&mut self, name: &str) -> Symbol {
-        let ends = ends(name.as_bytes());
-        let hash = hash(name.as_bytes(), ends, self.seed);
-        match self.look_up(name, ends, hash) {
+        let head = head(name.as_bytes());
+        let hash = hash(name.as_bytes(), head, self.seed);
+        match self.look_up(name, head, hash) {
             Ok(symbol) => symbol,
-            Err(at) => self.add(name, ends, hash, at),
+            Err(at) => self.add(name, head, hash, at),
         }
     }
 
@@ -106,16 +112,19 @@ impl Names {
     #[inline]
     pub(crate) fn guess(&self, previous: Symbol, json: &[u8]) -> Option<(Symbol, usize)> {
         let symbol = self.entries[previous.0 as usize].follower;
-        if symbol == 0 {
+        let entry = &self.entries[symbol as usize];
+        let length = (entry.end - entry.start) as usize;
+        let chunk = json.first_chunk::<HEAD>()?;
+        let (low, high) = halves(chunk);
+        let (low_mask, high_mask) = MASKS[(length + 1).min(HEAD)];
+        if (low ^ entry.head.0) & low_mask | (high ^ entry.head.1) & high_mask != 0 {
             return None;
         }
-        let entry = self.entries[symbol as usize];
-        let length = (entry.end - entry.start) as usize;
-        let (name, after) = json.split_at_checked(length)?;
-        let is_it = after.first() == Some(&b'"')
-            && ends(name) == entry.ends
-            && (length <= 16 || self.text.as_bytes()[entry.start as usize..entry.end as usize] == *name);
-        is_it.then_some((Symbol(symbol), length))
+        let is_rest = length < HEAD || {
+            let name = &self.text.as_bytes()[entry.start as usize..entry.end as usize];
+            json.get(HEAD..length) == Some(&name[HEAD..]) && json.get(length) == Some(&b'"')
+        };
+        (is_rest && symbol != 0).then_some((Symbol(symbol), length))
     }
 
     /// Remembers what followed `previous`: a name that JSON text held without
@@ -127,13 +136,13 @@ impl Names {
 
     /// The number of `name`, if it has one.
     pub fn find(&self, name: &str) -> Option<Symbol> {
-        let ends = ends(name.as_bytes());
-        self.look_up(name, ends, hash(name.as_bytes(), ends, self.seed)).ok()
+        let head = head(name.as_bytes());
+        self.look_up(name, head, hash(name.as_bytes(), head, self.seed)).ok()
     }
 
     /// Gives the symbol of `name`, or the slot where it belongs.
     #[inline]
-    fn look_up(&self, name: &str, ends: (u64, u64), hash: u32) -> Result<Symbol, usize> {
+    fn look_up(&self, name: &str, head: Head, hash: u32) -> Result<Symbol, usize> {
         let mask = self.slots.len() - 1;
         let mut at = hash as usize & mask;
         loop {
@@ -141,7 +150,7 @@ impl Names {
             if slot.symbol == 0 {
                 return Err(at);
             }
-            if slot.hash == hash && self.is(slot.symbol, name, ends) {
+            if slot.hash == hash && self.is(slot.symbol, name, head) {
                 return Ok(Symbol(slot.symbol));
             }
             at = (at + 1) & mask;
@@ -149,11 +158,11 @@ impl Names {
     }
 
     #[cold]
-    fn add(&mut self, name: &str, ends: (u64, u64), hash: u32, at: usize) -> Symbol {
+    fn add(&mut self, name: &str, head: Head, hash: u32, at: usize) -> Symbol {
         let symbol = self.entries.len() as u32;
         let start = self.text.len() as u32;
         self.text.push_str(name);
-        self.entries.push(Entry { start, end: self.text.len() as u32, ends, follower: 0 });
+        self.entries.push(Entry { start, end: self.text.len() as u32, head, follower: 0 });
         self.slots[at] = Slot { symbol, hash };
         if self.entries.len() * 2 > self.slots.len() {
             self.rebuild(self.slots.len() * 2);
@@ -191,12 +200,12 @@ impl Names {
     }
 
     #[inline]
-    fn is(&self, symbol: u32, name: &str, ends: (u64, u64)) -> bool {
+    fn is(&self, symbol: u32, name: &str, head: Head) -> bool {
         let entry = self.entries[symbol as usize];
         let length = (entry.end - entry.start) as usize;
         length == name.len()
-            && entry.ends == ends
-            && (length <= 16 || &self.text[entry.start as usize..entry.end as usize] == name)
+            && entry.head == head
+            && (length < HEAD || &self.text[entry.start as usize..entry.end as usize] == name)
     }
 
     fn rebuild(&mut self, slots: usize) {
@@ -204,7 +213,7 @@ impl Names {
         self.slots.resize(slots, Slot::default());
         for (symbol, entry) in self.entries.iter().enumerate().skip(1) {
             let name = &self.text.as_bytes()[entry.start as usize..entry.end as usize];
-            let hash = hash(name, entry.ends, self.seed);
+            let hash = hash(name, entry.head, self.seed);
             let mut at = hash as usize & (slots - 1);
             while self.slots[at].symbol != 0 {
                 at = (at + 1) & (slots - 1);
@@ -214,35 +223,46 @@ impl Names {
     }
 }
 
-/// The first and the last eight bytes of a name, which overlap in a short one.
-/// With the length they tell names of up to 16 bytes apart.
+/// See [`Head`].
 #[inline]
-fn ends(name: &[u8]) -> (u64, u64) {
-    if let (Some(first), Some(last)) = (name.first_chunk::<8>(), name.last_chunk::<8>()) {
-        return (u64::from_le_bytes(*first), u64::from_le_bytes(*last));
+fn head(name: &[u8]) -> Head {
+    if let Some(chunk) = name.first_chunk::<HEAD>() {
+        return halves(chunk);
     }
-    if let (Some(first), Some(last)) = (name.first_chunk::<4>(), name.last_chunk::<4>()) {
-        return (u32::from_le_bytes(*first).into(), u32::from_le_bytes(*last).into());
-    }
-    match name {
-        [first, .., last] => (u64::from(*first) << 8 | u64::from(name[1]), (*last).into()),
-        [only] => ((*only).into(), 0),
-        [] => (0, 0),
-    }
+    let mut chunk = [0; HEAD];
+    chunk[..name.len()].copy_from_slice(name);
+    chunk[name.len()] = b'"';
+    halves(&chunk)
 }
+
+#[inline]
+fn halves(chunk: &[u8; HEAD]) -> (u64, u64) {
+    let whole = u128::from_le_bytes(*chunk);
+    (whole as u64, (whole >> 64) as u64)
+}
+
+/// Masks for the first n bytes of a [`Head`].
+const MASKS: [Head; HEAD + 1] = {
+    let mut masks = [(0, 0); HEAD + 1];
+    let mut bytes = 1;
+    while bytes <= HEAD {
+        let mask = u128::MAX >> (128 - 8 * bytes);
+        masks[bytes] = (mask as u64, (mask >> 64) as u64);
+        bytes += 1;
+    }
+    masks
+};
 
 /// A quick hash over the whole name.
 #[inline]
-fn hash(name: &[u8], ends: (u64, u64), seed: u64) -> u32 {
+fn hash(name: &[u8], head: Head, seed: u64) -> u32 {
     let mut hash = seed ^ name.len() as u64;
-    if name.len() > 16 {
-        for chunk in name[8..name.len() - 8].chunks(8) {
-            let mut word = [0; 8];
-            word[..chunk.len()].copy_from_slice(chunk);
-            hash = mix(hash ^ u64::from_le_bytes(word), seed);
-        }
+    for chunk in name.get(HEAD..).unwrap_or_default().chunks(8) {
+        let mut word = [0; 8];
+        word[..chunk.len()].copy_from_slice(chunk);
+        hash = mix(hash ^ u64::from_le_bytes(word), seed);
     }
-    mix(hash ^ ends.0, ends.1 ^ seed.rotate_left(32)) as u32
+    mix(hash ^ head.0, head.1 ^ seed.rotate_left(32)) as u32
 }
 
 /// Multiplies and folds the upper half of the product onto the lower.
@@ -292,9 +312,10 @@ mod tests {
         let mut names = Names::default();
         for name in ["a", "hr", "a-name-longer-than-16"] {
             let symbol = names.intern(name);
-            assert_eq!(names.guess(Symbol::BODY, format!("{name}\":").as_bytes()), None);
+            assert_eq!(names.guess(Symbol::BODY, format!("{name}\": 1, \"more\": 2}}").as_bytes()), None);
             names.set_follower(Symbol::BODY, symbol);
-            assert_eq!(names.guess(Symbol::BODY, format!("{name}\":").as_bytes()), Some((symbol, name.len())));
+            let json = format!("{name}\": 1, \"more\": 2}}");
+            assert_eq!(names.guess(Symbol::BODY, json.as_bytes()), Some((symbol, name.len())));
             for other in [
                 name.to_owned(),
                 format!("{name}x\""),
@@ -302,10 +323,11 @@ mod tests {
                 name[1..].to_owned() + "\"",
                 String::new(),
             ] {
-                assert_eq!(names.guess(Symbol::BODY, other.as_bytes()), None, "{other}");
+                let json = format!("{other}: 1, \"more\": 2}}");
+                assert_eq!(names.guess(Symbol::BODY, json.as_bytes()), None, "{other}");
             }
         }
-        assert_eq!(names.guess(Symbol::BODY, b"a-name-longEr-than-16\""), None);
+        assert_eq!(names.guess(Symbol::BODY, b"a-name-longEr-than-16\": 1}"), None);
     }
 
     #[test]
@@ -318,7 +340,7 @@ mod tests {
         }
         names.set_follower(kept, Symbol(kept.0 + 1));
         names.forget_if_many();
-        assert_eq!(names.guess(kept, b"made-up-0\""), None);
+        assert_eq!(names.guess(kept, b"made-up-0\": 1234567}"), None);
         assert_eq!(names.find("kept"), Some(kept));
         assert_eq!(names.find("made-up-1"), None);
         assert_eq!(names.intern("made-up-1"), Symbol(kept.0 + 1));

@@ -6,6 +6,7 @@
 mod builder;
 mod lenient;
 mod properties;
+mod scan;
 mod strict;
 
 use builder::NONE;
@@ -61,7 +62,8 @@ impl Scratch {
     /// names, which are bounded.
     pub fn capacity(&self) -> usize {
         let nodes = self.nodes.capacity() * size_of::<Node>() + self.seen.capacity() * size_of::<Seen>();
-        nodes + self.sets.capacity() * size_of::<u64>() + self.arena.capacity()
+        let objects = self.sets.capacity() * size_of::<u64>() + self.objects.capacity() * size_of::<u32>();
+        nodes + objects + self.arena.capacity()
     }
 
     /// Copies a document and gives the copy's root one more member,
@@ -91,12 +93,21 @@ impl Scratch {
     }
 
     fn document<'s>(&'s self, body: &'s str) -> Document<'s> {
-        Document { nodes: &self.nodes, sets: &self.sets, body, arena: &self.arena, names: &self.names, matched: None }
+        Document {
+            nodes: &self.nodes,
+            sets: &self.sets,
+            objects: &self.objects,
+            body,
+            arena: &self.arena,
+            names: &self.names,
+            matched: None,
+        }
     }
 
     fn clear(&mut self) {
         self.nodes.clear();
         self.sets.clear();
+        self.objects.clear();
         self.arena.clear();
         self.names.forget_if_many();
         if self.pass > u32::MAX / 2 {
@@ -135,8 +146,7 @@ impl Scratch {
             if strict::read(self, text, 0, 0, symbol, options).is_some() {
                 return Ok(text);
             }
-            self.nodes.truncate(nodes);
-            self.sets.truncate(sets);
+            self.truncate(nodes, sets);
         }
         lenient::read(self, &crate::lenient::decode(bytes), symbol, options)?;
         Ok("")
@@ -148,11 +158,11 @@ const BODY_BYTES_MAX: usize = 1 << 30;
 
 /// Whether text has one of the two date shapes of device-mapping.md 1.3.
 #[inline]
-pub(crate) fn is_date(text: &str) -> bool {
-    let bytes = text.as_bytes();
-    match bytes {
-        [b'/', b'D', b'a', b't', b'e', b'(', .., b')', b'/'] => DateTime::parse_token(text).is_some(),
-        [_, _, _, _, b'-', _, _, b'-', _, _, b'T', ..] => DateTime::parse_token(text).is_some(),
+pub(crate) fn is_date(text: &[u8]) -> bool {
+    match text {
+        [_, _, _, _, b'-', _, _, b'-', _, _, b'T', ..] | [b'/', b'D', b'a', b't', b'e', b'(', .., b')', b'/'] => {
+            DateTime::parse_token_bytes(text).is_some()
+        }
         _ => false,
     }
 }

@@ -39,6 +39,7 @@ impl UtcTime {
 
     /// From parts in UTC; none when one is out of range. `ticks` is the
     /// fraction of the second.
+    #[inline]
     pub fn from_parts(date: (i64, u32, u32), time: (u32, u32, u32), ticks: i64) -> Option<UtcTime> {
         let (year, month, day) = date;
         let (hour, minute, second) = time;
@@ -69,40 +70,35 @@ impl UtcTime {
 
     /// Year, month, day.
     pub fn date(self) -> (i64, u32, u32) {
-        // Howard Hinnant's civil-from-days, with days since 0000-03-01.
-        let days = self.0.div_euclid(TICKS_PER_DAY) + 306;
-        let era = days.div_euclid(146_097);
-        let day_of_era = days.rem_euclid(146_097);
+        // Howard Hinnant's civil-from-days, with days since 0000-03-01. No day
+        // is before that, and 32 bits do.
+        let days = (self.0 as u64 / TICKS_PER_DAY as u64) as u32 + 306;
+        let (era, day_of_era) = (days / 146_097, days % 146_097);
         let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
         let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
         let month = (5 * day_of_year + 2) / 153;
         let day = day_of_year - (153 * month + 2) / 5 + 1;
         let (year, month) = if month < 10 { (0, month + 3) } else { (1, month - 9) };
-        (year_of_era + era * 400 + year, month as u32, day as u32)
+        (i64::from(year_of_era + era * 400 + year), month, day)
     }
 
     /// Hour, minute, second, and the fraction of the second in ticks.
     pub fn time(self) -> (u32, u32, u32, i64) {
-        let ticks = self.0.rem_euclid(TICKS_PER_DAY);
-        let seconds = ticks / TICKS_PER_SECOND;
-        ((seconds / 3600) as u32, (seconds / 60 % 60) as u32, (seconds % 60) as u32, ticks % TICKS_PER_SECOND)
+        let ticks = self.0 as u64 % TICKS_PER_DAY as u64;
+        let seconds = (ticks / TICKS_PER_SECOND as u64) as u32;
+        (seconds / 3600, seconds / 60 % 60, seconds % 60, (ticks % TICKS_PER_SECOND as u64) as i64)
     }
 
     /// Appends `yyyy-MM-ddTHH:mm:ss`, the fraction without trailing zeros (none
     /// when it is zero), and no zone.
     pub fn write_iso_without_zone(self, out: &mut String) {
-        self.write_seconds(out);
-        let (.., mut fraction) = self.time();
-        if fraction == 0 {
-            return;
-        }
-        let mut digits = 7;
-        while fraction % 10 == 0 {
-            fraction /= 10;
-            digits -= 1;
-        }
-        out.push('.');
-        push_padded(out, fraction as u64, digits);
+        let text = self.iso7();
+        let fraction = self.0.rem_euclid(TICKS_PER_SECOND);
+        let end = match fraction {
+            0 => SECONDS_END,
+            _ => text.iter().rposition(|c| *c != b'0').map_or(text.len(), |at| at + 1),
+        };
+        push_ascii(out, &text[..end]);
     }
 
     /// Appends `yyyy-MM-ddTHH:mm:ss[.fffffff]Z`, the fraction without trailing
@@ -115,56 +111,62 @@ impl UtcTime {
     /// Appends `yyyy-MM-ddTHH:mm:ss.fffffffZ`, always seven digits: the form of
     /// `effectivePeriod` (fhir-conversion.md 5.3).
     pub fn write_iso7(self, out: &mut String) {
-        self.write_seconds(out);
-        out.push('.');
-        push_padded(out, self.time().3 as u64, 7);
+        push_ascii(out, &self.iso7());
         out.push('Z');
     }
 
     /// Appends `yyyyMMddHHmmssZ`: the form in identifiers (fhir-conversion.md 3.3).
     pub fn write_compact(self, out: &mut String) {
         let ((year, month, day), (hour, minute, second, _)) = (self.date(), self.time());
-        push_padded(out, year as u64, 4);
-        for part in [month, day, hour, minute, second] {
-            push_padded(out, u64::from(part), 2);
+        let mut text = *b"yyyyMMddHHmmssZ";
+        put(&mut text[..4], year as u64);
+        for (at, part) in [month, day, hour, minute, second].into_iter().enumerate() {
+            put(&mut text[4 + 2 * at..][..2], part.into());
         }
-        out.push('Z');
+        push_ascii(out, &text);
     }
 
     /// Appends `MM/dd/yyyy HH:mm:ss`: how .NET prints a date as text
     /// (device-mapping.md 5.1).
     pub fn write_us(self, out: &mut String) {
-        let (year, month, day) = self.date();
-        push_padded(out, u64::from(month), 2);
-        out.push('/');
-        push_padded(out, u64::from(day), 2);
-        out.push('/');
-        push_padded(out, year as u64, 4);
-        out.push(' ');
-        self.write_clock(out);
+        let ((year, month, day), (hour, minute, second, _)) = (self.date(), self.time());
+        let mut text = *b"MM/dd/yyyy HH:mm:ss";
+        put(&mut text[6..10], year as u64);
+        for (at, part) in [(0, month), (3, day), (11, hour), (14, minute), (17, second)] {
+            put(&mut text[at..at + 2], part.into());
+        }
+        push_ascii(out, &text);
     }
 
-    fn write_seconds(self, out: &mut String) {
-        let (year, month, day) = self.date();
-        push_padded(out, year as u64, 4);
-        out.push('-');
-        push_padded(out, u64::from(month), 2);
-        out.push('-');
-        push_padded(out, u64::from(day), 2);
-        out.push('T');
-        self.write_clock(out);
-    }
-
-    /// Appends `HH:mm:ss`.
-    fn write_clock(self, out: &mut String) {
-        let (hour, minute, second, _) = self.time();
-        push_padded(out, u64::from(hour), 2);
-        out.push(':');
-        push_padded(out, u64::from(minute), 2);
-        out.push(':');
-        push_padded(out, u64::from(second), 2);
+    /// `yyyy-MM-ddTHH:mm:ss.fffffff`.
+    #[inline]
+    fn iso7(self) -> [u8; 27] {
+        let ((year, month, day), (hour, minute, second, fraction)) = (self.date(), self.time());
+        let (year, fraction) = (year as u32, fraction as u32);
+        let mut text = *b"yyyy-MM-ddTHH:mm:ss.fffffff";
+        text[20] = b'0' + (fraction / 1_000_000) as u8;
+        let pairs = [
+            (0, year / 100),
+            (2, year % 100),
+            (5, month),
+            (8, day),
+            (11, hour),
+            (14, minute),
+            (17, second),
+            (21, fraction / 10_000 % 100),
+            (23, fraction / 100 % 100),
+            (25, fraction % 100),
+        ];
+        for (at, pair) in pairs {
+            text[at] = b'0' + (pair / 10) as u8;
+            text[at + 1] = b'0' + (pair % 10) as u8;
+        }
+        text
     }
 }
+
+/// Where the seconds end in `yyyy-MM-ddTHH:mm:ss`.
+const SECONDS_END: usize = 19;
 
 /// A time of a machine's clock; outside the years 1 to 9999 the nearest.
 impl From<SystemTime> for UtcTime {
@@ -202,9 +204,17 @@ pub struct DateTime {
 impl DateTime {
     /// Reads text that the reader took for a date: one of the two shapes of
     /// device-mapping.md 1.3, ISO or `/Date(ms)/`. None for any other text.
+    #[inline]
     pub fn parse_token(text: &str) -> Option<DateTime> {
-        let bytes = text.as_bytes();
-        if bytes.first() == Some(&b'/') { parse_microsoft(text) } else { parse_iso(bytes) }
+        Self::parse_token_bytes(text.as_bytes())
+    }
+
+    #[inline]
+    pub(crate) fn parse_token_bytes(text: &[u8]) -> Option<DateTime> {
+        match text.first() {
+            Some(b'/') => parse_microsoft(std::str::from_utf8(text).ok()?),
+            _ => parse_iso(text),
+        }
     }
 
     /// Appends the canonical ISO text: `Z`, nothing or `+00:00` by kind.
@@ -218,44 +228,58 @@ impl DateTime {
     }
 }
 
+#[inline]
 fn parse_iso(text: &[u8]) -> Option<DateTime> {
-    if !(19..=40).contains(&text.len()) {
-        return None;
-    }
-    let number = |from: usize, digits: usize| -> Option<u32> {
-        text.get(from..from + digits)?
-            .iter()
-            .try_fold(0, |n, c| c.is_ascii_digit().then(|| n * 10 + u32::from(c - b'0')))
+    let (head, rest) = text.split_first_chunk::<19>()?;
+    let (date, (hour, minute, second)) = parse_seconds(head)?;
+    let (fraction, zone) = match rest {
+        [b'.', rest @ ..] => parse_fraction(rest)?,
+        _ => (0, rest),
     };
-    let separators = [(4, b'-'), (7, b'-'), (10, b'T'), (13, b':'), (16, b':')];
-    if separators.iter().any(|(at, c)| text[*at] != *c) {
-        return None;
-    }
-    let date = (i64::from(number(0, 4)?), number(5, 2)?, number(8, 2)?);
-    let (hour, minute, second) = (number(11, 2)?, number(14, 2)?, number(17, 2)?);
-    let mut at = 19;
-    let mut fraction = 0;
-    if text.get(at) == Some(&b'.') {
-        let digits = text[at + 1..].iter().take_while(|c| c.is_ascii_digit()).count();
-        if !(1..=7).contains(&digits) {
-            return None;
-        }
-        fraction = i64::from(number(at + 1, digits)?) * 10_i64.pow(7 - digits as u32);
-        at += 1 + digits;
-    }
+    let (kind, offset) = match zone {
+        [] => (DateKind::Unspecified, 0),
+        [b'Z' | b'z'] => (DateKind::Utc, 0),
+        [sign @ (b'+' | b'-'), rest @ ..] => (DateKind::Local, parse_offset(*sign, rest)?),
+        _ => return None,
+    };
     let midnight = hour == 24 && minute == 0 && second == 0 && fraction == 0;
     let time = (if midnight { 0 } else { hour }, minute, second);
     let mut instant = UtcTime::from_parts(date, time, fraction)?;
     if midnight {
         instant = UtcTime::from_ticks(instant.0 + TICKS_PER_DAY)?;
     }
-    let (kind, offset) = match &text[at..] {
-        [] => (DateKind::Unspecified, 0),
-        [b'Z' | b'z'] => (DateKind::Utc, 0),
-        [sign @ (b'+' | b'-'), rest @ ..] => (DateKind::Local, parse_offset(*sign, rest)?),
-        _ => return None,
-    };
     Some(DateTime { instant: instant.saturating_add(-offset), kind })
+}
+
+/// Year, month, day; hour, minute, second.
+type Parts = ((i64, u32, u32), (u32, u32, u32));
+
+/// Reads `yyyy-MM-ddTHH:mm:ss`; the parts may be out of range.
+#[inline]
+fn parse_seconds(text: &[u8; 19]) -> Option<Parts> {
+    let mut is_good = text[4] == b'-' && text[7] == b'-' && text[10] == b'T' && text[13] == b':' && text[16] == b':';
+    // All digits are looked at before one decides: that needs no jumps.
+    let mut pair = |at: usize| {
+        let (tens, ones) = (text[at].wrapping_sub(b'0'), text[at + 1].wrapping_sub(b'0'));
+        is_good &= tens <= 9 && ones <= 9;
+        u32::from(tens) * 10 + u32::from(ones)
+    };
+    let year = i64::from(pair(0)) * 100 + i64::from(pair(2));
+    let parts = ((year, pair(5), pair(8)), (pair(11), pair(14), pair(17)));
+    is_good.then_some(parts)
+}
+
+/// Reads 1 to 7 digits as ticks; gives what stands after them.
+#[inline]
+fn parse_fraction(text: &[u8]) -> Option<(i64, &[u8])> {
+    let digits = text.iter().take(8).take_while(|c| c.is_ascii_digit()).count();
+    if !(1..=7).contains(&digits) {
+        return None;
+    }
+    let (fraction, rest) = text.split_at(digits);
+    let fraction = fraction.iter().fold(0, |n, c| n * 10 + i64::from(c - b'0'));
+    const SCALES: [i64; 8] = [0, 1_000_000, 100_000, 10_000, 1_000, 100, 10, 1];
+    Some((fraction * SCALES[digits], rest))
 }
 
 /// `hh`, `hhmm` or `hh:mm`, each at most 99, as ticks.
@@ -289,6 +313,7 @@ fn parse_microsoft(text: &str) -> Option<DateTime> {
     Some(DateTime { instant: UtcTime::from_unix_milliseconds(milliseconds)?, kind })
 }
 
+#[inline]
 fn days_in_month(year: i64, month: u32) -> Option<u32> {
     let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
     match month {
@@ -300,24 +325,29 @@ fn days_in_month(year: i64, month: u32) -> Option<u32> {
 }
 
 /// Days from 0001-01-01 to the given date.
+#[inline]
 fn days_before(year: i64, month: u32, day: u32) -> i64 {
+    // The year is 1 to 9999, so that of its March is not negative.
+    let year = year as u32;
     let (year, month) = if month <= 2 { (year - 1, month + 9) } else { (year, month - 3) };
-    let era = year.div_euclid(400);
-    let year_of_era = year.rem_euclid(400);
-    let day_of_year = (153 * i64::from(month) + 2) / 5 + i64::from(day) - 1;
-    era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 306
+    let (era, year_of_era) = (year / 400, year % 400);
+    let day_of_year = (153 * month + 2) / 5 + day - 1;
+    i64::from(era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year) - 306
 }
 
-fn push_padded(out: &mut String, number: u64, digits: usize) {
-    let mut buffer = [b'0'; 20];
+/// Fills `digits` with a number, padded with zeros.
+#[inline]
+fn put(digits: &mut [u8], number: u64) {
     let mut rest = number;
-    for at in (0..digits).rev() {
-        buffer[at] = b'0' + (rest % 10) as u8;
+    for digit in digits.iter_mut().rev() {
+        *digit = b'0' + (rest % 10) as u8;
         rest /= 10;
     }
-    for digit in &buffer[..digits] {
-        out.push(char::from(*digit));
-    }
+}
+
+/// Appends text of ASCII; nothing when it is not.
+fn push_ascii(out: &mut String, text: &[u8]) {
+    out.push_str(std::str::from_utf8(text).unwrap_or_default());
 }
 
 #[cfg(test)]

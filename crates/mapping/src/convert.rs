@@ -46,7 +46,14 @@ pub(crate) fn push_text(
     Ok(true)
 }
 
-fn push_node(document: Document<'_>, node: NodeId, form: TextForm, out: &mut String) -> Result<bool, Reason> {
+/// [`push_text`] for a node.
+#[inline]
+pub(crate) fn push_node(
+    document: Document<'_>,
+    node: NodeId,
+    form: TextForm,
+    out: &mut String,
+) -> Result<bool, Reason> {
     match document.kind(node) {
         Kind::Null | Kind::Undefined => return Ok(false),
         Kind::False => out.push_str("False"),
@@ -128,7 +135,9 @@ pub(crate) fn timestamp(document: Document<'_>, value: &Value<'_>) -> Result<Opt
     }
 }
 
-fn node_timestamp(document: Document<'_>, node: NodeId) -> Result<Option<UtcTime>, Reason> {
+/// [`timestamp`] for a node.
+#[inline]
+pub(crate) fn node_timestamp(document: Document<'_>, node: NodeId) -> Result<Option<UtcTime>, Reason> {
     match document.kind(node) {
         Kind::Null | Kind::Undefined => Ok(None),
         Kind::False | Kind::True => Err("Invalid cast from 'Boolean' to 'DateTime'."),

@@ -119,13 +119,24 @@ impl<'d> Walk<'d> {
             Step::Filter(condition) if view.kind(at.node) == Kind::Array => view
                 .children(at.node)
                 .try_for_each(|(_, node)| if self.holds(condition, Place::below(node))? { go(node) } else { GO_ON }),
-            Step::ScanFilter(condition) => {
-                if self.holds(condition, at)? {
+            Step::ScanFilter(filter) if filter.needed != 0 && view.matched != Some(Document::ROOT) => {
+                view.objects_having(at.node, filter.needed).try_for_each(|node| {
+                    self.spend()?;
+                    let place = Place { node, ..at };
+                    let holds = match &filter.members {
+                        Some(names) => names.iter().all(|name| view.member(node, *name).is_some()),
+                        None => self.holds(&filter.condition, place)?,
+                    };
+                    if holds { self.run(rest, place, found) } else { GO_ON }
+                })
+            }
+            Step::ScanFilter(filter) => {
+                if self.holds(&filter.condition, at)? {
                     self.run(rest, at, found)?;
                 }
                 self.scan(at, &mut |(_, node)| {
                     let place = Place::below(node);
-                    if self.holds(condition, place)? { self.run(rest, place, found) } else { GO_ON }
+                    if self.holds(&filter.condition, place)? { self.run(rest, place, found) } else { GO_ON }
                 })
             }
             _ => GO_ON,

@@ -5,7 +5,7 @@
 //! between its separators, a name is what stands between dots and brackets.
 //! Error texts are the reference connector's (6.6).
 
-use super::{Comparison, Condition, Literal, Operator, Side, Step, pattern};
+use super::{Comparison, Condition, Literal, Operator, ScanFilter, Side, Step, pattern};
 use crate::expression::CompileError;
 use crate::names::Names;
 
@@ -266,7 +266,12 @@ impl Parser<'_> {
         if c != close {
             return Err(self.unexpected_in_indexer(c));
         }
-        Ok(if scan { Step::ScanFilter(condition) } else { Step::Filter(condition) })
+        Ok(if scan {
+            // The rest is noted when the path is whole.
+            Step::ScanFilter(Box::new(ScanFilter { condition, needed: 0, members: None }))
+        } else {
+            Step::Filter(condition)
+        })
     }
 
     /// Reads terms up to the closing parenthesis. Where `&&` and `||` change,

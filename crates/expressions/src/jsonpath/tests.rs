@@ -348,17 +348,32 @@ fn sees_the_match_a_second_time() {
 }
 
 #[test]
-fn tells_the_names_of_a_plain_scan() {
-    let mut names = Names::default();
-    let mut scan_names = |text: &str| {
-        let path = Path::compile(text, true, &mut names).unwrap();
-        path.scan_names().map(|symbols| symbols.iter().map(|name| names.name(*name).to_owned()).collect::<Vec<_>>())
-    };
-    assert_eq!(scan_names("$..[?(@hr)]"), Some(vec!["hr".to_owned()]));
-    assert_eq!(scan_names("$..[?(@.hr && @['a b'])]"), Some(vec!["hr".to_owned(), "a b".to_owned()]));
-    for other in ["$..[?(@hr || @dt)]", "$..[?(@a.b)]", "$.Body..[?(@hr)]", "$..[?(@hr)].x", "$..[?(@)]", "$..[?($.a)]"]
-    {
-        assert_eq!(scan_names(other), None, "{other}");
+fn tells_the_names_that_a_path_needs() {
+    for (text, errors, expected) in [
+        ("$..[?(@hr)]", true, "hr"),
+        ("$..[?(@.hr && @['a b'])]", true, "hr, a b"),
+        ("$..[?(@Body.hr)]", true, "Body, hr"),
+        ("$.Body..[?(@hr)].x", true, "Body, hr, x"),
+        ("$.Body[*]['a','b'].c", true, "Body, c"),
+        ("$..a[0:1]", true, "a"),
+        ("$..[?(@hr || @dt)]", true, ""),
+        ("$..[?(@hr && @a || @hr)]", true, "hr"),
+        ("$..[?(@)]", true, ""),
+        ("$..[?($.a.b)]", true, "a, b"),
+        ("$..[?(@.type == 'hr')].v", true, "type, v"),
+        ("$..[?('hr' != @.type)]", true, "type"),
+        ("$..[?(@.type == @.kind)]", true, "type, kind"),
+        // An error must not be hidden by the lack of what comes after it.
+        ("$..[?(@.a > 1 && @.b)].c", true, "a"),
+        ("$..[?(@.a > 1 && @.b)].c", false, "a, b, c"),
+        ("$..[?(@.a =~ @.b && @.c)]", false, "a, b"),
+        ("$..[?(@.a =~ /x/ && @.c)]", true, "a, c"),
+    ] {
+        let mut names = Names::default();
+        let path = Path::compile(text, errors, &mut names).unwrap();
+        let needed = expected.split(", ").filter(|name| !name.is_empty());
+        let expected = needed.fold(0, |bits, name| bits | names.find(name).unwrap().bit());
+        assert_eq!(path.needed_names(), expected, "{text}");
     }
 }
 

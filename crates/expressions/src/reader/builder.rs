@@ -13,7 +13,7 @@ use crate::names::Symbol;
 pub(crate) const NONE: u32 = u32::MAX;
 
 /// An object's name set met a bit twice; only while it is open.
-const REPEATED: u32 = 1 << 30;
+pub(super) const REPEATED: u32 = 1 << 30;
 
 impl Scratch {
     /// Appends a scalar whose text is in the body or arena, as `flags` say.
@@ -38,6 +38,7 @@ impl Scratch {
         let start = self.sets.len() as u32;
         if kind == Kind::Object {
             self.sets.push(0);
+            self.objects.push(open);
         }
         self.nodes.push(Node { start, end: 0, next: around, ..Node::new(kind, symbol, 0) });
         open
@@ -115,5 +116,30 @@ impl Scratch {
         let node = &mut self.nodes[object as usize];
         node.next = next;
         node.end = members.len() as u32;
+        self.keep_sets(object);
+    }
+
+    /// Puts the name sets below `object` into the order of its nodes again, and
+    /// drops those of objects that are gone.
+    fn keep_sets(&mut self, object: u32) {
+        let first = self.nodes[object as usize].start as usize + 1;
+        let old = self.sets.split_off(first);
+        self.objects.truncate(first);
+        for at in object + 1..self.nodes.len() as u32 {
+            let node = &mut self.nodes[at as usize];
+            if node.is(Kind::Object) {
+                let set = old[node.start as usize - first];
+                node.start = self.sets.len() as u32;
+                self.sets.push(set);
+                self.objects.push(at);
+            }
+        }
+    }
+
+    /// Takes back the nodes from `nodes` on, and the objects from `objects` on.
+    pub(crate) fn truncate(&mut self, nodes: usize, objects: usize) {
+        self.nodes.truncate(nodes);
+        self.sets.truncate(objects);
+        self.objects.truncate(objects);
     }
 }

@@ -39,7 +39,7 @@ pub(crate) fn read(scratch: &mut Scratch, text: &str, symbol: Symbol, options: R
             Token::BigInteger(text) => scratch.push_written(Kind::BigInteger, symbol, 0, |out| out.push_str(text)),
             Token::Float(text) => scratch.push_written(Kind::Float, symbol, 0, |out| out.push_str(&text)),
             Token::String(text) => {
-                let kind = if options.dates && is_date(&text) { Kind::Date } else { Kind::String };
+                let kind = if options.dates && is_date(text.as_bytes()) { Kind::Date } else { Kind::String };
                 scratch.push_written(kind, symbol, 0, |out| out.push_str(&text));
             }
             Token::Constructor(text) => scratch.push_written(Kind::Opaque, symbol, 0, |out| out.push_str(text)),

@@ -63,8 +63,7 @@ impl Scratch {
         let (sets, base) = (self.sets.len(), self.arena.len());
         self.arena.push_str(text);
         if strict::read(self, text, base, IN_ARENA, symbol, options).is_none() {
-            self.nodes.truncate(object);
-            self.sets.truncate(sets);
+            self.truncate(object, sets);
             lenient::read(self, text, symbol, options)?;
         }
         if self.nodes[object].kind() != Kind::Object {

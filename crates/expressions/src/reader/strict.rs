@@ -6,7 +6,8 @@
 //! strings, which the reference connector accepts and which cost a test for
 //! every byte to reject.
 
-use super::builder::NONE;
+use super::builder::{NONE, REPEATED};
+use super::scan::{number_end, past_blanks, string_end};
 use super::{ReadOptions, is_date};
 use crate::document::{ESCAPED, Kind, Scratch, unescape};
 use crate::lenient::INTEGER_LENGTH_MAX;
@@ -24,15 +25,14 @@ pub(crate) fn read(
     symbol: Symbol,
     options: ReadOptions,
 ) -> Option<()> {
-    Strict { scratch, text, bytes: text.as_bytes(), at: 0, base: base as u32, flags, options, previous: symbol }
-        .value(symbol)
+    Strict { scratch, text, base: base as u32, flags, options, previous: symbol }.value(symbol)
 }
 
+/// The place in the text is handed from function to function, so that it can
+/// stay in a register.
 struct Strict<'a> {
     scratch: &'a mut Scratch,
     text: &'a str,
-    bytes: &'a [u8],
-    at: usize,
     base: u32,
     flags: u32,
     options: ReadOptions,
@@ -40,209 +40,178 @@ struct Strict<'a> {
     previous: Symbol,
 }
 
+/// The object or array that is being read: what its node and name set will
+/// say, at hand until another one opens or it closes.
+#[derive(Clone, Copy)]
+struct Open {
+    /// [`NONE`] outside all.
+    node: u32,
+    is_object: bool,
+    children: u32,
+    names: u64,
+    /// A bit of `names` was met twice.
+    is_repeated: bool,
+}
+
+impl Open {
+    const NOTHING: Open = Open { node: NONE, is_object: false, children: 0, names: 0, is_repeated: false };
+}
+
 impl Strict<'_> {
-    fn value(&mut self, symbol: Symbol) -> Option<()> {
-        let mut symbol = symbol;
-        let mut open = NONE;
+    fn value(mut self, symbol: Symbol) -> Option<()> {
+        let bytes = self.text.as_bytes();
+        let (mut symbol, mut at) = (symbol, 0);
+        let mut open = Open::NOTHING;
         let mut depth = 0;
         loop {
-            match self.peek()? {
-                b'"' => self.string(symbol)?,
-                b'-' | b'0'..=b'9' => self.number(symbol)?,
-                b't' => self.literal(b"true", Kind::True, symbol)?,
-                b'f' => self.literal(b"false", Kind::False, symbol)?,
-                b'n' => self.literal(b"null", Kind::Null, symbol)?,
+            at = past_blanks(bytes, at)?;
+            match bytes[at] {
+                b'"' => at = self.string(symbol, at + 1)?,
+                b'-' | b'0'..=b'9' => at = self.number(symbol, at)?,
                 first @ (b'{' | b'[') => {
-                    self.at += 1;
                     if depth == self.options.depth_max {
                         return None;
                     }
-                    let kind = if first == b'{' { Kind::Object } else { Kind::Array };
-                    open = self.scratch.open(kind, symbol, open);
+                    open = self.open(first == b'{', symbol, open);
                     depth += 1;
+                    at = past_blanks(bytes, at + 1)?;
                     // The closing mark follows the opening one by 2 in ASCII.
-                    if self.peek()? == first + 2 {
-                        self.at += 1;
-                        open = self.scratch.close(open);
-                        depth -= 1;
-                    } else {
-                        symbol = if first == b'{' { self.name(open)? } else { Symbol::NONE };
+                    if bytes[at] != first + 2 {
+                        symbol = Symbol::NONE;
+                        if first == b'{' {
+                            (symbol, at) = self.name(&mut open, at)?;
+                        }
                         continue;
                     }
+                    at += 1;
+                    open = self.close(open);
+                    depth -= 1;
                 }
+                b't' => at = self.literal("true", Kind::True, symbol, at)?,
+                b'f' => at = self.literal("false", Kind::False, symbol, at)?,
+                b'n' => at = self.literal("null", Kind::Null, symbol, at)?,
                 _ => return None,
             }
             loop {
-                if open == NONE {
-                    return self.ends_well().then_some(());
+                if open.node == NONE {
+                    return ends_well(bytes, at).then_some(());
                 }
-                self.scratch.add_child(open);
-                let is_object = self.scratch.nodes[open as usize].is(Kind::Object);
-                match self.peek()? {
-                    b',' => {
-                        self.at += 1;
-                        symbol = if is_object { self.name(open)? } else { Symbol::NONE };
+                open.children += 1;
+                at = past_blanks(bytes, at)?;
+                match bytes[at] {
+                    b',' if open.is_object => {
+                        at = past_blanks(bytes, at + 1)?;
+                        (symbol, at) = self.name(&mut open, at)?;
                         break;
                     }
-                    b'}' if is_object => {}
-                    b']' if !is_object => {}
+                    b',' => {
+                        at += 1;
+                        symbol = Symbol::NONE;
+                        break;
+                    }
+                    b'}' if open.is_object => {}
+                    b']' if !open.is_object => {}
                     _ => return None,
                 }
-                self.at += 1;
-                open = self.scratch.close(open);
+                at += 1;
+                open = self.close(open);
                 depth -= 1;
             }
         }
     }
 
-    /// The next byte that is not blank; not consumed.
-    #[inline]
-    fn peek(&mut self) -> Option<u8> {
-        loop {
-            match *self.bytes.get(self.at)? {
-                b' ' | b'\t' | b'\n' | b'\r' => self.at += 1,
-                byte => return Some(byte),
-            }
+    fn open(&mut self, is_object: bool, symbol: Symbol, around: Open) -> Open {
+        self.note(around);
+        let kind = if is_object { Kind::Object } else { Kind::Array };
+        Open { node: self.scratch.open(kind, symbol, around.node), is_object, ..Open::NOTHING }
+    }
+
+    /// Closes `open`; gives what is around it.
+    fn close(&mut self, open: Open) -> Open {
+        self.note(open);
+        let around = self.scratch.close(open.node);
+        if around == NONE {
+            return Open::NOTHING;
+        }
+        let node = self.scratch.nodes[around as usize];
+        let is_object = node.is(Kind::Object);
+        let names = if is_object { self.scratch.sets[node.start as usize] } else { 0 };
+        Open { node: around, is_object, children: node.end, names, is_repeated: false }
+    }
+
+    /// Writes what is known of `open` to its node and name set.
+    fn note(&mut self, open: Open) {
+        if open.node == NONE {
+            return;
+        }
+        let node = &mut self.scratch.nodes[open.node as usize];
+        node.end = open.children;
+        if open.is_repeated {
+            node.head |= REPEATED;
+        }
+        if open.is_object {
+            self.scratch.sets[node.start as usize] = open.names;
         }
     }
 
-    /// Whether the value that ends here is not run into by something else.
-    fn ends_well(&self) -> bool {
-        matches!(self.bytes.get(self.at), None | Some(b' ' | b'\t' | b'\n' | b'\r' | b',' | b']' | b'}'))
-    }
-
-    /// Reads a member name and its colon.
+    /// Reads the member name whose quote is at `at`, and its colon; gives its
+    /// symbol and where its value may begin.
     #[inline]
-    fn name(&mut self, open: u32) -> Option<Symbol> {
-        if self.peek()? != b'"' {
+    fn name(&mut self, open: &mut Open, at: usize) -> Option<(Symbol, usize)> {
+        let bytes = self.text.as_bytes();
+        if bytes[at] != b'"' {
             return None;
         }
-        self.at += 1;
-        let symbol = match self.scratch.names.guess(self.previous, &self.bytes[self.at..]) {
-            Some((symbol, length)) => {
-                self.at += length + 1;
-                symbol
-            }
-            None => self.new_name()?,
+        let (symbol, at) = match self.scratch.names.guess(self.previous, &bytes[at + 1..]) {
+            Some((symbol, length)) => (symbol, at + length + 2),
+            None => self.new_name(at + 1)?,
         };
         self.previous = symbol;
-        self.scratch.add_name(open, symbol);
-        if self.peek()? != b':' {
-            return None;
-        }
-        self.at += 1;
-        Some(symbol)
+        open.is_repeated |= open.names & symbol.bit() != 0;
+        open.names |= symbol.bit();
+        let at = past_blanks(bytes, at)?;
+        (bytes[at] == b':').then_some((symbol, at + 1))
     }
 
     /// Reads a name other than the one that followed the last time.
-    fn new_name(&mut self) -> Option<Symbol> {
-        let start = self.at;
-        let escaped = self.string_end()?;
-        let name = &self.text[start..self.at];
-        self.at += 1;
+    fn new_name(&mut self, start: usize) -> Option<(Symbol, usize)> {
+        let (end, escaped) = string_end(self.text.as_bytes(), start)?;
+        let name = &self.text[start..end];
         if escaped {
-            return Some(self.scratch.names.intern(&unescape(name)));
+            return Some((self.scratch.names.intern(&unescape(name)), end + 1));
         }
         let symbol = self.scratch.names.intern(name);
         self.scratch.names.set_follower(self.previous, symbol);
-        Some(symbol)
+        Some((symbol, end + 1))
     }
 
+    /// Reads the string that begins at `start`, behind its quote.
     #[inline]
-    fn string(&mut self, symbol: Symbol) -> Option<()> {
-        self.at += 1;
-        let start = self.at;
-        let escaped = self.string_end()?;
-        let end = self.at;
-        self.at += 1;
-        let mut kind = Kind::String;
-        if self.options.dates && end - start >= 9 {
-            let text = &self.text[start..end];
-            if if escaped { is_date(&unescape(text)) } else { is_date(text) } {
-                kind = Kind::Date;
-            }
-        }
+    fn string(&mut self, symbol: Symbol, start: usize) -> Option<usize> {
+        let bytes = self.text.as_bytes();
+        let (end, escaped) = string_end(bytes, start)?;
+        // Both shapes begin with a digit or a slash, or with an escape of it.
+        let may_be_date = self.options.dates && matches!(bytes[start], b'0'..=b'9' | b'/' | b'\\');
+        let is_date = may_be_date
+            && match escaped {
+                false => is_date(&bytes[start..end]),
+                true => is_date(unescape(&self.text[start..end]).as_bytes()),
+            };
+        let kind = if is_date { Kind::Date } else { Kind::String };
         let flags = self.flags | if escaped { ESCAPED } else { 0 };
         self.push(kind, symbol, flags, start, end);
-        Some(())
-    }
-
-    /// Moves to the closing quote and says whether there were escapes.
-    #[inline]
-    fn string_end(&mut self) -> Option<bool> {
-        let mut escaped = false;
-        loop {
-            let rest = self.bytes.get(self.at..)?;
-            if let Some(chunk) = rest.first_chunk::<8>() {
-                let found = quotes_and_backslashes(u64::from_le_bytes(*chunk));
-                if found == 0 {
-                    self.at += 8;
-                    continue;
-                }
-                self.at += found.trailing_zeros() as usize / 8;
-            }
-            match *self.bytes.get(self.at)? {
-                b'"' => return Some(escaped),
-                b'\\' => {
-                    escaped = true;
-                    self.escape()?;
-                }
-                _ => self.at += 1,
-            }
-        }
-    }
-
-    /// Moves past an escape.
-    fn escape(&mut self) -> Option<()> {
-        match self.bytes.get(self.at + 1)? {
-            b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => self.at += 2,
-            b'u' => {
-                let hex = self.bytes.get(self.at + 2..self.at + 6)?;
-                if !hex.iter().all(u8::is_ascii_hexdigit) {
-                    return None;
-                }
-                self.at += 6;
-            }
-            _ => return None,
-        }
-        Some(())
+        Some(end + 1)
     }
 
     #[inline]
-    fn number(&mut self, symbol: Symbol) -> Option<()> {
-        let start = self.at;
-        if self.bytes[self.at] == b'-' {
-            self.at += 1;
-        }
-        let first = self.at;
-        let digits = self.digits();
-        if digits == 0 || (digits > 1 && self.bytes[first] == b'0') {
-            return None;
-        }
-        let mut is_float = false;
-        if self.bytes.get(self.at) == Some(&b'.') {
-            self.at += 1;
-            is_float = true;
-            if self.digits() == 0 {
-                return None;
-            }
-        }
-        if let Some(b'e' | b'E') = self.bytes.get(self.at) {
-            self.at += 1;
-            is_float = true;
-            if let Some(b'+' | b'-') = self.bytes.get(self.at) {
-                self.at += 1;
-            }
-            if self.digits() == 0 {
-                return None;
-            }
-        }
-        let end = self.at;
+    fn number(&mut self, symbol: Symbol, start: usize) -> Option<usize> {
+        let bytes = self.text.as_bytes();
+        let (end, is_float) = number_end(bytes, start)?;
         if is_float {
             self.push(Kind::Float, symbol, self.flags, start, end);
-        } else if digits < 19 {
+        } else if end - start < 19 {
             // An integer has no negative zero.
-            let start = if self.bytes[first] == b'0' { first } else { start };
+            let start = if bytes[start..end] == *b"-0" { start + 1 } else { start };
             self.push(Kind::Integer, symbol, self.flags, start, end);
         } else if end - start > INTEGER_LENGTH_MAX {
             return None;
@@ -250,26 +219,17 @@ impl Strict<'_> {
             let fits = self.text[start..end].parse::<i64>().is_ok();
             self.push(if fits { Kind::Integer } else { Kind::BigInteger }, symbol, self.flags, start, end);
         }
-        Some(())
+        Some(end)
     }
 
     #[inline]
-    fn digits(&mut self) -> usize {
-        let start = self.at;
-        while let Some(b'0'..=b'9') = self.bytes.get(self.at) {
-            self.at += 1;
-        }
-        self.at - start
-    }
-
-    #[inline]
-    fn literal(&mut self, text: &[u8], kind: Kind, symbol: Symbol) -> Option<()> {
-        if self.bytes.get(self.at..self.at + text.len())? != text {
+    fn literal(&mut self, text: &str, kind: Kind, symbol: Symbol, at: usize) -> Option<usize> {
+        let end = at + text.len();
+        if self.text.as_bytes().get(at..end)? != text.as_bytes() {
             return None;
         }
-        self.at += text.len();
         self.scratch.push(kind, symbol, 0, 0, 0);
-        Some(())
+        Some(end)
     }
 
     #[inline]
@@ -278,13 +238,7 @@ impl Strict<'_> {
     }
 }
 
-/// Marks each byte that is `"` or `\` with its highest bit. Marks above the
-/// first may be wrong.
-#[inline]
-fn quotes_and_backslashes(word: u64) -> u64 {
-    const ONES: u64 = u64::from_le_bytes([1; 8]);
-    const HIGHEST: u64 = ONES << 7;
-    let quotes = word ^ (ONES * b'"' as u64);
-    let backslashes = word ^ (ONES * b'\\' as u64);
-    (quotes.wrapping_sub(ONES) & !quotes | backslashes.wrapping_sub(ONES) & !backslashes) & HIGHEST
+/// Whether the value that ends at `at` is not run into by something else.
+fn ends_well(bytes: &[u8], at: usize) -> bool {
+    matches!(bytes.get(at), None | Some(b' ' | b'\t' | b'\n' | b'\r' | b',' | b']' | b'}'))
 }

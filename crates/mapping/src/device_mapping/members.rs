@@ -74,14 +74,14 @@ pub(super) fn template(index: usize, kind: TemplateKind, text: &Text, context: &
         return None;
     }
     let type_match = expressions[TYPE_MATCH].take();
-    let scan_names = type_match.as_ref().and_then(|expression| expression.program.scan_names());
+    let type_match_names = type_match.as_ref().map_or(0, |expression| expression.program.needed_names());
     Some(Template {
         index,
         kind,
         place: text.place,
         type_name: type_name?,
         type_name_place: members.type_name.map_or(text.place, |member| member.value.place),
-        type_match_names: scan_names.unwrap_or_default().iter().fold(0, |names, name| names | name.bit()),
+        type_match_names,
         type_match,
         device_id,
         timestamp,

@@ -71,9 +71,8 @@ pub struct Template {
     pub type_name: String,
     /// Where `typeName` stands.
     pub type_name_place: Place,
-    /// Member names without which the type match finds nothing, as
-    /// [`expressions::Symbol::bit`]s; 0 when that is not known. Most templates
-    /// of a mapping are passed over for most events by this alone.
+    /// See [`expressions::Expression::needed_names`]. Most templates of a
+    /// mapping are passed over for most events by this alone.
     pub(crate) type_match_names: u64,
     /// `typeMatchExpression`. None when it is blank, which some kinds accept
     /// and which fails every event (device-mapping.md 3.2).

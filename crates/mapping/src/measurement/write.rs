@@ -60,7 +60,7 @@ fn push_optional(text: Option<&str>, out: &mut String) {
 fn push_text(text: &str, out: &mut String) {
     out.push('"');
     let mut rest = text;
-    while let Some(at) = rest.bytes().position(may_need_escape) {
+    while let Some(at) = first_escape(rest.as_bytes()) {
         out.push_str(&rest[..at]);
         let Some(c) = rest[at..].chars().next() else { break };
         push_char(c, out);
@@ -68,6 +68,33 @@ fn push_text(text: &str, out: &mut String) {
     }
     out.push_str(rest);
     out.push('"');
+}
+
+/// Where the first byte is that may need an escape. Eight at a time: nearly no
+/// text of a measurement has one.
+#[inline]
+fn first_escape(text: &[u8]) -> Option<usize> {
+    let mut at = 0;
+    while let Some(chunk) = text[at..].first_chunk::<8>() {
+        if !is_plain(u64::from_le_bytes(*chunk)) {
+            break;
+        }
+        at += 8;
+    }
+    text[at..].iter().position(|byte| may_need_escape(*byte)).map(|found| at + found)
+}
+
+/// Whether eight bytes are all ASCII, no control characters, no quote and no
+/// backslash. Errs on the side of "no".
+#[inline]
+fn is_plain(word: u64) -> bool {
+    const ONES: u64 = u64::from_le_bytes([1; 8]);
+    let is_byte = |byte: u8| {
+        let zero = word ^ (ONES * u64::from(byte));
+        zero.wrapping_sub(ONES) & !zero
+    };
+    let control = word.wrapping_sub(ONES * 0x20);
+    (word | control | is_byte(b'"') | is_byte(b'\\')) & (ONES << 7) == 0
 }
 
 /// Whether a character that is escaped begins with this byte. U+0085 begins

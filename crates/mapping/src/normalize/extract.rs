@@ -92,11 +92,18 @@ impl Extractor<'_> {
     ) -> Result<Option<Range<usize>>, NormalizeError> {
         let mut failures = Failures::default();
         for candidate in candidates {
-            let Some(value) = select(document, root, wanted, candidate)? else { continue };
             let start = out.len();
             let form = TextForm { language: candidate.language, numbers: self.numbers };
-            match convert::push_text(document, &value, form, out) {
-                Ok(true) if !wanted.is_required || !out[start..].trim().is_empty() => {
+            let pushed = match candidate.program.select_member(document, root) {
+                Some(None) => continue,
+                Some(Some(node)) => convert::push_node(document, node, form, out),
+                None => match select(document, root, wanted, candidate)? {
+                    Some(value) => convert::push_text(document, &value, form, out),
+                    None => continue,
+                },
+            };
+            match pushed {
+                Ok(true) if !wanted.is_required || !is_blank(&out[start..]) => {
                     return Ok(Some(start..out.len()));
                 }
                 Ok(false) if !wanted.is_required => return Ok(None),
@@ -117,8 +124,15 @@ impl Extractor<'_> {
         let candidates = &self.template.timestamp;
         let mut failures = Failures::default();
         for candidate in candidates {
-            let Some(value) = select(document, root, wanted, candidate)? else { continue };
-            match convert::timestamp(document, &value) {
+            let time = match candidate.program.select_member(document, root) {
+                Some(None) => continue,
+                Some(Some(node)) => convert::node_timestamp(document, node),
+                None => match select(document, root, wanted, candidate)? {
+                    Some(value) => convert::timestamp(document, &value),
+                    None => continue,
+                },
+            };
+            match time {
                 Ok(Some(time)) => return Ok(time),
                 Ok(None) => failures.add_empty(),
                 Err(reason) => failures.add(candidate, reason),
@@ -147,4 +161,12 @@ fn select<'d>(
         Value::Node(node) => document.kind(*node) != Kind::Null,
         _ => true,
     }))
+}
+
+fn is_blank(text: &str) -> bool {
+    match text.bytes().next() {
+        // Nearly all texts begin with a letter or digit.
+        Some(b'!'..=b'~') => false,
+        _ => text.trim().is_empty(),
+    }
 }
