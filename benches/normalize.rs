@@ -23,6 +23,9 @@ use mapping::{Compatibility, DeviceMapping, MeasurementRef};
 const SYSTEM_DATES: &[&str] = &["x-opt-enqueued-time", "iothub-enqueuedtime", "creation-time", "absolute-expiry-time"];
 const APPLICATION_DATES: &[&str] = &["iothub-creation-time-utc"];
 
+/// When the hub received the first event: 20 November 2026, 10:15:30.
+const ENQUEUED: UtcTime = UtcTime::MIN.saturating_add(639_307_665_300_000_000);
+
 fn main() -> ExitCode {
     match run() {
         Ok(()) => ExitCode::SUCCESS,
@@ -163,7 +166,7 @@ fn event(corpus: &Corpus, at: usize) -> Event<'_> {
         None => (Properties::NONE, Properties::NONE),
     };
     let content = expressions::Event { body: &corpus.bodies[at], properties, system_properties };
-    Event { content, enqueued_time: UtcTime::MAX }
+    Event { content, enqueued_time: ENQUEUED.saturating_add(at as i64 * 10_000) }
 }
 
 impl Figures {

@@ -75,6 +75,9 @@ pub(crate) struct Node {
 pub(crate) const ESCAPED: u32 = 1 << 28;
 /// The text lies in the arena of the scratch and not in the event's body.
 pub(crate) const IN_ARENA: u32 = 1 << 29;
+/// A [`Kind::Date`] that only has the outline of one: whether it is a date or
+/// text is found when it is asked for, which it seldom is.
+pub(crate) const OUTLINE: u32 = 1 << 31;
 const SYMBOL: u32 = (1 << 24) - 1;
 
 const KINDS: [Kind; 12] = [
@@ -163,8 +166,14 @@ impl<'d> Document<'d> {
     }
 
     /// What `node` is.
+    #[inline]
     pub fn kind(self, node: NodeId) -> Kind {
-        self.node(node).kind()
+        let here = self.node(node);
+        if here.head & OUTLINE == 0 { here.kind() } else { self.kind_by_text(node) }
+    }
+
+    fn kind_by_text(self, node: NodeId) -> Kind {
+        if self.date(node).is_some() { Kind::Date } else { Kind::String }
     }
 
     /// The member `symbol` of `node`: none when it has no such member or is
@@ -285,10 +294,14 @@ impl<'d> Document<'d> {
 
     /// The value of a [`Kind::Date`].
     pub fn date(self, node: NodeId) -> Option<DateTime> {
-        match self.kind(node) {
-            Kind::Date if !self.is_escaped(node) => DateTime::parse_token(self.raw(node)),
-            Kind::Date => DateTime::parse_token(&self.text(node)),
-            _ => None,
+        let here = self.node(node);
+        if !here.is(Kind::Date) {
+            return None;
+        }
+        if here.head & ESCAPED == 0 {
+            DateTime::parse_token(self.raw(node))
+        } else {
+            DateTime::parse_token(&self.text(node))
         }
     }
 

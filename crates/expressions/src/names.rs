@@ -65,6 +65,8 @@ struct Entry {
     start: u32,
     end: u32,
     head: Head,
+    /// For names that are longer: the last 16 bytes, with the quote.
+    tail: Head,
     /// The symbol that followed this one in JSON text the last time, and that
     /// holds nothing to be escaped; 0 when there is none.
     follower: u32,
@@ -120,11 +122,19 @@ impl Names {
         if (low ^ entry.head.0) & low_mask | (high ^ entry.head.1) & high_mask != 0 {
             return None;
         }
-        let is_rest = length < HEAD || {
-            let name = &self.text.as_bytes()[entry.start as usize..entry.end as usize];
-            json.get(HEAD..length) == Some(&name[HEAD..]) && json.get(length) == Some(&b'"')
-        };
+        let is_rest = length < HEAD || self.is_rest(entry, json);
         (is_rest && symbol != 0).then_some((Symbol(symbol), length))
+    }
+
+    /// Whether `json` goes on like a name that is longer than its head.
+    #[inline]
+    fn is_rest(&self, entry: &Entry, json: &[u8]) -> bool {
+        let length = (entry.end - entry.start) as usize;
+        let Some(tail) = json.get(length + 1 - HEAD..).and_then(|tail| tail.first_chunk()) else { return false };
+        // Head and tail overlap in all but very long names.
+        let middle = HEAD..length + 1 - HEAD;
+        let name = &self.text.as_bytes()[entry.start as usize..entry.end as usize];
+        halves(tail) == entry.tail && (middle.is_empty() || json[middle.clone()] == name[middle])
     }
 
     /// Remembers what followed `previous`: a name that JSON text held without
@@ -162,7 +172,7 @@ impl Names {
         let symbol = self.entries.len() as u32;
         let start = self.text.len() as u32;
         self.text.push_str(name);
-        self.entries.push(Entry { start, end: self.text.len() as u32, head, follower: 0 });
+        self.entries.push(Entry { start, end: self.text.len() as u32, head, tail: tail(name.as_bytes()), follower: 0 });
         self.slots[at] = Slot { symbol, hash };
         if self.entries.len() * 2 > self.slots.len() {
             self.rebuild(self.slots.len() * 2);
@@ -232,6 +242,16 @@ fn head(name: &[u8]) -> Head {
     let mut chunk = [0; HEAD];
     chunk[..name.len()].copy_from_slice(name);
     chunk[name.len()] = b'"';
+    halves(&chunk)
+}
+
+/// The last bytes of a long name, with its quote; nothing for short ones.
+fn tail(name: &[u8]) -> Head {
+    let mut chunk = [b'"'; HEAD];
+    match name.last_chunk::<{ HEAD - 1 }>() {
+        Some(last) => chunk[..HEAD - 1].copy_from_slice(last),
+        None => return Head::default(),
+    }
     halves(&chunk)
 }
 

@@ -156,15 +156,21 @@ impl Scratch {
 /// The longest text that is read: far beyond what Event Hubs lets through.
 const BODY_BYTES_MAX: usize = 1 << 30;
 
+/// Whether text is worth a closer look: it has the marks of a date where they
+/// have to be.
+#[inline]
+pub(crate) fn has_date_outline(text: &[u8]) -> bool {
+    match text {
+        [_, _, _, _, b'-', _, _, b'-', _, _, b'T', _, _, b':', _, _, b':', _, _, ..] => text.len() <= 40,
+        [b'/', b'D', b'a', b't', b'e', b'(', .., b')', b'/'] => true,
+        _ => false,
+    }
+}
+
 /// Whether text has one of the two date shapes of device-mapping.md 1.3.
 #[inline]
 pub(crate) fn is_date(text: &[u8]) -> bool {
-    match text {
-        [_, _, _, _, b'-', _, _, b'-', _, _, b'T', ..] | [b'/', b'D', b'a', b't', b'e', b'(', .., b')', b'/'] => {
-            DateTime::parse_token_bytes(text).is_some()
-        }
-        _ => false,
-    }
+    has_date_outline(text) && DateTime::parse_token_bytes(text).is_some()
 }
 
 #[cfg(test)]

@@ -59,8 +59,12 @@ impl UtcTime {
     }
 
     /// This instant moved by `ticks`, kept within the years 1 to 9999.
-    pub fn saturating_add(self, ticks: i64) -> UtcTime {
-        UtcTime(self.0.saturating_add(ticks).clamp(0, Self::MAX.0))
+    pub const fn saturating_add(self, ticks: i64) -> UtcTime {
+        match self.0.saturating_add(ticks) {
+            ..=0 => Self::MIN,
+            ticks if ticks > Self::MAX.0 => Self::MAX,
+            ticks => UtcTime(ticks),
+        }
     }
 
     /// The start of the hour or day (any span of `seconds` that divides a day).
@@ -158,12 +162,22 @@ impl UtcTime {
             (25, fraction % 100),
         ];
         for (at, pair) in pairs {
-            text[at] = b'0' + (pair / 10) as u8;
-            text[at + 1] = b'0' + (pair % 10) as u8;
+            text[at..at + 2].copy_from_slice(&PAIRS[pair as usize % PAIRS.len()]);
         }
         text
     }
 }
+
+/// `00` to `99`.
+const PAIRS: [[u8; 2]; 100] = {
+    let mut pairs = [[0; 2]; 100];
+    let mut pair = 0;
+    while pair < 100 {
+        pairs[pair] = [b'0' + pair as u8 / 10, b'0' + pair as u8 % 10];
+        pair += 1;
+    }
+    pairs
+};
 
 /// Where the seconds end in `yyyy-MM-ddTHH:mm:ss`.
 const SECONDS_END: usize = 19;

@@ -138,13 +138,15 @@ pub(crate) fn timestamp(document: Document<'_>, value: &Value<'_>) -> Result<Opt
 /// [`timestamp`] for a node.
 #[inline]
 pub(crate) fn node_timestamp(document: Document<'_>, node: NodeId) -> Result<Option<UtcTime>, Reason> {
+    if let Some(date) = document.date(node) {
+        return Ok(Some(date.instant));
+    }
     match document.kind(node) {
         Kind::Null | Kind::Undefined => Ok(None),
         Kind::False | Kind::True => Err("Invalid cast from 'Boolean' to 'DateTime'."),
         Kind::Integer => Err("Invalid cast from 'Int64' to 'DateTime'."),
         Kind::Float => Err("Invalid cast from 'Double' to 'DateTime'."),
-        Kind::Date => Ok(document.date(node).map(|date| date.instant)),
-        Kind::String => parse_time(&document.text(node)),
+        Kind::String | Kind::Date => parse_time(&document.text(node)),
         Kind::Object => Err(OBJECT),
         Kind::Array => Err(ARRAY),
         Kind::BigInteger | Kind::Opaque => Err(OPAQUE),

@@ -2,8 +2,8 @@
 //! (device-mapping.md 1.4), and values that an expression computed.
 
 use super::builder::NONE;
-use super::{ReadError, ReadOptions, lenient, strict};
-use crate::document::{Document, ESCAPED, IN_ARENA, Kind, NodeId, Scratch};
+use super::{ReadError, ReadOptions, has_date_outline, lenient, strict};
+use crate::document::{Document, ESCAPED, IN_ARENA, Kind, NodeId, OUTLINE, Scratch};
 use crate::event::{Properties, PropertyValue};
 use crate::names::Symbol;
 use crate::number;
@@ -73,7 +73,8 @@ impl Scratch {
         Ok(())
     }
 
-    /// Makes dates of the members of `object` that are named and have the shape.
+    /// Makes dates of the members of `object` that are named, if they have the
+    /// shape.
     fn type_dates(&mut self, object: usize, dates: &[&str]) {
         if dates.is_empty() {
             return;
@@ -81,10 +82,10 @@ impl Scratch {
         let mut at = object + 1;
         while at < self.nodes[object].next as usize {
             let node = self.nodes[at];
-            if node.kind() == Kind::String
-                && dates.contains(&self.names.name(node.symbol()))
-                && DateTime::parse_token(&self.document("").text(NodeId(at as u32))).is_some()
-            {
+            let text = self.document("").raw(NodeId(at as u32)).as_bytes();
+            let may_be_date = node.head & ESCAPED != 0 || has_date_outline(text);
+            if node.is(Kind::String) && may_be_date && dates.contains(&self.names.name(node.symbol())) {
+                self.nodes[at].head |= OUTLINE;
                 self.nodes[at].set_kind(Kind::Date);
             }
             at = node.next as usize;

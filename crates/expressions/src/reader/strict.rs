@@ -8,8 +8,8 @@
 
 use super::builder::{NONE, REPEATED};
 use super::scan::{number_end, past_blanks, string_end};
-use super::{ReadOptions, is_date};
-use crate::document::{ESCAPED, Kind, Scratch, unescape};
+use super::{ReadOptions, has_date_outline, is_date};
+use crate::document::{ESCAPED, Kind, OUTLINE, Scratch, unescape};
 use crate::lenient::INTEGER_LENGTH_MAX;
 use crate::names::Symbol;
 
@@ -190,15 +190,19 @@ impl Strict<'_> {
     fn string(&mut self, symbol: Symbol, start: usize) -> Option<usize> {
         let bytes = self.text.as_bytes();
         let (end, escaped) = string_end(bytes, start)?;
-        // Both shapes begin with a digit or a slash, or with an escape of it.
-        let may_be_date = self.options.dates && matches!(bytes[start], b'0'..=b'9' | b'/' | b'\\');
-        let is_date = may_be_date
-            && match escaped {
-                false => is_date(&bytes[start..end]),
-                true => is_date(unescape(&self.text[start..end]).as_bytes()),
-            };
-        let kind = if is_date { Kind::Date } else { Kind::String };
-        let flags = self.flags | if escaped { ESCAPED } else { 0 };
+        let (kind, flags) = match escaped {
+            false if self.options.dates && has_date_outline(&bytes[start..end]) => (Kind::Date, OUTLINE),
+            false => (Kind::String, 0),
+            // An escape may stand for a mark of the outline.
+            true if self.options.dates
+                && matches!(bytes[start], b'0'..=b'9' | b'/' | b'\\')
+                && is_date(unescape(&self.text[start..end]).as_bytes()) =>
+            {
+                (Kind::Date, ESCAPED)
+            }
+            true => (Kind::String, ESCAPED),
+        };
+        let flags = self.flags | flags;
         self.push(kind, symbol, flags, start, end);
         Some(end + 1)
     }
