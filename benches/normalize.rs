@@ -106,7 +106,7 @@ struct Work<'c> {
     corpus: &'c Corpus,
     mapping: DeviceMapping,
     scratch: Scratch,
-    out: String,
+    out: Vec<u8>,
     measurements: usize,
     failed: usize,
 }
@@ -115,7 +115,7 @@ impl Work<'_> {
     fn new(corpus: &Corpus) -> Result<Work<'_>, String> {
         let mapping = DeviceMapping::load(corpus.mapping.as_bytes(), &Compatibility::default())
             .map_err(|findings| format!("the mapping of {}: {findings}", corpus.name))?;
-        Ok(Work { corpus, mapping, scratch: Scratch::new(), out: String::new(), measurements: 0, failed: 0 })
+        Ok(Work { corpus, mapping, scratch: Scratch::new(), out: Vec::new(), measurements: 0, failed: 0 })
     }
 
     /// Once over all events.

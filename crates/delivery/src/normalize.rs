@@ -31,7 +31,7 @@ const SPARE_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// The serialised measurements of one batch.
 #[derive(Default)]
 pub struct OutgoingMeasurements {
-    text: String,
+    text: Vec<u8>,
     entries: Vec<Outgoing>,
     /// The event that measurements are put for now.
     event: usize,
@@ -79,7 +79,7 @@ impl OutgoingMeasurements {
 
     /// The JSON of measurement `index` (device-mapping.md 8.1).
     pub fn json(&self, index: usize) -> &[u8] {
-        &self.text.as_bytes()[self.entries[index].text.clone()]
+        &self.text[self.entries[index].text.clone()]
     }
 
     fn clear(&mut self) {

@@ -65,19 +65,21 @@ struct Entry {
     start: u32,
     end: u32,
     head: Head,
-    /// For names that are longer: the last 16 bytes, with the quote.
+    /// For names that are longer: the last 16 bytes of the same.
     tail: Head,
     /// The symbol that followed this one in JSON text the last time, and that
     /// holds nothing to be escaped; 0 when there is none.
     follower: u32,
 }
 
-/// The first 16 bytes of a name with the quote that closes it in JSON text,
-/// zeros after it. It tells names of up to 15 bytes apart.
+/// The first 16 bytes of a name as compact JSON has it, `"name":`, zeros after
+/// it. It tells names of up to 13 bytes apart.
 type Head = (u64, u64);
 
 /// How many bytes a [`Head`] has.
 const HEAD: usize = 16;
+/// How much longer `"name":` is than the name.
+const MARKS: usize = 3;
 
 impl Default for Names {
     fn default() -> Self {
@@ -108,33 +110,32 @@ impl Names {
         }
     }
 
-    /// The name that followed `previous` the last time, if it is what `json`
-    /// begins with, up to a closing quote; and its length. Messages of a device
-    /// are much alike, so this is the usual way to a name's number.
+    /// The name that followed `previous` the last time, if `json` begins with
+    /// it as `"name":`; and the length of that. Messages of a device are
+    /// compact and much alike, so this is the usual way to a name's number.
     #[inline]
     pub(crate) fn guess(&self, previous: Symbol, json: &[u8]) -> Option<(Symbol, usize)> {
         let symbol = self.entries[previous.0 as usize].follower;
         let entry = &self.entries[symbol as usize];
-        let length = (entry.end - entry.start) as usize;
-        let chunk = json.first_chunk::<HEAD>()?;
-        let (low, high) = halves(chunk);
-        let (low_mask, high_mask) = MASKS[(length + 1).min(HEAD)];
-        if (low ^ entry.head.0) & low_mask | (high ^ entry.head.1) & high_mask != 0 {
-            return None;
-        }
-        let is_rest = length < HEAD || self.is_rest(entry, json);
-        (is_rest && symbol != 0).then_some((Symbol(symbol), length))
+        let length = (entry.end - entry.start) as usize + MARKS;
+        let (low, high) = halves(json.first_chunk()?);
+        let (low_mask, high_mask) = MASKS[length.min(HEAD)];
+        let is_it = (low ^ entry.head.0) & low_mask | (high ^ entry.head.1) & high_mask == 0
+            && (length <= HEAD || self.goes_on(entry, json))
+            && symbol != 0;
+        is_it.then_some((Symbol(symbol), length))
     }
 
     /// Whether `json` goes on like a name that is longer than its head.
     #[inline]
-    fn is_rest(&self, entry: &Entry, json: &[u8]) -> bool {
-        let length = (entry.end - entry.start) as usize;
-        let Some(tail) = json.get(length + 1 - HEAD..).and_then(|tail| tail.first_chunk()) else { return false };
+    fn goes_on(&self, entry: &Entry, json: &[u8]) -> bool {
+        let length = (entry.end - entry.start) as usize + MARKS;
+        let Some(tail) = json.get(length - HEAD..).and_then(|tail| tail.first_chunk()) else { return false };
         // Head and tail overlap in all but very long names.
-        let middle = HEAD..length + 1 - HEAD;
+        let middle = HEAD..length - HEAD;
         let name = &self.text.as_bytes()[entry.start as usize..entry.end as usize];
-        halves(tail) == entry.tail && (middle.is_empty() || json[middle.clone()] == name[middle])
+        halves(tail) == entry.tail
+            && (middle.is_empty() || json[middle.clone()] == name[middle.start - 1..middle.end - 1])
     }
 
     /// Remembers what followed `previous`: a name that JSON text held without
@@ -215,7 +216,7 @@ impl Names {
         let length = (entry.end - entry.start) as usize;
         length == name.len()
             && entry.head == head
-            && (length < HEAD || &self.text[entry.start as usize..entry.end as usize] == name)
+            && (length <= HEAD - MARKS || &self.text[entry.start as usize..entry.end as usize] == name)
     }
 
     fn rebuild(&mut self, slots: usize) {
@@ -236,22 +237,26 @@ impl Names {
 /// See [`Head`].
 #[inline]
 fn head(name: &[u8]) -> Head {
-    if let Some(chunk) = name.first_chunk::<HEAD>() {
-        return halves(chunk);
-    }
     let mut chunk = [0; HEAD];
-    chunk[..name.len()].copy_from_slice(name);
-    chunk[name.len()] = b'"';
+    chunk[0] = b'"';
+    match name.first_chunk::<{ HEAD - 1 }>() {
+        Some(first) => chunk[1..].copy_from_slice(first),
+        None => {
+            chunk[1..=name.len()].copy_from_slice(name);
+            for (place, mark) in chunk[name.len() + 1..].iter_mut().zip(*b"\":") {
+                *place = mark;
+            }
+        }
+    }
     halves(&chunk)
 }
 
-/// The last bytes of a long name, with its quote; nothing for short ones.
+/// The last bytes of a long name with its marks; nothing for short ones.
 fn tail(name: &[u8]) -> Head {
-    let mut chunk = [b'"'; HEAD];
-    match name.last_chunk::<{ HEAD - 1 }>() {
-        Some(last) => chunk[..HEAD - 1].copy_from_slice(last),
-        None => return Head::default(),
-    }
+    let mut chunk = [0; HEAD];
+    let Some(last) = name.last_chunk::<{ HEAD - 2 }>() else { return Head::default() };
+    chunk[..HEAD - 2].copy_from_slice(last);
+    chunk[HEAD - 2..].copy_from_slice(b"\":");
     halves(&chunk)
 }
 
@@ -277,7 +282,7 @@ const MASKS: [Head; HEAD + 1] = {
 #[inline]
 fn hash(name: &[u8], head: Head, seed: u64) -> u32 {
     let mut hash = seed ^ name.len() as u64;
-    for chunk in name.get(HEAD..).unwrap_or_default().chunks(8) {
+    for chunk in name.get(HEAD - MARKS..).unwrap_or_default().chunks(8) {
         let mut word = [0; 8];
         word[..chunk.len()].copy_from_slice(chunk);
         hash = mix(hash ^ u64::from_le_bytes(word), seed);
@@ -330,24 +335,27 @@ mod tests {
     #[test]
     fn guesses_what_followed_the_last_time() {
         let mut names = Names::default();
-        for name in ["a", "hr", "a-name-longer-than-16"] {
-            let symbol = names.intern(name);
-            assert_eq!(names.guess(Symbol::BODY, format!("{name}\": 1, \"more\": 2}}").as_bytes()), None);
+        let more = " 1, \"more\": 2}";
+        for length in 0..50 {
+            let name: String = ('a'..='z').cycle().take(length).collect();
+            let symbol = names.intern(&name);
+            let json = format!("\"{name}\":{more}");
+            names.set_follower(Symbol::BODY, Symbol::NONE);
+            assert_eq!(names.guess(Symbol::BODY, json.as_bytes()), None);
             names.set_follower(Symbol::BODY, symbol);
-            let json = format!("{name}\": 1, \"more\": 2}}");
-            assert_eq!(names.guess(Symbol::BODY, json.as_bytes()), Some((symbol, name.len())));
-            for other in [
-                name.to_owned(),
-                format!("{name}x\""),
-                format!("x{name}\""),
-                name[1..].to_owned() + "\"",
-                String::new(),
-            ] {
-                let json = format!("{other}: 1, \"more\": 2}}");
-                assert_eq!(names.guess(Symbol::BODY, json.as_bytes()), None, "{other}");
+            assert_eq!(names.guess(Symbol::BODY, json.as_bytes()), Some((symbol, length + 3)));
+            // Any other byte in it, one more, one less, or a blank makes it another.
+            for at in 0..length + 3 {
+                let mut other = json.clone().into_bytes();
+                other[at] = b'#';
+                assert_eq!(names.guess(Symbol::BODY, &other), None, "{name}, {at}");
+            }
+            for other in
+                [format!("\"{name}x\":{more}"), format!("\"x{name}\":{more}"), format!(" {json}"), String::new()]
+            {
+                assert_eq!(names.guess(Symbol::BODY, other.as_bytes()), None, "{other}");
             }
         }
-        assert_eq!(names.guess(Symbol::BODY, b"a-name-longEr-than-16\": 1}"), None);
     }
 
     #[test]
@@ -360,7 +368,7 @@ mod tests {
         }
         names.set_follower(kept, Symbol(kept.0 + 1));
         names.forget_if_many();
-        assert_eq!(names.guess(kept, b"made-up-0\": 1234567}"), None);
+        assert_eq!(names.guess(kept, b"\"made-up-0\": 1234567}"), None);
         assert_eq!(names.find("kept"), Some(kept));
         assert_eq!(names.find("made-up-1"), None);
         assert_eq!(names.intern("made-up-1"), Symbol(kept.0 + 1));

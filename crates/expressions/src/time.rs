@@ -93,23 +93,33 @@ impl UtcTime {
         (seconds / 3600, seconds / 60 % 60, seconds % 60, (ticks % TICKS_PER_SECOND as u64) as i64)
     }
 
-    /// Appends `yyyy-MM-ddTHH:mm:ss`, the fraction without trailing zeros (none
-    /// when it is zero), and no zone.
-    pub fn write_iso_without_zone(self, out: &mut String) {
-        let text = self.iso7();
-        let fraction = self.0.rem_euclid(TICKS_PER_SECOND);
-        let end = match fraction {
-            0 => SECONDS_END,
-            _ => text.iter().rposition(|c| *c != b'0').map_or(text.len(), |at| at + 1),
-        };
-        push_ascii(out, &text[..end]);
+    /// `yyyy-MM-ddTHH:mm:ss[.fffffff]Z`, the fraction without trailing zeros
+    /// (none when it is zero): the form of normalized messages
+    /// (device-mapping.md 8.1).
+    #[inline]
+    pub fn iso(self) -> IsoText {
+        let mut text = [b'Z'; 28];
+        text[..27].copy_from_slice(&self.iso7());
+        let mut end = 27;
+        while text[end - 1] == b'0' && end > SECONDS_END + 1 {
+            end -= 1;
+        }
+        if end == SECONDS_END + 1 {
+            end = SECONDS_END;
+        }
+        text[end] = b'Z';
+        IsoText { text, length: end + 1 }
     }
 
-    /// Appends `yyyy-MM-ddTHH:mm:ss[.fffffff]Z`, the fraction without trailing
-    /// zeros: the form of normalized messages (device-mapping.md 8.1).
+    /// Appends [`UtcTime::iso`] without its zone.
+    pub fn write_iso_without_zone(self, out: &mut String) {
+        let text = self.iso();
+        push_ascii(out, &text.as_bytes()[..text.length - 1]);
+    }
+
+    /// Appends [`UtcTime::iso`].
     pub fn write_iso(self, out: &mut String) {
-        self.write_iso_without_zone(out);
-        out.push('Z');
+        push_ascii(out, self.iso().as_bytes());
     }
 
     /// Appends `yyyy-MM-ddTHH:mm:ss.fffffffZ`, always seven digits: the form of
@@ -165,6 +175,21 @@ impl UtcTime {
             text[at..at + 2].copy_from_slice(&PAIRS[pair as usize % PAIRS.len()]);
         }
         text
+    }
+}
+
+/// See [`UtcTime::iso`].
+#[derive(Clone, Copy, Debug)]
+pub struct IsoText {
+    text: [u8; 28],
+    length: usize,
+}
+
+impl IsoText {
+    /// The text, ASCII.
+    #[inline]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.text[..self.length]
     }
 }
 

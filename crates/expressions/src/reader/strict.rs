@@ -74,16 +74,17 @@ impl Strict<'_> {
                     }
                     open = self.open(first == b'{', symbol, open);
                     depth += 1;
-                    at = past_blanks(bytes, at + 1)?;
+                    at += 1;
+                    let next = past_blanks(bytes, at)?;
                     // The closing mark follows the opening one by 2 in ASCII.
-                    if bytes[at] != first + 2 {
+                    if bytes[next] != first + 2 {
                         symbol = Symbol::NONE;
                         if first == b'{' {
                             (symbol, at) = self.name(&mut open, at)?;
                         }
                         continue;
                     }
-                    at += 1;
+                    at = next + 1;
                     open = self.close(open);
                     depth -= 1;
                 }
@@ -100,8 +101,7 @@ impl Strict<'_> {
                 at = past_blanks(bytes, at)?;
                 match bytes[at] {
                     b',' if open.is_object => {
-                        at = past_blanks(bytes, at + 1)?;
-                        (symbol, at) = self.name(&mut open, at)?;
+                        (symbol, at) = self.name(&mut open, at + 1)?;
                         break;
                     }
                     b',' => {
@@ -154,35 +154,41 @@ impl Strict<'_> {
         }
     }
 
-    /// Reads the member name whose quote is at `at`, and its colon; gives its
-    /// symbol and where its value may begin.
-    #[inline]
+    /// Reads the member name at `at`, and its colon; gives its symbol and where
+    /// its value may begin.
+    #[inline(always)]
     fn name(&mut self, open: &mut Open, at: usize) -> Option<(Symbol, usize)> {
-        let bytes = self.text.as_bytes();
-        if bytes[at] != b'"' {
-            return None;
-        }
-        let (symbol, at) = match self.scratch.names.guess(self.previous, &bytes[at + 1..]) {
-            Some((symbol, length)) => (symbol, at + length + 2),
-            None => self.new_name(at + 1)?,
+        let (symbol, at) = match self.scratch.names.guess(self.previous, &self.text.as_bytes()[at..]) {
+            Some((symbol, length)) => (symbol, at + length),
+            None => self.other_name(at)?,
         };
         self.previous = symbol;
         open.is_repeated |= open.names & symbol.bit() != 0;
         open.names |= symbol.bit();
-        let at = past_blanks(bytes, at)?;
-        (bytes[at] == b':').then_some((symbol, at + 1))
+        Some((symbol, at))
     }
 
-    /// Reads a name other than the one that followed the last time.
-    fn new_name(&mut self, start: usize) -> Option<(Symbol, usize)> {
-        let (end, escaped) = string_end(self.text.as_bytes(), start)?;
+    /// Reads a name other than the one that followed the last time, or one with
+    /// blanks around it.
+    #[inline(never)]
+    fn other_name(&mut self, at: usize) -> Option<(Symbol, usize)> {
+        let bytes = self.text.as_bytes();
+        let start = past_blanks(bytes, at)? + 1;
+        if bytes[start - 1] != b'"' {
+            return None;
+        }
+        let (end, escaped) = string_end(bytes, start)?;
         let name = &self.text[start..end];
+        let colon = past_blanks(bytes, end + 1)?;
+        if bytes[colon] != b':' {
+            return None;
+        }
         if escaped {
-            return Some((self.scratch.names.intern(&unescape(name)), end + 1));
+            return Some((self.scratch.names.intern(&unescape(name)), colon + 1));
         }
         let symbol = self.scratch.names.intern(name);
         self.scratch.names.set_follower(self.previous, symbol);
-        Some((symbol, end + 1))
+        Some((symbol, colon + 1))
     }
 
     /// Reads the string that begins at `start`, behind its quote.

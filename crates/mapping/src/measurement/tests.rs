@@ -22,9 +22,9 @@ fn measurement() -> Measurement {
 }
 
 fn written(measurement: &Measurement) -> String {
-    let mut json = String::new();
+    let mut json = Vec::new();
     measurement.write_json(&mut json);
-    json
+    String::from_utf8(json).expect("JSON is UTF-8")
 }
 
 #[test]

@@ -4,90 +4,80 @@
 use super::{Measurement, MeasurementRef};
 
 impl MeasurementRef<'_> {
-    /// Appends the measurement as one compact JSON object: all members, always
-    /// in this order, absent ones null.
-    pub fn write_json(&self, out: &mut String) {
-        out.push_str("{\"Type\":");
+    /// Appends the measurement as one compact JSON object in UTF-8: all
+    /// members, always in this order, absent ones null.
+    pub fn write_json(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"{\"Type\":");
         push_text(self.r#type, out);
-        out.push_str(",\"OccurrenceTimeUtc\":\"");
-        self.occurrence_time.write_iso(out);
-        out.push_str("\",\"IngestionTimeUtc\":");
+        out.extend_from_slice(b",\"OccurrenceTimeUtc\":\"");
+        out.extend_from_slice(self.occurrence_time.iso().as_bytes());
         match self.ingestion_time {
             Some(time) => {
-                out.push('"');
-                time.write_iso(out);
-                out.push('"');
+                out.extend_from_slice(b"\",\"IngestionTimeUtc\":\"");
+                out.extend_from_slice(time.iso().as_bytes());
+                out.extend_from_slice(b"\",\"DeviceId\":");
             }
-            None => out.push_str("null"),
+            None => out.extend_from_slice(b"\",\"IngestionTimeUtc\":null,\"DeviceId\":"),
         }
-        out.push_str(",\"DeviceId\":");
         push_text(self.device_id, out);
-        out.push_str(",\"PatientId\":");
+        out.extend_from_slice(b",\"PatientId\":");
         push_optional(self.patient_id, out);
-        out.push_str(",\"EncounterId\":");
+        out.extend_from_slice(b",\"EncounterId\":");
         push_optional(self.encounter_id, out);
-        out.push_str(",\"CorrelationId\":");
+        out.extend_from_slice(b",\"CorrelationId\":");
         push_optional(self.correlation_id, out);
-        out.push_str(",\"Properties\":[");
+        out.extend_from_slice(b",\"Properties\":[");
         for (at, (name, value)) in self.properties.iter().enumerate() {
-            out.push_str(if at == 0 { "{\"Name\":" } else { ",{\"Name\":" });
+            out.extend_from_slice(if at == 0 { b"{\"Name\":" } else { b",{\"Name\":" });
             push_text(name, out);
-            out.push_str(",\"Value\":");
+            out.extend_from_slice(b",\"Value\":");
             push_optional(value, out);
-            out.push('}');
+            out.push(b'}');
         }
-        out.push_str("]}");
+        out.extend_from_slice(b"]}");
     }
 }
 
 impl Measurement {
     /// See [`MeasurementRef::write_json`].
-    pub fn write_json(&self, out: &mut String) {
+    pub fn write_json(&self, out: &mut Vec<u8>) {
         self.as_ref().write_json(out);
     }
 }
 
-fn push_optional(text: Option<&str>, out: &mut String) {
+#[inline]
+fn push_optional(text: Option<&str>, out: &mut Vec<u8>) {
     match text {
         Some(text) => push_text(text, out),
-        None => out.push_str("null"),
+        None => out.extend_from_slice(b"null"),
     }
 }
 
 /// Appends a JSON string. Escaped are only the quote, the backslash, control
 /// characters and the three line ends beyond ASCII that the reference
 /// connector's writer escapes.
-fn push_text(text: &str, out: &mut String) {
-    out.push('"');
-    let mut rest = text;
-    while let Some(at) = first_escape(rest.as_bytes()) {
-        out.push_str(&rest[..at]);
-        let Some(c) = rest[at..].chars().next() else { break };
-        push_char(c, out);
-        rest = &rest[at + c.len_utf8()..];
+fn push_text(text: &str, out: &mut Vec<u8>) {
+    out.push(b'"');
+    // Nearly no text of a measurement has a byte that needs a look.
+    match is_plain(text.as_bytes()) {
+        true => out.extend_from_slice(text.as_bytes()),
+        false => push_escaped(text, out),
     }
-    out.push_str(rest);
-    out.push('"');
+    out.push(b'"');
 }
 
-/// Where the first byte is that may need an escape. Eight at a time: nearly no
-/// text of a measurement has one.
+/// Whether text is all ASCII without control characters, quotes and
+/// backslashes. Errs on the side of "no".
 #[inline]
-fn first_escape(text: &[u8]) -> Option<usize> {
-    let mut at = 0;
-    while let Some(chunk) = text[at..].first_chunk::<8>() {
-        if !is_plain(u64::from_le_bytes(*chunk)) {
-            break;
-        }
-        at += 8;
-    }
-    text[at..].iter().position(|byte| may_need_escape(*byte)).map(|found| at + found)
+fn is_plain(text: &[u8]) -> bool {
+    let (chunks, rest) = text.as_chunks::<8>();
+    let Some(last) = text.last_chunk::<8>() else { return !rest.iter().any(|byte| may_need_escape(*byte)) };
+    // The last eight bytes overlap with the chunk before.
+    chunks.iter().chain([last]).all(|chunk| is_plain_chunk(u64::from_le_bytes(*chunk)))
 }
 
-/// Whether eight bytes are all ASCII, no control characters, no quote and no
-/// backslash. Errs on the side of "no".
 #[inline]
-fn is_plain(word: u64) -> bool {
+fn is_plain_chunk(word: u64) -> bool {
     const ONES: u64 = u64::from_le_bytes([1; 8]);
     let is_byte = |byte: u8| {
         let zero = word ^ (ONES * u64::from(byte));
@@ -97,30 +87,40 @@ fn is_plain(word: u64) -> bool {
     (word | control | is_byte(b'"') | is_byte(b'\\')) & (ONES << 7) == 0
 }
 
+fn push_escaped(text: &str, out: &mut Vec<u8>) {
+    let mut rest = text;
+    while let Some(at) = rest.bytes().position(may_need_escape) {
+        out.extend_from_slice(&rest.as_bytes()[..at]);
+        let Some(c) = rest[at..].chars().next() else { break };
+        push_char(c, out);
+        rest = &rest[at + c.len_utf8()..];
+    }
+    out.extend_from_slice(rest.as_bytes());
+}
+
 /// Whether a character that is escaped begins with this byte. U+0085 begins
 /// with 0xC2, U+2028 and U+2029 with 0xE2.
 fn may_need_escape(byte: u8) -> bool {
     byte < 0x20 || matches!(byte, b'"' | b'\\' | 0xc2 | 0xe2)
 }
 
-fn push_char(c: char, out: &mut String) {
+fn push_char(c: char, out: &mut Vec<u8>) {
     const HEX: &[u8; 16] = b"0123456789abcdef";
     match c {
-        '"' => out.push_str("\\\""),
-        '\\' => out.push_str("\\\\"),
-        '\u{8}' => out.push_str("\\b"),
-        '\t' => out.push_str("\\t"),
-        '\n' => out.push_str("\\n"),
-        '\u{c}' => out.push_str("\\f"),
-        '\r' => out.push_str("\\r"),
-        '\u{2028}' => out.push_str("\\u2028"),
-        '\u{2029}' => out.push_str("\\u2029"),
+        '"' => out.extend_from_slice(b"\\\""),
+        '\\' => out.extend_from_slice(b"\\\\"),
+        '\u{8}' => out.extend_from_slice(b"\\b"),
+        '\t' => out.extend_from_slice(b"\\t"),
+        '\n' => out.extend_from_slice(b"\\n"),
+        '\u{c}' => out.extend_from_slice(b"\\f"),
+        '\r' => out.extend_from_slice(b"\\r"),
+        '\u{2028}' => out.extend_from_slice(b"\\u2028"),
+        '\u{2029}' => out.extend_from_slice(b"\\u2029"),
         '\u{0}'..='\u{1f}' | '\u{85}' => {
-            out.push_str("\\u00");
             let code = c as usize;
-            out.push(char::from(HEX[code >> 4 & 15]));
-            out.push(char::from(HEX[code & 15]));
+            out.extend_from_slice(b"\\u00");
+            out.extend_from_slice(&[HEX[code >> 4 & 15], HEX[code & 15]]);
         }
-        other => out.push(other),
+        other => out.extend_from_slice(other.encode_utf8(&mut [0; 4]).as_bytes()),
     }
 }
