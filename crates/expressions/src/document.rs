@@ -227,6 +227,23 @@ impl<'d> Document<'d> {
         }
     }
 
+    /// How many members or elements there are, `matchedToken` left out; 0 for
+    /// scalars.
+    pub(crate) fn child_count(self, node: NodeId) -> usize {
+        let here = self.node(node);
+        match here.kind() {
+            Kind::Object | Kind::Array => here.end as usize,
+            _ => 0,
+        }
+    }
+
+    /// How many nodes there are at and below `node`, those of the match twice.
+    pub(crate) fn size(self, node: NodeId) -> usize {
+        let size = |node: NodeId| (self.node(node).next - node.0) as usize;
+        let matched = if node == Self::ROOT { self.matched } else { None };
+        size(node) + matched.map_or(0, size)
+    }
+
     /// The text of a string or date with its escapes resolved, of a number or
     /// an opaque value as it was written (lenient forms in their plain form);
     /// empty for anything else.

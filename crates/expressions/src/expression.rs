@@ -2,6 +2,7 @@
 
 use std::ops::ControlFlow;
 
+use crate::budget::Budget;
 use crate::document::{Document, NodeId};
 use crate::names::{Names, Symbol};
 use crate::value::Value;
@@ -125,16 +126,28 @@ impl Expression {
     /// (device-mapping.md 4.2): each token of a JSONPath; each element of a
     /// JMESPath projection, any other JMESPath result as one match and null as
     /// none. `root` is what `$` and `@` mean. Stops early when `found` breaks.
+    /// The steps of a [`Budget`] may be taken.
     pub fn select<'d>(
         &self,
         document: Document<'d>,
         root: NodeId,
         found: &mut dyn FnMut(Value<'d>) -> ControlFlow<()>,
     ) -> Result<(), EvaluateError> {
+        self.select_within(document, root, &Budget::default(), found)
+    }
+
+    /// [`Expression::select`] with the budget of an event.
+    pub fn select_within<'d>(
+        &self,
+        document: Document<'d>,
+        root: NodeId,
+        budget: &Budget,
+        found: &mut dyn FnMut(Value<'d>) -> ControlFlow<()>,
+    ) -> Result<(), EvaluateError> {
         match &self.program {
-            Program::JsonPath(path) => path.select(document, root, &mut |node| found(Value::Node(node))),
-            Program::JmesPath(program) => program.select(document, root, found),
-            Program::Rfc9535(query) => query.select(document, root, &mut |node| found(Value::Node(node))),
+            Program::JsonPath(path) => path.select(document, root, budget, &mut |node| found(Value::Node(node))),
+            Program::JmesPath(program) => program.select(document, root, budget, found),
+            Program::Rfc9535(query) => query.select(document, root, budget, &mut |node| found(Value::Node(node))),
         }
     }
 
@@ -142,10 +155,20 @@ impl Expression {
     /// 4.3): none when nothing is there, an error when there are several. A
     /// JMESPath projection of at most one element is an array.
     pub fn select_one<'d>(&self, document: Document<'d>, root: NodeId) -> Result<Option<Value<'d>>, EvaluateError> {
+        self.select_one_within(document, root, &Budget::default())
+    }
+
+    /// [`Expression::select_one`] with the budget of an event.
+    pub fn select_one_within<'d>(
+        &self,
+        document: Document<'d>,
+        root: NodeId,
+        budget: &Budget,
+    ) -> Result<Option<Value<'d>>, EvaluateError> {
         match &self.program {
-            Program::JmesPath(program) => return program.select_one(document, root),
+            Program::JmesPath(program) => return program.select_one(document, root, budget),
             Program::JsonPath(path) => {
-                if let Some(found) = path.select_member(document, root) {
+                if let Some(found) = path.select_member(document, root, budget)? {
                     return Ok(found.map(Value::Node));
                 }
             }
@@ -153,7 +176,7 @@ impl Expression {
         }
         let mut one = None;
         let mut is_second = false;
-        self.select(document, root, &mut |value| {
+        self.select_within(document, root, budget, &mut |value| {
             is_second = one.replace(value).is_some();
             if is_second { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         })?;

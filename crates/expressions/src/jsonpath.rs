@@ -28,11 +28,10 @@ use std::ops::ControlFlow;
 
 use regex::Regex;
 
+use crate::budget::{Budget, CHILDREN_A_STEP};
 use crate::document::{Document, NodeId};
 use crate::expression::{CompileError, EvaluateError};
 use crate::names::{Names, Symbol};
-
-pub use evaluate::STEPS_MAX;
 
 /// A compiled path.
 #[derive(Clone, Debug)]
@@ -140,16 +139,18 @@ impl Path {
         &self,
         document: Document<'_>,
         root: NodeId,
+        budget: &Budget,
         found: &mut dyn FnMut(NodeId) -> ControlFlow<()>,
     ) -> Result<(), EvaluateError> {
         // The scan that nearly all type matches are; a match that is the whole
         // document is seen twice with different members, so not here.
         match &self.scan_names {
             Some(names) if document.matched != Some(Document::ROOT) => {
+                budget.spend(document.size(root))?;
                 select_having(document, root, names, found);
                 Ok(())
             }
-            _ => evaluate::select(self, document, root, STEPS_MAX, found),
+            _ => evaluate::select(self, document, root, budget, found),
         }
     }
 
@@ -157,16 +158,25 @@ impl Path {
     /// and values are: the node or nothing. `None` for any other path, and when
     /// the whole document is in itself as `matchedToken`; then
     /// [`Path::select`] says.
-    pub fn select_member(&self, document: Document<'_>, root: NodeId) -> Option<Option<NodeId>> {
+    pub fn select_member(
+        &self,
+        document: Document<'_>,
+        root: NodeId,
+        budget: &Budget,
+    ) -> Result<Option<Option<NodeId>>, EvaluateError> {
         if document.matched == Some(Document::ROOT) {
-            return None;
+            return Ok(None);
         }
         let mut at = Some(root);
+        let mut children = 0;
         for step in &self.steps {
-            let Step::Member(name) = step else { return None };
-            at = at.and_then(|node| document.member(node, *name));
+            let Step::Member(name) = step else { return Ok(None) };
+            let Some(node) = at else { continue };
+            children += document.child_count(node);
+            at = document.member(node, *name);
         }
-        Some(at)
+        budget.spend(1 + self.steps.len() + children / CHILDREN_A_STEP)?;
+        Ok(Some(at))
     }
 
     /// The names `a`, `b` … of a path that is exactly `$..[?(@a && @b …)]`.

@@ -4,7 +4,8 @@
 use std::ops::ControlFlow;
 
 use expressions::{
-    CompileOptions, Document, EvaluateError, Expression, Kind, Language, Names, NodeId, ReadOptions, Scratch, Value,
+    Budget, CompileOptions, Document, EvaluateError, Expression, Kind, Language, MatchedCopies, Names, NodeId,
+    ReadOptions, Scratch, Value,
 };
 
 use crate::check_error;
@@ -93,7 +94,14 @@ pub(crate) fn json(document: Document<'_>, value: &Value<'_>) -> String {
         computed => {
             // The way of a computed match into the document that other expressions see.
             let mut scratch = Scratch::default();
-            let copy = scratch.copy_with_matched(document, computed);
+            let mut copies = MatchedCopies::new(&mut scratch);
+            let copy = match copies.with_matched(document, computed, &Budget::default()) {
+                Ok(copy) => copy,
+                Err(error) => {
+                    assert!(matches!(error, EvaluateError::Limit(_)), "a copy fails: {error}");
+                    return error.to_string();
+                }
+            };
             let matched = copy.find_name("matchedToken").and_then(|name| copy.member(Document::ROOT, name));
             copy.write_json(matched.expect("a computed match is a member"), &mut text);
         }
