@@ -51,6 +51,10 @@ pub struct Query {
 impl Query {
     /// Compiles `text`.
     pub fn compile(text: &str) -> Result<Query, CompileError> {
+        if let Some(position) = nests_too_deep(text) {
+            let message = format!("not a JSONPath that is taken: brackets may nest at most {NESTING_MAX} deep");
+            return Err(CompileError { position, message, is_function: false });
+        }
         match parse_json_path(text) {
             Ok(query) => Ok(Query { query }),
             Err(error) => {
@@ -85,6 +89,30 @@ impl Query {
         }
         Ok(())
     }
+}
+
+/// How deep brackets may nest: as deep as documents may. The crate's parser
+/// goes down with them on the stack.
+const NESTING_MAX: usize = 64;
+
+/// Where brackets outside of quotes nest deeper than they may, in characters.
+fn nests_too_deep(text: &str) -> Option<usize> {
+    let (mut depth, mut quote, mut escaped) = (0_usize, None, false);
+    text.chars().position(|c| {
+        match (quote, c) {
+            (Some(_), '\\') if !escaped => {
+                escaped = true;
+                return false;
+            }
+            (Some(open), c) if c == open && !escaped => quote = None,
+            (None, '\'' | '"') => quote = Some(c),
+            (None, '(' | '[') => depth += 1,
+            (None, ')' | ']') => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        escaped = false;
+        depth > NESTING_MAX
+    })
 }
 
 /// What the parser wanted instead; without its drawing of the text.
@@ -359,6 +387,31 @@ mod tests {
         let mut scratch = Scratch::default();
         let document = scratch.read_value(br#"{"Body":{"hr":1}}"#, ReadOptions::default()).unwrap();
         assert_eq!(select(&query, document.with_matched(Document::ROOT)), "1 1");
+    }
+
+    #[test]
+    fn refuses_queries_that_nest_too_deep() {
+        let nested = |depth: usize| format!("$[?{}@.a{}]", "(".repeat(depth), ")".repeat(depth));
+        assert!(Query::compile(&nested(NESTING_MAX - 1)).is_ok());
+        let error = Query::compile(&nested(100_000)).unwrap_err();
+        assert_eq!((error.position, error.message.contains("at most 64")), (3 + NESTING_MAX - 1, true));
+        let quoted = format!("$['{}\\'[']", "[".repeat(100));
+        assert!(Query::compile(&quoted).is_ok());
+    }
+
+    #[test]
+    fn ends_when_the_budget_is_used_up() {
+        let json = format!("[{}]", vec![r#"{"a":1}"#; 1000].join(","));
+        let mut scratch = Scratch::default();
+        let document = scratch.read_value(json.as_bytes(), ReadOptions::default()).unwrap();
+        let query = Query::compile("$..[?count($..a) == 2]").unwrap();
+        let mut found = 0;
+        let outcome = query.select(document, Document::ROOT, &Budget::new(1_000_000), &mut |_| {
+            found += 1;
+            ControlFlow::Continue(())
+        });
+        assert!(matches!(outcome, Err(EvaluateError::Limit(_))), "{outcome:?}");
+        assert_eq!(found, 0);
     }
 
     #[test]
