@@ -29,8 +29,11 @@ pub use jsonpath::jsonpath;
 pub use reader::reader;
 pub use rfc9535::rfc9535;
 
+/// Does what it does with an input.
+pub type Target = fn(&[u8]);
+
 /// The targets by name, as `fuzz/fuzz_targets` and `fuzz/corpus` have them.
-pub const TARGETS: [(&str, fn(&[u8])); 7] = [
+pub const TARGETS: [(&str, Target); 7] = [
     ("device_mapping", device_mapping),
     ("fhir_mapping", fhir_mapping),
     ("handler", handler),
