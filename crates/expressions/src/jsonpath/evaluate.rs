@@ -163,7 +163,8 @@ impl<'d> Walk<'d, '_> {
     ) -> Flow {
         let view = self.view(at);
         let count = view.element_count(at.node) as i64;
-        self.spend(count as usize / CHILDREN_A_STEP)?;
+        // Backwards they are listed first.
+        self.spend(count as usize / 2)?;
         let from_end = |bound: i32| if bound < 0 { i64::from(bound) + count } else { i64::from(bound) };
         if step > 0 {
             let start = start.map_or(0, from_end).clamp(0, count);
