@@ -34,7 +34,7 @@ struct Need {
 }
 
 /// All of them.
-pub const ALL: [Component; 7] = [
+pub const ALL: [Component; 8] = [
     Component {
         name: "hapi",
         variable: "IOTC_TEST_HAPI",
@@ -87,6 +87,13 @@ pub const ALL: [Component; 7] = [
         defined_by: &["tests/components/deny/requirements.txt"],
         needs: PYTHON,
         install: |place| install_python(place, "tests/components/deny/requirements.txt"),
+    },
+    Component {
+        name: "fuzz",
+        variable: "IOTC_TEST_FUZZ",
+        defined_by: &["tests/components/fuzz/requirements.txt"],
+        needs: PYTHON,
+        install: |place| install_python(place, "tests/components/fuzz/requirements.txt"),
     },
 ];
 

@@ -5,6 +5,7 @@
 //! test [TIER]                   runs the tests, with the real parts they need
 //! app normalize|group-convert   lays out an app root for `func start`
 //! bench normalize [--json]      measures normalize beside its yardstick
+//! fuzz [TARGET …] [--seconds N] [--jobs N]   runs the fuzz targets
 //! deny                          checks licences, banned crates and sources
 //! components [NAME …]           installs the real parts that tests need, into the cache folder
 //! ```
@@ -14,13 +15,14 @@ mod bench;
 mod cache;
 mod components;
 mod demo;
+mod fuzz;
 mod run;
 mod test;
 
 use std::process::ExitCode;
 
 const USAGE: &str = "usage: cargo xtask demo [--stay] | test [TIER] | app normalize|group-convert [--out DIR] | \
-                     bench normalize [--json] | deny | components [NAME ...]";
+                     bench normalize [--json] | fuzz [TARGET ...] [--seconds N] [--jobs N] | deny | components [NAME ...]";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -33,6 +35,7 @@ fn main() -> ExitCode {
         "test" => test::test(rest),
         "app" => app::app(rest),
         "bench" => bench::bench(rest),
+        "fuzz" => fuzz::fuzz(rest),
         "deny" => components::deny(),
         "components" => components::install_named(rest),
         "help" | "--help" | "-h" => {

@@ -28,6 +28,11 @@ use crate::text::properties_json;
 /// an ordinary batch needs. A rare large one must not hold its memory for ever.
 const SPARE_BYTES_MAX: usize = 8 * 1024 * 1024;
 
+/// How many bytes of measurements are gathered before they are sent. All those
+/// of an ordinary batch are sent at once; what hostile events give must not
+/// pile up.
+const SEND_BYTES_MAX: usize = 32 * 1024 * 1024;
+
 /// The serialised measurements of one batch.
 #[derive(Default)]
 pub struct OutgoingMeasurements {
@@ -186,14 +191,25 @@ impl<O: MeasurementOutput + Sync, D: DeadLetters + Sync> Normalizer<O, D> {
                     EventFate::Rejected { reason: Reason::new(error.code(), message), measurements }
                 }
             });
-        }
-        if !outgoing.is_empty() {
-            for too_large in self.output.send(outgoing).await? {
-                reject_too_large(&mut fates[outgoing.entries[too_large].event]);
+            if outgoing.text.len() >= SEND_BYTES_MAX {
+                self.send(outgoing, &mut fates).await?;
             }
         }
+        self.send(outgoing, &mut fates).await?;
         self.record(mapping, batch, &fates).await?;
         Ok(fates)
+    }
+
+    /// Sends what there is of a batch, and takes note of what could not be.
+    async fn send(&self, outgoing: &mut OutgoingMeasurements, fates: &mut [EventFate]) -> Result<(), Away> {
+        if outgoing.is_empty() {
+            return Ok(());
+        }
+        for too_large in self.output.send(outgoing).await? {
+            reject_too_large(&mut fates[outgoing.entries[too_large].event]);
+        }
+        outgoing.clear();
+        Ok(())
     }
 
     async fn record(

@@ -16,6 +16,7 @@ use std::borrow::Cow;
 
 pub use write::{write_json_double, write_json_string};
 
+use crate::budget::{Budget, CHILDREN_A_STEP};
 use crate::names::{Names, Symbol};
 use crate::time::DateTime;
 
@@ -246,6 +247,40 @@ impl<'d> Document<'d> {
             Kind::Array => self.node(node).end as usize,
             _ => 0,
         }
+    }
+
+    /// How many members or elements there are, `matchedToken` left out; 0 for
+    /// scalars.
+    pub(crate) fn child_count(self, node: NodeId) -> usize {
+        let here = self.node(node);
+        match here.kind() {
+            Kind::Object | Kind::Array => here.end as usize,
+            _ => 0,
+        }
+    }
+
+    /// What a path of member names leads to from `node`, if anything. `None` when
+    /// the budget does not allow to look.
+    #[inline]
+    pub(crate) fn follow(self, node: NodeId, names: &[Symbol], budget: &Budget) -> Option<Option<NodeId>> {
+        let mut at = node;
+        for name in names {
+            if !budget.takes(1 + self.child_count(at) / CHILDREN_A_STEP) {
+                return None;
+            }
+            match self.member(at, *name) {
+                Some(member) => at = member,
+                None => return Some(None),
+            }
+        }
+        Some(Some(at))
+    }
+
+    /// How many nodes there are at and below `node`, those of the match twice.
+    pub(crate) fn size(self, node: NodeId) -> usize {
+        let size = |node: NodeId| (self.node(node).next - node.0) as usize;
+        let matched = if node == Self::ROOT { self.matched } else { None };
+        size(node) + matched.map_or(0, size)
     }
 
     /// The text of a string or date with its escapes resolved, of a number or

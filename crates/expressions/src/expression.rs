@@ -2,6 +2,7 @@
 
 use std::ops::ControlFlow;
 
+use crate::budget::Budget;
 use crate::document::{Document, NodeId};
 use crate::names::Names;
 use crate::value::Value;
@@ -125,16 +126,28 @@ impl Expression {
     /// (device-mapping.md 4.2): each token of a JSONPath; each element of a
     /// JMESPath projection, any other JMESPath result as one match and null as
     /// none. `root` is what `$` and `@` mean. Stops early when `found` breaks.
+    /// The steps of a [`Budget`] may be taken.
     pub fn select<'d>(
         &self,
         document: Document<'d>,
         root: NodeId,
         found: &mut dyn FnMut(Value<'d>) -> ControlFlow<()>,
     ) -> Result<(), EvaluateError> {
+        self.select_within(document, root, &Budget::default(), found)
+    }
+
+    /// [`Expression::select`] with the budget of an event.
+    pub fn select_within<'d>(
+        &self,
+        document: Document<'d>,
+        root: NodeId,
+        budget: &Budget,
+        found: &mut dyn FnMut(Value<'d>) -> ControlFlow<()>,
+    ) -> Result<(), EvaluateError> {
         match &self.program {
-            Program::JsonPath(path) => path.select(document, root, &mut |node| found(Value::Node(node))),
-            Program::JmesPath(program) => program.select(document, root, found),
-            Program::Rfc9535(query) => query.select(document, root, &mut |node| found(Value::Node(node))),
+            Program::JsonPath(path) => path.select(document, root, budget, &mut |node| found(Value::Node(node))),
+            Program::JmesPath(program) => program.select(document, root, budget, found),
+            Program::Rfc9535(query) => query.select(document, root, budget, &mut |node| found(Value::Node(node))),
         }
     }
 
@@ -142,36 +155,42 @@ impl Expression {
     /// 4.3): none when nothing is there, an error when there are several. A
     /// JMESPath projection of at most one element is an array.
     pub fn select_one<'d>(&self, document: Document<'d>, root: NodeId) -> Result<Option<Value<'d>>, EvaluateError> {
-        if let Some(found) = self.select_member(document, root) {
+        self.select_one_within(document, root, &Budget::default())
+    }
+
+    /// [`Expression::select_one`] with the budget of an event.
+    pub fn select_one_within<'d>(
+        &self,
+        document: Document<'d>,
+        root: NodeId,
+        budget: &Budget,
+    ) -> Result<Option<Value<'d>>, EvaluateError> {
+        if let Some(found) = self.select_member(document, root, budget) {
             return Ok(found.map(Value::Node));
         }
-        match &self.program {
-            Program::JmesPath(program) => program.select_one(document, root),
-            Program::JsonPath(_) | Program::Rfc9535(_) => self.select_only(document, root),
+        if let Program::JmesPath(program) = &self.program {
+            return program.select_one(document, root, budget);
         }
-    }
-
-    /// What [`Expression::select_one`] gives, if the expression is no more than
-    /// a path of members (`$.a.b` or `a.b`), which nearly all are: the node or
-    /// nothing. `None` says to call that.
-    #[inline]
-    pub fn select_member(&self, document: Document<'_>, root: NodeId) -> Option<Option<NodeId>> {
-        match &self.program {
-            Program::JsonPath(path) => path.select_member(document, root),
-            Program::JmesPath(program) => program.select_member(document, root),
-            Program::Rfc9535(_) => None,
-        }
-    }
-
-    /// The one match of a path; an error when there are several.
-    fn select_only<'d>(&self, document: Document<'d>, root: NodeId) -> Result<Option<Value<'d>>, EvaluateError> {
         let mut one = None;
         let mut is_second = false;
-        self.select(document, root, &mut |value| {
+        self.select_within(document, root, budget, &mut |value| {
             is_second = one.replace(value).is_some();
             if is_second { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         })?;
         if is_second { Err(EvaluateError::SeveralTokens) } else { Ok(one) }
+    }
+
+    /// What [`Expression::select_one`] gives, if the expression is no more than
+    /// a path of members (`$.a.b` or `a.b`), which nearly all are: the node or
+    /// nothing. `None` says to call that, which also tells when the budget is
+    /// used up.
+    #[inline]
+    pub fn select_member(&self, document: Document<'_>, root: NodeId, budget: &Budget) -> Option<Option<NodeId>> {
+        match &self.program {
+            Program::JsonPath(path) => path.select_member(document, root, budget),
+            Program::JmesPath(program) => program.select_member(document, root, budget),
+            Program::Rfc9535(_) => None,
+        }
     }
 
     /// Member names, as [`Symbol::bit`]s, without which the document gives no

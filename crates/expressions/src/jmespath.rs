@@ -22,6 +22,7 @@ mod program;
 use std::borrow::Cow;
 use std::ops::ControlFlow;
 
+use crate::budget::Budget;
 use crate::document::{Document, Kind, NodeId};
 use crate::expression::{CompileError, CompileOptions, EvaluateError};
 use crate::names::{Names, Symbol};
@@ -59,7 +60,9 @@ impl Program {
 
     /// Evaluates with `root` as `@`.
     pub fn evaluate<'d>(&self, document: Document<'d>, root: NodeId) -> Result<Evaluated<'d>, EvaluateError> {
-        Ok(match self.run(document, root)? {
+        let budget = Budget::default();
+        let outcome = self.run(document, root, &budget)?;
+        Ok(match outcome {
             Outcome::Projection(items) => {
                 Evaluated::Projection(items.into_iter().map(|item| detached(item.into_value())).collect())
             }
@@ -73,9 +76,10 @@ impl Program {
         &self,
         document: Document<'d>,
         root: NodeId,
+        budget: &Budget,
         found: &mut dyn FnMut(Value<'d>) -> ControlFlow<()>,
     ) -> Result<(), EvaluateError> {
-        match self.run(document, root)? {
+        match self.run(document, root, budget)? {
             Outcome::Missing => {}
             Outcome::Value(value) => {
                 if !data::is_null(document, &value) {
@@ -97,8 +101,13 @@ impl Program {
     /// Gives the one value that an id, a time or a value wants
     /// (device-mapping.md 4.3): none for null, a list for a projection of at
     /// most one element, an error for one of more.
-    pub fn select_one<'d>(&self, document: Document<'d>, root: NodeId) -> Result<Option<Value<'d>>, EvaluateError> {
-        match self.run(document, root)? {
+    pub fn select_one<'d>(
+        &self,
+        document: Document<'d>,
+        root: NodeId,
+        budget: &Budget,
+    ) -> Result<Option<Value<'d>>, EvaluateError> {
+        match self.run(document, root, budget)? {
             Outcome::Missing => Ok(None),
             Outcome::Projection(items) if items.len() > 1 => Err(EvaluateError::SeveralTokens),
             outcome => {
@@ -111,8 +120,8 @@ impl Program {
     /// What `a.b.c` leads to: the node, or nothing when that is not there or
     /// null. `None` for any other expression; then [`Program::select_one`] says.
     #[inline]
-    pub fn select_member(&self, document: Document<'_>, root: NodeId) -> Option<Option<NodeId>> {
-        let found = self.fields.as_deref()?.iter().try_fold(root, |node, name| document.member(node, *name));
+    pub fn select_member(&self, document: Document<'_>, root: NodeId, budget: &Budget) -> Option<Option<NodeId>> {
+        let found = document.follow(root, self.fields.as_deref()?, budget)?;
         Some(found.filter(|node| document.kind(*node) != Kind::Null))
     }
 
@@ -123,8 +132,13 @@ impl Program {
         needs::of_type_match(&self.expr)
     }
 
-    fn run<'a>(&'a self, document: Document<'a>, root: NodeId) -> Result<Outcome<'a>, EvaluateError> {
-        Run::new(document, self.integral_float_timestamps).evaluate(&self.expr, &Value::Node(root))
+    fn run<'a>(
+        &'a self,
+        document: Document<'a>,
+        root: NodeId,
+        budget: &'a Budget,
+    ) -> Result<Outcome<'a>, EvaluateError> {
+        Run::new(document, self.integral_float_timestamps, budget).evaluate(&self.expr, &Value::Node(root))
     }
 }
 

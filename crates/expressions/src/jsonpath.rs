@@ -29,11 +29,10 @@ use std::ops::ControlFlow;
 
 use regex::Regex;
 
+use crate::budget::Budget;
 use crate::document::{Document, NodeId};
 use crate::expression::{CompileError, EvaluateError};
 use crate::names::{Names, Symbol};
-
-pub use evaluate::STEPS_MAX;
 
 /// A compiled path.
 #[derive(Clone, Debug)]
@@ -158,9 +157,10 @@ impl Path {
         &self,
         document: Document<'_>,
         root: NodeId,
+        budget: &Budget,
         found: &mut dyn FnMut(NodeId) -> ControlFlow<()>,
     ) -> Result<(), EvaluateError> {
-        evaluate::select(self, document, root, STEPS_MAX, found)
+        evaluate::select(self, document, root, budget, found)
     }
 
     /// What `$.a.b` and the like lead to, which nearly all paths of ids, times
@@ -168,9 +168,9 @@ impl Path {
     /// the whole document is in itself as `matchedToken`; then
     /// [`Path::select`] says.
     #[inline]
-    pub fn select_member(&self, document: Document<'_>, root: NodeId) -> Option<Option<NodeId>> {
+    pub fn select_member(&self, document: Document<'_>, root: NodeId, budget: &Budget) -> Option<Option<NodeId>> {
         let members = self.members.as_deref().filter(|_| document.matched != Some(Document::ROOT))?;
-        Some(members.iter().try_fold(root, |node, name| document.member(node, *name)))
+        document.follow(root, members, budget)
     }
 
     /// Member names, as [`Symbol::bit`]s, of which a document must have every

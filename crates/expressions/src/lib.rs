@@ -12,6 +12,7 @@
 //! Nothing here does I/O or reads a clock, and no error text quotes a value of
 //! the document: it may be about a patient.
 
+pub mod budget;
 pub mod descendants;
 pub mod document;
 pub mod event;
@@ -26,10 +27,11 @@ pub mod rfc9535;
 pub mod time;
 pub mod value;
 
+pub use budget::Budget;
 pub use document::{Document, Kind, NodeId, Scratch};
 pub use event::{Event, Properties, PropertyValue};
 pub use expression::{CompileError, CompileOptions, EvaluateError, Expression, Language};
 pub use names::{Names, Symbol};
-pub use reader::{ReadError, ReadOptions};
+pub use reader::{MatchedCopies, ReadError, ReadOptions};
 pub use time::{DateKind, DateTime, UtcTime};
 pub use value::Value;

@@ -5,17 +5,18 @@
 
 mod builder;
 mod lenient;
+mod matched;
 mod properties;
 mod scan;
 mod strict;
 
 use builder::NONE;
+pub use matched::MatchedCopies;
 
 use crate::document::{Document, Kind, Node, Scratch, Seen};
 use crate::event::Event;
 use crate::names::{Names, Symbol};
 use crate::time::DateTime;
-use crate::value::Value;
 
 /// How text is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,24 +65,6 @@ impl Scratch {
         let nodes = self.nodes.capacity() * size_of::<Node>() + self.seen.capacity() * size_of::<Seen>();
         let objects = self.sets.capacity() * size_of::<u64>() + self.objects.capacity() * size_of::<u32>();
         nodes + objects + self.arena.capacity()
-    }
-
-    /// Copies a document and gives the copy's root one more member,
-    /// `matchedToken`, with a value that was computed from the document: the
-    /// slow way to what [`Document::with_matched`] does for nodes. `value` may
-    /// hold nodes of `of`; a match that `of` has is not copied.
-    pub fn copy_with_matched(&mut self, of: Document<'_>, value: &Value<'_>) -> Document<'_> {
-        self.clear();
-        let root = self.open(Kind::Object, Symbol::NONE, NONE);
-        for (name, child) in of.without_matched().children(Document::ROOT) {
-            let symbol = self.names.intern(of.name(name));
-            self.add_member(root, symbol);
-            self.push_value(symbol, of, &Value::Node(child));
-        }
-        self.add_member(root, Symbol::MATCHED_TOKEN);
-        self.push_value(Symbol::MATCHED_TOKEN, of, value);
-        self.close(root);
-        self.document("")
     }
 
     /// Reads one JSON value as the whole document: what the validator and the
@@ -153,8 +136,9 @@ impl Scratch {
     }
 }
 
-/// The longest text that is read: far beyond what Event Hubs lets through.
-const BODY_BYTES_MAX: usize = 1 << 30;
+/// The longest text that is read. No tier of Event Hubs takes events of more
+/// than 20 MB; symbols, of 24 bits, are enough for the names in it.
+const BODY_BYTES_MAX: usize = 32 << 20;
 
 /// Whether text is worth a closer look: it has the marks of a date where they
 /// have to be.

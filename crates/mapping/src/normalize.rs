@@ -17,13 +17,25 @@ mod tests;
 
 use std::ops::ControlFlow;
 
-use expressions::{Document, Kind, UtcTime, Value};
+use expressions::{Budget, Document, Kind, MatchedCopies, UtcTime, Value};
 
 use crate::device_mapping::{DeviceMapping, TemplateKind};
 use crate::measurement::{MeasurementRef, PropertySpan};
 use extract::Extractor;
 
 pub use error::{ErrorKind, NormalizeError};
+
+/// How many measurements an event may give. A body of 1 MB has room for some
+/// 40 000 readings that are no more than a number and a time.
+pub const MEASUREMENTS_MAX: usize = 200_000;
+
+/// How many bytes the texts of an event's measurements may take, with
+/// [`MEASUREMENT_OVERHEAD`] for each. A body of 1 MB with 5000 readings gives
+/// some 10 MB with 8 templates.
+pub const OUTPUT_BYTES_MAX: usize = 64 << 20;
+
+/// About what the JSON of a measurement takes beside its texts.
+pub const MEASUREMENT_OVERHEAD: usize = 160;
 
 /// A received event.
 #[derive(Clone, Copy, Debug)]
@@ -101,7 +113,7 @@ impl DeviceMapping {
         let Scratch { document, matched, parts, .. } = scratch;
         let document =
             document.read_event(&event.content, self.read_options()).map_err(NormalizeError::invalid_data_format)?;
-        self.run(document, Some(event.enqueued_time), matched, parts, sink)
+        self.run(document, Some(event.enqueued_time), matched, parts, &Budget::default(), sink)
     }
 
     /// The same over a ready document, the JSON of an object with whatever
@@ -119,7 +131,7 @@ impl DeviceMapping {
         if document.kind(Document::ROOT) != Kind::Object {
             return Err(NormalizeError::not_an_object());
         }
-        self.run(document, None, matched, parts, sink)
+        self.run(document, None, matched, parts, &Budget::default(), sink)
     }
 
     fn run(
@@ -128,15 +140,19 @@ impl DeviceMapping {
         ingestion_time: Option<UtcTime>,
         matched: &mut expressions::Scratch,
         parts: &mut Parts,
+        budget: &Budget,
         sink: &mut impl MeasurementSink,
     ) -> Result<usize, NormalizeError> {
         let mut sent = 0;
+        let mut room = OUTPUT_BYTES_MAX;
         let present = document.all_names();
         for template in self.templates().iter().filter(|template| template.type_match_names & !present == 0) {
-            let extractor = Extractor { template, ingestion_time, numbers: self.numbers() };
-            run_template(&extractor, document, matched, parts, &mut |measurement| {
+            let extractor = Extractor { template, ingestion_time, numbers: self.numbers(), budget };
+            run_template(&extractor, document, matched, parts, &mut |measurement, bytes| {
+                room = within_limits(sent, room, bytes)?;
                 sink.put(measurement);
                 sent += 1;
+                Ok(())
             })
             .map_err(|error| error.at(template, sent))?;
         }
@@ -144,28 +160,48 @@ impl DeviceMapping {
     }
 }
 
+/// What is left of the room for texts after one more measurement of so many
+/// bytes; an error when there may not be one more.
+fn within_limits(sent: usize, room: usize, bytes: usize) -> Result<usize, NormalizeError> {
+    if sent == MEASUREMENTS_MAX {
+        let message = format!("the event gives more than {MEASUREMENTS_MAX} measurements");
+        return Err(NormalizeError::limit("", message));
+    }
+    room.checked_sub(bytes + MEASUREMENT_OVERHEAD).ok_or_else(|| {
+        let mib = OUTPUT_BYTES_MAX >> 20;
+        NormalizeError::limit("", format!("the measurements of the event take more than {mib} MiB"))
+    })
+}
+
+/// Takes a measurement and the bytes of its ids and values.
+type Put<'p> = dyn FnMut(&MeasurementRef<'_>, usize) -> Result<(), NormalizeError> + 'p;
+
 /// Makes a measurement of each match of a template.
 fn run_template(
     extractor: &Extractor<'_>,
     document: Document<'_>,
     matched: &mut expressions::Scratch,
     parts: &mut Parts,
-    put: &mut dyn FnMut(&MeasurementRef<'_>),
+    put: &mut Put<'_>,
 ) -> Result<(), NormalizeError> {
+    let mut copies = MatchedCopies::new(matched);
     let template = extractor.template;
     let Some(type_match) = &template.type_match else {
         return Err(NormalizeError::not_set("TypeMatchExpression"));
     };
     let mut failure = None;
-    let selected = type_match.program.select(document, Document::ROOT, &mut |value| match take(
-        extractor, document, &value, matched, parts, put,
-    ) {
-        Ok(()) => ControlFlow::Continue(()),
-        Err(error) => {
-            failure = Some(error);
-            ControlFlow::Break(())
-        }
-    });
+    let selected = type_match.program.select_within(
+        document,
+        Document::ROOT,
+        extractor.budget,
+        &mut |value| match take(extractor, document, &value, &mut copies, parts, put) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(error) => {
+                failure = Some(error);
+                ControlFlow::Break(())
+            }
+        },
+    );
     match (failure, selected) {
         (Some(error), _) => Err(error),
         (None, Err(error)) => Err(NormalizeError::expression("TypeMatchExpression", type_match, "JsonTokens", error)),
@@ -179,16 +215,19 @@ fn take(
     extractor: &Extractor<'_>,
     document: Document<'_>,
     value: &Value<'_>,
-    matched: &mut expressions::Scratch,
+    copies: &mut MatchedCopies<'_>,
     parts: &mut Parts,
-    put: &mut dyn FnMut(&MeasurementRef<'_>),
+    put: &mut Put<'_>,
 ) -> Result<(), NormalizeError> {
     match (extractor.template.kind, value) {
         (TemplateKind::Calculated, Value::Node(node)) => {
             extractor.extract(document.with_matched(*node), Document::ROOT, parts, put)
         }
         (TemplateKind::Calculated, computed) => {
-            extractor.extract(matched.copy_with_matched(document, computed), Document::ROOT, parts, put)
+            let copy = copies
+                .with_matched(document, computed, extractor.budget)
+                .map_err(|error| NormalizeError::limit("TypeMatchExpression", error.to_string()))?;
+            extractor.extract(copy, Document::ROOT, parts, put)
         }
         (_, Value::Node(node)) => extractor.extract(document, *node, parts, put),
         // Only JSONPath is found in these kinds, and it computes nothing.

@@ -5,7 +5,8 @@ use std::ops::ControlFlow;
 
 use expressions::jmespath::{Evaluated, Program, several_tokens_text};
 use expressions::{
-    CompileOptions, DateTime, Document, EvaluateError, Kind, Language, Names, ReadOptions, Scratch, Value as Found,
+    Budget, CompileOptions, DateTime, Document, EvaluateError, Kind, Language, Names, ReadOptions, Scratch,
+    Value as Found,
 };
 use serde_json::Value;
 
@@ -54,10 +55,10 @@ fn evaluate<'d>(
             Evaluated::Value(value) => value,
             Evaluated::Projection(items) => Found::Array(items),
         }]),
-        Some("first") => Ok(program.select_one(document, Document::ROOT)?.into_iter().collect()),
+        Some("first") => Ok(program.select_one(document, Document::ROOT, &Budget::default())?.into_iter().collect()),
         Some(_) => {
             let mut found = Vec::new();
-            program.select(document, Document::ROOT, &mut |value| {
+            program.select(document, Document::ROOT, &Budget::default(), &mut |value| {
                 found.push(value);
                 ControlFlow::Continue(())
             })?;

@@ -108,3 +108,13 @@ fn fails_as_a_whole_when_a_dependency_is_away() {
     let failed = run(&Hub::default(), &full, &[&good, "not json"]);
     assert_eq!(failed.map_err(|away| away.to_string()), Err("the dead letters is away".to_owned()));
 }
+
+#[test]
+fn sends_before_the_measurements_of_a_batch_pile_up() {
+    let hub = Hub::default();
+    let large = reading(&"d".repeat(1_000_000));
+    let fates = run(&hub, &Letters::default(), &[large.as_str(); 40]).expect("nothing is away");
+    assert!(fates.iter().all(|fate| matches!(fate, EventFate::Normalized { measurements: 1 })), "{fates:?}");
+    let sent = hub.sent.lock().expect("one thread");
+    assert_eq!(sent.iter().map(|(_, all)| all.len()).collect::<Vec<_>>(), [SEND_BYTES_MAX / 1_000_250 + 1, 6]);
+}

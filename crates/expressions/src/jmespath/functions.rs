@@ -146,7 +146,9 @@ impl<'a> Call<'_, 'a> {
             return Err(self.error("expects an array"));
         }
         let value = self.take(at)?;
-        Ok(self.run.elements(Cow::Owned(value))?.unwrap_or_default())
+        let items = self.run.elements(Cow::Owned(value))?.unwrap_or_default();
+        items.iter().try_for_each(|item| self.run.spend_look(item))?;
+        Ok(items)
     }
 
     /// `Error: invalid-type, function <name> <expectation>.`

@@ -6,6 +6,7 @@
 
 use std::borrow::Cow;
 
+use crate::budget::Budget;
 use crate::document::{Document, Kind};
 use crate::expression::EvaluateError;
 use crate::value::Value;
@@ -20,6 +21,9 @@ use super::program::{Argument, Comparator, Expr, Step};
 pub(super) const WORK_MAX: usize = 2_000_000;
 
 const TEXT_PER_WORK: usize = 16;
+
+/// How many steps of the event's [`Budget`] work counts for.
+const STEPS_PER_WORK: usize = 8;
 
 /// How deep an evaluation may nest: what the parser lets through nests less,
 /// unless it chains hundreds of comparisons.
@@ -59,11 +63,12 @@ pub(super) struct Run<'a> {
     pub(super) integral_float_timestamps: bool,
     work: usize,
     depth: usize,
+    budget: &'a Budget,
 }
 
 impl<'a> Run<'a> {
-    pub(super) fn new(document: Document<'a>, integral_float_timestamps: bool) -> Run<'a> {
-        Run { document, integral_float_timestamps, work: 0, depth: 0 }
+    pub(super) fn new(document: Document<'a>, integral_float_timestamps: bool, budget: &'a Budget) -> Run<'a> {
+        Run { document, integral_float_timestamps, work: 0, depth: 0, budget }
     }
 
     /// Counts work.
@@ -72,12 +77,41 @@ impl<'a> Run<'a> {
         if self.work > WORK_MAX {
             return Err(EvaluateError::Limit(format!("the expression takes more than {WORK_MAX} steps")));
         }
-        Ok(())
+        self.budget.spend(work.saturating_mul(STEPS_PER_WORK))
     }
 
     /// Counts text that is about to be written.
     pub(super) fn spend_text(&mut self, bytes: usize) -> Result<(), EvaluateError> {
         self.spend(1 + bytes / TEXT_PER_WORK)
+    }
+
+    /// Counts a look at a scalar: a list may hold a long text a million times.
+    pub(super) fn spend_look(&mut self, value: &Value<'a>) -> Result<(), EvaluateError> {
+        match value {
+            Value::Node(node) => self.spend(self.document.raw(*node).len() / TEXT_PER_WORK),
+            Value::String(text) => self.spend(text.len() / TEXT_PER_WORK),
+            _ => Ok(()),
+        }
+    }
+
+    /// Counts what [`write_json`](super::data::write_json) is about to write.
+    pub(super) fn spend_json(&mut self, value: &Value<'a>) -> Result<(), EvaluateError> {
+        self.spend(1)?;
+        self.spend_look(value)?;
+        match value {
+            Value::Node(node) => {
+                let document = self.document;
+                document.descendants(*node).try_for_each(|(name, below)| {
+                    self.spend_text(document.name(name).len() + document.raw(below).len())
+                })
+            }
+            Value::Array(items) => items.iter().try_for_each(|item| self.spend_json(item)),
+            Value::Object(members) => members.iter().try_for_each(|(name, value)| {
+                self.spend_text(name.len())?;
+                self.spend_json(value)
+            }),
+            _ => Ok(()),
+        }
     }
 
     /// Evaluates `expr` on `current`.
@@ -239,16 +273,21 @@ impl<'a> Run<'a> {
                 Outcome::Value(Value::Array(items.collect::<Result<_, EvaluateError>>()?))
             }
             Step::Hash(members) => {
-                let members = members
-                    .iter()
-                    .map(|(name, item)| Ok((Cow::Borrowed(&**name), self.evaluate(item, &value)?.into_value())));
+                let members = members.iter().map(|(name, item)| {
+                    self.spend_text(name.len())?;
+                    Ok((Cow::Borrowed(&**name), self.evaluate(item, &value)?.into_value()))
+                });
                 Outcome::Value(Value::Object(members.collect::<Result<_, EvaluateError>>()?))
             }
             Step::Call(function, arguments) => {
                 let mut given = Vec::with_capacity(arguments.len());
                 for argument in arguments {
                     given.push(match argument {
-                        Argument::Value(expr) => Given::Value(self.evaluate(expr, &value)?.into_value()),
+                        Argument::Value(expr) => {
+                            let value = self.evaluate(expr, &value)?.into_value();
+                            self.spend_look(&value)?;
+                            Given::Value(value)
+                        }
                         Argument::Reference(expr) => Given::Expression(expr),
                     });
                 }
@@ -371,7 +410,7 @@ impl<'a> Run<'a> {
     /// The copy of a computed value, counted.
     pub(super) fn copy(&mut self, value: &Value<'a>) -> Result<Value<'a>, EvaluateError> {
         Ok(match value {
-            Value::String(Cow::Owned(text)) => {
+            Value::String(text) => {
                 self.spend_text(text.len())?;
                 value.clone()
             }
@@ -381,7 +420,10 @@ impl<'a> Run<'a> {
             }
             Value::Object(members) => {
                 self.spend(members.len())?;
-                let members = members.iter().map(|(name, value)| Ok((name.clone(), self.copy(value)?)));
+                let members = members.iter().map(|(name, value)| {
+                    self.spend_text(name.len())?;
+                    Ok((name.clone(), self.copy(value)?))
+                });
                 Value::Object(members.collect::<Result<_, EvaluateError>>()?)
             }
             scalar => scalar.clone(),
@@ -392,7 +434,10 @@ impl<'a> Run<'a> {
     fn constant(&mut self, value: &'a Value<'static>) -> Result<Value<'a>, EvaluateError> {
         self.spend(1)?;
         Ok(match value {
-            Value::String(text) => Value::String(Cow::Borrowed(text)),
+            Value::String(text) => {
+                self.spend_text(text.len())?;
+                Value::String(Cow::Borrowed(text))
+            }
             Value::Array(items) => {
                 Value::Array(items.iter().map(|item| self.constant(item)).collect::<Result<_, EvaluateError>>()?)
             }
@@ -416,6 +461,8 @@ impl<'a> Run<'a> {
             Comparator::NotEqual => return self.equal(left, right).map(|equal| Some(!equal)),
             _ => {}
         }
+        self.spend_look(left)?;
+        self.spend_look(right)?;
         let holds = |order: std::cmp::Ordering| match comparator {
             Comparator::Less => order.is_lt(),
             Comparator::LessOrEqual => order.is_le(),
@@ -442,6 +489,8 @@ impl<'a> Run<'a> {
     /// Deep equality by type and value; the order of members does not count.
     pub(super) fn equal(&mut self, left: &Value<'a>, right: &Value<'a>) -> Result<bool, EvaluateError> {
         self.spend(1)?;
+        self.spend_look(left)?;
+        self.spend_look(right)?;
         let document = self.document;
         let (left_view, right_view) = (view(document, left), view(document, right));
         match (left_view, right_view) {

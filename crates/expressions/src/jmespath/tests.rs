@@ -283,12 +283,12 @@ fn selects_as_mappings_do() {
             text
         };
         let mut found = Vec::new();
-        let select = program.select(document, Document::ROOT, &mut |value| {
+        let select = program.select(document, Document::ROOT, &Budget::default(), &mut |value| {
             found.push(json(&value));
             ControlFlow::Continue(())
         });
         assert_eq!((select, found.join(" ")), (Ok(()), matches.to_owned()), "{expression}");
-        let actual = match program.select_one(document, Document::ROOT) {
+        let actual = match program.select_one(document, Document::ROOT, &Budget::default()) {
             Ok(Some(value)) => json(&value),
             Ok(None) => "none".to_owned(),
             Err(EvaluateError::SeveralTokens) => "several".to_owned(),
@@ -306,7 +306,7 @@ fn stops_selecting_when_told() {
     let mut scratch = Scratch::new(&names);
     let document = scratch.read_value(b"[1,2,3]", ReadOptions::default()).unwrap();
     let mut count = 0;
-    let select = program.select(document, Document::ROOT, &mut |_| {
+    let select = program.select(document, Document::ROOT, &Budget::default(), &mut |_| {
         count += 1;
         if count == 2 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     });
@@ -323,14 +323,15 @@ fn sees_the_matched_token() {
     let document = scratch.read_value(br#"{"Body":{"hr":1}}"#, ReadOptions::default()).unwrap();
     let body = document.member(Document::ROOT, crate::Symbol::BODY).unwrap();
     let document = document.with_matched(body);
-    let actual = programs.map(|program| match program.select_one(document, Document::ROOT).unwrap() {
-        Some(value) => {
-            let mut text = String::new();
-            data::write_json(document, &value, &mut text);
-            text
-        }
-        None => "none".to_owned(),
-    });
+    let actual =
+        programs.map(|program| match program.select_one(document, Document::ROOT, &Budget::default()).unwrap() {
+            Some(value) => {
+                let mut text = String::new();
+                data::write_json(document, &value, &mut text);
+                text
+            }
+            None => "none".to_owned(),
+        });
     assert_eq!(actual, ["1", r#"["Body","matchedToken"]"#, "true", "none"]);
 }
 

@@ -4,19 +4,28 @@
 //! looked for, which gives the order of the reference connector's lazy streams
 //! and its errors, without lists.
 
-use std::cell::Cell;
 use std::ops::ControlFlow;
 
 use super::compare::{self, Scalar};
 use super::{Comparison, Condition, Operator, Path, Side, Step, pattern};
+use crate::budget::{BYTES_A_STEP, Budget, CHILDREN_A_STEP};
 use crate::document::{Document, Kind, NodeId};
 use crate::expression::EvaluateError;
 use crate::names::Symbol;
 
-/// How many steps one evaluation may take: each node of a body of 1 MB, the
-/// most that Event Hubs carries, once for each of the 64 levels it may nest.
-/// Real evaluations take some hundreds.
-pub const STEPS_MAX: u32 = 1 << 26;
+/// How many values the right side of a comparison may have: they are kept
+/// while the left side is walked. A body of 1 MB has half as many nodes.
+pub(super) const OPERANDS_MAX: usize = 1 << 20;
+
+/// The nodes whose objects' names are looked at in the time of a step.
+const NODES_A_STEP: usize = 8;
+
+/// The bytes of text in which a pattern is looked for in the time of a step.
+const PATTERN_BYTES_A_STEP: usize = 2;
+
+/// What compiling a pattern counts for that stands in the document; it is
+/// about a millisecond at the most.
+const PATTERN_STEPS: usize = 100_000;
 
 /// Goes on, or stops: with an error, or because enough was found.
 type Flow<T = ()> = ControlFlow<Option<EvaluateError>, T>;
@@ -24,19 +33,19 @@ type Flow<T = ()> = ControlFlow<Option<EvaluateError>, T>;
 const GO_ON: Flow = ControlFlow::Continue(());
 const ENOUGH: Flow = ControlFlow::Break(None);
 
-/// See [`Path::select`]; takes at most `steps_max` steps.
+/// See [`Path::select`].
 pub(super) fn select(
     path: &Path,
     document: Document<'_>,
     root: NodeId,
-    steps_max: u32,
+    budget: &Budget,
     found: &mut dyn FnMut(NodeId) -> ControlFlow<()>,
 ) -> Result<(), EvaluateError> {
     let walk = Walk {
         document,
         bare: document.without_matched(),
         root: Place { node: root, is_bare: false },
-        steps_left: Cell::new(steps_max),
+        budget,
         coerced_comparison_errors: path.coerced_comparison_errors,
     };
     match walk.run(&path.steps, walk.root, &mut |place| found(place.node).map_break(|()| None)) {
@@ -68,22 +77,25 @@ enum Operand<'p> {
 }
 
 /// One evaluation.
-struct Walk<'d> {
+struct Walk<'d, 'b> {
     document: Document<'d>,
     bare: Document<'d>,
     root: Place,
-    steps_left: Cell<u32>,
+    budget: &'b Budget,
     coerced_comparison_errors: bool,
 }
 
-impl<'d> Walk<'d> {
+impl<'d> Walk<'d, '_> {
     fn run(&self, mut steps: &[Step], mut at: Place, found: &mut dyn FnMut(Place) -> Flow) -> Flow {
         // Steps to at most one node go on here; the others call back.
         while let Some((step, rest)) = steps.split_first() {
-            self.spend()?;
+            self.spend(1)?;
             let next = match step {
-                Step::Member(name) => self.view(at).member(at.node, *name),
-                Step::Element(index) => self.element(at, *index),
+                Step::Member(name) => {
+                    self.spend(self.document.child_count(at.node) / CHILDREN_A_STEP)?;
+                    self.view(at).member(at.node, *name)
+                }
+                Step::Element(index) => self.element(at, *index)?,
                 _ => return self.spread(step, rest, at, found),
             };
             let Some(next) = next else { return GO_ON };
@@ -97,14 +109,20 @@ impl<'d> Walk<'d> {
         let view = self.view(at);
         let mut go = |node: NodeId| self.run(rest, Place::below(node), found);
         match step {
-            Step::Members(names) => names.iter().filter_map(|name| view.member(at.node, *name)).try_for_each(go),
+            Step::Members(names) => {
+                self.spend(names.len() * (1 + view.child_count(at.node) / CHILDREN_A_STEP))?;
+                names.iter().filter_map(|name| view.member(at.node, *name)).try_for_each(go)
+            }
             Step::AllMembers if view.kind(at.node) == Kind::Object => {
                 view.children(at.node).try_for_each(|(_, node)| go(node))
             }
             Step::AllElements if view.kind(at.node) == Kind::Array => {
                 view.children(at.node).try_for_each(|(_, node)| go(node))
             }
-            Step::Elements(indexes) => indexes.iter().filter_map(|index| self.element(at, *index)).try_for_each(go),
+            Step::Elements(indexes) => indexes.iter().try_for_each(|index| match self.element(at, *index)? {
+                Some(node) => go(node),
+                None => GO_ON,
+            }),
             Step::Slice { start, end, step } => self.slice(at, (*start, *end, *step), &mut go),
             Step::ScanMember(name) => {
                 self.scan(at, &mut |(symbol, node)| if symbol == *name { go(node) } else { GO_ON })
@@ -120,8 +138,9 @@ impl<'d> Walk<'d> {
                 .children(at.node)
                 .try_for_each(|(_, node)| if self.holds(condition, Place::below(node))? { go(node) } else { GO_ON }),
             Step::ScanFilter(filter) if filter.needed != 0 && view.matched != Some(Document::ROOT) => {
+                self.spend(view.size(at.node) / NODES_A_STEP)?;
                 view.objects_having(at.node, filter.needed).try_for_each(|node| {
-                    self.spend()?;
+                    self.spend(1 + view.child_count(node) / CHILDREN_A_STEP)?;
                     let place = Place { node, ..at };
                     let holds = match &filter.members {
                         Some(names) => names.iter().all(|name| view.member(node, *name).is_some()),
@@ -145,7 +164,7 @@ impl<'d> Walk<'d> {
 
     fn scan(&self, at: Place, visit: &mut dyn FnMut((Symbol, NodeId)) -> Flow) -> Flow {
         self.view(at).descendants(at.node).try_for_each(|below| {
-            self.spend()?;
+            self.spend(1)?;
             visit(below)
         })
     }
@@ -159,6 +178,8 @@ impl<'d> Walk<'d> {
     ) -> Flow {
         let view = self.view(at);
         let count = view.element_count(at.node) as i64;
+        // Backwards they are listed first.
+        self.spend(count as usize / 2)?;
         let from_end = |bound: i32| if bound < 0 { i64::from(bound) + count } else { i64::from(bound) };
         if step > 0 {
             let start = start.map_or(0, from_end).clamp(0, count);
@@ -177,13 +198,16 @@ impl<'d> Walk<'d> {
     }
 
     /// A negative index counts from the end (quirk 42).
-    fn element(&self, at: Place, index: i32) -> Option<NodeId> {
+    fn element(&self, at: Place, index: i32) -> Flow<Option<NodeId>> {
         let view = self.view(at);
+        let count = view.element_count(at.node);
         let index = match index {
-            0.. => index as usize,
-            _ => view.element_count(at.node).checked_sub(index.unsigned_abs() as usize)?,
+            0.. => Some(index as usize),
+            _ => count.checked_sub(index.unsigned_abs() as usize),
         };
-        view.element(at.node, index)
+        let Some(index) = index.filter(|index| *index < count) else { return ControlFlow::Continue(None) };
+        self.spend(1 + index / CHILDREN_A_STEP)?;
+        ControlFlow::Continue(view.element(at.node, index))
     }
 
     fn holds(&self, condition: &Condition, at: Place) -> Flow<bool> {
@@ -225,13 +249,15 @@ impl<'d> Walk<'d> {
             if rights.is_none() {
                 let mut operands = Vec::new();
                 self.each(&comparison.right, at, &mut |right| {
+                    if operands.len() == OPERANDS_MAX {
+                        return limit(format!("one side of a comparison has more than {OPERANDS_MAX} values"));
+                    }
                     operands.push(right);
                     GO_ON
                 })?;
                 rights = Some(operands);
             }
             for right in rights.iter().flatten() {
-                self.spend()?;
                 if self.pair(comparison, left, *right)? {
                     holds = true;
                     return ENOUGH;
@@ -256,6 +282,7 @@ impl<'d> Walk<'d> {
     }
 
     fn pair(&self, comparison: &Comparison, left: Operand<'_>, right: Operand<'_>) -> Flow<bool> {
+        self.spend(1 + (self.text_len(left) + self.text_len(right)) / BYTES_A_STEP)?;
         let (left, right) = (self.scalar(left), self.scalar(right));
         let (Some(left), Some(right)) = (left, right) else {
             // Objects and arrays compare with nothing (6.5).
@@ -283,10 +310,12 @@ impl<'d> Walk<'d> {
         let (Scalar::Text(text), Scalar::Text(written)) = (left, right) else {
             return ControlFlow::Continue(false);
         };
+        self.spend(text.len() / PATTERN_BYTES_A_STEP)?;
         if let Some(regex) = &comparison.regex {
             return ControlFlow::Continue(regex.is_match(text));
         }
-        match pattern::compile(written) {
+        self.spend(PATTERN_STEPS)?;
+        match pattern::compile(written, pattern::DOCUMENT_SIZE_MAX) {
             Ok(regex) => ControlFlow::Continue(regex.is_match(text)),
             // The pattern is a value of the document, so it is not quoted.
             Err(_) => error("a value used as a regular expression is not one that can be used"),
@@ -303,21 +332,28 @@ impl<'d> Walk<'d> {
         }
     }
 
+    fn text_len(&self, operand: Operand<'_>) -> usize {
+        match operand {
+            Operand::Literal(_) => 0,
+            Operand::Place(place) => self.document.raw(place.node).len(),
+        }
+    }
+
     fn view(&self, at: Place) -> Document<'d> {
         if at.is_bare { self.bare } else { self.document }
     }
 
-    fn spend(&self) -> Flow {
-        match self.steps_left.get().checked_sub(1) {
-            Some(left) => {
-                self.steps_left.set(left);
-                GO_ON
-            }
-            None => ControlFlow::Break(Some(EvaluateError::Limit(format!(
-                "the path takes more than {STEPS_MAX} steps over this event"
-            )))),
+    #[inline]
+    fn spend(&self, steps: usize) -> Flow {
+        match self.budget.spend(steps) {
+            Ok(()) => GO_ON,
+            Err(error) => ControlFlow::Break(Some(error)),
         }
     }
+}
+
+fn limit(message: String) -> Flow {
+    ControlFlow::Break(Some(EvaluateError::Limit(message)))
 }
 
 fn error<T>(message: &str) -> Flow<T> {

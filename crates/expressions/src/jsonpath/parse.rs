@@ -310,7 +310,7 @@ impl Parser<'_> {
         let right = self.side()?;
         let regex = match (&right, operator) {
             (Side::Literal(Literal::Text(text)), Operator::Matches) => {
-                Some(pattern::compile(text).map_err(|message| self.error_at(message, start))?)
+                Some(pattern::compile(text, pattern::SIZE_MAX).map_err(|message| self.error_at(message, start))?)
             }
             _ => None,
         };

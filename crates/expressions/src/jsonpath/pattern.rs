@@ -9,7 +9,7 @@ use regex::{Regex, RegexBuilder};
 
 /// Compiles `/pattern/flags`. As in the reference connector the pattern is what
 /// stands between the first character and the last slash.
-pub(super) fn compile(text: &str) -> Result<Regex, String> {
+pub(super) fn compile(text: &str, size_max: usize) -> Result<Regex, String> {
     const FORM: &str = "a regular expression is written /pattern/";
     let (delimited, flags) = text.rsplit_once('/').ok_or(FORM)?;
     let first = delimited.chars().next().ok_or(FORM)?;
@@ -17,13 +17,17 @@ pub(super) fn compile(text: &str) -> Result<Regex, String> {
     // `x` is explicit capture, which changes no match; other letters nothing.
     let mut builder = RegexBuilder::new(&translate(pattern, flags.contains('m')));
     builder.case_insensitive(flags.contains('i')).multi_line(flags.contains('m'));
-    builder.dot_matches_new_line(flags.contains('s')).size_limit(SIZE_MAX);
+    builder.dot_matches_new_line(flags.contains('s')).size_limit(size_max);
     builder.build().map_err(|error| format!("the regular expression cannot be used: {}", reason(&error)))
 }
 
-/// How many bytes a compiled pattern may take. The crate's own limit is ten
-/// times as much; patterns can come from a document too.
-const SIZE_MAX: usize = 1 << 20;
+/// How many bytes a compiled pattern of a mapping may take. The crate's own
+/// limit is ten times as much.
+pub(super) const SIZE_MAX: usize = 1 << 20;
+
+/// The same for a pattern that stands in a document, which is compiled for
+/// each comparison.
+pub(super) const DOCUMENT_SIZE_MAX: usize = 1 << 16;
 
 /// The last line of the crate's message; those before it draw the pattern.
 fn reason(error: &regex::Error) -> String {

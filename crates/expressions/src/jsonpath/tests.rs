@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 use proptest::prelude::*;
 
 use super::{Path, evaluate};
+use crate::budget::Budget;
 use crate::document::{Document, Scratch};
 use crate::expression::{CompileOptions, EvaluateError, Expression, Language};
 use crate::names::Names;
@@ -332,7 +333,7 @@ fn sees_the_match_a_second_time() {
     let matched = document.element(body, 1).unwrap();
     let select = |document: Document<'_>, path: &Path| {
         let mut count = 0;
-        path.select(document, Document::ROOT, &mut |_| {
+        path.select(document, Document::ROOT, &Budget::default(), &mut |_| {
             count += 1;
             ControlFlow::Continue(())
         })
@@ -387,7 +388,7 @@ fn stops_hostile_paths() {
     let deep = format!("{}{}", "[".repeat(60), "]".repeat(60));
     let document = scratch.read_value(deep.as_bytes(), ReadOptions::default()).unwrap();
     let mut count = 0;
-    let result = evaluate::select(&path, document, Document::ROOT, 1000, &mut |_| {
+    let result = evaluate::select(&path, document, Document::ROOT, &Budget::new(1000), &mut |_| {
         count += 1;
         ControlFlow::Continue(())
     });

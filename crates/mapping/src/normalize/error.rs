@@ -29,6 +29,9 @@ pub enum ErrorKind {
     ArgumentOutOfRange,
     /// What was given cannot be normalized at all.
     Argument,
+    /// The event, or what was to be made of it, is beyond a limit
+    /// (docs/limits.md).
+    Limit,
 }
 
 impl ErrorKind {
@@ -43,6 +46,7 @@ impl ErrorKind {
             ErrorKind::Overflow => "Overflow",
             ErrorKind::ArgumentOutOfRange => "ArgumentOutOfRange",
             ErrorKind::Argument => "Argument",
+            ErrorKind::Limit => "LimitExceeded",
         }
     }
 
@@ -57,6 +61,7 @@ impl ErrorKind {
             ErrorKind::Overflow => "overflow",
             ErrorKind::ArgumentOutOfRange => "argument-out-of-range",
             ErrorKind::Argument => "argument",
+            ErrorKind::Limit => "limit-exceeded",
         }
     }
 }
@@ -112,6 +117,12 @@ impl NormalizeError {
         NormalizeError::new(ErrorKind::Argument, "", "The document is not a JSON object.")
     }
 
+    /// `name` is what was looked for when the limit was met.
+    #[cold]
+    pub(super) fn limit(name: &str, message: impl Into<String>) -> NormalizeError {
+        NormalizeError::new(ErrorKind::Limit, name, message)
+    }
+
     #[cold]
     pub(super) fn value_without_name(place: Place) -> NormalizeError {
         let message = "The string can't be left empty, null or consist of only whitespaces. (Parameter 'name')";
@@ -163,9 +174,8 @@ impl NormalizeError {
             _ => (error.to_string(), vec![]),
         };
         let kind = match error {
-            EvaluateError::SeveralTokens | EvaluateError::JsonPath(_) | EvaluateError::Limit(_) => {
-                ErrorKind::TemplateExpression
-            }
+            EvaluateError::SeveralTokens | EvaluateError::JsonPath(_) => ErrorKind::TemplateExpression,
+            EvaluateError::Limit(_) => ErrorKind::Limit,
             EvaluateError::Function(_) => ErrorKind::Function,
             EvaluateError::DivideByZero => ErrorKind::DivideByZero,
             EvaluateError::Overflow(_) => ErrorKind::Overflow,

@@ -2,10 +2,10 @@
 
 use std::ops::Range;
 
-use expressions::{Document, Kind, Language, NodeId, UtcTime, Value};
+use expressions::{Budget, Document, Kind, Language, NodeId, UtcTime, Value};
 
-use super::Parts;
 use super::error::{Failures, NormalizeError};
+use super::{Parts, Put};
 use crate::compatibility::Numbers;
 use crate::convert::{self, TextForm};
 use crate::device_mapping::{Template, TemplateExpression};
@@ -16,6 +16,8 @@ pub(super) struct Extractor<'t> {
     pub(super) template: &'t Template,
     pub(super) ingestion_time: Option<UtcTime>,
     pub(super) numbers: Numbers,
+    /// What is left for the event.
+    pub(super) budget: &'t Budget,
 }
 
 /// What is looked for, and whether it has to be there.
@@ -24,6 +26,12 @@ struct Wanted<'t> {
     name: &'t str,
     is_required: bool,
 }
+
+/// How long the ids and values of a measurement may be in all: the internal
+/// hub takes no larger message.
+pub(super) const MEASUREMENT_BYTES_MAX: usize = 1 << 20;
+
+const TOO_LONG: &str = "the ids and values of a measurement take more than 1 MiB";
 
 impl Extractor<'_> {
     /// Builds a measurement and hands it to `put`. `root` is what the
@@ -34,7 +42,7 @@ impl Extractor<'_> {
         document: Document<'_>,
         root: NodeId,
         parts: &mut Parts,
-        put: &mut dyn FnMut(&MeasurementRef<'_>),
+        put: &mut Put<'_>,
     ) -> Result<(), NormalizeError> {
         let template = self.template;
         parts.text.clear();
@@ -67,7 +75,7 @@ impl Extractor<'_> {
         }
 
         let text = parts.text.as_str();
-        put(&MeasurementRef {
+        let measurement = MeasurementRef {
             r#type: &template.type_name,
             occurrence_time,
             ingestion_time: self.ingestion_time,
@@ -76,8 +84,8 @@ impl Extractor<'_> {
             encounter_id: encounter_id.map(|range| &text[range]),
             correlation_id: correlation_id.map(|range| &text[range]),
             properties: PropertiesRef::from_spans(&template.values, &parts.properties, text),
-        });
-        Ok(())
+        };
+        put(&measurement, text.len())
     }
 
     /// Appends what the first usable candidate gives, as text; gives where it
@@ -94,16 +102,19 @@ impl Extractor<'_> {
         for candidate in candidates {
             let start = out.len();
             let form = TextForm { language: candidate.language, numbers: self.numbers };
-            let pushed = match candidate.program.select_member(document, root) {
+            let pushed = match candidate.program.select_member(document, root, self.budget) {
                 Some(None) => continue,
                 Some(Some(node)) => convert::push_node(document, node, form, out),
-                None => match select(document, root, wanted, candidate)? {
+                None => match self.select(document, root, wanted, candidate)? {
                     Some(value) => convert::push_text(document, &value, form, out),
                     None => continue,
                 },
             };
             match pushed {
                 Ok(true) if !wanted.is_required || !is_blank(&out[start..]) => {
+                    if out.len() > MEASUREMENT_BYTES_MAX {
+                        return Err(NormalizeError::limit(wanted.name, TOO_LONG));
+                    }
                     return Ok(Some(start..out.len()));
                 }
                 Ok(false) if !wanted.is_required => return Ok(None),
@@ -124,10 +135,10 @@ impl Extractor<'_> {
         let candidates = &self.template.timestamp;
         let mut failures = Failures::default();
         for candidate in candidates {
-            let time = match candidate.program.select_member(document, root) {
+            let time = match candidate.program.select_member(document, root, self.budget) {
                 Some(None) => continue,
                 Some(Some(node)) => convert::node_timestamp(document, node),
-                None => match select(document, root, wanted, candidate)? {
+                None => match self.select(document, root, wanted, candidate)? {
                     Some(value) => convert::timestamp(document, &value),
                     None => continue,
                 },
@@ -140,27 +151,28 @@ impl Extractor<'_> {
         }
         Err(NormalizeError::missing(wanted.name, candidates, &failures))
     }
-}
 
-/// The one value that an expression gives. For JMESPath null is nothing.
-fn select<'d>(
-    document: Document<'d>,
-    root: NodeId,
-    wanted: Wanted<'_>,
-    expression: &TemplateExpression,
-) -> Result<Option<Value<'d>>, NormalizeError> {
-    let value = expression
-        .program
-        .select_one(document, root)
-        .map_err(|error| NormalizeError::expression(wanted.name, expression, "JsonToken", error))?;
-    if expression.language != Language::JmesPath {
-        return Ok(value);
+    /// The one value that an expression gives. For JMESPath null is nothing.
+    fn select<'d>(
+        &self,
+        document: Document<'d>,
+        root: NodeId,
+        wanted: Wanted<'_>,
+        expression: &TemplateExpression,
+    ) -> Result<Option<Value<'d>>, NormalizeError> {
+        let value = expression
+            .program
+            .select_one_within(document, root, self.budget)
+            .map_err(|error| NormalizeError::expression(wanted.name, expression, "JsonToken", error))?;
+        if expression.language != Language::JmesPath {
+            return Ok(value);
+        }
+        Ok(value.filter(|value| match value {
+            Value::Null => false,
+            Value::Node(node) => document.kind(*node) != Kind::Null,
+            _ => true,
+        }))
     }
-    Ok(value.filter(|value| match value {
-        Value::Null => false,
-        Value::Node(node) => document.kind(*node) != Kind::Null,
-        _ => true,
-    }))
 }
 
 fn is_blank(text: &str) -> bool {

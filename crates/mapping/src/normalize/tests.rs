@@ -198,3 +198,106 @@ proptest::proptest! {
         proptest::prop_assert_eq!(run(&mapping, &mut scratch, &good), "v/a v=1");
     }
 }
+
+/// A template of `typeMatchExpression`, whose id and time are those of the body.
+fn of_body(type_match: &str, value: &str) -> String {
+    format!(
+        r#"{{"templateType":"CalculatedContent","template":{{"typeName":"v","typeMatchExpression":{type_match},
+        "deviceIdExpression":"$.Body.d","timestampExpression":"$.Body.t",
+        "values":[{{"valueName":"v","valueExpression":"{value}","required":true}}]}}}}"#
+    )
+}
+
+/// A body with a device id of so many bytes and so many readings.
+fn body(id_len: usize, readings: usize) -> String {
+    let id = "d".repeat(id_len);
+    format!(r#"{{"d":"{id}","t":"{TIME}","r":[{}]}}"#, vec![r#"{"v":1}"#; readings].join(","))
+}
+
+#[track_caller]
+fn ends_with(outcome: &str, expected: &str) {
+    let end = outcome.rsplit("; ").next().unwrap_or_default();
+    assert_eq!(end, expected);
+}
+
+#[test]
+fn ends_an_event_whose_measurement_is_too_long() {
+    let mapping = mapping(&of_body(r#""$..[?(@v)]""#, "$.matchedToken.v"));
+    let outcome = run(&mapping, &mut Scratch::new(), &body(extract::MEASUREMENT_BYTES_MAX + 1, 3));
+    ends_with(
+        &outcome,
+        "LimitExceeded Some(0) [DeviceIdExpression] the ids and values of a measurement take more than 1 MiB",
+    );
+}
+
+#[test]
+fn ends_an_event_whose_measurements_take_too_much() {
+    let mapping = mapping(&of_body(r#""$..[?(@v)]""#, "$.matchedToken.v"));
+    let outcome = run(&mapping, &mut Scratch::new(), &body(600_000, 200));
+    assert_eq!(outcome.matches("; ").count(), OUTPUT_BYTES_MAX / 600_161, "sent before");
+    ends_with(&outcome, "LimitExceeded Some(0) [] the measurements of the event take more than 64 MiB");
+}
+
+#[test]
+fn ends_an_event_with_too_many_measurements() {
+    assert_eq!(within_limits(0, 1000, 100).unwrap(), 1000 - 100 - MEASUREMENT_OVERHEAD);
+    assert!(within_limits(MEASUREMENTS_MAX - 1, 1000, 0).is_ok());
+    let error = within_limits(MEASUREMENTS_MAX, 1000, 0).unwrap_err();
+    assert_eq!((error.code(), &*error.message), ("LimitExceeded", "the event gives more than 200000 measurements"));
+}
+
+/// An event of so many steps at the most: what was sent, and how it ended.
+fn run_within(mapping: &DeviceMapping, steps: u64, body: &str) -> (Result<usize, NormalizeError>, u64) {
+    let mut scratch = Scratch::new();
+    scratch.adapt(mapping);
+    let Scratch { document, matched, parts, .. } = &mut scratch;
+    let event =
+        expressions::Event { body: body.as_bytes(), properties: Properties::NONE, system_properties: Properties::NONE };
+    let document = document.read_event(&event, mapping.read_options()).unwrap();
+    let budget = Budget::new(steps);
+    let outcome = mapping.run(document, None, matched, parts, &budget, &mut |_: &MeasurementRef<'_>| {});
+    (outcome, budget.spent())
+}
+
+#[test]
+fn ends_an_event_that_takes_too_many_steps() {
+    let body = body(1, 300);
+    for (type_match, value) in [
+        (r#""$..[?(@v)]""#, "$..d"),
+        (r#""$..[?($..v == $..x || @v)]""#, "$.matchedToken.v"),
+        (r#"{"value":"Body.r[*].{v:v}","language":"JmesPath"}"#, "$..d"),
+        (r#"{"value":"Body.r[?length(to_string(@)) > `0`]","language":"JmesPath"}"#, "$..d"),
+        (r#"{"value":"$..[?count($..v) > 9999]","language":"JsonPathRfc9535"}"#, "$.matchedToken.v"),
+    ] {
+        let mapping = mapping(&of_body(type_match, value));
+        let (outcome, spent) = run_within(&mapping, 50_000, &body);
+        let error = outcome.expect_err(type_match);
+        assert_eq!(error.code(), "LimitExceeded", "{type_match}");
+        assert_eq!(error.message, "the expressions take more than 50000 steps over this event");
+        assert_eq!(spent, 50_000);
+    }
+}
+
+#[test]
+fn leaves_real_events_far_below_the_limits() {
+    let reading = r#"{"t":"2022-01-02T03:04:05.678Z","hr":61,"spo2":97,"rr":15,"temp":36.6,"sys":120,"dia":80,"steps":1,"batt":88,"note":"a note as devices add them, and then some more of it"}"#;
+    let names = ["hr", "spo2", "rr", "temp", "sys", "dia", "steps", "batt"];
+    let templates = |type_match: fn(&str) -> String| {
+        let templates = names.map(|name| of_body(&type_match(name), &format!("$.matchedToken.{name}")));
+        mapping(&templates.join(","))
+    };
+    let mappings = [
+        templates(|name| format!(r#""$..[?(@.{name})]""#)),
+        templates(|name| format!(r#""$.Body.r[?(@.{name} > 0)]""#)),
+        templates(|name| format!(r#"{{"value":"Body.r[?{name}]","language":"JmesPath"}}"#)),
+        templates(|name| format!(r#"{{"value":"Body.r[*].{{{name}:{name}}}","language":"JmesPath"}}"#)),
+    ];
+    for (readings, share) in [(50, 100), (5000, 2)] {
+        let body = format!(r#"{{"d":"d","t":"{TIME}","r":[{}]}}"#, vec![reading; readings].join(","));
+        for (at, mapping) in mappings.iter().enumerate() {
+            let (outcome, spent) = run_within(mapping, expressions::budget::STEPS_MAX, &body);
+            assert_eq!(outcome, Ok(readings * names.len()), "{at}");
+            assert!(spent < expressions::budget::STEPS_MAX / share, "{at}: {spent} steps for {readings} readings");
+        }
+    }
+}

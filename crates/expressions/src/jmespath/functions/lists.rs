@@ -96,6 +96,7 @@ pub(super) fn sort_by<'a>(mut call: Call<'_, 'a>) -> Result<Outcome<'a>> {
     let mut keys: Vec<Key> = Vec::with_capacity(items.len());
     for item in &items {
         let value = call.run.evaluate(expr, item)?.into_value();
+        call.run.spend_look(&value)?;
         let key = match view(call.run.document, &value) {
             View::Integer(value) => Key::Integer(value),
             View::Float(value) => Key::Float(value),
@@ -192,6 +193,7 @@ fn extreme_by<'a>(mut call: Call<'_, 'a>, wanted: Ordering) -> Result<Outcome<'a
 /// A number, or text that is one.
 fn numeric_key<'a>(call: &mut Call<'_, 'a>, expr: &'a Expr, item: &Value<'a>) -> Result<f64> {
     let key = call.run.evaluate(expr, item)?.into_value();
+    call.run.spend_look(&key)?;
     let key = view(call.run.document, &key);
     match key.type_name()? {
         "number" => key.float(),

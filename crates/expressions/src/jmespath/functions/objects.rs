@@ -55,6 +55,8 @@ fn members<'a>(run: &mut Run<'a>, value: Value<'a>) -> Result<Members<'a>> {
         Value::Node(node) => {
             let document = run.document;
             run.spend(document.children(node).count())?;
+            let names = document.children(node).map(|(name, _)| document.name(name).len());
+            run.spend_text(names.sum())?;
             let children = document.children(node);
             Ok(children.map(|(name, child)| (Cow::Borrowed(document.name(name)), Value::Node(child))).collect())
         }

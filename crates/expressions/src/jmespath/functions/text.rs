@@ -182,9 +182,10 @@ pub(super) fn to_string<'a>(mut call: Call<'_, 'a>) -> Result<Outcome<'a>> {
     if call.type_name(0)? == "string" {
         return Ok(Outcome::Value(call.take(0)?));
     }
+    let value = call.take(0)?;
+    call.run.spend_json(&value)?;
     let mut text = String::new();
-    write_json(call.run.document, call.argument(0)?, &mut text);
-    call.run.spend_text(text.len())?;
+    write_json(call.run.document, &value, &mut text);
     Ok(string(text))
 }
 
