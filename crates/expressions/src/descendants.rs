@@ -2,12 +2,12 @@
 //!
 //! The nodes stand in preorder, so the walk is a step from one to the next. It
 //! is what `..` in a JSONPath means. A filter after `..` mostly asks for
-//! members, so only objects can satisfy it: [`Document::objects_having`] goes
-//! from object to object, with one AND each.
+//! members, so only objects can satisfy it: [`Document::visit_having`] goes from
+//! object to object, with one AND each.
 
-use std::ops::Range;
+use std::ops::{ControlFlow, Range};
 
-use crate::document::{Document, Kind, Node, NodeId};
+use crate::document::{Document, Node, NodeId};
 use crate::names::Symbol;
 
 /// See [`Document::descendants`].
@@ -29,20 +29,30 @@ impl<'d> Document<'d> {
         Descendants { nodes: self.nodes, at: node.0 + 1, end: self.node(node).next, matched }
     }
 
-    /// `node` and everything below it, as [`Document::descendants`] gives it,
-    /// but only objects whose name set has all of `names` (which must not be
-    /// empty). Not for a document that is in itself as `matchedToken`.
-    pub(crate) fn objects_having(self, node: NodeId, names: u64) -> impl Iterator<Item = NodeId> {
+    /// Visits `node` and everything below it, as [`Document::descendants`] gives
+    /// it, but only objects whose name set has all of `names` (which must not
+    /// be empty). Not for a document that is in itself as `matchedToken`.
+    #[inline]
+    pub(crate) fn visit_having<B>(
+        self,
+        node: NodeId,
+        names: u64,
+        mut visit: impl FnMut(NodeId) -> ControlFlow<B>,
+    ) -> ControlFlow<B> {
         let matched = if node == Self::ROOT { self.matched } else { None };
-        let extra = if matched.is_some() { Symbol::MATCHED_TOKEN.bit() } else { 0 };
         let all = self.object_range(node);
-        // The node itself, when it is an object, comes first.
-        let is_object = self.node(node).is(Kind::Object);
-        let itself = is_object && (self.sets[all.start] | extra) & names == names;
-        let below = all.start + usize::from(is_object)..all.end;
         let again = matched.map_or(0..0, |matched| self.object_range(matched));
-        let having = below.chain(again).filter(move |at| self.sets[*at] & names == names);
-        itself.then_some(node).into_iter().chain(having.map(move |at| NodeId(self.objects[at])))
+        // The root has one name more than its set says.
+        let root_names = if matched.is_some() { names & !Symbol::MATCHED_TOKEN.bit() } else { names };
+        for range in [all, again] {
+            for (set, object) in self.sets[range.clone()].iter().zip(&self.objects[range]) {
+                let names = if *object == Self::ROOT.0 { root_names } else { names };
+                if set & names == names {
+                    visit(NodeId(*object))?;
+                }
+            }
+        }
+        ControlFlow::Continue(())
     }
 
     /// Which of the objects are `node` and those below it.

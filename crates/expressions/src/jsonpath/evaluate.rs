@@ -139,7 +139,7 @@ impl<'d> Walk<'d, '_> {
                 .try_for_each(|(_, node)| if self.holds(condition, Place::below(node))? { go(node) } else { GO_ON }),
             Step::ScanFilter(filter) if filter.needed != 0 && view.matched != Some(Document::ROOT) => {
                 self.spend(view.size(at.node) / NODES_A_STEP)?;
-                view.objects_having(at.node, filter.needed).try_for_each(|node| {
+                view.visit_having(at.node, filter.needed, |node| {
                     self.spend(1 + view.child_count(node) / CHILDREN_A_STEP)?;
                     let place = Place { node, ..at };
                     let holds = match &filter.members {

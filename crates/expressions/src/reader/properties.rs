@@ -3,7 +3,7 @@
 
 use super::builder::NONE;
 use super::{ReadError, ReadOptions, has_date_outline, lenient, strict};
-use crate::document::{Document, ESCAPED, IN_ARENA, Kind, NodeId, OUTLINE, Scratch};
+use crate::document::{Document, ESCAPED, IN_ARENA, Kind, Node, NodeId, OUTLINE, Scratch};
 use crate::event::{Properties, PropertyValue};
 use crate::names::Symbol;
 use crate::number;
@@ -79,17 +79,22 @@ impl Scratch {
         if dates.is_empty() {
             return;
         }
+        let end = self.nodes[object].next as usize;
         let mut at = object + 1;
-        while at < self.nodes[object].next as usize {
+        while at < end {
             let node = self.nodes[at];
-            let text = self.document("").raw(NodeId(at as u32)).as_bytes();
-            let may_be_date = node.head & ESCAPED != 0 || has_date_outline(text);
-            if node.is(Kind::String) && may_be_date && dates.contains(&self.names.name(node.symbol())) {
+            if node.is(Kind::String) && self.may_be_date(node) && dates.contains(&self.names.name(node.symbol())) {
                 self.nodes[at].head |= OUTLINE;
                 self.nodes[at].set_kind(Kind::Date);
             }
             at = node.next as usize;
         }
+    }
+
+    /// Whether a string in the arena is worth a closer look.
+    fn may_be_date(&self, node: Node) -> bool {
+        let text = &self.arena.as_bytes()[node.start as usize..node.end as usize];
+        node.head & ESCAPED != 0 || has_date_outline(text)
     }
 
     /// Appends a computed value called `symbol`; its nodes are those of `of`.

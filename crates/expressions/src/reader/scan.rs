@@ -54,8 +54,7 @@ fn first_mark(chunk: &[u8; CHUNK]) -> usize {
     for (mark, byte) in marks.iter_mut().zip(chunk) {
         *mark = if (*byte == b'"') | (*byte == b'\\') { u8::MAX } else { 0 };
     }
-    let marks = u128::from_le_bytes(marks);
-    marks.trailing_zeros() as usize / 8
+    u128::from_le_bytes(marks).trailing_zeros() as usize / 8
 }
 
 /// The place after the escape whose backslash is at `at`.
