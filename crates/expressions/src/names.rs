@@ -111,19 +111,21 @@ impl Names {
     }
 
     /// The name that followed `previous` the last time, if `json` begins with
-    /// it as `"name":`; and the length of that. Messages of a device are
-    /// compact and much alike, so this is the usual way to a name's number.
+    /// it as `"name":`, and the length of that; else [`Symbol::NONE`]. Messages
+    /// of a device are compact and much alike, so this is the usual way to a
+    /// name's number.
     #[inline]
-    pub(crate) fn guess(&self, previous: Symbol, json: &[u8]) -> Option<(Symbol, usize)> {
+    pub(crate) fn guess(&self, previous: Symbol, json: &[u8]) -> (Symbol, usize) {
         let symbol = self.entries[previous.0 as usize].follower;
         let entry = &self.entries[symbol as usize];
         let length = (entry.end - entry.start) as usize + MARKS;
-        let (low, high) = halves(json.first_chunk()?);
+        let Some(chunk) = json.first_chunk() else { return (Symbol::NONE, 0) };
+        let (low, high) = halves(chunk);
         let (low_mask, high_mask) = MASKS[length.min(HEAD)];
         let is_it = (low ^ entry.head.0) & low_mask | (high ^ entry.head.1) & high_mask == 0
-            && (length <= HEAD || self.goes_on(entry, json))
-            && symbol != 0;
-        is_it.then_some((Symbol(symbol), length))
+            && (length <= HEAD || self.goes_on(entry, json));
+        // Without a follower the entry is that of no name.
+        (if is_it { Symbol(symbol) } else { Symbol::NONE }, length)
     }
 
     /// Whether `json` goes on like a name that is longer than its head.
@@ -341,19 +343,19 @@ mod tests {
             let symbol = names.intern(&name);
             let json = format!("\"{name}\":{more}");
             names.set_follower(Symbol::BODY, Symbol::NONE);
-            assert_eq!(names.guess(Symbol::BODY, json.as_bytes()), None);
+            assert_eq!(names.guess(Symbol::BODY, json.as_bytes()).0, Symbol::NONE);
             names.set_follower(Symbol::BODY, symbol);
-            assert_eq!(names.guess(Symbol::BODY, json.as_bytes()), Some((symbol, length + 3)));
+            assert_eq!(names.guess(Symbol::BODY, json.as_bytes()), (symbol, length + 3));
             // Any other byte in it, one more, one less, or a blank makes it another.
             for at in 0..length + 3 {
                 let mut other = json.clone().into_bytes();
                 other[at] = b'#';
-                assert_eq!(names.guess(Symbol::BODY, &other), None, "{name}, {at}");
+                assert_eq!(names.guess(Symbol::BODY, &other).0, Symbol::NONE, "{name}, {at}");
             }
             for other in
                 [format!("\"{name}x\":{more}"), format!("\"x{name}\":{more}"), format!(" {json}"), String::new()]
             {
-                assert_eq!(names.guess(Symbol::BODY, other.as_bytes()), None, "{other}");
+                assert_eq!(names.guess(Symbol::BODY, other.as_bytes()).0, Symbol::NONE, "{other}");
             }
         }
     }
@@ -368,7 +370,7 @@ mod tests {
         }
         names.set_follower(kept, Symbol(kept.0 + 1));
         names.forget_if_many();
-        assert_eq!(names.guess(kept, b"\"made-up-0\": 1234567}"), None);
+        assert_eq!(names.guess(kept, b"\"made-up-0\": 1234567}").0, Symbol::NONE);
         assert_eq!(names.find("kept"), Some(kept));
         assert_eq!(names.find("made-up-1"), None);
         assert_eq!(names.intern("made-up-1"), Symbol(kept.0 + 1));

@@ -12,9 +12,6 @@ use crate::names::Symbol;
 /// Stands for "no object or array is open".
 pub(crate) const NONE: u32 = u32::MAX;
 
-/// An object's name set met a bit twice; only while it is open.
-pub(super) const REPEATED: u32 = 1 << 30;
-
 impl Scratch {
     /// Appends a scalar whose text is in the body or arena, as `flags` say.
     #[inline]
@@ -47,12 +44,8 @@ impl Scratch {
     /// Puts `symbol` into the name set of the open object `open`.
     #[inline]
     pub(crate) fn add_name(&mut self, open: u32, symbol: Symbol) {
-        let node = &mut self.nodes[open as usize];
-        let set = &mut self.sets[node.start as usize];
-        if *set & symbol.bit() != 0 {
-            node.head |= REPEATED;
-        }
-        *set |= symbol.bit();
+        let node = self.nodes[open as usize];
+        self.sets[node.start as usize] |= symbol.bit();
     }
 
     /// Counts one more child of `open`.
@@ -67,8 +60,8 @@ impl Scratch {
         let next = self.nodes.len() as u32;
         let node = &mut self.nodes[open as usize];
         let around = std::mem::replace(&mut node.next, next);
-        if node.head & REPEATED != 0 {
-            node.head &= !REPEATED;
+        // With fewer bits than members, two share one: perhaps the same name.
+        if node.is(Kind::Object) && self.sets[node.start as usize].count_ones() < node.end {
             self.merge_repeated(open);
         }
         around

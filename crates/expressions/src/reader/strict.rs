@@ -6,7 +6,7 @@
 //! strings, which the reference connector accepts and which cost a test for
 //! every byte to reject.
 
-use super::builder::{NONE, REPEATED};
+use super::builder::NONE;
 use super::scan::{number_end, past_blanks, string_end};
 use super::{ReadOptions, has_date_outline, is_date};
 use crate::document::{ESCAPED, Kind, OUTLINE, Scratch, unescape};
@@ -44,111 +44,106 @@ struct Strict<'a> {
 /// say, at hand until another one opens or it closes.
 #[derive(Clone, Copy)]
 struct Open {
-    /// [`NONE`] outside all.
     node: u32,
     is_object: bool,
     children: u32,
     names: u64,
-    /// A bit of `names` was met twice.
-    is_repeated: bool,
-}
-
-impl Open {
-    const NOTHING: Open = Open { node: NONE, is_object: false, children: 0, names: 0, is_repeated: false };
 }
 
 impl Strict<'_> {
     fn value(mut self, symbol: Symbol) -> Option<()> {
         let bytes = self.text.as_bytes();
-        let (mut symbol, mut at) = (symbol, 0);
-        let mut open = Open::NOTHING;
-        let mut depth = 0;
+        let at = past_blanks(bytes, 0)?;
+        let at = match bytes[at] {
+            first @ (b'{' | b'[') => self.container(first, symbol, at + 1)?,
+            _ => self.scalar(symbol, at)?,
+        };
+        // It must not be run into by something else.
+        matches!(bytes.get(at), None | Some(b' ' | b'\t' | b'\n' | b'\r' | b',' | b']' | b'}')).then_some(())
+    }
+
+    /// Reads the object or array whose mark `first` stands before `at`, and all
+    /// in it; gives where it ends.
+    fn container(&mut self, first: u8, symbol: Symbol, at: usize) -> Option<usize> {
+        let bytes = self.text.as_bytes();
+        let mut at = at;
+        let mut depth = 1;
+        let mut open = self.open(first, symbol, NONE);
+        let mut symbol = Symbol::NONE;
+        // Whether `at` is at the first member or element of what is open.
+        let mut is_first = true;
         loop {
-            at = past_blanks(bytes, at)?;
-            match bytes[at] {
-                b'"' => at = self.string(symbol, at + 1)?,
-                b'-' | b'0'..=b'9' => at = self.number(symbol, at)?,
-                first @ (b'{' | b'[') => {
-                    if depth == self.options.depth_max {
-                        return None;
-                    }
-                    open = self.open(first == b'{', symbol, open);
-                    depth += 1;
-                    at += 1;
-                    let next = past_blanks(bytes, at)?;
-                    // The closing mark follows the opening one by 2 in ASCII.
-                    if bytes[next] != first + 2 {
-                        symbol = Symbol::NONE;
-                        if first == b'{' {
-                            (symbol, at) = self.name(&mut open, at)?;
-                        }
-                        continue;
-                    }
-                    at = next + 1;
-                    open = self.close(open);
-                    depth -= 1;
+            // The closing mark follows the opening one by 2 in ASCII.
+            if is_first && {
+                let next = past_blanks(bytes, at)?;
+                bytes[next] == if open.is_object { b'}' } else { b']' }
+            } {
+                at = past_blanks(bytes, at)?;
+            } else {
+                if open.is_object {
+                    (symbol, at) = self.name(&mut open, at)?;
                 }
-                b't' => at = self.literal("true", Kind::True, symbol, at)?,
-                b'f' => at = self.literal("false", Kind::False, symbol, at)?,
-                b'n' => at = self.literal("null", Kind::Null, symbol, at)?,
-                _ => return None,
-            }
-            loop {
-                if open.node == NONE {
-                    return ends_well(bytes, at).then_some(());
-                }
-                open.children += 1;
                 at = past_blanks(bytes, at)?;
                 match bytes[at] {
-                    b',' if open.is_object => {
-                        (symbol, at) = self.name(&mut open, at + 1)?;
-                        break;
-                    }
-                    b',' => {
-                        at += 1;
+                    b'"' => at = self.string(symbol, at + 1)?,
+                    first @ (b'{' | b'[') => {
+                        if depth == self.options.depth_max {
+                            return None;
+                        }
+                        self.note(open);
+                        open = self.open(first, symbol, open.node);
+                        depth += 1;
                         symbol = Symbol::NONE;
-                        break;
+                        at += 1;
+                        is_first = true;
+                        continue;
                     }
-                    b'}' if open.is_object => {}
-                    b']' if !open.is_object => {}
-                    _ => return None,
+                    _ => at = self.scalar(symbol, at)?,
                 }
+                open.children += 1;
+            }
+            is_first = false;
+            // Past what ends here, up to the comma before the next value.
+            loop {
+                at = past_blanks(bytes, at)?;
+                let mark = bytes[at];
                 at += 1;
-                open = self.close(open);
+                if mark == b',' {
+                    break;
+                }
+                if mark != if open.is_object { b'}' } else { b']' } {
+                    return None;
+                }
+                self.note(open);
+                let around = self.scratch.close(open.node);
+                if around == NONE {
+                    return Some(at);
+                }
                 depth -= 1;
+                open = self.reopen(around);
+                symbol = Symbol::NONE;
             }
         }
     }
 
-    fn open(&mut self, is_object: bool, symbol: Symbol, around: Open) -> Open {
-        self.note(around);
+    fn open(&mut self, first: u8, symbol: Symbol, around: u32) -> Open {
+        let is_object = first == b'{';
         let kind = if is_object { Kind::Object } else { Kind::Array };
-        Open { node: self.scratch.open(kind, symbol, around.node), is_object, ..Open::NOTHING }
+        Open { node: self.scratch.open(kind, symbol, around), is_object, children: 0, names: 0 }
     }
 
-    /// Closes `open`; gives what is around it.
-    fn close(&mut self, open: Open) -> Open {
-        self.note(open);
-        let around = self.scratch.close(open.node);
-        if around == NONE {
-            return Open::NOTHING;
-        }
-        let node = self.scratch.nodes[around as usize];
-        let is_object = node.is(Kind::Object);
-        let names = if is_object { self.scratch.sets[node.start as usize] } else { 0 };
-        Open { node: around, is_object, children: node.end, names, is_repeated: false }
+    /// Goes on with `node`, in which something has closed.
+    fn reopen(&self, node: u32) -> Open {
+        let here = self.scratch.nodes[node as usize];
+        let is_object = here.is(Kind::Object);
+        let names = if is_object { self.scratch.sets[here.start as usize] } else { 0 };
+        Open { node, is_object, children: here.end + 1, names }
     }
 
     /// Writes what is known of `open` to its node and name set.
     fn note(&mut self, open: Open) {
-        if open.node == NONE {
-            return;
-        }
         let node = &mut self.scratch.nodes[open.node as usize];
         node.end = open.children;
-        if open.is_repeated {
-            node.head |= REPEATED;
-        }
         if open.is_object {
             self.scratch.sets[node.start as usize] = open.names;
         }
@@ -159,11 +154,10 @@ impl Strict<'_> {
     #[inline(always)]
     fn name(&mut self, open: &mut Open, at: usize) -> Option<(Symbol, usize)> {
         let (symbol, at) = match self.scratch.names.guess(self.previous, &self.text.as_bytes()[at..]) {
-            Some((symbol, length)) => (symbol, at + length),
-            None => self.other_name(at)?,
+            (Symbol::NONE, _) => self.other_name(at)?,
+            (symbol, length) => (symbol, at + length),
         };
         self.previous = symbol;
-        open.is_repeated |= open.names & symbol.bit() != 0;
         open.names |= symbol.bit();
         Some((symbol, at))
     }
@@ -213,6 +207,17 @@ impl Strict<'_> {
         Some(end + 1)
     }
 
+    fn scalar(&mut self, symbol: Symbol, at: usize) -> Option<usize> {
+        match self.text.as_bytes()[at] {
+            b'"' => self.string(symbol, at + 1),
+            b'-' | b'0'..=b'9' => self.number(symbol, at),
+            b't' => self.literal("true", Kind::True, symbol, at),
+            b'f' => self.literal("false", Kind::False, symbol, at),
+            b'n' => self.literal("null", Kind::Null, symbol, at),
+            _ => None,
+        }
+    }
+
     #[inline]
     fn number(&mut self, symbol: Symbol, start: usize) -> Option<usize> {
         let bytes = self.text.as_bytes();
@@ -246,9 +251,4 @@ impl Strict<'_> {
     fn push(&mut self, kind: Kind, symbol: Symbol, flags: u32, start: usize, end: usize) {
         self.scratch.push(kind, symbol, flags, self.base + start as u32, self.base + end as u32);
     }
-}
-
-/// Whether the value that ends at `at` is not run into by something else.
-fn ends_well(bytes: &[u8], at: usize) -> bool {
-    matches!(bytes.get(at), None | Some(b' ' | b'\t' | b'\n' | b'\r' | b',' | b']' | b'}'))
 }
