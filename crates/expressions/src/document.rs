@@ -80,6 +80,7 @@ pub(crate) const IN_ARENA: u32 = 1 << 29;
 /// text is found when it is asked for, which it seldom is.
 pub(crate) const OUTLINE: u32 = 1 << 31;
 const SYMBOL: u32 = (1 << 24) - 1;
+const KIND: u32 = 15 << 24;
 
 const KINDS: [Kind; 12] = [
     Kind::Null,
@@ -106,7 +107,7 @@ impl Node {
     }
 
     pub(crate) fn is(self, kind: Kind) -> bool {
-        self.head >> 24 & 15 == kind as u32
+        self.head & KIND == (kind as u32) << 24
     }
 
     pub(crate) fn symbol(self) -> Symbol {
@@ -114,7 +115,7 @@ impl Node {
     }
 
     pub(crate) fn set_kind(&mut self, kind: Kind) {
-        self.head = self.head & !(15 << 24) | (kind as u32) << 24;
+        self.head = self.head & !KIND | (kind as u32) << 24;
     }
 }
 
@@ -263,17 +264,19 @@ impl<'d> Document<'d> {
     /// the budget does not allow to look.
     #[inline]
     pub(crate) fn follow(self, node: NodeId, names: &[Symbol], budget: &Budget) -> Option<Option<NodeId>> {
-        let mut at = node;
+        let mut found = Some(node);
+        let mut steps = 1;
         for name in names {
-            if !budget.takes(1 + self.child_count(at) / CHILDREN_A_STEP) {
-                return None;
+            let Some(at) = found else { break };
+            let here = self.node(at);
+            if !here.is(Kind::Object) {
+                found = None;
+                break;
             }
-            match self.member(at, *name) {
-                Some(member) => at = member,
-                None => return Some(None),
-            }
+            steps += 1 + here.end as usize / CHILDREN_A_STEP;
+            found = self.member(at, *name);
         }
-        Some(Some(at))
+        budget.takes(steps).then_some(found)
     }
 
     /// How many nodes there are at and below `node`, those of the match twice.
@@ -291,6 +294,16 @@ impl<'d> Document<'d> {
         if self.node(node).head & ESCAPED == 0 { Cow::Borrowed(raw) } else { Cow::Owned(unescape(raw)) }
     }
 
+    /// The text of a string that is no date and has no escapes, which most are;
+    /// none for anything else, and for what only looks like a date.
+    #[inline]
+    pub fn plain_text(self, node: NodeId) -> Option<&'d str> {
+        let here = self.node(node);
+        let is_plain = here.head & (KIND | ESCAPED) == (Kind::String as u32) << 24;
+        let text = if here.head & IN_ARENA == 0 { self.body } else { self.arena };
+        is_plain.then(|| &text[here.start as usize..here.end as usize])
+    }
+
     /// The text of a scalar as it stands in the body, escapes and all, without
     /// quotes.
     pub fn raw(self, node: NodeId) -> &'d str {
@@ -305,7 +318,7 @@ impl<'d> Document<'d> {
     }
 
     /// Whether [`Document::raw`] holds escapes.
-    pub fn is_escaped(self, node: NodeId) -> bool {
+    pub(crate) fn is_escaped(self, node: NodeId) -> bool {
         self.node(node).head & ESCAPED != 0
     }
 

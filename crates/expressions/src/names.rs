@@ -119,8 +119,10 @@ impl Names {
         let symbol = self.entries[previous.0 as usize].follower;
         let entry = &self.entries[symbol as usize];
         let length = (entry.end - entry.start) as usize + MARKS;
-        let Some(chunk) = json.first_chunk() else { return (Symbol::NONE, 0) };
-        let (low, high) = halves(chunk);
+        let (low, high) = match json.first_chunk() {
+            Some(chunk) => halves(chunk),
+            None => halves(&padded(json)),
+        };
         let (low_mask, high_mask) = MASKS[length.min(HEAD)];
         let is_it = (low ^ entry.head.0) & low_mask | (high ^ entry.head.1) & high_mask == 0
             && (length <= HEAD || self.goes_on(entry, json));
@@ -260,6 +262,13 @@ fn tail(name: &[u8]) -> Head {
     chunk[..HEAD - 2].copy_from_slice(last);
     chunk[HEAD - 2..].copy_from_slice(b"\":");
     halves(&chunk)
+}
+
+/// The little that is left of a text, with zeros after it.
+fn padded(json: &[u8]) -> [u8; HEAD] {
+    let mut chunk = [0; HEAD];
+    chunk.iter_mut().zip(json).for_each(|(place, byte)| *place = *byte);
+    chunk
 }
 
 #[inline]

@@ -54,6 +54,10 @@ pub(crate) fn push_node(
     form: TextForm,
     out: &mut String,
 ) -> Result<bool, Reason> {
+    if let Some(text) = document.plain_text(node) {
+        out.push_str(text);
+        return Ok(true);
+    }
     match document.kind(node) {
         Kind::Null | Kind::Undefined => return Ok(false),
         Kind::False => out.push_str("False"),
@@ -68,7 +72,6 @@ pub(crate) fn push_node(
             Some(date) => date.instant.write_us(out),
             None => out.push_str(&document.text(node)),
         },
-        Kind::String | Kind::Date if !document.is_escaped(node) => out.push_str(document.raw(node)),
         Kind::String | Kind::Date => out.push_str(&document.text(node)),
         Kind::Object => return Err(OBJECT),
         Kind::Array => return Err(ARRAY),
