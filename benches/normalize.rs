@@ -2,8 +2,13 @@
 //! parsing the same bodies to a `Value`: the yardstick of design.md 5.
 //!
 //! ```text
-//! normalize [--json | --profile PASSES] [--only NAME] [--corpus FILE --mapping FILE [--properties FILE]]
+//! normalize [--json | --profile PASSES] [--only NAME] [--functions-host]
+//!           [--corpus FILE --mapping FILE [--properties FILE]]
 //! ```
+//!
+//! An event's properties are typed values, as a client of the hub gives them;
+//! with `--functions-host` they are JSON text, as the Functions host sends them,
+//! which is then read for each event, too.
 //!
 //! `--json` prints one object a corpus; `--profile` runs normalize alone, so
 //! many times over a corpus, for a profiler. The corpora are those of [`benches::corpus`], or one of the user's
@@ -13,8 +18,9 @@ use std::hint::black_box;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use benches::{Corpus, Turns, corpus, in_turns, peak_rss_mib, yardstick_is_plain};
-use expressions::{Properties, UtcTime};
+use benches::corpus::{self, EventProperties};
+use benches::{Corpus, Turns, in_turns, peak_rss_mib, yardstick_is_plain};
+use expressions::{DateTime, Properties, PropertyValue, UtcTime};
 use mapping::normalize::{Event, Scratch};
 use mapping::{Compatibility, DeviceMapping, MeasurementRef};
 
@@ -48,11 +54,11 @@ fn run() -> Result<(), String> {
     };
     for corpus in corpora.iter().filter(|corpus| arguments.only.as_ref().is_none_or(|only| *only == corpus.name)) {
         if let Some(passes) = arguments.profile {
-            let mut work = Work::new(corpus)?;
+            let mut work = Work::new(corpus, arguments.functions_host)?;
             (0..passes).for_each(|_| work.pass());
             continue;
         }
-        let figures = measure(corpus)?;
+        let figures = measure(corpus, arguments.functions_host)?;
         println!("{}", if arguments.json { figures.json() } else { figures.text() });
     }
     Ok(())
@@ -61,6 +67,7 @@ fn run() -> Result<(), String> {
 #[derive(Default)]
 struct Arguments {
     json: bool,
+    functions_host: bool,
     profile: Option<usize>,
     only: Option<String>,
     corpus: Option<PathBuf>,
@@ -75,6 +82,7 @@ impl Arguments {
             let mut file = || words.next().map(PathBuf::from).ok_or(format!("{word} needs a file"));
             match word.as_str() {
                 "--json" => arguments.json = true,
+                "--functions-host" => arguments.functions_host = true,
                 "--profile" => {
                     let passes = words.next().and_then(|word| word.parse().ok());
                     arguments.profile = Some(passes.ok_or("--profile needs a number of passes")?);
@@ -104,6 +112,7 @@ struct Figures {
 /// Normalizes a corpus over and over.
 struct Work<'c> {
     corpus: &'c Corpus,
+    properties: Vec<Front<'c>>,
     mapping: DeviceMapping,
     scratch: Scratch,
     out: Vec<u8>,
@@ -112,19 +121,34 @@ struct Work<'c> {
 }
 
 impl Work<'_> {
-    fn new(corpus: &Corpus) -> Result<Work<'_>, String> {
+    fn new(corpus: &Corpus, functions_host: bool) -> Result<Work<'_>, String> {
         let mapping = DeviceMapping::load(corpus.mapping.as_bytes(), &Compatibility::default())
             .map_err(|findings| format!("the mapping of {}: {findings}", corpus.name))?;
-        Ok(Work { corpus, mapping, scratch: Scratch::new(), out: Vec::new(), measurements: 0, failed: 0 })
+        let properties = corpus.properties.iter().map(|properties| Front::new(properties, functions_host));
+        Ok(Work {
+            corpus,
+            properties: properties.collect::<Result<_, _>>()?,
+            mapping,
+            scratch: Scratch::new(),
+            out: Vec::new(),
+            measurements: 0,
+            failed: 0,
+        })
     }
 
     /// Once over all events.
     fn pass(&mut self) {
         (self.measurements, self.failed) = (0, 0);
-        for at in 0..self.corpus.bodies.len() {
+        for (at, body) in self.corpus.bodies.iter().enumerate() {
             self.out.clear();
+            let (properties, system_properties) =
+                self.properties.get(at).map_or((Properties::NONE, Properties::NONE), Front::properties);
+            let event = Event {
+                content: expressions::Event { body, properties, system_properties },
+                enqueued_time: ENQUEUED.saturating_add(at as i64 * 10_000),
+            };
             let sink = &mut |measurement: &MeasurementRef<'_>| measurement.write_json(&mut self.out);
-            match self.mapping.normalize(&mut self.scratch, &event(self.corpus, at), sink) {
+            match self.mapping.normalize(&mut self.scratch, &event, sink) {
                 Ok(count) => self.measurements += count,
                 Err(_) => self.failed += 1,
             }
@@ -133,8 +157,8 @@ impl Work<'_> {
     }
 }
 
-fn measure(corpus: &Corpus) -> Result<Figures, String> {
-    let mut work = Work::new(corpus)?;
+fn measure(corpus: &Corpus, functions_host: bool) -> Result<Figures, String> {
+    let mut work = Work::new(corpus, functions_host)?;
     let events = corpus.bodies.len();
     let yardstick = || {
         for body in &corpus.bodies {
@@ -157,16 +181,54 @@ fn measure(corpus: &Corpus) -> Result<Figures, String> {
     })
 }
 
-fn event(corpus: &Corpus, at: usize) -> Event<'_> {
-    let (properties, system_properties) = match corpus.properties.get(at) {
-        Some(properties) => (
-            Properties::Json { text: &properties.application, dates: APPLICATION_DATES },
-            Properties::Json { text: &properties.system, dates: SYSTEM_DATES },
-        ),
-        None => (Properties::NONE, Properties::NONE),
-    };
-    let content = expressions::Event { body: &corpus.bodies[at], properties, system_properties };
-    Event { content, enqueued_time: ENQUEUED.saturating_add(at as i64 * 10_000) }
+/// An event's application and system properties as one of our fronts has them.
+enum Front<'c> {
+    Native(Typed<'c>, Typed<'c>),
+    FunctionsHost(String, String),
+}
+
+/// Properties as a client of the hub gives them.
+type Typed<'c> = Vec<(&'c str, PropertyValue<'c>)>;
+
+impl Front<'_> {
+    fn new(of: &EventProperties, functions_host: bool) -> Result<Front<'_>, String> {
+        let text = |members| serde_json::to_string(members).map_err(|error| error.to_string());
+        Ok(match functions_host {
+            true => Front::FunctionsHost(text(&of.application)?, text(&of.system)?),
+            false => Front::Native(typed(&of.application, APPLICATION_DATES)?, typed(&of.system, SYSTEM_DATES)?),
+        })
+    }
+
+    fn properties(&self) -> (Properties<'_>, Properties<'_>) {
+        match self {
+            Front::Native(application, system) => (Properties::Typed(application), Properties::Typed(system)),
+            Front::FunctionsHost(application, system) => (
+                Properties::Json { text: application, dates: APPLICATION_DATES },
+                Properties::Json { text: system, dates: SYSTEM_DATES },
+            ),
+        }
+    }
+}
+
+fn typed<'c>(json: &'c serde_json::Map<String, serde_json::Value>, dates: &[&str]) -> Result<Typed<'c>, String> {
+    json.iter().map(|(name, value)| Ok((name.as_str(), typed_value(value, dates.contains(&name.as_str()))?))).collect()
+}
+
+fn typed_value(value: &serde_json::Value, is_date: bool) -> Result<PropertyValue<'_>, String> {
+    Ok(match value {
+        serde_json::Value::Null => PropertyValue::Null,
+        serde_json::Value::Bool(value) => PropertyValue::Bool(*value),
+        serde_json::Value::Number(value) => match (value.as_i64(), value.as_f64()) {
+            (Some(value), _) => PropertyValue::Integer(value),
+            (None, Some(value)) => PropertyValue::Float(value),
+            (None, None) => return Err(format!("the property {value} is no number of AMQP")),
+        },
+        serde_json::Value::String(text) => match DateTime::parse_token(text).filter(|_| is_date) {
+            Some(date) => PropertyValue::Date(date),
+            None => PropertyValue::String(text),
+        },
+        other => return Err(format!("the property {other} is of no type of AMQP")),
+    })
 }
 
 impl Figures {

@@ -4,6 +4,8 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
+use serde_json::{Map, Value, json};
+
 /// Events and the device mapping that fits them.
 #[derive(Clone, Debug)]
 pub struct Corpus {
@@ -17,13 +19,14 @@ pub struct Corpus {
     pub properties: Vec<EventProperties>,
 }
 
-/// The properties of an event, as JSON objects: what the Functions host sends.
+/// The properties of an event, as the Functions host sends them: what a real
+/// event has as a timestamp is ISO text.
 #[derive(Clone, Debug)]
 pub struct EventProperties {
     /// Application properties.
-    pub application: String,
+    pub application: Map<String, Value>,
     /// System properties.
-    pub system: String,
+    pub system: Map<String, Value>,
 }
 
 /// The kinds of vital signs: type, member, smallest value, span.
@@ -112,13 +115,27 @@ pub fn iothub() -> Corpus {
 fn iot_hub_properties(random: &mut Random) -> EventProperties {
     let (device, second, milli) = (random.below(5000), random.below(60), random.below(1000));
     let (sequence, generation) = (random.below(1 << 40), random.below(1 << 60));
+    let time = format!("2026-11-20T10:15:{second:02}.{milli:03}Z");
+    let method = r#"{"scope":"device","type":"sas","issuer":"iothub","acceptingIpFilterRule":null}"#;
     EventProperties {
-        application: format!(
-            r#"{{"iothub-creation-time-utc":"2026-11-20T10:15:{second:02}.{milli:03}Z","gateway":"gateway-7"}}"#
-        ),
-        system: format!(
-            r#"{{"x-opt-sequence-number":{sequence},"x-opt-offset":"{sequence}00","x-opt-enqueued-time":"2026-11-20T10:15:{second:02}.{milli:03}Z","iothub-connection-device-id":"device-{device:05}","iothub-connection-auth-method":"{{\"scope\":\"device\",\"type\":\"sas\",\"issuer\":\"iothub\",\"acceptingIpFilterRule\":null}}","iothub-connection-auth-generation-id":"{generation}","iothub-enqueuedtime":"2026-11-20T10:15:{second:02}.{milli:03}Z","iothub-message-source":"Telemetry"}}"#
-        ),
+        application: object(json!({ "iothub-creation-time-utc": time, "gateway": "gateway-7" })),
+        system: object(json!({
+            "x-opt-sequence-number": sequence,
+            "x-opt-offset": format!("{sequence}00"),
+            "x-opt-enqueued-time": time,
+            "iothub-connection-device-id": format!("device-{device:05}"),
+            "iothub-connection-auth-method": method,
+            "iothub-connection-auth-generation-id": generation.to_string(),
+            "iothub-enqueuedtime": time,
+            "iothub-message-source": "Telemetry",
+        })),
+    }
+}
+
+fn object(json: Value) -> Map<String, Value> {
+    match json {
+        Value::Object(members) => members,
+        _ => Map::new(),
     }
 }
 
@@ -180,12 +197,8 @@ fn lines(text: &str) -> impl Iterator<Item = &str> {
 }
 
 fn event_properties(line: &str) -> Result<EventProperties, String> {
-    let json: serde_json::Value = serde_json::from_str(line).map_err(|error| format!("properties: {error}"))?;
-    let object = |member: &str| match &json[member] {
-        serde_json::Value::Null => "{}".to_owned(),
-        value => value.to_string(),
-    };
-    Ok(EventProperties { application: object("p"), system: object("s") })
+    let mut json: Value = serde_json::from_str(line).map_err(|error| format!("properties: {error}"))?;
+    Ok(EventProperties { application: object(json["p"].take()), system: object(json["s"].take()) })
 }
 
 /// A small generator of numbers (splitmix64): the same row for the same seed.

@@ -142,6 +142,21 @@ impl Names {
             && (middle.is_empty() || json[middle.clone()] == name[middle.start - 1..middle.end - 1])
     }
 
+    /// The number of `name`, which comes after `previous`. Quick when it did the
+    /// last time, too.
+    #[inline]
+    pub(crate) fn intern_after(&mut self, previous: Symbol, name: &str) -> Symbol {
+        let follower = Symbol(self.entries[previous.0 as usize].follower);
+        if follower != Symbol::NONE && self.name(follower) == name {
+            return follower;
+        }
+        let symbol = self.intern(name);
+        if !name.bytes().any(|byte| matches!(byte, b'"' | b'\\' | ..=b'\x1f')) {
+            self.set_follower(previous, symbol);
+        }
+        symbol
+    }
+
     /// Remembers what followed `previous`: a name that JSON text held without
     /// an escape.
     #[inline]
@@ -367,6 +382,20 @@ mod tests {
                 assert_eq!(names.guess(Symbol::BODY, other.as_bytes()).0, Symbol::NONE, "{other}");
             }
         }
+    }
+
+    #[test]
+    fn interns_what_comes_again() {
+        let mut names = Names::default();
+        let a = names.intern_after(Symbol::BODY, "a");
+        let quoted = names.intern_after(a, "b\"c");
+        for _ in 0..2 {
+            assert_eq!(names.intern_after(Symbol::BODY, "a"), a);
+            assert_eq!(names.intern_after(a, "b\"c"), quoted);
+        }
+        assert_eq!(names.guess(Symbol::BODY, b"\"a\":1"), (a, 4));
+        // JSON text has other bytes for this name.
+        assert_eq!(names.guess(a, b"\"b\"c\":1").0, Symbol::NONE);
     }
 
     #[test]

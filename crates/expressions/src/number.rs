@@ -31,6 +31,25 @@ pub fn write_double(value: f64, out: &mut String) {
     let _ = write!(out, "{sign}{digits:0>2}");
 }
 
+/// Appends the decimal digits of `value`.
+pub fn write_integer(value: i64, out: &mut String) {
+    let mut digits = [0; 20];
+    let mut at = digits.len();
+    let mut rest = value.unsigned_abs();
+    loop {
+        at -= 1;
+        digits[at] = b'0' + (rest % 10) as u8;
+        rest /= 10;
+        if rest == 0 {
+            break;
+        }
+    }
+    if value < 0 {
+        out.push('-');
+    }
+    out.extend(digits[at..].iter().map(|digit| char::from(*digit)));
+}
+
 /// Reads an integer as .NET `Convert.ToInt64` and `long.Parse` do: blanks
 /// around it and a sign before it are allowed.
 pub fn parse_integer(text: &str) -> Option<i64> {
@@ -120,6 +139,15 @@ mod tests {
         check_written(f64::NAN, "NaN");
         check_written(f64::INFINITY, "Infinity");
         check_written(f64::NEG_INFINITY, "-Infinity");
+    }
+
+    #[test]
+    fn prints_integers_at_the_limits() {
+        for number in [0, 7, -7, i64::MAX, i64::MIN] {
+            let mut out = String::new();
+            write_integer(number, &mut out);
+            assert_eq!(out, number.to_string());
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! value. Why something cannot be converted is told in the reference
 //! connector's words, without the value.
 
-use expressions::number::write_double;
+use expressions::number::{write_double, write_integer};
 use expressions::{DateTime, Document, Kind, Language, NodeId, UtcTime, Value};
 
 use crate::compatibility::Numbers;
@@ -36,7 +36,7 @@ pub(crate) fn push_text(
         Value::Node(node) => return push_node(document, *node, form, out),
         Value::Null => return Ok(false),
         Value::Bool(value) => out.push_str(if *value { "True" } else { "False" }),
-        Value::Integer(number) => push_integer(*number, out),
+        Value::Integer(number) => write_integer(*number, out),
         Value::Float(number) => write_double(*number, out),
         Value::String(text) => out.push_str(text),
         Value::Date(date) => date.instant.write_us(out),
@@ -78,24 +78,6 @@ pub(crate) fn push_node(
         Kind::Opaque => return Err(OPAQUE),
     }
     Ok(true)
-}
-
-fn push_integer(number: i64, out: &mut String) {
-    let mut digits = [0; 20];
-    let mut at = digits.len();
-    let mut rest = number.unsigned_abs();
-    loop {
-        at -= 1;
-        digits[at] = b'0' + (rest % 10) as u8;
-        rest /= 10;
-        if rest == 0 {
-            break;
-        }
-    }
-    if number < 0 {
-        out.push('-');
-    }
-    out.extend(digits[at..].iter().map(|digit| char::from(*digit)));
 }
 
 fn push_float(raw: &str, numbers: Numbers, out: &mut String) {
@@ -224,15 +206,6 @@ mod tests {
         let mut out = String::new();
         push_float("98.60", Numbers::Exact, &mut out);
         assert_eq!(out, "98.60");
-    }
-
-    #[test]
-    fn prints_integers_at_the_limits() {
-        for number in [0, 7, -7, i64::MAX, i64::MIN] {
-            let mut out = String::new();
-            push_integer(number, &mut out);
-            assert_eq!(out, number.to_string());
-        }
     }
 
     proptest! {

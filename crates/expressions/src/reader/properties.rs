@@ -21,10 +21,11 @@ impl Scratch {
         match properties {
             Properties::Typed(members) => {
                 let object = self.open(Kind::Object, symbol, NONE);
-                for (name, value) in members {
-                    let symbol = self.names.intern(name);
-                    self.add_member(object, symbol);
-                    self.push_property(symbol, *value);
+                let mut name = symbol;
+                for (text, value) in members {
+                    name = self.names.intern_after(name, text);
+                    self.add_member(object, name);
+                    self.push_property(name, *value);
                 }
                 self.close(object);
                 Ok(())
@@ -159,7 +160,7 @@ impl Scratch {
     }
 
     fn push_integer(&mut self, symbol: Symbol, value: i64) {
-        self.push_written(Kind::Integer, symbol, 0, |out| out.push_str(&value.to_string()));
+        self.push_written(Kind::Integer, symbol, 0, |out| number::write_integer(value, out));
     }
 
     fn push_float(&mut self, symbol: Symbol, value: f64) {
