@@ -355,7 +355,10 @@ fn has_the_whole_document_as_match_once() {
         let document = scratch.read_value(br#"{"Body":{"hr":1}}"#, ReadOptions::default()).unwrap();
         let value = program.select_one(document.with_matched(Document::ROOT), Document::ROOT).unwrap();
         let mut actual = String::new();
-        value.map_or_else(|| actual.push_str("none"), |value| data::write_json(document, &value, &mut actual));
+        match value {
+            Some(value) => data::write_json(document, &value, &mut actual),
+            None => actual.push_str("none"),
+        }
         assert_eq!(actual, expected, "{text}");
     }
 }

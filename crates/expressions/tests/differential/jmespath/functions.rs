@@ -10,7 +10,8 @@ use super::parse::Argument as Given;
 use super::{
     Argument, Ast, Failure, Result, array, compare_text, evaluate, is_equal, is_null, is_number, number, text,
 };
-use crate::tree::{Data, Tree};
+use crate::jsonpath::compare::order_digits;
+use crate::tree::{Data, Tree, is_close};
 
 /// Evaluates the arguments, from the first to the last, and then calls.
 pub fn call(name: &str, given: &[Given], current: &Tree) -> Result<Argument> {
@@ -296,19 +297,42 @@ fn sort(items: &[Tree]) -> Result<Argument> {
     Ok(Argument::Token(array(sorted)))
 }
 
+/// The keys are all Integers, all Floats or all Strings; a date is none of
+/// them.
 fn sort_by(items: &[Tree], ast: &Ast) -> Result<Argument> {
     let keys = items.iter().map(|item| Ok(evaluate(ast, item)?.into_tree())).collect::<Result<Vec<Tree>>>()?;
+    let is_all = |is_kind: fn(&Data) -> bool| keys.iter().all(|key| is_kind(&key.data));
     let mut order: Vec<usize> = (0..items.len()).collect();
-    if keys.iter().all(is_number) {
-        let numbers = keys.iter().map(number).collect::<Result<Vec<f64>>>()?;
-        order.sort_by(|one, other| numbers[*one].partial_cmp(&numbers[*other]).unwrap_or(Ordering::Equal));
-    } else if keys.iter().all(|key| text(key).is_some()) {
+    if is_all(|data| matches!(data, Data::Integer(_) | Data::BigInteger(_))) || is_all(|data| matches!(data, Data::Float(_)))
+    {
+        order.sort_by(|one, other| order_numbers(&keys[*one].data, &keys[*other].data));
+    } else if is_all(|data| matches!(data, Data::String(_))) {
         let texts = keys.iter().map(text_argument).collect::<Result<Vec<String>>>()?;
         order.sort_by(|one, other| compare_text(&texts[*one], &texts[*other]));
     } else {
         return Err(Failure::Function);
     }
     Ok(Argument::Token(array(order.into_iter().map(|at| items[at].clone()).collect())))
+}
+
+/// Numbers of one type: integers exactly, floats as they are close.
+fn order_numbers(one: &Data, other: &Data) -> Ordering {
+    match (one, other) {
+        (Data::Float(one), Data::Float(other)) if is_close(*one, *other) => Ordering::Equal,
+        (Data::Float(one), Data::Float(other)) => {
+            one.partial_cmp(other).unwrap_or_else(|| other.is_nan().cmp(&one.is_nan()))
+        }
+        (Data::Integer(one), Data::Integer(other)) => one.cmp(other),
+        (one, other) => order_digits(&digits(one), &digits(other)),
+    }
+}
+
+fn digits(data: &Data) -> String {
+    match data {
+        Data::Integer(number) => number.to_string(),
+        Data::BigInteger(digits) => digits.clone(),
+        _ => unreachable!("only integers have digits"),
+    }
 }
 
 /// Of equals the last one.
