@@ -257,7 +257,14 @@ fn extreme(list: &Tree, is_max: bool) -> Result<Argument> {
             best = Some(item);
         }
     }
-    Ok(super::found(best.cloned()))
+    // What was compared is given, not what it was made from.
+    let is_all_integers = items.iter().all(|item| matches!(item.data, Data::Integer(_)));
+    Ok(match best {
+        None => Argument::Missing,
+        Some(best) if is_all_integers => Argument::Token(best.clone()),
+        Some(best) if is_all_numbers => Argument::Token(Data::Float(number(best)?).into()),
+        Some(best) => Argument::Token(Tree::text(&text_argument(best)?)),
+    })
 }
 
 fn sort(items: &[Tree]) -> Result<Argument> {
@@ -303,7 +310,8 @@ fn sort_by(items: &[Tree], ast: &Ast) -> Result<Argument> {
     let keys = items.iter().map(|item| Ok(evaluate(ast, item)?.into_tree())).collect::<Result<Vec<Tree>>>()?;
     let is_all = |is_kind: fn(&Data) -> bool| keys.iter().all(|key| is_kind(&key.data));
     let mut order: Vec<usize> = (0..items.len()).collect();
-    if is_all(|data| matches!(data, Data::Integer(_) | Data::BigInteger(_))) || is_all(|data| matches!(data, Data::Float(_)))
+    if is_all(|data| matches!(data, Data::Integer(_) | Data::BigInteger(_)))
+        || is_all(|data| matches!(data, Data::Float(_)))
     {
         order.sort_by(|one, other| order_numbers(&keys[*one].data, &keys[*other].data));
     } else if is_all(|data| matches!(data, Data::String(_))) {

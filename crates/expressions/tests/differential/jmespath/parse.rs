@@ -3,7 +3,9 @@
 
 use expressions::{Document, ReadOptions, Scratch};
 
-use crate::tree::Tree;
+use serde_json::value::RawValue;
+
+use crate::tree::{Data, Tree};
 
 #[derive(Clone, Debug)]
 pub enum Ast {
@@ -122,8 +124,12 @@ fn tokens(text: &str) -> Result<Vec<Token>> {
             }
             '-' | '0'..='9' => {
                 let digits = rest[1..].chars().take_while(char::is_ascii_digit).count();
-                let number: i32 = rest[..=digits].parse().map_err(|_| "not a number")?;
-                (Token::Number(i64::from(number)), digits + 1)
+                if first == '-' && digits == 0 {
+                    return Err("a lone sign".to_owned());
+                }
+                // A number that does not fit is as good as the largest.
+                let largest = if first == '-' { i64::MIN } else { i64::MAX };
+                (Token::Number(rest[..=digits].parse().unwrap_or(largest)), digits + 1)
             }
             '\'' | '"' | '`' => {
                 let inside = delimited(rest, first)?;
@@ -235,12 +241,25 @@ impl Parser {
         loop {
             let right = if self.take(".") {
                 self.after_dot()?
+            } else if is_projection(&left) && self.is_next("[") && !self.is_specifier() {
+                // A projection with nothing before it takes a list without a
+                // dot.
+                self.list()?
             } else if self.is_next("[") || self.is_next("[?") || self.is_next("[]") {
                 self.bracket()?
             } else {
                 return Ok(left);
             };
             left = Ast::Chain(left.into(), right.into());
+        }
+    }
+
+    /// Whether the bracket that stands here is an index, a slice or `[*]`.
+    fn is_specifier(&self) -> bool {
+        match self.peek(1) {
+            Some(Token::Number(_) | Token::Sign(":")) => true,
+            Some(Token::Sign("*")) => self.peek(2) == Some(&Token::Sign("]")),
+            _ => false,
         }
     }
 
@@ -278,10 +297,7 @@ impl Parser {
                 self.expect(")")?;
                 Ok(inner)
             }
-            (Some(Token::Sign("[")), Some(Token::Number(_) | Token::Sign(":"))) => self.bracket(),
-            (Some(Token::Sign("[")), Some(Token::Sign("*"))) if self.peek(2) == Some(&Token::Sign("]")) => {
-                self.bracket()
-            }
+            (Some(Token::Sign("[")), _) if self.is_specifier() => self.bracket(),
             (Some(Token::Sign("[?" | "[]")), _) => self.bracket(),
             _ => self.after_dot(),
         }
@@ -387,13 +403,17 @@ impl Parser {
     }
 }
 
+fn is_projection(ast: &Ast) -> bool {
+    matches!(ast, Ast::ListStar | Ast::HashStar | Ast::Flatten | Ast::Filter(_) | Ast::Slice(..))
+}
+
 /// JSON with dates; unquoted words are text (quirk 59).
 fn literal(json: &str) -> Result<Tree> {
-    if serde_json::from_str::<serde_json::Value>(json).is_err() {
-        let word = json.trim();
+    if serde_json::from_str::<&RawValue>(json).is_err() {
+        let word = json.trim_matches([' ', '\t', '\r', '\n']);
         let mut chars = word.chars();
         let is_word = chars.next().is_some_and(|c| c.is_ascii_alphabetic() || c == '_')
-            && chars.all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-');
+            && chars.all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.'));
         return if is_word { Ok(Tree::text(word)) } else { Err("not JSON".to_owned()) };
     }
     let mut scratch = Scratch::default();
@@ -404,12 +424,17 @@ fn literal(json: &str) -> Result<Tree> {
     Ok(tree)
 }
 
-/// The nodes of a literal are not nodes of the document.
+/// The nodes of a literal are not nodes of the document. An integer too large
+/// for 64 bits becomes a double there: our engine's computed values have no
+/// such type, and the reference connector can convert it to nothing.
 fn forget_places(tree: &mut Tree) {
     tree.at = None;
     match &mut tree.data {
-        crate::tree::Data::Array(items) => items.iter_mut().for_each(forget_places),
-        crate::tree::Data::Object(members) => members.iter_mut().for_each(|member| forget_places(&mut member.1)),
+        Data::BigInteger(digits) => {
+            tree.data = Data::Float(digits.parse().expect("digits are a number"));
+        }
+        Data::Array(items) => items.iter_mut().for_each(forget_places),
+        Data::Object(members) => members.iter_mut().for_each(|member| forget_places(&mut member.1)),
         _ => {}
     }
 }
