@@ -252,6 +252,18 @@ fn agree(actual: &Tree, expected: &Tree) -> bool {
     }
 }
 
+/// Whether a copy of a document with a computed match is the document with
+/// that match.
+fn copies_with_matched(document: Document<'_>, value: &Value<'_>, matched: &Tree) -> bool {
+    if document.kind(Document::ROOT) != Kind::Object {
+        return true;
+    }
+    let mut scratch = Scratch::default();
+    let copy = scratch.copy_with_matched(document, value);
+    let expected = Tree::copy(document, Document::ROOT, Some(matched));
+    is_same(&Tree::copy(copy, Document::ROOT, None), &expected)
+}
+
 fn check(expression: &str, json: &str, matched: Option<prop::sample::Index>) -> Result<(), TestCaseError> {
     let mut names = Names::default();
     let compiles = Expression::compile(expression, Language::JmesPath, CompileOptions::default(), &mut names);
@@ -275,11 +287,16 @@ fn check(expression: &str, json: &str, matched: Option<prop::sample::Index>) -> 
         document = plain.with_matched(matched.at.expect("a node"));
         root = Tree::copy(plain, Document::ROOT, Some(&matched));
     }
-    let mut values = Vec::new();
+    let (mut values, is_matched, mut is_copied) = (Vec::new(), matched.is_some(), true);
     let ended = compiles.select(document, Document::ROOT, &mut |value| {
-        values.push(tree(&value, plain));
+        let value_tree = tree(&value, plain);
+        if !is_matched {
+            is_copied &= copies_with_matched(plain, &value, &value_tree);
+        }
+        values.push(value_tree);
         ControlFlow::Continue(())
     });
+    prop_assert!(is_copied, "a copy with a result of {expression} over {json} differs");
     let all = ended.map(|()| values).map_err(failure);
     let expected = jmespath::select(&parsed, &root);
     let is_agreed = match (&all, &expected) {

@@ -15,6 +15,14 @@ pub enum Failure {
     JsonPath,
 }
 
+/// What `$` means, and whether an ordering comparison whose sides cannot be
+/// converted is an error or false (quirk 45).
+#[derive(Clone, Copy)]
+pub struct Run<'t> {
+    pub root: &'t Tree,
+    pub coerced_comparison_errors: bool,
+}
+
 /// What a lazy evaluation gives: tokens, and after them perhaps a failure.
 #[derive(Default)]
 struct Stream<'t> {
@@ -44,14 +52,14 @@ impl<'t> Stream<'t> {
 }
 
 /// Every token that `steps` select, and the failure that ends the selection.
-pub fn select<'t>(steps: &'t [Step], root: &'t Tree) -> (Vec<&'t Tree>, Option<Failure>) {
-    let stream = walk(steps, root, root);
+pub fn select<'t>(steps: &'t [Step], run: Run<'t>) -> (Vec<&'t Tree>, Option<Failure>) {
+    let stream = walk(steps, run, run.root);
     (stream.tokens, stream.failure)
 }
 
 /// The one token (device-mapping.md 6.6).
-pub fn select_one<'t>(steps: &'t [Step], root: &'t Tree) -> Result<Option<&'t Tree>, Failure> {
-    let stream = walk(steps, root, root);
+pub fn select_one<'t>(steps: &'t [Step], run: Run<'t>) -> Result<Option<&'t Tree>, Failure> {
+    let stream = walk(steps, run, run.root);
     match (&stream.tokens[..], stream.failure) {
         ([_, _, ..], _) => Err(Failure::SeveralTokens),
         (_, Some(failure)) => Err(failure),
@@ -59,17 +67,17 @@ pub fn select_one<'t>(steps: &'t [Step], root: &'t Tree) -> Result<Option<&'t Tr
     }
 }
 
-fn walk<'t>(steps: &'t [Step], root: &'t Tree, current: &'t Tree) -> Stream<'t> {
+fn walk<'t>(steps: &'t [Step], run: Run<'t>, current: &'t Tree) -> Stream<'t> {
     let mut stream = Stream::of(vec![current]);
     for step in steps {
-        stream = stream.then(|token| apply(step, root, token));
+        stream = stream.then(|token| apply(step, run, token));
     }
     stream
 }
 
-fn apply<'t>(step: &'t Step, root: &'t Tree, token: &'t Tree) -> Stream<'t> {
+fn apply<'t>(step: &'t Step, run: Run<'t>, token: &'t Tree) -> Stream<'t> {
     match step {
-        Step::Root => Stream::of(vec![root]),
+        Step::Root => Stream::of(vec![run.root]),
         Step::Member { name: Some(name), scan: false } => Stream::of(token.member(name).into_iter().collect()),
         Step::Member { name: None, scan: false } => match &token.data {
             Data::Object(_) => Stream::of(token.children()),
@@ -86,10 +94,10 @@ fn apply<'t>(step: &'t Step, root: &'t Tree, token: &'t Tree) -> Stream<'t> {
         Step::Indexes(list) => indexes(token, list),
         Step::Slice { start, end, step } => slice(token, *start, *end, *step),
         Step::Filter { test, scan: false } => {
-            Stream::of(token.items().unwrap_or_default().iter().collect()).then(|item| filter(test, root, item))
+            Stream::of(token.items().unwrap_or_default().iter().collect()).then(|item| filter(test, run, item))
         }
         Step::Filter { test, scan: true } => {
-            Stream::of(token.descendants_and_self()).then(|each| filter(test, root, each))
+            Stream::of(token.descendants_and_self()).then(|each| filter(test, run, each))
         }
     }
 }
@@ -148,19 +156,19 @@ fn slice(token: &Tree, start: Option<i64>, end: Option<i64>, step: Option<i64>) 
     stream
 }
 
-fn filter<'t>(test: &'t Test, root: &'t Tree, token: &'t Tree) -> Stream<'t> {
-    match holds(test, root, token) {
+fn filter<'t>(test: &'t Test, run: Run<'t>, token: &'t Tree) -> Stream<'t> {
+    match holds(test, run, token) {
         Ok(true) => Stream::of(vec![token]),
         Ok(false) => Stream::default(),
         Err(failure) => Stream { tokens: Vec::new(), failure: Some(failure) },
     }
 }
 
-fn holds<'t>(test: &'t Test, root: &'t Tree, token: &'t Tree) -> Result<bool, Failure> {
+fn holds<'t>(test: &'t Test, run: Run<'t>, token: &'t Tree) -> Result<bool, Failure> {
     match test {
         Test::All(tests) => {
             for test in tests {
-                if !holds(test, root, token)? {
+                if !holds(test, run, token)? {
                     return Ok(false);
                 }
             }
@@ -168,14 +176,14 @@ fn holds<'t>(test: &'t Test, root: &'t Tree, token: &'t Tree) -> Result<bool, Fa
         }
         Test::Any(tests) => {
             for test in tests {
-                if holds(test, root, token)? {
+                if holds(test, run, token)? {
                     return Ok(true);
                 }
             }
             Ok(false)
         }
         Test::Exists(side) => {
-            let stream = tokens(side, root, token);
+            let stream = tokens(side, run, token);
             match stream.failure {
                 _ if !stream.tokens.is_empty() => Ok(true),
                 Some(failure) => Err(failure),
@@ -183,14 +191,19 @@ fn holds<'t>(test: &'t Test, root: &'t Tree, token: &'t Tree) -> Result<bool, Fa
             }
         }
         Test::Compare(left, operator, right) => {
-            compare_sides(tokens(left, root, token), operator, || tokens(right, root, token))
+            compare_sides(run, tokens(left, run, token), operator, || tokens(right, run, token))
         }
     }
 }
 
 /// Any pair counts. The left side is walked token by token; the right side is
 /// collected once, when there is a first token on the left.
-fn compare_sides<'t>(left: Stream<'t>, operator: &str, right: impl Fn() -> Stream<'t>) -> Result<bool, Failure> {
+fn compare_sides<'t>(
+    run: Run<'t>,
+    left: Stream<'t>,
+    operator: &str,
+    right: impl Fn() -> Stream<'t>,
+) -> Result<bool, Failure> {
     if !left.tokens.is_empty() {
         let right = right();
         if let Some(failure) = right.failure {
@@ -198,7 +211,7 @@ fn compare_sides<'t>(left: Stream<'t>, operator: &str, right: impl Fn() -> Strea
         }
         for one in &left.tokens {
             for other in &right.tokens {
-                if is_match(one, operator, other)? {
+                if is_match(one, operator, other, run.coerced_comparison_errors)? {
                     return Ok(true);
                 }
             }
@@ -207,9 +220,9 @@ fn compare_sides<'t>(left: Stream<'t>, operator: &str, right: impl Fn() -> Strea
     left.failure.map_or(Ok(false), Err)
 }
 
-fn tokens<'t>(side: &'t Side, root: &'t Tree, token: &'t Tree) -> Stream<'t> {
+fn tokens<'t>(side: &'t Side, run: Run<'t>, token: &'t Tree) -> Stream<'t> {
     match side {
-        Side::Path(steps) => walk(steps, root, token),
+        Side::Path(steps) => walk(steps, run, token),
         Side::Literal(literal) => Stream::of(vec![literal]),
     }
 }

@@ -19,4 +19,5 @@ mod jmespath;
 mod jmespath_agreement;
 mod jsonpath;
 mod jsonpath_agreement;
+mod standards;
 mod tree;

@@ -269,7 +269,7 @@ fn extreme(list: &Tree, is_max: bool) -> Result<Argument> {
 
 fn sort(items: &[Tree]) -> Result<Argument> {
     let Some(first) = items.first() else { return Ok(Argument::Token(array(Vec::new()))) };
-    let mut sorted = items.to_vec();
+    let sorted;
     if items.iter().all(is_number) {
         let mut keys = Vec::new();
         for item in items {

@@ -11,7 +11,7 @@ use crate::tree::{Data, Tree, is_close};
 
 const FAILED: Failure = Failure::JsonPath;
 
-pub fn is_match(left: &Tree, operator: &str, right: &Tree) -> Result<bool, Failure> {
+pub fn is_match(left: &Tree, operator: &str, right: &Tree, errors: bool) -> Result<bool, Failure> {
     if is_container(left) || is_container(right) {
         return Ok(operator == "!=" || operator == "<>");
     }
@@ -23,7 +23,10 @@ pub fn is_match(left: &Tree, operator: &str, right: &Tree) -> Result<bool, Failu
         "!==" => Ok(!is_strictly_equal(left, right)?),
         "=~" => matches_pattern(left, right),
         _ => {
-            let order = order(left, right)?;
+            let order = match order(left, right) {
+                Ok(order) => order,
+                Err(failure) => return if errors { Err(failure) } else { Ok(false) },
+            };
             Ok(match operator {
                 "<" => order.is_lt(),
                 "<=" => order.is_le(),
