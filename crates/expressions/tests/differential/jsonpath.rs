@@ -1,7 +1,7 @@
 //! The Newtonsoft JSONPath dialect, slowly: device-mapping.md 6 sentence by
 //! sentence.
 
-pub mod compare;
+mod compare;
 pub mod parse;
 
 use crate::tree::{Data, Tree};

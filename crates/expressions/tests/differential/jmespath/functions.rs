@@ -3,15 +3,14 @@
 use std::cmp::Ordering;
 
 use expressions::UtcTime;
-use expressions::number::{parse_double, parse_integer};
+use expressions::number::{parse_double, parse_double_with_thousands, parse_integer};
 use expressions::{DateKind, DateTime};
 
 use super::parse::Argument as Given;
 use super::{
     Argument, Ast, Failure, Result, array, compare_text, evaluate, is_equal, is_null, is_number, number, text,
 };
-use crate::jsonpath::compare::order_digits;
-use crate::tree::{Data, Tree, is_close};
+use crate::tree::{Data, Tree};
 
 /// Evaluates the arguments, from the first to the last, and then calls.
 pub fn call(name: &str, given: &[Given], current: &Tree) -> Result<Argument> {
@@ -61,7 +60,6 @@ fn plain(name: &str, values: &[Tree]) -> Result<Argument> {
                 Data::Integer(i64::from(small))
             }
             Data::Float(number) => Data::Float(number.abs()),
-            Data::BigInteger(_) => return Err(Failure::Overflow),
             _ => return Err(Failure::Function),
         },
         "ceil" => whole(number_argument(first)?.ceil())?,
@@ -121,11 +119,11 @@ fn plain(name: &str, values: &[Tree]) -> Result<Argument> {
             Data::String(_) | Data::Date(_) => first.data.clone(),
             _ => Data::String(json(first)),
         },
-        "type" => Data::String(type_name(first).to_owned()),
+        "type" => Data::String(type_name(first)?.to_owned()),
         "add" | "subtract" | "multiply" | "divide" | "pow" => arithmetic(name, first, &values[1])?,
         "insertString" => insert_string(values)?,
         "fromUnixTimestamp" | "fromUnixTimestampMs" => {
-            let Data::Integer(number) = first.data else { return Err(unconvertible(first)) };
+            let Data::Integer(number) = first.data else { return Err(Failure::Function) };
             let factor = if name == "fromUnixTimestamp" { 1000 } else { 1 };
             let instant = number.checked_mul(factor).and_then(UtcTime::from_unix_milliseconds);
             Data::Date(DateTime { instant: instant.ok_or(Failure::OutOfRange)?, kind: DateKind::Utc })
@@ -133,11 +131,6 @@ fn plain(name: &str, values: &[Tree]) -> Result<Argument> {
         other => unreachable!("the parser knows no {other}"),
     };
     Ok(Argument::Token(data.into()))
-}
-
-/// A big integer passes the check of types and then is not converted.
-fn unconvertible(tree: &Tree) -> Failure {
-    if is_number(tree) && !matches!(tree.data, Data::Float(_)) { Failure::Overflow } else { Failure::Function }
 }
 
 fn items(tree: &Tree) -> Result<&[Tree]> {
@@ -246,7 +239,7 @@ fn extreme(list: &Tree, is_max: bool) -> Result<Argument> {
             None => true,
             Some(best) => {
                 let order = if is_all_numbers {
-                    number(item)?.partial_cmp(&number(best)?).unwrap_or(Ordering::Equal)
+                    order_doubles(number(item)?, number(best)?)
                 } else {
                     compare_text(&text_argument(item)?, &text_argument(best)?)
                 };
@@ -289,58 +282,56 @@ fn sort(items: &[Tree]) -> Result<Argument> {
         let mut order: Vec<usize> = (0..items.len()).collect();
         order.sort_by(|one, other| {
             let (one, other) = (keys[*one], keys[*other]);
-            one.partial_cmp(&other).unwrap_or_else(|| other.is_nan().cmp(&one.is_nan()))
+            order_doubles(one, other)
         });
         sorted = order.into_iter().map(|at| items[at].clone()).collect();
-    } else if items.iter().all(|item| type_name(item) == type_name(first)) {
+    } else {
+        for item in items {
+            if type_name(item)? != type_name(first)? {
+                return Err(Failure::Function);
+            }
+        }
         // Anything else of one type is sorted as text, what has none is not.
         let keys = items.iter().map(converted_text).collect::<Result<Vec<String>>>()?;
         let mut order: Vec<usize> = (0..items.len()).collect();
         order.sort_by(|one, other| compare_text(&keys[*one], &keys[*other]));
         sorted = order.into_iter().map(|at| items[at].clone()).collect();
-    } else {
-        return Err(Failure::Function);
     }
     Ok(Argument::Token(array(sorted)))
 }
 
 /// The keys are all Integers, all Floats or all Strings; a date is none of
-/// them.
+/// them. (The reference connector also orders integers beyond 64 bits, and
+/// takes floats that are close for equal; here they fail and are not.)
 fn sort_by(items: &[Tree], ast: &Ast) -> Result<Argument> {
     let keys = items.iter().map(|item| Ok(evaluate(ast, item)?.into_tree())).collect::<Result<Vec<Tree>>>()?;
     let is_all = |is_kind: fn(&Data) -> bool| keys.iter().all(|key| is_kind(&key.data));
-    let mut order: Vec<usize> = (0..items.len()).collect();
-    if is_all(|data| matches!(data, Data::Integer(_) | Data::BigInteger(_)))
-        || is_all(|data| matches!(data, Data::Float(_)))
-    {
-        order.sort_by(|one, other| order_numbers(&keys[*one].data, &keys[*other].data));
+    let order: fn(&Data, &Data) -> Ordering = if is_all(|data| matches!(data, Data::Integer(_))) {
+        |one, other| match (one, other) {
+            (Data::Integer(one), Data::Integer(other)) => one.cmp(other),
+            _ => unreachable!("all keys are integers"),
+        }
+    } else if is_all(|data| matches!(data, Data::Float(_))) {
+        |one, other| match (one, other) {
+            (Data::Float(one), Data::Float(other)) => order_doubles(*one, *other),
+            _ => unreachable!("all keys are floats"),
+        }
     } else if is_all(|data| matches!(data, Data::String(_))) {
-        let texts = keys.iter().map(text_argument).collect::<Result<Vec<String>>>()?;
-        order.sort_by(|one, other| compare_text(&texts[*one], &texts[*other]));
+        |one, other| match (one, other) {
+            (Data::String(one), Data::String(other)) => compare_text(one, other),
+            _ => unreachable!("all keys are text"),
+        }
     } else {
         return Err(Failure::Function);
-    }
-    Ok(Argument::Token(array(order.into_iter().map(|at| items[at].clone()).collect())))
+    };
+    let mut places: Vec<usize> = (0..items.len()).collect();
+    places.sort_by(|one, other| order(&keys[*one].data, &keys[*other].data));
+    Ok(Argument::Token(array(places.into_iter().map(|at| items[at].clone()).collect())))
 }
 
-/// Numbers of one type: integers exactly, floats as they are close.
-fn order_numbers(one: &Data, other: &Data) -> Ordering {
-    match (one, other) {
-        (Data::Float(one), Data::Float(other)) if is_close(*one, *other) => Ordering::Equal,
-        (Data::Float(one), Data::Float(other)) => {
-            one.partial_cmp(other).unwrap_or_else(|| other.is_nan().cmp(&one.is_nan()))
-        }
-        (Data::Integer(one), Data::Integer(other)) => one.cmp(other),
-        (one, other) => order_digits(&digits(one), &digits(other)),
-    }
-}
-
-fn digits(data: &Data) -> String {
-    match data {
-        Data::Integer(number) => number.to_string(),
-        Data::BigInteger(digits) => digits.clone(),
-        _ => unreachable!("only integers have digits"),
-    }
+/// NaN is below all others, as in .NET.
+fn order_doubles(one: f64, other: f64) -> Ordering {
+    one.partial_cmp(&other).unwrap_or_else(|| other.is_nan().cmp(&one.is_nan()))
 }
 
 /// Of equals the last one.
@@ -349,7 +340,7 @@ fn extreme_by(items: &[Tree], ast: &Ast, is_max: bool) -> Result<Argument> {
     let key = |item: &Tree| -> Result<f64> {
         let key = evaluate(ast, item)?.into_tree();
         match &key.data {
-            Data::String(text) => parse_double(text).ok_or(Failure::Function),
+            Data::String(text) => parse_double_with_thousands(text).ok_or(Failure::Function),
             _ => number_argument(&key),
         }
     };
@@ -376,16 +367,17 @@ fn to_number(tree: &Tree) -> Argument {
     }
 }
 
-fn type_name(tree: &Tree) -> &'static str {
-    match &tree.data {
+/// What is `undefined` has no type.
+fn type_name(tree: &Tree) -> Result<&'static str> {
+    Ok(match &tree.data {
         Data::Null => "null",
-        Data::Undefined => "undefined",
+        Data::Undefined => return Err(Failure::Function),
         Data::Bool(_) => "boolean",
         Data::Integer(_) | Data::BigInteger(_) | Data::Float(_) => "number",
         Data::String(_) | Data::Date(_) => "string",
         Data::Object(_) => "object",
         Data::Array(_) => "array",
-    }
+    })
 }
 
 /// Compact JSON, as Json.NET writes it.
@@ -449,7 +441,7 @@ fn insert_string(values: &[Tree]) -> Result<Data> {
     let (Data::String(original), Data::String(inserted)) = (&values[0].data, &values[1].data) else {
         return Err(Failure::Function);
     };
-    let Data::Integer(at) = values[2].data else { return Err(unconvertible(&values[2])) };
+    let Data::Integer(at) = values[2].data else { return Err(Failure::Function) };
     let mut units: Vec<u16> = original.encode_utf16().collect();
     let at = usize::try_from(at).ok().filter(|at| *at <= units.len()).ok_or(Failure::OutOfRange)?;
     units.splice(at..at, inserted.encode_utf16());

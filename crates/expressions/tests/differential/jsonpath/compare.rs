@@ -188,7 +188,7 @@ fn order_big(big: &str, other: &Data) -> Result<Ordering, Failure> {
 }
 
 /// The order of whole numbers by their decimal digits.
-pub fn order_digits(one: &str, other: &str) -> Ordering {
+fn order_digits(one: &str, other: &str) -> Ordering {
     let split = |text: &str| {
         let digits = text.trim_start_matches(['-', '+']).trim_start_matches('0').to_owned();
         (text.starts_with('-') && !digits.is_empty(), digits)
