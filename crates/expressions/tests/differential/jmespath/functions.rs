@@ -260,44 +260,38 @@ fn extreme(list: &Tree, is_max: bool) -> Result<Argument> {
     })
 }
 
+/// Items of one type. That of the first decides how they are compared: as
+/// doubles, as integers of 32 bits, else as text.
 fn sort(items: &[Tree]) -> Result<Argument> {
     let Some(first) = items.first() else { return Ok(Argument::Token(array(Vec::new()))) };
-    let sorted;
-    if items.iter().all(is_number) {
-        let mut keys = Vec::new();
-        for item in items {
-            let key = number(item)?;
-            keys.push(match first.data {
-                Data::Float(_) => key,
-                // Integers are compared as 32 bits.
-                _ => {
-                    let rounded = key.round_ties_even();
-                    if i32::try_from(rounded as i64).is_err() || rounded.is_nan() {
-                        return Err(Failure::Overflow);
-                    }
-                    rounded
-                }
-            });
+    for item in items {
+        if type_name(item)? != type_name(first)? {
+            return Err(Failure::Function);
         }
-        let mut order: Vec<usize> = (0..items.len()).collect();
-        order.sort_by(|one, other| {
-            let (one, other) = (keys[*one], keys[*other]);
-            order_doubles(one, other)
-        });
-        sorted = order.into_iter().map(|at| items[at].clone()).collect();
-    } else {
-        for item in items {
-            if type_name(item)? != type_name(first)? {
-                return Err(Failure::Function);
-            }
-        }
-        // Anything else of one type is sorted as text, what has none is not.
-        let keys = items.iter().map(converted_text).collect::<Result<Vec<String>>>()?;
-        let mut order: Vec<usize> = (0..items.len()).collect();
-        order.sort_by(|one, other| compare_text(&keys[*one], &keys[*other]));
-        sorted = order.into_iter().map(|at| items[at].clone()).collect();
     }
-    Ok(Argument::Token(array(sorted)))
+    let mut places: Vec<usize> = (0..items.len()).collect();
+    match first.data {
+        Data::Float(_) => {
+            let keys = items.iter().map(number).collect::<Result<Vec<f64>>>()?;
+            places.sort_by(|one, other| order_doubles(keys[*one], keys[*other]));
+        }
+        Data::Integer(_) | Data::BigInteger(_) => {
+            let keys = items.iter().map(|item| small_integer(number(item)?)).collect::<Result<Vec<i32>>>()?;
+            places.sort_by_key(|place| keys[*place]);
+        }
+        _ => {
+            let keys = items.iter().map(converted_text).collect::<Result<Vec<String>>>()?;
+            places.sort_by(|one, other| compare_text(&keys[*one], &keys[*other]));
+        }
+    }
+    Ok(Argument::Token(array(places.into_iter().map(|place| items[place].clone()).collect())))
+}
+
+/// As .NET converts a number to 32 bits: rounded, half to even.
+fn small_integer(number: f64) -> Result<i32> {
+    let rounded = number.round_ties_even();
+    let is_in_range = (f64::from(i32::MIN)..=f64::from(i32::MAX)).contains(&rounded);
+    if is_in_range { Ok(rounded as i32) } else { Err(Failure::Overflow) }
 }
 
 /// The keys are all Integers, all Floats or all Strings; a date is none of
