@@ -2,9 +2,12 @@
 //! hit something, some of them twice in an object, and values at the edges of
 //! their types.
 
+use expressions::{Document, Kind, NodeId};
 use proptest::collection::vec;
 use proptest::prelude::*;
-use proptest::sample::select;
+use proptest::sample::{Index, select};
+
+use crate::tree::Tree;
 
 /// Names of members that need no quotes in JSONPath and JMESPath, and two that do.
 pub const NAMES: [&str; 6] = ["a", "b", "c", "v", "d e", ""];
@@ -88,4 +91,46 @@ pub fn document(is_strict: bool) -> BoxedStrategy<String> {
             ]
         })
         .boxed()
+}
+
+/// What an expression is evaluated on.
+#[derive(Clone, Copy, Debug)]
+pub enum Place {
+    /// The document, as type matches are.
+    Whole,
+    /// The document with one of its nodes as `matchedToken`, as the
+    /// expressions of CalculatedContent are. That node may be the root.
+    WithMatched(Index),
+    /// One of its nodes alone, as the expressions of the other kinds are.
+    Match(Index),
+}
+
+pub fn place() -> impl Strategy<Value = Place> {
+    prop_oneof![
+        2 => Just(Place::Whole),
+        2 => any::<Index>().prop_map(Place::WithMatched),
+        1 => any::<Index>().prop_map(Place::Match),
+    ]
+}
+
+impl Place {
+    /// The document and the root for the engine, and the root for the
+    /// interpreter.
+    pub fn of(self, document: Document<'_>) -> (Document<'_>, NodeId, Tree) {
+        let whole = Tree::copy(document, Document::ROOT, None);
+        let nodes = whole.descendants_and_self();
+        let node_of = |tree: &Tree| tree.at.expect("what is copied is a node");
+        match self {
+            Place::WithMatched(at) if document.kind(Document::ROOT) == Kind::Object => {
+                let matched = nodes[at.index(nodes.len())];
+                let root = Tree::copy(document, Document::ROOT, Some(matched));
+                (document.with_matched(node_of(matched)), Document::ROOT, root)
+            }
+            Place::Match(at) => {
+                let root = nodes[at.index(nodes.len())];
+                (document, node_of(root), root.clone())
+            }
+            Place::Whole | Place::WithMatched(_) => (document, Document::ROOT, whole.clone()),
+        }
+    }
 }

@@ -8,7 +8,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use crate::documents::{self, DATES, TEXTS};
+use crate::documents::{self, DATES, Place, TEXTS};
 use crate::jmespath::{self, Failure};
 use crate::tree::{Data, Tree, is_same};
 
@@ -264,7 +264,7 @@ fn copies_with_matched(document: Document<'_>, value: &Value<'_>, matched: &Tree
     is_same(&Tree::copy(copy, Document::ROOT, None), &expected)
 }
 
-fn check(expression: &str, json: &str, matched: Option<prop::sample::Index>) -> Result<(), TestCaseError> {
+fn check(expression: &str, json: &str, place: Place) -> Result<(), TestCaseError> {
     let mut names = Names::default();
     let compiles = Expression::compile(expression, Language::JmesPath, CompileOptions::default(), &mut names);
     let parsed = jmespath::parse::parse(expression);
@@ -279,18 +279,11 @@ fn check(expression: &str, json: &str, matched: Option<prop::sample::Index>) -> 
     let (Ok(compiles), Ok(parsed)) = (compiles, parsed) else { return Ok(()) };
     let mut scratch = Scratch::new(&names);
     let plain = scratch.read_value(json.as_bytes(), ReadOptions::default()).expect("the JSON is read");
-    let mut document = plain;
-    let mut root = Tree::copy(plain, Document::ROOT, None);
-    if let Some(matched) = matched.filter(|_| plain.kind(Document::ROOT) == Kind::Object) {
-        let nodes = root.descendants_and_self();
-        let matched = nodes[matched.index(nodes.len())].clone();
-        document = plain.with_matched(matched.at.expect("a node"));
-        root = Tree::copy(plain, Document::ROOT, Some(&matched));
-    }
-    let (mut values, is_matched, mut is_copied) = (Vec::new(), matched.is_some(), true);
-    let ended = compiles.select(document, Document::ROOT, &mut |value| {
+    let (document, start, root) = place.of(plain);
+    let (mut values, mut is_copied) = (Vec::new(), true);
+    let ended = compiles.select(document, start, &mut |value| {
         let value_tree = tree(&value, plain);
-        if !is_matched {
+        if matches!(place, Place::Whole) {
             is_copied &= copies_with_matched(plain, &value, &value_tree);
         }
         values.push(value_tree);
@@ -307,8 +300,7 @@ fn check(expression: &str, json: &str, matched: Option<prop::sample::Index>) -> 
         _ => false,
     };
     prop_assert!(is_agreed, "all of {expression} over {json}: compiled {all:?}, interpreted {expected:?}");
-    let one =
-        compiles.select_one(document, Document::ROOT).map(|one| one.map(|one| tree(&one, plain))).map_err(failure);
+    let one = compiles.select_one(document, start).map(|one| one.map(|one| tree(&one, plain))).map_err(failure);
     let expected = jmespath::select_one(&parsed, &root);
     let is_agreed = match (&one, &expected) {
         (Ok(Some(one)), Ok(Some(expected))) => agree(one, expected),
@@ -327,10 +319,10 @@ proptest! {
     fn jmespath_gives_what_the_interpreter_gives(
         json in documents::document(false),
         expressions in vec(expression(), 8),
-        matched in proptest::option::weighted(0.4, any::<prop::sample::Index>()),
+        place in documents::place(),
     ) {
         for expression in &expressions {
-            check(expression, &json, matched)?;
+            check(expression, &json, place)?;
         }
     }
 
@@ -340,7 +332,7 @@ proptest! {
         expressions in vec(broken_expression(), 8),
     ) {
         for expression in &expressions {
-            check(expression, &json, None)?;
+            check(expression, &json, Place::Whole)?;
         }
     }
 }

@@ -4,13 +4,13 @@ use std::ops::ControlFlow;
 
 use expressions::{
     CompileError, CompileOptions, Document, EvaluateError, Expression, Language, Names, NodeId, ReadOptions, Scratch,
+    Value,
 };
-use expressions::{Kind, Value};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use crate::documents::{self, DATES, NAMES, TEXTS};
+use crate::documents::{self, DATES, NAMES, Place, TEXTS};
 use crate::jsonpath::{self, Failure, Run};
 use crate::tree::Tree;
 
@@ -178,19 +178,19 @@ struct Outcome<T> {
     one: Result<Option<T>, Failure>,
 }
 
-fn compiled(expression: &Expression, document: Document<'_>) -> Outcome<NodeId> {
+fn compiled(expression: &Expression, document: Document<'_>, root: NodeId) -> Outcome<NodeId> {
     let node = |value: Value<'_>| match value {
         Value::Node(node) => node,
         other => panic!("JSONPath gives nodes, not {other:?}"),
     };
     let mut tokens = Vec::new();
-    let ended = expression.select(document, Document::ROOT, &mut |value| {
+    let ended = expression.select(document, root, &mut |value| {
         tokens.push(node(value));
         ControlFlow::Continue(())
     });
     Outcome {
         all: (tokens, ended.err().map(failure)),
-        one: expression.select_one(document, Document::ROOT).map(|one| one.map(node)).map_err(failure),
+        one: expression.select_one(document, root).map(|one| one.map(node)).map_err(failure),
     }
 }
 
@@ -211,12 +211,7 @@ fn interpreted(steps: &[jsonpath::parse::Step], run: Run<'_>) -> Outcome<NodeId>
     }
 }
 
-fn check(
-    expression: &str,
-    json: &str,
-    matched: Option<prop::sample::Index>,
-    coerced_comparison_errors: bool,
-) -> Result<(), TestCaseError> {
+fn check(expression: &str, json: &str, place: Place, coerced_comparison_errors: bool) -> Result<(), TestCaseError> {
     let options = CompileOptions { coerced_comparison_errors, ..CompileOptions::default() };
     let mut names = Names::default();
     let compiles = Expression::compile(expression, Language::JsonPath, options, &mut names);
@@ -236,16 +231,10 @@ fn check(
     );
     let (Ok(compiles), Ok(parsed)) = (compiles, parsed) else { return Ok(()) };
     let mut scratch = Scratch::new(&names);
-    let mut document = scratch.read_value(json.as_bytes(), ReadOptions::default()).expect("the JSON is read");
-    let mut root = Tree::copy(document, Document::ROOT, None);
-    if let Some(matched) = matched.filter(|_| document.kind(Document::ROOT) == Kind::Object) {
-        let nodes = root.descendants_and_self();
-        let matched = nodes[matched.index(nodes.len())].clone();
-        root = Tree::copy(document, Document::ROOT, Some(&matched));
-        document = document.with_matched(matched.at.expect("a node"));
-    }
+    let document = scratch.read_value(json.as_bytes(), ReadOptions::default()).expect("the JSON is read");
+    let (document, root, tree) = place.of(document);
     let (actual, expected) =
-        (compiled(&compiles, document), interpreted(&parsed, Run { root: &root, coerced_comparison_errors }));
+        (compiled(&compiles, document, root), interpreted(&parsed, Run { root: &tree, coerced_comparison_errors }));
     prop_assert_eq!(actual, expected, "left is compiled: {} over {}", expression, json);
     Ok(())
 }
@@ -257,11 +246,11 @@ proptest! {
     fn jsonpath_selects_what_the_interpreter_selects(
         json in documents::document(false),
         expressions in vec(path(), 8),
-        matched in proptest::option::weighted(0.4, any::<prop::sample::Index>()),
+        place in documents::place(),
         coerced_comparison_errors: bool,
     ) {
         for expression in &expressions {
-            check(expression, &json, matched, coerced_comparison_errors)?;
+            check(expression, &json, place, coerced_comparison_errors)?;
         }
     }
 
@@ -271,7 +260,7 @@ proptest! {
         expressions in vec(broken_path(), 8),
     ) {
         for expression in &expressions {
-            check(expression, &json, None, true)?;
+            check(expression, &json, Place::Whole, true)?;
         }
     }
 }
