@@ -126,6 +126,18 @@ fn steps() -> Text {
     vec(step, 0..4).prop_map(|steps| steps.concat()).boxed()
 }
 
+/// Steps for what was computed, which may hold nulls: slices and `.*` keep
+/// them here, and drop them in the standard.
+fn steps_past_nulls() -> Text {
+    let step = prop_oneof![
+        3 => name().prop_map(|name| format!(".{name}")),
+        2 => (-3_i32..4).prop_map(|index| format!("[{index}]")),
+        1 => Just("[*]".to_owned()),
+        1 => Just("[]".to_owned()),
+    ];
+    vec(step, 0..4).prop_map(|steps| steps.concat()).boxed()
+}
+
 fn expression() -> Text {
     let start = prop_oneof![4 => Just("a"), 4 => Just("l"), 1 => Just("@"), 1 => Just("l[0]"), 1 => Just("b")];
     let leaf = (start, steps()).prop_map(|(start, steps)| format!("{start}{steps}"));
@@ -135,7 +147,7 @@ fn expression() -> Text {
             prop_oneof![
                 3 => (select(vec!["a", "l", "@"]), inner.clone(), steps())
                     .prop_map(|(start, test, steps)| format!("{start}[?{test}]{steps}")),
-                2 => (inner.clone(), steps()).prop_map(|(inner, steps)| format!("{inner} | @{steps}")),
+                2 => (inner.clone(), steps_past_nulls()).prop_map(|(inner, steps)| format!("{inner} | @{steps}")),
                 1 => (inner.clone(), inner.clone()).prop_map(|(one, other)| format!("({one}) || ({other})")),
                 1 => (inner.clone(), inner.clone()).prop_map(|(one, other)| format!("({one}) && ({other})")),
                 1 => inner.clone().prop_map(|inner| format!("!({inner})")),

@@ -114,7 +114,10 @@ fn plain(name: &str, values: &[Tree]) -> Result<Argument> {
             Data::Array(items) => Data::Array(items.clone()),
             _ => Data::Array(vec![first.clone()]),
         },
-        "to_number" => return Ok(to_number(first)),
+        "to_number" => {
+            type_name(first)?;
+            return Ok(to_number(first));
+        }
         "to_string" => match &first.data {
             Data::String(_) | Data::Date(_) => first.data.clone(),
             _ => Data::String(json(first)),

@@ -359,6 +359,9 @@ impl Parser {
         loop {
             let name = self.name()?;
             self.expect(":")?;
+            if parts.iter().any(|part| part.0 == name) {
+                return Err("a name twice".to_owned());
+            }
             parts.push((name, self.pipe()?));
             if !self.take(",") {
                 break;
