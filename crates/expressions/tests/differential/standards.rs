@@ -162,7 +162,7 @@ fn expression() -> Text {
                 1 => inner.clone().prop_map(|inner| format!("keys({inner})")),
                 1 => inner.clone().prop_map(|inner| format!("values({inner})")),
                 1 => inner.clone().prop_map(|inner| format!("length(to_array({inner}))")),
-                1 => inner.prop_map(|inner| format!("map(&({inner}), to_array(l))")),
+                1 => inner.prop_map(|inner| format!("map(&({inner}), l)")),
             ]
         })
         .boxed()

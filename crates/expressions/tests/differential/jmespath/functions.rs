@@ -120,6 +120,7 @@ fn plain(name: &str, values: &[Tree]) -> Result<Argument> {
         }
         "to_string" => match &first.data {
             Data::String(_) | Data::Date(_) => first.data.clone(),
+            Data::Undefined => return Err(Failure::Function),
             _ => Data::String(json(first)),
         },
         "type" => Data::String(type_name(first)?.to_owned()),
