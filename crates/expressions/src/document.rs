@@ -266,15 +266,17 @@ impl<'d> Document<'d> {
     pub(crate) fn follow(self, node: NodeId, names: &[Symbol], budget: &Budget) -> Option<Option<NodeId>> {
         let mut found = Some(node);
         let mut steps = 1;
-        for name in names {
+        for (step, name) in names.iter().enumerate() {
             let Some(at) = found else { break };
+            // Only the match leads back to the root, which there lacks the match.
+            let view = if step > 0 && at == Self::ROOT { self.without_matched() } else { self };
             let here = self.node(at);
             if !here.is(Kind::Object) {
                 found = None;
                 break;
             }
             steps += 1 + here.end as usize / CHILDREN_A_STEP;
-            found = self.member(at, *name);
+            found = view.member(at, *name);
         }
         budget.takes(steps).then_some(found)
     }

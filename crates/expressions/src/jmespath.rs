@@ -138,7 +138,30 @@ impl Program {
         root: NodeId,
         budget: &'a Budget,
     ) -> Result<Outcome<'a>, EvaluateError> {
-        Run::new(document, self.integral_float_timestamps, budget).evaluate(&self.expr, &Value::Node(root))
+        let (document, root) = match document.whole_as_match(root) {
+            Some((document, members)) => (document, Value::Object(members)),
+            None => (document, Value::Node(root)),
+        };
+        Run::new(document, self.integral_float_timestamps, budget).evaluate(&self.expr, &root)
+    }
+}
+
+type Members<'d> = Vec<(Cow<'d, str>, Value<'d>)>;
+
+impl<'d> Document<'d> {
+    /// When the match is the whole document: the document without it, and the
+    /// members of the evaluation root. The node of the root cannot stand for
+    /// both, as the match lacks `matchedToken` (device-mapping.md 4.2); taken
+    /// for both it would hold itself without end.
+    fn whole_as_match(self, root: NodeId) -> Option<(Document<'d>, Members<'d>)> {
+        if root != Self::ROOT || self.matched != Some(Self::ROOT) {
+            return None;
+        }
+        let document = self.without_matched();
+        let members = document.children(root).map(|(name, child)| (document.name(name), child));
+        let matched = (document.name(Symbol::MATCHED_TOKEN), root);
+        let members = members.chain([matched]).map(|(name, node)| (Cow::Borrowed(name), Value::Node(node)));
+        Some((document, members.collect()))
     }
 }
 

@@ -164,13 +164,11 @@ impl Path {
     }
 
     /// What `$.a.b` and the like lead to, which nearly all paths of ids, times
-    /// and values are: the node or nothing. `None` for any other path, and when
-    /// the whole document is in itself as `matchedToken`; then
+    /// and values are: the node or nothing. `None` for any other path; then
     /// [`Path::select`] says.
     #[inline]
     pub fn select_member(&self, document: Document<'_>, root: NodeId, budget: &Budget) -> Option<Option<NodeId>> {
-        let members = self.members.as_deref().filter(|_| document.matched != Some(Document::ROOT))?;
-        document.follow(root, members, budget)
+        document.follow(root, self.members.as_deref()?, budget)
     }
 
     /// Member names, as [`Symbol::bit`]s, of which a document must have every

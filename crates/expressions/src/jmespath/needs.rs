@@ -19,6 +19,13 @@ struct Known {
     from_document: bool,
     /// Functions may fail, and then nothing that follows may hide it.
     can_fail: bool,
+    /// How many projections stand one in the other, 2 for more. A projection
+    /// drops what is missing but not a projection of nothing.
+    projections: u8,
+}
+
+impl Known {
+    const NOTHING: Known = Known { names: 0, from_document: false, can_fail: false, projections: 0 };
 }
 
 /// The names that a document must have somewhere.
@@ -28,11 +35,9 @@ pub(super) fn of_type_match(expr: &Expr) -> u64 {
 
 fn known(expr: &Expr, from_document: bool) -> Known {
     match expr {
-        Expr::Current => Known { names: 0, from_document, can_fail: false },
-        Expr::Constant(_) | Expr::Not(_) | Expr::Compare(..) => {
-            Known { names: 0, from_document: false, can_fail: can_fail(expr) }
-        }
-        Expr::Step(step) => after(Known { names: 0, from_document, can_fail: false }, step),
+        Expr::Current => Known { from_document, ..Known::NOTHING },
+        Expr::Constant(_) | Expr::Not(_) | Expr::Compare(..) => Known { can_fail: can_fail(expr), ..Known::NOTHING },
+        Expr::Step(step) => after(Known { from_document, ..Known::NOTHING }, step),
         Expr::Chain(head, steps) => steps.iter().fold(known(head, from_document), after),
         // Null only when all parts are.
         Expr::Or(parts) => {
@@ -42,6 +47,7 @@ fn known(expr: &Expr, from_document: bool) -> Known {
                 names: if can_fail { 0 } else { parts.iter().fold(u64::MAX, |names, part| names & part.names) },
                 from_document: parts.iter().all(|part| part.from_document),
                 can_fail,
+                projections: parts.iter().map(|part| part.projections).max().unwrap_or_default(),
             }
         }
         // The first part may be false without being null, and is then the result.
@@ -49,9 +55,10 @@ fn known(expr: &Expr, from_document: bool) -> Known {
             names: parts.first().map_or(0, |first| known(first, from_document).names),
             from_document: parts.iter().all(|part| known(part, from_document).from_document),
             can_fail: parts.iter().any(can_fail),
+            projections: parts.iter().map(|part| known(part, from_document).projections).max().unwrap_or_default(),
         },
         Expr::Pipe(parts) => {
-            let start = Known { names: 0, from_document, can_fail: false };
+            let start = Known { from_document, ..Known::NOTHING };
             parts.iter().fold(start, |before, part| {
                 let passes_nothing_on = passes_nothing_on(part);
                 let part = known(part, before.from_document);
@@ -83,9 +90,14 @@ fn passes_nothing_on(expr: &Expr) -> bool {
 /// What is known after one more step.
 fn after(before: Known, step: &Step) -> Known {
     let needed = match step {
-        Step::Field(field) if before.from_document => field.symbol.bit(),
-        Step::Filter(condition) => needed_to_hold(condition, before.from_document),
+        Step::Field(field) if before.from_document && before.projections < 2 => field.symbol.bit(),
+        Step::Filter(condition) if before.projections == 0 => needed_to_hold(condition, before.from_document),
         _ => 0,
+    };
+    let projections = match step {
+        Step::Flatten => before.projections.max(1),
+        step if step.projects() => (before.projections + 1).min(2),
+        _ => before.projections,
     };
     let from_document = match step {
         Step::Hash(_) | Step::Call(..) => false,
@@ -96,6 +108,7 @@ fn after(before: Known, step: &Step) -> Known {
         names: if before.can_fail { before.names } else { before.names | needed },
         from_document,
         can_fail: before.can_fail || step_can_fail(step),
+        projections,
     }
 }
 

@@ -335,6 +335,36 @@ fn sees_the_matched_token() {
     assert_eq!(actual, ["1", r#"["Body","matchedToken"]"#, "true", "none"]);
 }
 
+/// 4.2: a match that is the whole document is a copy without `matchedToken`.
+/// Once taken for the root itself, it was compared with itself without end.
+#[test]
+fn has_the_whole_document_as_match_once() {
+    let mut names = Names::default();
+    let cases = [
+        ("keys(@)", r#"["Body","matchedToken"]"#),
+        ("keys(matchedToken)", r#"["Body"]"#),
+        ("matchedToken.Body.hr", "1"),
+        ("matchedToken.matchedToken", "none"),
+        ("@ == matchedToken", "false"),
+        ("contains(@.*, matchedToken)", "true"),
+        ("contains(@.*, @)", "false"),
+        ("to_string(matchedToken)", r#""{\"Body\":{\"hr\":1}}""#),
+    ];
+    for (text, expected) in cases {
+        let program = Program::compile(text, CompileOptions::default(), &mut names).unwrap();
+        let mut scratch = Scratch::new(&names);
+        let document = scratch.read_value(br#"{"Body":{"hr":1}}"#, ReadOptions::default()).unwrap();
+        let value =
+            program.select_one(document.with_matched(Document::ROOT), Document::ROOT, &Budget::default()).unwrap();
+        let mut actual = String::new();
+        match value {
+            Some(value) => data::write_json(document, &value, &mut actual),
+            None => actual.push_str("none"),
+        }
+        assert_eq!(actual, expected, "{text}");
+    }
+}
+
 #[test]
 fn keeps_the_order_of_members() {
     check("{z: b, a: a}", r#"{"a":1,"b":2}"#, r#"{"z":2,"a":1}"#);
