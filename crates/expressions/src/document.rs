@@ -18,7 +18,7 @@ pub use write::{write_json_double, write_json_string};
 
 use crate::budget::{Budget, CHILDREN_A_STEP};
 use crate::names::{Names, Symbol};
-use crate::time::DateTime;
+use crate::time::{DateKind, DateTime, UtcTime};
 
 /// What a node is: the token types of the reference connector's JSON reader
 /// (device-mapping.md 1.3 and 1.4).
@@ -63,7 +63,8 @@ pub(crate) struct Node {
     /// Bits 0–23 the symbol of its member name, bits 24–27 its kind, bits
     /// 28–31 flags.
     pub(crate) head: u32,
-    /// Scalars: where the text starts. Objects: index of the name set.
+    /// Scalars: where the text starts (but see [`TICKS`]). Objects: index of the
+    /// name set.
     pub(crate) start: u32,
     /// Scalars: where the text ends. Objects and arrays: how many children.
     pub(crate) end: u32,
@@ -76,6 +77,9 @@ pub(crate) struct Node {
 pub(crate) const ESCAPED: u32 = 1 << 28;
 /// The text lies in the arena of the scratch and not in the event's body.
 pub(crate) const IN_ARENA: u32 = 1 << 29;
+/// A [`Kind::Date`] that came as an instant in UTC and has no text: its ticks
+/// stand in `start` (the lower half) and `end`.
+pub(crate) const TICKS: u32 = 1 << 30;
 /// A [`Kind::Date`] that only has the outline of one: whether it is a date or
 /// text is found when it is asked for, which it seldom is.
 pub(crate) const OUTLINE: u32 = 1 << 31;
@@ -112,6 +116,13 @@ impl Node {
 
     pub(crate) fn symbol(self) -> Symbol {
         Symbol(self.head & SYMBOL)
+    }
+
+    /// See [`TICKS`].
+    #[inline]
+    fn ticks(self) -> Option<UtcTime> {
+        let ticks = u64::from(self.end) << 32 | u64::from(self.start);
+        if self.head & TICKS == 0 { None } else { UtcTime::from_ticks(ticks as i64) }
     }
 
     pub(crate) fn set_kind(&mut self, kind: Kind) {
@@ -292,6 +303,11 @@ impl<'d> Document<'d> {
     /// an opaque value as it was written (lenient forms in their plain form);
     /// empty for anything else.
     pub fn text(self, node: NodeId) -> Cow<'d, str> {
+        if let Some(instant) = self.node(node).ticks() {
+            let mut text = String::new();
+            instant.write_iso(&mut text);
+            return Cow::Owned(text);
+        }
         let raw = self.raw(node);
         if self.node(node).head & ESCAPED == 0 { Cow::Borrowed(raw) } else { Cow::Owned(unescape(raw)) }
     }
@@ -307,9 +323,12 @@ impl<'d> Document<'d> {
     }
 
     /// The text of a scalar as it stands in the body, escapes and all, without
-    /// quotes.
+    /// quotes. Empty for a date that came without text.
     pub fn raw(self, node: NodeId) -> &'d str {
         let here = self.node(node);
+        if here.head & TICKS != 0 {
+            return "";
+        }
         match here.kind() {
             Kind::Integer | Kind::BigInteger | Kind::Float | Kind::String | Kind::Date | Kind::Opaque => {
                 let text = if here.head & IN_ARENA == 0 { self.body } else { self.arena };
@@ -347,6 +366,9 @@ impl<'d> Document<'d> {
         let here = self.node(node);
         if !here.is(Kind::Date) {
             return None;
+        }
+        if let Some(instant) = here.ticks() {
+            return Some(DateTime { instant, kind: DateKind::Utc });
         }
         if here.head & ESCAPED == 0 {
             DateTime::parse_token(self.raw(node))

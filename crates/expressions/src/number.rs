@@ -47,7 +47,8 @@ pub fn write_integer(value: i64, out: &mut String) {
     if value < 0 {
         out.push('-');
     }
-    out.extend(digits[at..].iter().map(|digit| char::from(*digit)));
+    // They are ASCII.
+    out.push_str(std::str::from_utf8(&digits[at..]).unwrap_or_default());
 }
 
 /// Reads an integer as .NET `Convert.ToInt64` and `long.Parse` do: blanks

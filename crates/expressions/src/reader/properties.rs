@@ -3,11 +3,11 @@
 
 use super::builder::NONE;
 use super::{ReadError, ReadOptions, has_date_outline, lenient, strict};
-use crate::document::{Document, ESCAPED, IN_ARENA, Kind, Node, NodeId, OUTLINE, Scratch};
+use crate::document::{Document, ESCAPED, IN_ARENA, Kind, Node, NodeId, OUTLINE, Scratch, TICKS};
 use crate::event::{Properties, PropertyValue};
 use crate::names::Symbol;
 use crate::number;
-use crate::time::DateTime;
+use crate::time::{DateKind, DateTime};
 use crate::value::Value;
 
 impl Scratch {
@@ -149,6 +149,9 @@ impl Scratch {
             }
             Kind::Null | Kind::Undefined | Kind::False | Kind::True => self.push(kind, symbol, 0, 0, 0),
             _ => {
+                if let (true, Some(date)) = (of.raw(node).is_empty(), of.date(node)) {
+                    return self.push_date(symbol, date);
+                }
                 let escaped = if of.is_escaped(node) { ESCAPED } else { 0 };
                 self.push_written(kind, symbol, escaped, |out| out.push_str(of.raw(node)));
             }
@@ -168,6 +171,11 @@ impl Scratch {
     }
 
     fn push_date(&mut self, symbol: Symbol, value: DateTime) {
-        self.push_written(Kind::Date, symbol, 0, |out| value.write_iso(out));
+        if value.kind != DateKind::Utc {
+            return self.push_written(Kind::Date, symbol, 0, |out| value.write_iso(out));
+        }
+        // Most are never asked for, so they are not written as text.
+        let ticks = value.instant.ticks();
+        self.push(Kind::Date, symbol, TICKS, ticks as u32, (ticks >> 32) as u32);
     }
 }

@@ -32,7 +32,7 @@ fn describe_node(document: Document<'_>, node: NodeId, out: &mut String) {
         return;
     }
     out.push_str(&format!("{kind:?}"));
-    if !document.raw(node).is_empty() {
+    if !document.text(node).is_empty() {
         out.push_str(&format!("({})", document.text(node)));
     }
 }
@@ -332,4 +332,29 @@ fn ends_where_the_match_is_the_root() {
     let mut written = String::new();
     copy.write_json(Document::ROOT, &mut written);
     assert_eq!(written, format!(r#"{{{plain},"matchedToken":{{{plain},"matchedToken":{{{plain}}}}}}}"#));
+}
+
+#[test]
+fn keeps_dates_of_properties_without_text() {
+    let time = DateTime::parse_token("2026-11-20T10:15:30.5Z").unwrap();
+    let local = DateTime::parse_token("2026-11-20T10:15:30.5+01:00").unwrap();
+    let system = [("utc", PropertyValue::Date(time)), ("local", PropertyValue::Date(local))];
+    let event = Event { body: b"{}", properties: Properties::NONE, system_properties: Properties::Typed(&system) };
+    let mut scratch = Scratch::default();
+    let document = scratch.read_event(&event, ReadOptions::default()).unwrap();
+    let properties = document.member(Document::ROOT, Symbol::SYSTEM_PROPERTIES).unwrap();
+    let mut copier = Scratch::default();
+    let copy = copier.copy_with_matched(document, &Value::Node(properties));
+    let copied = copy.member(Document::ROOT, Symbol::MATCHED_TOKEN).unwrap();
+    for (document, properties) in [(document, properties), (copy, copied)] {
+        let nodes: Vec<NodeId> = document.children(properties).map(|(_, node)| node).collect();
+        let dates: Vec<Option<DateTime>> = nodes.iter().map(|node| document.date(*node)).collect();
+        assert_eq!(dates, [Some(time), Some(local)]);
+        assert!(nodes.iter().all(|node| document.kind(*node) == Kind::Date));
+        assert_eq!(document.text(nodes[0]), "2026-11-20T10:15:30.5Z");
+        assert_eq!(document.text(nodes[1]), "2026-11-20T09:15:30.5+00:00");
+        let mut json = String::new();
+        document.write_json(properties, &mut json);
+        assert_eq!(json, r#"{"utc":"2026-11-20T10:15:30.5Z","local":"2026-11-20T09:15:30.5+00:00"}"#);
+    }
 }
