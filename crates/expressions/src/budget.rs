@@ -22,6 +22,9 @@ pub const STEPS_MAX: u64 = 100_000_000;
 /// element is looked for among them.
 pub(crate) const CHILDREN_A_STEP: usize = 4;
 
+/// The nodes whose objects' names are looked at in the time of a step.
+pub(crate) const NODES_A_STEP: usize = 8;
+
 /// The bytes of text that are looked at in the time of a step.
 pub(crate) const BYTES_A_STEP: usize = 8;
 

@@ -275,21 +275,20 @@ impl<'d> Document<'d> {
     /// the budget does not allow to look.
     #[inline]
     pub(crate) fn follow(self, node: NodeId, names: &[Symbol], budget: &Budget) -> Option<Option<NodeId>> {
-        let mut found = Some(node);
-        let mut steps = 1;
-        for (step, name) in names.iter().enumerate() {
-            let Some(at) = found else { break };
-            // Only the match leads back to the root, which there lacks the match.
-            let view = if step > 0 && at == Self::ROOT { self.without_matched() } else { self };
+        let (mut at, mut view, mut steps) = (node, self, names.len());
+        for name in names {
             let here = self.node(at);
-            if !here.is(Kind::Object) {
-                found = None;
-                break;
+            steps += here.end as usize / CHILDREN_A_STEP * usize::from(here.is(Kind::Object));
+            let Some(member) = view.member(at, *name) else {
+                return budget.takes(steps).then_some(None);
+            };
+            at = member;
+            // Only the match leads back to the root, which there lacks the match.
+            if at == Self::ROOT {
+                view = self.without_matched();
             }
-            steps += 1 + here.end as usize / CHILDREN_A_STEP;
-            found = view.member(at, *name);
         }
-        budget.takes(steps).then_some(found)
+        budget.takes(steps).then_some(Some(at))
     }
 
     /// How many nodes there are at and below `node`, those of the match twice.

@@ -29,7 +29,7 @@ use std::ops::ControlFlow;
 
 use regex::Regex;
 
-use crate::budget::Budget;
+use crate::budget::{Budget, CHILDREN_A_STEP, NODES_A_STEP};
 use crate::document::{Document, NodeId};
 use crate::expression::{CompileError, EvaluateError};
 use crate::names::{Names, Symbol};
@@ -135,6 +135,29 @@ enum Operator {
     Matches,
 }
 
+/// Runs `$..[?(@a && @b)]`.
+fn scan_members(
+    needed: u64,
+    names: &[Symbol],
+    document: Document<'_>,
+    root: NodeId,
+    budget: &Budget,
+    found: &mut dyn FnMut(NodeId) -> ControlFlow<()>,
+) -> Result<(), EvaluateError> {
+    budget.spend(document.size(root) / NODES_A_STEP)?;
+    let scanned = document.visit_having(root, needed, |node| {
+        if let Err(error) = budget.spend(names.len() * (1 + document.child_count(node) / CHILDREN_A_STEP)) {
+            return ControlFlow::Break(Err(error));
+        }
+        let has_all = names.iter().all(|name| document.member(node, *name).is_some());
+        if has_all && found(node).is_break() { ControlFlow::Break(Ok(())) } else { ControlFlow::Continue(()) }
+    });
+    match scanned {
+        ControlFlow::Break(Err(error)) => Err(error),
+        _ => Ok(()),
+    }
+}
+
 impl Path {
     /// Compiles `text`; its member names are interned in `names`.
     /// `coerced_comparison_errors` says whether an ordering comparison whose
@@ -160,7 +183,14 @@ impl Path {
         budget: &Budget,
         found: &mut dyn FnMut(NodeId) -> ControlFlow<()>,
     ) -> Result<(), EvaluateError> {
-        evaluate::select(self, document, root, budget, found)
+        match &self.steps[..] {
+            // What nearly all type matches are; not in a document that is in itself.
+            [Step::ScanFilter(filter)] if document.matched != Some(Document::ROOT) => match &filter.members {
+                Some(names) => scan_members(filter.needed, names, document, root, budget, found),
+                None => evaluate::select(self, document, root, budget, found),
+            },
+            _ => evaluate::select(self, document, root, budget, found),
+        }
     }
 
     /// What `$.a.b` and the like lead to, which nearly all paths of ids, times

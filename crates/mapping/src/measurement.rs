@@ -20,6 +20,7 @@ use expressions::UtcTime;
 use crate::device_mapping::ValueTemplate;
 
 pub use read::MeasurementReadError;
+pub(crate) use write::json_text;
 
 /// One reading of a device.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -70,6 +71,8 @@ pub struct MeasurementRef<'a> {
     pub correlation_id: Option<&'a str>,
     /// See [`Measurement::properties`].
     pub properties: PropertiesRef<'a>,
+    /// The type as JSON text, when its template has it ready.
+    pub(crate) type_json: Option<&'a str>,
 }
 
 /// The values of a [`MeasurementRef`].
@@ -144,6 +147,7 @@ impl Measurement {
             encounter_id: self.encounter_id.as_deref(),
             correlation_id: self.correlation_id.as_deref(),
             properties: PropertiesRef(Source::Owned(&self.properties)),
+            type_json: None,
         }
     }
 }

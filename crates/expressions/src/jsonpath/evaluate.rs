@@ -8,7 +8,7 @@ use std::ops::ControlFlow;
 
 use super::compare::{self, Scalar};
 use super::{Comparison, Condition, Operator, Path, Side, Step, pattern};
-use crate::budget::{BYTES_A_STEP, Budget, CHILDREN_A_STEP};
+use crate::budget::{BYTES_A_STEP, Budget, CHILDREN_A_STEP, NODES_A_STEP};
 use crate::document::{Document, Kind, NodeId};
 use crate::expression::EvaluateError;
 use crate::names::Symbol;
@@ -16,9 +16,6 @@ use crate::names::Symbol;
 /// How many values the right side of a comparison may have: they are kept
 /// while the left side is walked. A body of 1 MB has half as many nodes.
 pub(super) const OPERANDS_MAX: usize = 1 << 20;
-
-/// The nodes whose objects' names are looked at in the time of a step.
-const NODES_A_STEP: usize = 8;
 
 /// The bytes of text in which a pattern is looked for in the time of a step.
 const PATTERN_BYTES_A_STEP: usize = 2;
@@ -142,11 +139,7 @@ impl<'d> Walk<'d, '_> {
                 view.visit_having(at.node, filter.needed, |node| {
                     self.spend(1 + view.child_count(node) / CHILDREN_A_STEP)?;
                     let place = Place { node, ..at };
-                    let holds = match &filter.members {
-                        Some(names) => names.iter().all(|name| view.member(node, *name).is_some()),
-                        None => self.holds(&filter.condition, place)?,
-                    };
-                    if holds { self.run(rest, place, found) } else { GO_ON }
+                    if self.holds(&filter.condition, place)? { self.run(rest, place, found) } else { GO_ON }
                 })
             }
             Step::ScanFilter(filter) => {

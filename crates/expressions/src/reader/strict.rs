@@ -56,7 +56,9 @@ impl Strict<'_> {
         let at = past_blanks(bytes, 0)?;
         let at = match bytes[at] {
             first @ (b'{' | b'[') => self.container(first, symbol, at + 1)?,
-            _ => self.scalar(symbol, at)?,
+            b'"' => self.string(symbol, at + 1)?,
+            b'-' | b'0'..=b'9' => self.number(symbol, at)?,
+            _ => self.word(symbol, at)?,
         };
         // It must not be run into by something else.
         matches!(bytes.get(at), None | Some(b' ' | b'\t' | b'\n' | b'\r' | b',' | b']' | b'}')).then_some(())
@@ -98,7 +100,8 @@ impl Strict<'_> {
                         is_first = true;
                         continue;
                     }
-                    _ => at = self.scalar(symbol, at)?,
+                    b'-' | b'0'..=b'9' => at = self.number(symbol, at)?,
+                    _ => at = self.word(symbol, at)?,
                 }
                 open.children += 1;
             }
@@ -186,7 +189,7 @@ impl Strict<'_> {
     }
 
     /// Reads the string that begins at `start`, behind its quote.
-    #[inline]
+    #[inline(always)]
     fn string(&mut self, symbol: Symbol, start: usize) -> Option<usize> {
         let bytes = self.text.as_bytes();
         let (end, escaped) = string_end(bytes, start)?;
@@ -207,18 +210,22 @@ impl Strict<'_> {
         Some(end + 1)
     }
 
-    fn scalar(&mut self, symbol: Symbol, at: usize) -> Option<usize> {
-        match self.text.as_bytes()[at] {
-            b'"' => self.string(symbol, at + 1),
-            b'-' | b'0'..=b'9' => self.number(symbol, at),
-            b't' => self.literal("true", Kind::True, symbol, at),
-            b'f' => self.literal("false", Kind::False, symbol, at),
-            b'n' => self.literal("null", Kind::Null, symbol, at),
-            _ => None,
+    fn word(&mut self, symbol: Symbol, at: usize) -> Option<usize> {
+        let (word, kind) = match self.text.as_bytes()[at] {
+            b't' => ("true", Kind::True),
+            b'f' => ("false", Kind::False),
+            b'n' => ("null", Kind::Null),
+            _ => return None,
+        };
+        let end = at + word.len();
+        if self.text.as_bytes().get(at..end)? != word.as_bytes() {
+            return None;
         }
+        self.scratch.push(kind, symbol, 0, 0, 0);
+        Some(end)
     }
 
-    #[inline]
+    #[inline(always)]
     fn number(&mut self, symbol: Symbol, start: usize) -> Option<usize> {
         let bytes = self.text.as_bytes();
         let (end, is_float) = number_end(bytes, start)?;
@@ -234,16 +241,6 @@ impl Strict<'_> {
             let fits = self.text[start..end].parse::<i64>().is_ok();
             self.push(if fits { Kind::Integer } else { Kind::BigInteger }, symbol, self.flags, start, end);
         }
-        Some(end)
-    }
-
-    #[inline]
-    fn literal(&mut self, text: &str, kind: Kind, symbol: Symbol, at: usize) -> Option<usize> {
-        let end = at + text.len();
-        if self.text.as_bytes().get(at..end)? != text.as_bytes() {
-            return None;
-        }
-        self.scratch.push(kind, symbol, 0, 0, 0);
         Some(end)
     }
 

@@ -5,6 +5,7 @@ use expressions::{CompileOptions, Expression, Language, Names};
 
 use super::template::{Template, TemplateExpression, TemplateKind, ValueTemplate};
 use crate::finding::{Finding, Findings, Place};
+use crate::measurement::json_text;
 use crate::template_file::{
     cannot_convert, check_required, not_an_object, null_member, string, token_name, unknown_member, value_members,
 };
@@ -79,6 +80,7 @@ pub(super) fn template(index: usize, kind: TemplateKind, text: &Text, context: &
         index,
         kind,
         place: text.place,
+        type_name_json: json_text(type_name.as_deref().unwrap_or_default()),
         type_name: type_name?,
         type_name_place: members.type_name.map_or(text.place, |member| member.value.place),
         type_match_names,
@@ -220,6 +222,7 @@ fn value(kind: TemplateKind, text: &Text, language: &ReadLanguage, context: &mut
     }
     Some(ValueTemplate {
         place: text.place,
+        name_json: json_text(&name_text),
         name: name_text,
         name_place: name?.value.place,
         expression,

@@ -69,6 +69,8 @@ pub struct Template {
     pub place: Place,
     /// `typeName`: the type of its measurements.
     pub type_name: String,
+    /// The same as the JSON text of a string.
+    pub(crate) type_name_json: String,
     /// Where `typeName` stands.
     pub type_name_place: Place,
     /// See [`expressions::Expression::needed_names`]. Most templates of a
@@ -99,6 +101,8 @@ pub struct ValueTemplate {
     pub place: Place,
     /// `valueName`.
     pub name: String,
+    /// The same as the JSON text of a string.
+    pub(crate) name_json: String,
     /// Where `valueName` stands.
     pub name_place: Place,
     /// `valueExpression`. None when it is blank, as for

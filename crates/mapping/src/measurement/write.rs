@@ -1,14 +1,17 @@
 //! The JSON of a measurement, to the byte as the reference connector's default
 //! form has it (device-mapping.md 8.1), but for times, which always end in `Z`.
 
-use super::{Measurement, MeasurementRef};
+use super::{Measurement, MeasurementRef, PropertiesRef, Source};
 
 impl MeasurementRef<'_> {
     /// Appends the measurement as one compact JSON object in UTF-8: all
     /// members, always in this order, absent ones null.
     pub fn write_json(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(b"{\"Type\":");
-        push_text(self.r#type, out);
+        match self.type_json {
+            Some(json) => out.extend_from_slice(json.as_bytes()),
+            None => push_text(self.r#type, out),
+        }
         out.extend_from_slice(b",\"OccurrenceTimeUtc\":\"");
         out.extend_from_slice(self.occurrence_time.iso().as_bytes());
         match self.ingestion_time {
@@ -27,15 +30,43 @@ impl MeasurementRef<'_> {
         out.extend_from_slice(b",\"CorrelationId\":");
         push_optional(self.correlation_id, out);
         out.extend_from_slice(b",\"Properties\":[");
-        for (at, (name, value)) in self.properties.iter().enumerate() {
-            out.extend_from_slice(if at == 0 { b"{\"Name\":" } else { b",{\"Name\":" });
-            push_text(name, out);
-            out.extend_from_slice(b",\"Value\":");
-            push_optional(value, out);
-            out.push(b'}');
-        }
+        self.properties.write_json(out);
         out.extend_from_slice(b"]}");
     }
+}
+
+impl PropertiesRef<'_> {
+    fn write_json(self, out: &mut Vec<u8>) {
+        match self.0 {
+            Source::Owned(properties) => {
+                for (at, property) in properties.iter().enumerate() {
+                    push_property(at, |out| push_text(&property.name, out), property.value.as_deref(), out);
+                }
+            }
+            Source::Spans { values, spans, text } => {
+                for (at, span) in spans.iter().enumerate() {
+                    let name = values[span.value].name_json.as_bytes();
+                    push_property(at, |out| out.extend_from_slice(name), Some(&text[span.start..span.end]), out);
+                }
+            }
+        }
+    }
+}
+
+#[inline]
+fn push_property(at: usize, push_name: impl FnOnce(&mut Vec<u8>), value: Option<&str>, out: &mut Vec<u8>) {
+    out.extend_from_slice(if at == 0 { b"{\"Name\":" } else { b",{\"Name\":" });
+    push_name(out);
+    out.extend_from_slice(b",\"Value\":");
+    push_optional(value, out);
+    out.push(b'}');
+}
+
+/// A text as JSON has it in a measurement, with its quotes.
+pub(crate) fn json_text(text: &str) -> String {
+    let mut json = Vec::with_capacity(text.len() + 2);
+    push_text(text, &mut json);
+    String::from_utf8_lossy(&json).into_owned()
 }
 
 impl Measurement {
