@@ -33,7 +33,7 @@ use program::Expr;
 #[derive(Debug)]
 pub struct Program {
     expr: Expr,
-    integral_float_timestamps: bool,
+    options: CompileOptions,
 }
 
 /// What an expression gives.
@@ -49,8 +49,14 @@ impl Program {
     /// Compiles `text`, interning the member names it mentions. Unknown
     /// functions and wrong numbers of arguments are errors, too.
     pub fn compile(text: &str, options: CompileOptions, names: &mut Names) -> Result<Program, CompileError> {
-        let expr = parser::parse(text, names)?;
-        Ok(Program { expr, integral_float_timestamps: options.integral_float_timestamps })
+        let expr = parser::parse(text, options.dates, names)?;
+        Ok(Program { expr, options })
+    }
+
+    /// Whether it gives a list whatever is there, since it ends in a projection
+    /// (quirk 53).
+    pub fn is_projection(&self) -> bool {
+        self.expr.projects()
     }
 
     /// Evaluates with `root` as `@`.
@@ -105,7 +111,7 @@ impl Program {
     }
 
     fn run<'a>(&'a self, document: Document<'a>, root: NodeId) -> Result<Outcome<'a>, EvaluateError> {
-        Run::new(document, self.integral_float_timestamps).evaluate(&self.expr, &Value::Node(root))
+        Run::new(document, self.options).evaluate(&self.expr, &Value::Node(root))
     }
 }
 

@@ -26,13 +26,13 @@ mod tests;
 
 use std::ops::ControlFlow;
 
-use regex::Regex;
-
 use crate::document::{Document, NodeId};
-use crate::expression::{CompileError, EvaluateError};
+use crate::expression::{CompileError, CompileOptions, EvaluateError};
 use crate::names::{Names, Symbol};
 
 pub use evaluate::STEPS_MAX;
+use parse::Parsed;
+use pattern::Pattern;
 
 /// A compiled path.
 #[derive(Clone, Debug)]
@@ -40,8 +40,9 @@ pub struct Path {
     steps: Vec<Step>,
     /// The names of a path `$..[?(@a && @b)]`.
     scan_names: Option<Box<[Symbol]>>,
-    /// Whether an ordering comparison of what cannot be converted fails.
-    coerced_comparison_errors: bool,
+    /// Whether it has `a && b || c`.
+    and_before_or: bool,
+    options: CompileOptions,
 }
 
 /// One selector (device-mapping.md 6.2).
@@ -88,7 +89,7 @@ struct Comparison {
     operator: Operator,
     right: Side,
     /// For `=~` with a pattern that is written in the path.
-    regex: Option<Regex>,
+    pattern: Option<Pattern>,
 }
 
 #[derive(Clone, Debug)]
@@ -127,11 +128,17 @@ impl Path {
     /// Compiles `text`; its member names are interned in `names`.
     /// `coerced_comparison_errors` says whether an ordering comparison whose
     /// sides cannot be converted is an error, as in the reference connector,
-    /// or false (quirk 45).
+    /// or false (quirk 45). Patterns run in linear time.
     pub fn compile(text: &str, coerced_comparison_errors: bool, names: &mut Names) -> Result<Path, CompileError> {
-        let steps = parse::parse(text, names)?;
+        let linear = CompileOptions { backtracking_patterns: false, ..CompileOptions::default() };
+        Path::compile_with(text, CompileOptions { coerced_comparison_errors, ..linear }, names)
+    }
+
+    /// Compiles `text` with the options that concern JSONPath.
+    pub fn compile_with(text: &str, options: CompileOptions, names: &mut Names) -> Result<Path, CompileError> {
+        let Parsed { steps, and_before_or } = parse::parse(text, options.backtracking_patterns, names)?;
         let scan_names = scan_names(&steps);
-        Ok(Path { steps, scan_names, coerced_comparison_errors })
+        Ok(Path { steps, scan_names, and_before_or, options })
     }
 
     /// Hands each node that the path selects to `found`, in order, until it
@@ -145,7 +152,7 @@ impl Path {
         // The scan that nearly all type matches are; a match that is the whole
         // document is seen twice with different members, so not here.
         match &self.scan_names {
-            Some(names) if document.matched != Some(Document::ROOT) => {
+            Some(names) if self.options.matched_token_twice && document.matched != Some(Document::ROOT) => {
                 select_having(document, root, names, found);
                 Ok(())
             }
@@ -167,6 +174,12 @@ impl Path {
             at = at.and_then(|node| document.member(node, *name));
         }
         Some(at)
+    }
+
+    /// Whether it has `a && b || c`, which means `a && (b || c)` here and
+    /// nowhere else (quirk 43).
+    pub fn has_and_before_or(&self) -> bool {
+        self.and_before_or
     }
 
     /// The names `a`, `b` … of a path that is exactly `$..[?(@a && @b …)]`.

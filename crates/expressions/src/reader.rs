@@ -10,7 +10,7 @@ mod strict;
 
 use builder::NONE;
 
-use crate::document::{Document, Kind, Node, Scratch, Seen};
+use crate::document::{Document, Kind, Node, NodeId, Scratch, Seen};
 use crate::event::Event;
 use crate::names::{Names, Symbol};
 use crate::time::DateTime;
@@ -19,7 +19,8 @@ use crate::value::Value;
 /// How text is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReadOptions {
-    /// Strings in one of the two date shapes are dates (device-mapping.md 1.3).
+    /// Strings in one of the two date shapes are dates (device-mapping.md 1.3);
+    /// otherwise they, and properties that are dates, are text.
     pub dates: bool,
     /// How deep objects and arrays may nest.
     pub depth_max: usize,
@@ -48,7 +49,7 @@ impl Scratch {
     }
 
     /// Reads an event into `{"Body": …, "Properties": {…}, "SystemProperties": {…}}`.
-    /// `options.dates` is about the body only.
+    /// Text in properties is text whatever its shape.
     pub fn read_event<'s>(&'s mut self, event: &Event<'s>, options: ReadOptions) -> Result<Document<'s>, ReadError> {
         self.clear();
         let root = self.open(Kind::Object, Symbol::NONE, NONE);
@@ -76,10 +77,10 @@ impl Scratch {
             self.add_member(root, symbol);
             self.push_value(symbol, of, &Value::Node(child));
         }
-        self.add_member(root, Symbol::MATCHED_TOKEN);
-        self.push_value(Symbol::MATCHED_TOKEN, of, value);
         self.close(root);
-        self.document("")
+        let matched = NodeId(self.nodes.len() as u32);
+        self.push_value(Symbol::MATCHED_TOKEN, of, value);
+        Document { matched: Some(matched), ..self.document("") }
     }
 
     /// Reads one JSON value as the whole document: what the validator and the

@@ -19,6 +19,7 @@ use std::ops::ControlFlow;
 
 use expressions::{Document, Kind, UtcTime, Value};
 
+use crate::compatibility::Compatibility;
 use crate::device_mapping::{DeviceMapping, TemplateKind};
 use crate::measurement::{MeasurementRef, PropertySpan};
 use extract::Extractor;
@@ -133,7 +134,8 @@ impl DeviceMapping {
         let mut sent = 0;
         let present = document.all_names();
         for template in self.templates().iter().filter(|template| template.type_match_names & !present == 0) {
-            let extractor = Extractor { template, ingestion_time, numbers: self.numbers() };
+            let Compatibility { numbers, dates, .. } = *self.compatibility();
+            let extractor = Extractor { template, ingestion_time, numbers, dates };
             run_template(&extractor, document, matched, parts, &mut |measurement| {
                 sink.put(measurement);
                 sent += 1;

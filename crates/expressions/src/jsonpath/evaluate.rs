@@ -8,9 +8,10 @@ use std::cell::Cell;
 use std::ops::ControlFlow;
 
 use super::compare::{self, Scalar};
-use super::{Comparison, Condition, Operator, Path, Side, Step, pattern};
+use super::pattern::Pattern;
+use super::{Comparison, Condition, Operator, Path, Side, Step};
 use crate::document::{Document, Kind, NodeId};
-use crate::expression::EvaluateError;
+use crate::expression::{CompileOptions, EvaluateError};
 use crate::names::Symbol;
 
 /// How many steps one evaluation may take: each node of a body of 1 MB, the
@@ -37,7 +38,7 @@ pub(super) fn select(
         bare: document.without_matched(),
         root: Place { node: root, is_bare: false },
         steps_left: Cell::new(steps_max),
-        coerced_comparison_errors: path.coerced_comparison_errors,
+        options: path.options,
     };
     match walk.run(&path.steps, walk.root, &mut |place| found(place.node).map_break(|()| None)) {
         ControlFlow::Break(Some(error)) => Err(error),
@@ -73,7 +74,7 @@ struct Walk<'d> {
     bare: Document<'d>,
     root: Place,
     steps_left: Cell<u32>,
-    coerced_comparison_errors: bool,
+    options: CompileOptions,
 }
 
 impl<'d> Walk<'d> {
@@ -107,9 +108,9 @@ impl<'d> Walk<'d> {
             Step::Elements(indexes) => indexes.iter().filter_map(|index| self.element(at, *index)).try_for_each(go),
             Step::Slice { start, end, step } => self.slice(at, (*start, *end, *step), &mut go),
             Step::ScanMember(name) => {
-                self.scan(at, &mut |(symbol, node)| if symbol == *name { go(node) } else { GO_ON })
+                self.scan_names(at, &mut |(symbol, node)| if symbol == *name { go(node) } else { GO_ON })
             }
-            Step::ScanMembers(names) => self.scan(at, &mut |(symbol, node)| {
+            Step::ScanMembers(names) => self.scan_names(at, &mut |(symbol, node)| {
                 names.iter().filter(|name| **name == symbol).try_for_each(|_| go(node))
             }),
             Step::ScanAll => {
@@ -133,10 +134,23 @@ impl<'d> Walk<'d> {
     }
 
     fn scan(&self, at: Place, visit: &mut dyn FnMut((Symbol, NodeId)) -> Flow) -> Flow {
-        self.view(at).descendants(at.node).try_for_each(|below| {
+        let view = if self.options.matched_token_twice { self.view(at) } else { self.bare };
+        view.descendants(at.node).try_for_each(|below| {
             self.spend()?;
             visit(below)
         })
+    }
+
+    /// [`Walk::scan`] for names: `matchedToken` itself has one, whether or not
+    /// the scan goes on inside.
+    fn scan_names(&self, at: Place, visit: &mut dyn FnMut((Symbol, NodeId)) -> Flow) -> Flow {
+        self.scan(at, visit)?;
+        match self.view(at).matched {
+            Some(matched) if at.node == Document::ROOT && !self.options.matched_token_twice => {
+                visit((Symbol::MATCHED_TOKEN, matched))
+            }
+            _ => GO_ON,
+        }
     }
 
     /// Python's slices.
@@ -263,7 +277,7 @@ impl<'d> Walk<'d> {
         };
         match result {
             Ok(holds) => ControlFlow::Continue(holds),
-            Err(message) if self.coerced_comparison_errors => error(message),
+            Err(message) if self.options.coerced_comparison_errors => error(message),
             Err(_) => ControlFlow::Continue(false),
         }
     }
@@ -272,13 +286,19 @@ impl<'d> Walk<'d> {
         let (Scalar::Text(text), Scalar::Text(written)) = (left, right) else {
             return ControlFlow::Continue(false);
         };
-        if let Some(regex) = &comparison.regex {
-            return ControlFlow::Continue(regex.is_match(text));
-        }
-        match pattern::compile(written) {
-            Ok(regex) => ControlFlow::Continue(regex.is_match(text)),
-            // The pattern is a value of the document, so it is not quoted.
-            Err(_) => error("a value used as a regular expression is not one that can be used"),
+        let matched = match &comparison.pattern {
+            Some(pattern) => pattern.is_match(text),
+            // Whoever sends the text may not choose how long it is matched, so
+            // a pattern from the document always runs in linear time.
+            None => match Pattern::compile(written, false) {
+                Ok(pattern) => pattern.is_match(text),
+                // The pattern is a value of the document, so it is not quoted.
+                Err(_) => return error("a value used as a regular expression is not one that can be used"),
+            },
+        };
+        match matched {
+            Ok(matched) => ControlFlow::Continue(matched),
+            Err(limit) => ControlFlow::Break(Some(EvaluateError::Limit(limit.to_string()))),
         }
     }
 

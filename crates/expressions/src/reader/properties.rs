@@ -24,7 +24,7 @@ impl Scratch {
                 for (name, value) in members {
                     let symbol = self.names.intern(name);
                     self.add_member(object, symbol);
-                    self.push_property(symbol, *value);
+                    self.push_property(symbol, *value, options);
                 }
                 self.close(object);
                 Ok(())
@@ -33,7 +33,7 @@ impl Scratch {
         }
     }
 
-    fn push_property(&mut self, symbol: Symbol, value: PropertyValue<'_>) {
+    fn push_property(&mut self, symbol: Symbol, value: PropertyValue<'_>, options: ReadOptions) {
         match value {
             PropertyValue::Null => self.push(Kind::Null, symbol, 0, 0, 0),
             PropertyValue::Bool(value) => self.push_bool(symbol, value),
@@ -44,7 +44,8 @@ impl Scratch {
             },
             PropertyValue::Float(value) => self.push_float(symbol, value),
             PropertyValue::String(value) => self.push_written(Kind::String, symbol, 0, |out| out.push_str(value)),
-            PropertyValue::Date(value) => self.push_date(symbol, value),
+            PropertyValue::Date(value) if options.dates => self.push_date(symbol, value),
+            PropertyValue::Date(value) => self.push_written(Kind::String, symbol, 0, |out| value.write_iso(out)),
             PropertyValue::Opaque => self.push(Kind::Opaque, symbol, 0, 0, 0),
         }
     }
@@ -58,6 +59,7 @@ impl Scratch {
         dates: &[&str],
         options: ReadOptions,
     ) -> Result<(), ReadError> {
+        let dates = if options.dates { dates } else { &[] };
         let options = ReadOptions { dates: false, ..options };
         let object = self.nodes.len();
         let (sets, base) = (self.sets.len(), self.arena.len());

@@ -6,7 +6,7 @@ use expressions::{Document, Kind, Language, NodeId, UtcTime, Value};
 
 use super::Parts;
 use super::error::{Failures, NormalizeError};
-use crate::compatibility::Numbers;
+use crate::compatibility::{Dates, Numbers};
 use crate::convert::{self, TextForm};
 use crate::device_mapping::{Template, TemplateExpression};
 use crate::measurement::{MeasurementRef, PropertiesRef, PropertySpan};
@@ -16,6 +16,7 @@ pub(super) struct Extractor<'t> {
     pub(super) template: &'t Template,
     pub(super) ingestion_time: Option<UtcTime>,
     pub(super) numbers: Numbers,
+    pub(super) dates: Dates,
 }
 
 /// What is looked for, and whether it has to be there.
@@ -118,7 +119,7 @@ impl Extractor<'_> {
         let mut failures = Failures::default();
         for candidate in candidates {
             let Some(value) = select(document, root, wanted, candidate)? else { continue };
-            match convert::timestamp(document, &value) {
+            match convert::timestamp(document, &value, self.dates) {
                 Ok(Some(time)) => return Ok(time),
                 Ok(None) => failures.add_empty(),
                 Err(reason) => failures.add(candidate, reason),
