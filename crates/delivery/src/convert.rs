@@ -15,6 +15,7 @@ use std::future::Future;
 use std::time::SystemTime;
 
 use expressions::UtcTime;
+use mapping::compatibility::OnFailure;
 use mapping::group::{self, MeasurementGroup, ObservationGroup};
 use mapping::identifier::{ResourceIds, observation_id, observation_identifier};
 use mapping::{Compatibility, ConvertError, FhirMapping, Measurement, MergePolicy, Merged, Observation};
@@ -110,7 +111,11 @@ impl Pending<'_> {
     /// What is to be written in place of `existing`; none when it holds
     /// everything already.
     pub fn merge(&self, existing: &Observation) -> Result<Option<Observation>, Reason> {
-        let merged = self.mapping.merge(existing, &self.group, MergePolicy::NewWins);
+        let policy = match self.mapping.compatibility().stored_values_win {
+            true => MergePolicy::StoredWins,
+            false => MergePolicy::NewWins,
+        };
+        let merged = self.mapping.merge(existing, &self.group, policy);
         merged.map(Merged::amended).map_err(|error| reason(&error))
     }
 
@@ -133,6 +138,9 @@ pub struct Conversion {
     pub events: Vec<Vec<MeasurementFate>>,
     /// How many groups name another patient than their device does.
     pub patients_differing: usize,
+    /// How many Observations get no value from the batch, because the FHIR
+    /// mapping names none of their properties (fhir-conversion.md quirk 49).
+    pub without_value: usize,
 }
 
 impl Conversion {
@@ -154,11 +162,13 @@ pub struct Converter<T, D> {
 type Members = Vec<usize>;
 
 /// What is to be saved.
+#[derive(Default)]
 struct Work<'m> {
     pending: Vec<Pending<'m>>,
     /// For each of them.
     members: Vec<Members>,
     patients_differing: usize,
+    without_value: usize,
 }
 
 impl<T: Destination + Sync, D: DeadLetters + Sync> Converter<T, D> {
@@ -182,13 +192,13 @@ impl<T: Destination + Sync, D: DeadLetters + Sync> Converter<T, D> {
         now: UtcTime,
         begun_before: Option<SystemTime>,
     ) -> Result<Conversion, Away> {
-        let incoming = incoming::read(batch);
+        let incoming = incoming::read(batch, self.compatibility.lenient_measurements);
         let mut fates: Vec<Option<MeasurementFate>> = vec![None; incoming.measurements.len()];
         let grouping = group::group(&incoming.measurements, &self.compatibility);
         for position in &grouping.superseded {
             fates[*position] = Some(MeasurementFate::Superseded);
         }
-        let Work { pending, members, patients_differing } =
+        let Work { pending, members, patients_differing, without_value } =
             self.pending(mapping, &grouping.groups, now, &mut fates).await?;
         let outcomes = match pending.as_slice() {
             [] => Vec::new(),
@@ -198,7 +208,7 @@ impl<T: Destination + Sync, D: DeadLetters + Sync> Converter<T, D> {
             settle(&mut fates, &members, &outcome);
         }
         reject_with_winners(&mut fates, &grouping, &incoming.measurements);
-        let conversion = Conversion { events: by_event(batch, &incoming, fates), patients_differing };
+        let conversion = Conversion { events: by_event(batch, &incoming, fates), patients_differing, without_value };
         self.record(mapping, batch, &conversion).await?;
         Ok(conversion)
     }
@@ -223,8 +233,13 @@ impl<T: Destination + Sync, D: DeadLetters + Sync> Converter<T, D> {
                     }
                     if !cut.groups.is_empty() {
                         wanted.push(group.clone());
-                        cuts.push(cut.groups);
+                        cuts.push((cut.groups, cut.without_value));
                     }
+                }
+                Err(error @ ConvertError::TemplateNotFound { .. })
+                    if self.compatibility.on_unmapped_type == OnFailure::Retry =>
+                {
+                    return Err(Away::new("a template of the FHIR mapping", error));
                 }
                 Err(error) => {
                     let all = group.readings.iter().flat_map(|reading| reading.measurements());
@@ -233,11 +248,12 @@ impl<T: Destination + Sync, D: DeadLetters + Sync> Converter<T, D> {
             }
         }
         let resolved = if wanted.is_empty() { Vec::new() } else { self.destination.resolve(&wanted).await? };
-        let mut work = Work { pending: Vec::new(), members: Vec::new(), patients_differing: 0 };
-        for (cut, resolved) in cuts.into_iter().zip(resolved) {
+        let mut work = Work::default();
+        for ((cut, without_value), resolved) in cuts.into_iter().zip(resolved) {
             let ids = match resolved {
                 Ok(resolved) => {
                     work.patients_differing += usize::from(resolved.patient_differs);
+                    work.without_value += without_value;
                     resolved.ids
                 }
                 Err(reason) => {

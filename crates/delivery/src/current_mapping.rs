@@ -78,6 +78,7 @@ type Compile<M> = Box<dyn Fn(&[u8]) -> Result<M, String> + Send + Sync>;
 pub struct CurrentMapping<S, M> {
     source: S,
     compile: Compile<M>,
+    keep_last_good: bool,
     state: Mutex<State<M>>,
 }
 
@@ -147,7 +148,14 @@ impl<S: MappingSource, M> CurrentMapping<S, M> {
         compile: impl Fn(&[u8]) -> Result<M, String> + Send + Sync + 'static,
     ) -> CurrentMapping<S, M> {
         let compile = Box::new(compile);
-        CurrentMapping { source, compile, state: Mutex::new(State { good: None, seen: None }) }
+        CurrentMapping { source, compile, keep_last_good: true, state: Mutex::new(State { good: None, seen: None }) }
+    }
+
+    /// Whether a new version with errors leaves the last good one in use
+    /// (`Compatibility__KeepLastGoodMapping`); otherwise everything waits for
+    /// one without, as with the reference connector (quirk 62).
+    pub fn keep_last_good(self, keep_last_good: bool) -> CurrentMapping<S, M> {
+        CurrentMapping { keep_last_good, ..self }
     }
 
     /// The mapping to use for the next batch.
@@ -191,6 +199,7 @@ impl<S: MappingSource, M> CurrentMapping<S, M> {
             }
             Err(findings) => {
                 state.seen = Some((version.clone(), Some(findings.clone())));
+                state.good = state.good.take().filter(|_| self.keep_last_good);
                 match &state.good {
                     Some(good) => Ok((good.clone(), Notice::KeptLastGood { version, findings })),
                     None => Err(MappingUnavailable::Invalid { version, findings }),
@@ -245,12 +254,16 @@ mod tests {
     }
 
     fn summary(script: Vec<Result<&'static str, &'static str>>) -> Vec<String> {
+        summary_with(script, true)
+    }
+
+    fn summary_with(script: Vec<Result<&'static str, &'static str>>, keep_last_good: bool) -> Vec<String> {
         let loads = script.len();
         let compile = |text: &[u8]| {
             let text = String::from_utf8_lossy(text).into_owned();
             if text.starts_with("bad") { Err(format!("{text} findings")) } else { Ok(text) }
         };
-        let current = CurrentMapping::new(Scripted(Mutex::new(script)), compile);
+        let current = CurrentMapping::new(Scripted(Mutex::new(script)), compile).keep_last_good(keep_last_good);
         let get = |_| match now(current.get()) {
             Ok((compiled, notice)) => format!("{} {notice:?}", compiled.mapping),
             Err(error) => error_chain(&error),
@@ -270,6 +283,15 @@ mod tests {
             "three Loaded { version: \"three\" }",
         ];
         assert_eq!(summary(script), expected);
+    }
+
+    /// Quirk 62, the other way of its switch.
+    #[test]
+    fn waits_for_a_good_version_when_told_to() {
+        let script = vec![Ok("one"), Ok("bad two"), Ok("bad two"), Ok("three")];
+        let invalid = "the mapping version `bad two` is not valid: bad two findings";
+        let expected = ["one Loaded { version: \"one\" }", invalid, invalid, "three Loaded { version: \"three\" }"];
+        assert_eq!(summary_with(script, false), expected);
     }
 
     #[test]

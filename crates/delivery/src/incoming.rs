@@ -29,11 +29,17 @@ pub(crate) struct Incoming {
 }
 
 /// Reads a batch. Events are taken in their order, lists or not (quirk 55).
-pub(crate) fn read(batch: &Batch<'_>) -> Incoming {
+/// `lenient` is [`Compatibility::lenient_measurements`](mapping::Compatibility);
+/// lists never were.
+pub(crate) fn read(batch: &Batch<'_>, lenient: bool) -> Incoming {
     let mut incoming = Incoming::default();
     let mut room = UNPACKED_BYTES_MAX;
     for (index, event) in batch.events.iter().enumerate() {
-        let read = if is_list(event) { read_list(event, &mut room) } else { Ok(vec![Measurement::read(event.body)]) };
+        let read = match lenient {
+            _ if is_list(event) => read_list(event, &mut room),
+            true => Ok(vec![Measurement::read_lenient(event.body)]),
+            false => Ok(vec![Measurement::read(event.body)]),
+        };
         match read {
             Ok(read) => {
                 for (place, measurement) in read.into_iter().enumerate() {

@@ -13,7 +13,8 @@ use std::future::Future;
 use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
-use mapping::normalize::{Event, MeasurementSink, Scratch};
+use mapping::compatibility::OnFailure;
+use mapping::normalize::{ErrorKind, Event, MeasurementSink, NormalizeError, Scratch};
 use mapping::partition::PartitionKey;
 use mapping::{DeviceMapping, MeasurementRef};
 
@@ -185,6 +186,10 @@ impl<O: MeasurementOutput + Sync, D: DeadLetters + Sync> Normalizer<O, D> {
             fates.push(match outcome {
                 Ok(_) if measurements == 0 => EventFate::Unmatched,
                 Ok(_) => EventFate::Normalized { measurements },
+                // Nothing of the batch is sent yet.
+                Err(error) if is_to_be_retried(&error, mapping) => {
+                    return Err(Away::new("a device mapping that fits the event", one_line(&error.to_string())));
+                }
                 Err(error) => {
                     // The reference connector's text has a line for each cause; a log has one.
                     let message = one_line(&error.to_string());
@@ -242,6 +247,13 @@ impl<O: MeasurementOutput + Sync, D: DeadLetters + Sync> Normalizer<O, D> {
     fn spare(&self) -> std::sync::MutexGuard<'_, Vec<Memory>> {
         self.spare.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether the event waits for another mapping (device-mapping.md quirk 61).
+/// For one that is not JSON no mapping will do.
+fn is_to_be_retried(error: &NormalizeError, mapping: &Compiled<DeviceMapping>) -> bool {
+    let waits = mapping.mapping.compatibility().on_mapping_failure == OnFailure::Retry;
+    waits && error.kind != ErrorKind::InvalidDataFormat
 }
 
 /// A measurement of this event was not sent: the whole event counts as

@@ -31,17 +31,19 @@ impl<'d> Document<'d> {
 
     /// Visits `node` and everything below it, as [`Document::descendants`] gives
     /// it, but only objects whose name set has all of `names` (which must not
-    /// be empty). Not for a document that is in itself as `matchedToken`.
+    /// be empty), and what is inside the match a second time only if `twice`.
+    /// Not for a document that is in itself as `matchedToken`.
     #[inline]
     pub(crate) fn visit_having<B>(
         self,
         node: NodeId,
         names: u64,
+        twice: bool,
         mut visit: impl FnMut(NodeId) -> ControlFlow<B>,
     ) -> ControlFlow<B> {
         let matched = if node == Self::ROOT { self.matched } else { None };
         let all = self.object_range(node);
-        let again = matched.map_or(0..0, |matched| self.object_range(matched));
+        let again = matched.filter(|_| twice).map_or(0..0, |matched| self.object_range(matched));
         // The root has one name more than its set says.
         let root_names = if matched.is_some() { names & !Symbol::MATCHED_TOKEN.bit() } else { names };
         for range in [all, again] {
@@ -57,10 +59,10 @@ impl<'d> Document<'d> {
 
     /// Which of the objects are `node` and those below it.
     fn object_range(self, node: NodeId) -> Range<usize> {
-        if node == Self::ROOT {
+        let end = self.node(node).next;
+        if node == Self::ROOT && end as usize == self.nodes.len() {
             return 0..self.objects.len();
         }
-        let end = self.node(node).next;
         let first = self.objects.partition_point(|object| *object < node.0);
         first..first + self.objects[first..].partition_point(|object| *object < end)
     }

@@ -83,12 +83,41 @@ pub struct CompileOptions {
     /// The JMESPath function `fromUnixTimestamp` takes a Float without a
     /// fraction, which the reference connector does not (quirk 57).
     pub integral_float_timestamps: bool,
+    /// Regular expressions may have look-around and back references, as those
+    /// of .NET, and then run by backtracking up to a limit. Otherwise all run in
+    /// linear time and those are errors when they are compiled (quirk 49).
+    pub backtracking_patterns: bool,
+    /// `..` from the root finds what is in the match twice: in its place and
+    /// below `matchedToken`. Otherwise in its place only (quirk 7). About
+    /// JSONPath of the old dialect.
+    pub matched_token_twice: bool,
+    /// Dates that a JMESPath makes or holds are dates; otherwise they are ISO
+    /// text, which goes with [`ReadOptions::dates`](crate::ReadOptions::dates)
+    /// being off (quirks 1 and 56).
+    pub dates: bool,
 }
 
 impl Default for CompileOptions {
     fn default() -> Self {
-        CompileOptions { coerced_comparison_errors: true, integral_float_timestamps: false }
+        CompileOptions {
+            coerced_comparison_errors: true,
+            integral_float_timestamps: false,
+            backtracking_patterns: true,
+            matched_token_twice: true,
+            dates: true,
+        }
     }
+}
+
+/// An expression that means something else than it seems to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pitfall {
+    /// `a && b || c` in a JSONPath means `a && (b || c)` (device-mapping.md
+    /// quirk 43).
+    AndBeforeOr,
+    /// A JMESPath gives a list, also of one value, which is none that an id, a
+    /// time or a value can be (quirk 53).
+    List,
 }
 
 /// A compiled expression; made for one [`Names`] and its copies.
@@ -113,9 +142,7 @@ impl Expression {
         names: &mut Names,
     ) -> Result<Expression, CompileError> {
         let program = match language {
-            Language::JsonPath => {
-                Program::JsonPath(jsonpath::Path::compile(text, options.coerced_comparison_errors, names)?)
-            }
+            Language::JsonPath => Program::JsonPath(jsonpath::Path::compile_with(text, options, names)?),
             Language::JmesPath => Program::JmesPath(jmespath::Program::compile(text, options, names)?),
             Language::JsonPathRfc9535 => Program::Rfc9535(rfc9535::Query::compile(text)?),
         };
@@ -178,6 +205,15 @@ impl Expression {
             if is_second { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         })?;
         if is_second { Err(EvaluateError::SeveralTokens) } else { Ok(one) }
+    }
+
+    /// What its author may not have meant: worth a word when a mapping loads.
+    pub fn pitfall(&self) -> Option<Pitfall> {
+        match &self.program {
+            Program::JsonPath(path) if path.has_and_before_or() => Some(Pitfall::AndBeforeOr),
+            Program::JmesPath(program) if program.is_projection() => Some(Pitfall::List),
+            _ => None,
+        }
     }
 
     /// What [`Expression::select_one`] gives, if the expression is no more than

@@ -37,7 +37,7 @@ pub struct Program {
     expr: Expr,
     /// The names of an expression that is only `a.b.c`.
     fields: Option<Box<[Symbol]>>,
-    integral_float_timestamps: bool,
+    options: CompileOptions,
 }
 
 /// What an expression gives.
@@ -53,9 +53,15 @@ impl Program {
     /// Compiles `text`, interning the member names it mentions. Unknown
     /// functions and wrong numbers of arguments are errors, too.
     pub fn compile(text: &str, options: CompileOptions, names: &mut Names) -> Result<Program, CompileError> {
-        let expr = parser::parse(text, names)?;
+        let expr = parser::parse(text, options.dates, names)?;
         let fields = fields(&expr);
-        Ok(Program { expr, fields, integral_float_timestamps: options.integral_float_timestamps })
+        Ok(Program { expr, fields, options })
+    }
+
+    /// Whether it gives a list whatever is there, since it ends in a projection
+    /// (quirk 53).
+    pub fn is_projection(&self) -> bool {
+        self.expr.projects()
     }
 
     /// Evaluates with `root` as `@`.
@@ -142,7 +148,7 @@ impl Program {
             Some((document, members)) => (document, Value::Object(members)),
             None => (document, Value::Node(root)),
         };
-        Run::new(document, self.integral_float_timestamps, budget).evaluate(&self.expr, &root)
+        Run::new(document, self.options, budget).evaluate(&self.expr, &root)
     }
 }
 

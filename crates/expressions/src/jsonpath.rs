@@ -27,12 +27,13 @@ mod tests;
 
 use std::ops::ControlFlow;
 
-use regex::Regex;
-
 use crate::budget::{Budget, CHILDREN_A_STEP, NODES_A_STEP};
 use crate::document::{Document, NodeId};
-use crate::expression::{CompileError, EvaluateError};
+use crate::expression::{CompileError, CompileOptions, EvaluateError};
 use crate::names::{Names, Symbol};
+
+use parse::Parsed;
+use pattern::Pattern;
 
 /// A compiled path.
 #[derive(Clone, Debug)]
@@ -40,8 +41,9 @@ pub struct Path {
     steps: Vec<Step>,
     /// The names of a path that is only `$.a.b.c`.
     members: Option<Box<[Symbol]>>,
-    /// Whether an ordering comparison of what cannot be converted fails.
-    coerced_comparison_errors: bool,
+    /// Whether it has `a && b || c`.
+    and_before_or: bool,
+    options: CompileOptions,
 }
 
 /// One selector (device-mapping.md 6.2).
@@ -100,7 +102,7 @@ struct Comparison {
     operator: Operator,
     right: Side,
     /// For `=~` with a pattern that is written in the path.
-    regex: Option<Regex>,
+    pattern: Option<Pattern>,
 }
 
 #[derive(Clone, Debug)]
@@ -135,43 +137,26 @@ enum Operator {
     Matches,
 }
 
-/// Runs `$..[?(@a && @b)]`.
-fn scan_members(
-    needed: u64,
-    names: &[Symbol],
-    document: Document<'_>,
-    root: NodeId,
-    budget: &Budget,
-    found: &mut dyn FnMut(NodeId) -> ControlFlow<()>,
-) -> Result<(), EvaluateError> {
-    budget.spend(document.size(root) / NODES_A_STEP)?;
-    let scanned = document.visit_having(root, needed, |node| {
-        if let Err(error) = budget.spend(names.len() * (1 + document.child_count(node) / CHILDREN_A_STEP)) {
-            return ControlFlow::Break(Err(error));
-        }
-        let has_all = names.iter().all(|name| document.member(node, *name).is_some());
-        if has_all && found(node).is_break() { ControlFlow::Break(Ok(())) } else { ControlFlow::Continue(()) }
-    });
-    match scanned {
-        ControlFlow::Break(Err(error)) => Err(error),
-        _ => Ok(()),
-    }
-}
-
 impl Path {
     /// Compiles `text`; its member names are interned in `names`.
     /// `coerced_comparison_errors` says whether an ordering comparison whose
     /// sides cannot be converted is an error, as in the reference connector,
-    /// or false (quirk 45).
+    /// or false (quirk 45). Patterns run in linear time.
     pub fn compile(text: &str, coerced_comparison_errors: bool, names: &mut Names) -> Result<Path, CompileError> {
-        let mut steps = parse::parse(text, names)?;
-        needs::note(&mut steps, coerced_comparison_errors);
+        let linear = CompileOptions { backtracking_patterns: false, ..CompileOptions::default() };
+        Path::compile_with(text, CompileOptions { coerced_comparison_errors, ..linear }, names)
+    }
+
+    /// Compiles `text` with the options that concern JSONPath.
+    pub fn compile_with(text: &str, options: CompileOptions, names: &mut Names) -> Result<Path, CompileError> {
+        let Parsed { mut steps, and_before_or } = parse::parse(text, options.backtracking_patterns, names)?;
+        needs::note(&mut steps, options.coerced_comparison_errors);
         let members = steps.iter().map(|step| match step {
             Step::Member(name) => Some(*name),
             _ => None,
         });
         let members = members.collect();
-        Ok(Path { steps, members, coerced_comparison_errors })
+        Ok(Path { steps, members, and_before_or, options })
     }
 
     /// Hands each node that the path selects to `found`, in order, until it
@@ -186,10 +171,34 @@ impl Path {
         match &self.steps[..] {
             // What nearly all type matches are; not in a document that is in itself.
             [Step::ScanFilter(filter)] if document.matched != Some(Document::ROOT) => match &filter.members {
-                Some(names) => scan_members(filter.needed, names, document, root, budget, found),
+                Some(names) => self.scan_members(filter.needed, names, document, root, budget, found),
                 None => evaluate::select(self, document, root, budget, found),
             },
             _ => evaluate::select(self, document, root, budget, found),
+        }
+    }
+
+    /// Runs `$..[?(@a && @b)]`.
+    fn scan_members(
+        &self,
+        needed: u64,
+        names: &[Symbol],
+        document: Document<'_>,
+        root: NodeId,
+        budget: &Budget,
+        found: &mut dyn FnMut(NodeId) -> ControlFlow<()>,
+    ) -> Result<(), EvaluateError> {
+        budget.spend(document.size(root) / NODES_A_STEP)?;
+        let scanned = document.visit_having(root, needed, self.options.matched_token_twice, |node| {
+            if let Err(error) = budget.spend(names.len() * (1 + document.child_count(node) / CHILDREN_A_STEP)) {
+                return ControlFlow::Break(Err(error));
+            }
+            let has_all = names.iter().all(|name| document.member(node, *name).is_some());
+            if has_all && found(node).is_break() { ControlFlow::Break(Ok(())) } else { ControlFlow::Continue(()) }
+        });
+        match scanned {
+            ControlFlow::Break(Err(error)) => Err(error),
+            _ => Ok(()),
         }
     }
 
@@ -201,10 +210,16 @@ impl Path {
         document.follow(root, self.members.as_deref()?, budget)
     }
 
+    /// Whether it has `a && b || c`, which means `a && (b || c)` here and
+    /// nowhere else (quirk 43).
+    pub fn has_and_before_or(&self) -> bool {
+        self.and_before_or
+    }
+
     /// Member names, as [`Symbol::bit`]s, of which a document must have every
     /// one, wherever it stands, for the path to select something in it or to
     /// fail; 0 when none is known.
     pub fn needed_names(&self) -> u64 {
-        needs::of_path(&self.steps, self.coerced_comparison_errors)
+        needs::of_path(&self.steps, self.options.coerced_comparison_errors)
     }
 }

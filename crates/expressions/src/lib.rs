@@ -30,7 +30,7 @@ pub mod value;
 pub use budget::Budget;
 pub use document::{Document, Kind, NodeId, Scratch};
 pub use event::{Event, Properties, PropertyValue};
-pub use expression::{CompileError, CompileOptions, EvaluateError, Expression, Language};
+pub use expression::{CompileError, CompileOptions, EvaluateError, Expression, Language, Pitfall};
 pub use names::{Names, Symbol};
 pub use reader::{MatchedCopies, ReadError, ReadOptions};
 pub use time::{DateKind, DateTime, UtcTime};

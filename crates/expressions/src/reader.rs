@@ -21,7 +21,8 @@ use crate::time::DateTime;
 /// How text is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReadOptions {
-    /// Strings in one of the two date shapes are dates (device-mapping.md 1.3).
+    /// Strings in one of the two date shapes are dates (device-mapping.md 1.3);
+    /// otherwise they, and properties that are dates, are text.
     pub dates: bool,
     /// How deep objects and arrays may nest.
     pub depth_max: usize,
@@ -50,7 +51,7 @@ impl Scratch {
     }
 
     /// Reads an event into `{"Body": …, "Properties": {…}, "SystemProperties": {…}}`.
-    /// `options.dates` is about the body only.
+    /// Text in properties is text whatever its shape.
     pub fn read_event<'s>(&'s mut self, event: &Event<'s>, options: ReadOptions) -> Result<Document<'s>, ReadError> {
         self.clear();
         let root = self.open(Kind::Object, Symbol::NONE, NONE);

@@ -95,6 +95,12 @@ pub struct IdentityOptions {
     /// `ResourceIdentity__DefaultDeviceIdentifierSystem`: the system of device
     /// identifiers, and of nothing else. Without one, any system matches.
     pub device_system: Option<String>,
+    /// `Compatibility__PatientIdentifierSystem`: the system of patient
+    /// identifiers. Without one, as with the reference connector, any matches,
+    /// and Patients are created without (fhir-conversion.md quirk 37).
+    pub patient_system: Option<String>,
+    /// `Compatibility__EncounterIdentifierSystem`: the same for encounters.
+    pub encounter_system: Option<String>,
     /// What to do about a patient who is not the device's.
     pub patient_check: PatientCheck,
     /// How many answers are kept. Defaults to 5000, as in the reference
@@ -114,6 +120,8 @@ impl IdentityOptions {
         IdentityOptions {
             mode,
             device_system: None,
+            patient_system: None,
+            encounter_system: None,
             patient_check: PatientCheck::default(),
             cache_entries: 5000,
             keep_found: Duration::from_secs(600),

@@ -45,6 +45,8 @@ async fn tries_again_what_may_succeed_later() {
         first(&server, answers);
         assert_eq!(search(&server.client(), soon()).await, expected);
         assert_eq!(server.requests().len(), requests, "{expected}");
+        // Nothing else is asked after a failure (quirk 41).
+        assert!(server.requests().iter().all(|request| request.starts_with("GET Device?")), "{:?}", server.requests());
     }
 }
 

@@ -88,6 +88,29 @@ async fn the_system_is_for_devices_only() {
     }
 }
 
+/// Quirk 37, the other way of its switches.
+#[tokio::test]
+async fn patients_and_encounters_can_have_systems() {
+    let server = ward().await;
+    let of = |system: &str, value: &str| json!([{ "system": system, "value": value }]);
+    server.put(json!({ "resourceType": "Encounter", "id": "e", "identifier": of("urn:e", "e1") }));
+    server.put(json!({ "resourceType": "Patient", "id": "other", "identifier": of("urn:other", "p7") }));
+    let any = resolver(&server, Mode::Lookup, |_| {});
+    assert_eq!(summary(any.resolve(subject("d1", None, Some("e1")), soon()).await), "MultipleEncounterFound");
+
+    let with_systems = resolver(&server, Mode::Create, |options| {
+        options.patient_system = Some("urn:p".to_owned());
+        options.encounter_system = Some("urn:e".to_owned());
+    });
+    assert_eq!(summary(with_systems.resolve(subject("d1", None, Some("e1")), soon()).await), "1 123 e");
+    let created = with_systems.resolve(subject("d7", Some("p7"), None), soon()).await.unwrap();
+    let patient = server.get(&format!("Patient/{}", created.ids.patient)).unwrap();
+    assert_eq!(patient["identifier"], of("urn:p", "p7"));
+    // The one that we would create is known without a question.
+    let again = resolver(&server, Mode::Lookup, |options| options.patient_system = Some("urn:p".to_owned()));
+    assert!(!again.resolve(subject("d7", Some("p7"), None), soon()).await.unwrap().patient_differs);
+}
+
 #[tokio::test]
 async fn encounters_can_be_required() {
     let server = ward().await;

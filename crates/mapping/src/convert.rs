@@ -7,7 +7,7 @@
 use expressions::number::{write_double, write_integer};
 use expressions::{DateTime, Document, Kind, Language, NodeId, UtcTime, Value};
 
-use crate::compatibility::Numbers;
+use crate::compatibility::{Dates, Numbers};
 
 /// Why a value cannot be converted; never quotes it.
 pub(crate) type Reason = &'static str;
@@ -106,14 +106,14 @@ fn prints_as_written(raw: &str) -> bool {
 }
 
 /// A value as a time; none for null.
-pub(crate) fn timestamp(document: Document<'_>, value: &Value<'_>) -> Result<Option<UtcTime>, Reason> {
+pub(crate) fn timestamp(document: Document<'_>, value: &Value<'_>, dates: Dates) -> Result<Option<UtcTime>, Reason> {
     match value {
-        Value::Node(node) => node_timestamp(document, *node),
+        Value::Node(node) => node_timestamp(document, *node, dates),
         Value::Null => Ok(None),
         Value::Bool(_) => Err("Invalid cast from 'Boolean' to 'DateTime'."),
         Value::Integer(_) => Err("Invalid cast from 'Int64' to 'DateTime'."),
         Value::Float(_) => Err("Invalid cast from 'Double' to 'DateTime'."),
-        Value::String(text) => parse_time(text),
+        Value::String(text) => parse_time(text, dates),
         Value::Date(date) => Ok(Some(date.instant)),
         Value::Array(_) => Err(ARRAY),
         Value::Object(_) => Err(OBJECT),
@@ -122,7 +122,7 @@ pub(crate) fn timestamp(document: Document<'_>, value: &Value<'_>) -> Result<Opt
 
 /// [`timestamp`] for a node.
 #[inline]
-pub(crate) fn node_timestamp(document: Document<'_>, node: NodeId) -> Result<Option<UtcTime>, Reason> {
+pub(crate) fn node_timestamp(document: Document<'_>, node: NodeId, dates: Dates) -> Result<Option<UtcTime>, Reason> {
     if let Some(date) = document.date(node) {
         return Ok(Some(date.instant));
     }
@@ -131,15 +131,18 @@ pub(crate) fn node_timestamp(document: Document<'_>, node: NodeId) -> Result<Opt
         Kind::False | Kind::True => Err("Invalid cast from 'Boolean' to 'DateTime'."),
         Kind::Integer => Err("Invalid cast from 'Int64' to 'DateTime'."),
         Kind::Float => Err("Invalid cast from 'Double' to 'DateTime'."),
-        Kind::String | Kind::Date => parse_time(&document.text(node)),
+        Kind::String | Kind::Date => parse_time(&document.text(node), dates),
         Kind::Object => Err(OBJECT),
         Kind::Array => Err(ARRAY),
         Kind::BigInteger | Kind::Opaque => Err(OPAQUE),
     }
 }
 
-fn parse_time(text: &str) -> Result<Option<UtcTime>, Reason> {
-    match DateTime::parse_dotnet(text) {
+fn parse_time(text: &str, dates: Dates) -> Result<Option<UtcTime>, Reason> {
+    // Text in the shape of a date is no less a time for being kept as text;
+    // .NET does not read all of it (`24:00:00`, `/Date(0)/`).
+    let shaped = || (dates == Dates::Exact).then(|| DateTime::parse_token(text)).flatten();
+    match DateTime::parse_dotnet(text).or_else(shaped) {
         Some(time) => Ok(Some(time.instant)),
         None => Err(NOT_A_TIME),
     }
@@ -222,7 +225,7 @@ mod tests {
     fn check_time(json: &str, expected: &str) {
         let mut scratch = Scratch::default();
         let document = scratch.read_value(json.as_bytes(), ReadOptions::default()).unwrap();
-        let actual = match timestamp(document, &Value::Node(Document::ROOT)) {
+        let actual = match timestamp(document, &Value::Node(Document::ROOT), Dates::Reference) {
             Ok(Some(time)) => {
                 let mut out = String::new();
                 time.write_iso(&mut out);

@@ -5,9 +5,12 @@
 //! Every measurement of the group comes back once: in an observation group, as
 //! superseded in it, or as rejected.
 
+use rust_decimal::Decimal;
+
 use crate::convert_error::ConvertError;
-use crate::fhir_mapping::{FhirMapping, FhirTemplate, ValueKind};
-use crate::group::{self, MeasurementGroup, ObservationGroup, Reading};
+use crate::fhir_mapping::{FhirMapping, FhirTemplate, ValueKind, ValueTemplate};
+use crate::group::{self, MeasurementGroup, ObservationGroup, PeriodInterval, Reading};
+use crate::observation::quantity;
 use crate::sampled_data;
 
 /// The Observations that one measurement group is cut into.
@@ -17,6 +20,10 @@ pub struct Cut {
     pub groups: Vec<ObservationGroup>,
     /// The measurements that are in none.
     pub rejected: Vec<Rejected>,
+    /// How many of the groups have no property that the template names: their
+    /// Observations are written, and get no value from them (fhir-conversion.md
+    /// quirk 49).
+    pub without_value: usize,
 }
 
 /// A measurement that no Observation can hold.
@@ -47,19 +54,58 @@ impl FhirMapping {
                     .extend(reading.measurements().map(|measurement| Rejected { measurement, error: error.clone() })),
             }
         }
-        Ok(Cut { groups: group::cut(group, &readings, template.interval)?, rejected })
+        let mut groups = group::cut(group, &readings, template.interval)?;
+        if self.compatibility().subsecond_identifiers && template.interval == PeriodInterval::Single {
+            groups.iter_mut().for_each(|group| group.id_segment = group::instant_segment(group.start));
+        }
+        if self.compatibility().quantity_exponents {
+            groups.iter_mut().for_each(|group| write_exponents_out(template, group));
+        }
+        let without_value = groups.iter().filter(|group| takes_no_value_of(template, group)).count();
+        Ok(Cut { groups, rejected, without_value })
     }
 }
 
+/// Whether the template names no property of the group.
+fn takes_no_value_of(template: &FhirTemplate, group: &ObservationGroup) -> bool {
+    let mut names = template.values().filter_map(|value| value.property());
+    !names.any(|name| group.values_of(name).is_some())
+}
+
+/// The values of the template that are series.
+fn series(template: &FhirTemplate) -> impl Iterator<Item = &ValueTemplate> {
+    template.values().filter(|value| matches!(value.kind, ValueKind::SampledData { .. }))
+}
+
+/// Writes the samples that have an exponent without, since a series cannot hold
+/// one.
+fn write_exponents_out(template: &FhirTemplate, group: &mut ObservationGroup) {
+    for name in series(template).filter_map(|value| value.property()) {
+        let values = group.values.iter_mut().filter(|property| property.name == name);
+        for value in values.flat_map(|property| &mut property.values) {
+            let text = value.value.as_deref().unwrap_or_default();
+            if let Some(number) = number_with_exponent(text) {
+                value.value = Some(number.to_string());
+            }
+        }
+    }
+}
+
+fn number_with_exponent(text: &str) -> Option<Decimal> {
+    // `E` alone is a gap.
+    let has_exponent = text.bytes().any(|byte| byte.eq_ignore_ascii_case(&b'e')) && text != sampled_data::GAP;
+    has_exponent.then(|| quantity::parse(text, true)).flatten()
+}
+
 fn invalid_sample(template: &FhirTemplate, reading: &Reading<'_>) -> Option<ConvertError> {
-    let series = template.values().filter(|value| matches!(value.kind, ValueKind::SampledData { .. }));
-    let mut names = series.filter_map(|value| value.property());
-    let is_invalid = |name: &&str| {
-        let property = reading.properties.iter().find(|property| property.name == *name);
+    let is_invalid = |value: &&ValueTemplate| {
+        let property = reading.properties.iter().find(|property| Some(property.name.as_str()) == value.property());
         let text = property.and_then(|property| property.value.as_deref()).unwrap_or_default();
-        !text.trim().is_empty() && !sampled_data::is_sample(text)
+        let is_sample = || sampled_data::is_sample(text) || (value.exponents && number_with_exponent(text).is_some());
+        !text.trim().is_empty() && !is_sample()
     };
-    names.find(is_invalid).map(|name| ConvertError::InvalidSample { value_name: name.to_owned() })
+    let value_name = series(template).find(is_invalid)?.property().unwrap_or_default().to_owned();
+    Some(ConvertError::InvalidSample { value_name })
 }
 
 #[cfg(test)]

@@ -19,7 +19,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use expressions::{Names, ReadOptions};
 
-use crate::compatibility::{Compatibility, Numbers};
+use crate::compatibility::{Compatibility, Dates};
 use crate::finding::{Finding, Findings};
 
 pub use template::{Template, TemplateExpression, TemplateKind, ValueTemplate};
@@ -31,7 +31,7 @@ pub struct DeviceMapping {
     id: u64,
     templates: Vec<Template>,
     names: Names,
-    numbers: Numbers,
+    compatibility: Compatibility,
 }
 
 impl DeviceMapping {
@@ -52,7 +52,7 @@ impl DeviceMapping {
         let templates = load::load(text, compatibility, &mut names, &mut findings);
         let mapping = templates.map(|templates| {
             names.fix();
-            DeviceMapping { id: next_id(), templates, names, numbers: compatibility.numbers }
+            DeviceMapping { id: next_id(), templates, names, compatibility: *compatibility }
         });
         (mapping, findings.0)
     }
@@ -72,13 +72,14 @@ impl DeviceMapping {
         &self.names
     }
 
-    pub(crate) fn numbers(&self) -> Numbers {
-        self.numbers
+    /// The switches that it was loaded with.
+    pub fn compatibility(&self) -> &Compatibility {
+        &self.compatibility
     }
 
     /// How events are read for this mapping.
     pub(crate) fn read_options(&self) -> ReadOptions {
-        ReadOptions::default()
+        ReadOptions { dates: self.compatibility.dates == Dates::Reference, ..ReadOptions::default() }
     }
 }
 

@@ -328,6 +328,16 @@ fn boundary(time: UtcTime, seconds: i64) -> (UtcTime, UtcTime) {
     (start, start.saturating_add(seconds * expressions::time::TICKS_PER_SECOND - 1))
 }
 
+/// What of the identifier tells one instant from all others: its digits to the
+/// tick (fhir-conversion.md quirk 58).
+pub(crate) fn instant_segment(time: UtcTime) -> String {
+    let mut text = String::with_capacity(28);
+    time.write_iso7(&mut text);
+    text.retain(|c| c.is_ascii_digit());
+    text.push('Z');
+    text
+}
+
 fn time_segment(start: UtcTime, end: UtcTime) -> String {
     let mut segment = String::with_capacity(31);
     start.write_compact(&mut segment);

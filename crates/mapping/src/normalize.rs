@@ -19,6 +19,7 @@ use std::ops::ControlFlow;
 
 use expressions::{Budget, Document, Kind, MatchedCopies, UtcTime, Value};
 
+use crate::compatibility::Compatibility;
 use crate::device_mapping::{DeviceMapping, TemplateKind};
 use crate::measurement::{MeasurementRef, PropertySpan};
 use extract::Extractor;
@@ -147,7 +148,8 @@ impl DeviceMapping {
         let mut room = OUTPUT_BYTES_MAX;
         let present = document.all_names();
         for template in self.templates().iter().filter(|template| template.type_match_names & !present == 0) {
-            let extractor = Extractor { template, ingestion_time, numbers: self.numbers(), budget };
+            let Compatibility { numbers, dates, .. } = *self.compatibility();
+            let extractor = Extractor { template, ingestion_time, numbers, dates, budget };
             run_template(&extractor, document, matched, parts, &mut |measurement, bytes| {
                 room = within_limits(sent, room, bytes)?;
                 sink.put(measurement);

@@ -15,7 +15,7 @@ mod create;
 mod effective;
 mod members;
 mod merge;
-mod quantity;
+pub(crate) mod quantity;
 #[cfg(test)]
 mod tests;
 

@@ -3,10 +3,9 @@
 use azure::{CredentialSettings, MappingBlob};
 use delivery::EitherSource;
 use folder::{DeadLetterFolder, MappingFile};
-use mapping::Compatibility;
 use serde::Deserialize;
 
-use crate::{Checks, CompatibilitySettings, compatibility, non_blank};
+use crate::{Checks, CompatibilitySettings, Switches, non_blank, switches};
 
 /// Where a mapping lies: a file, or a blob.
 pub type MappingPlace = EitherSource<MappingFile, MappingBlob>;
@@ -53,7 +52,7 @@ pub struct Function {
     /// Whether answers hold the fates of the batch.
     pub answer_fates: bool,
     /// Where we differ from the reference connector.
-    pub compatibility: Compatibility,
+    pub switches: Switches,
     /// Which user-assigned identity to use, if not the only one.
     pub client_id: Option<String>,
 }
@@ -91,13 +90,13 @@ impl Function {
         };
         let dead_letters = checks.required("DeadLetters__Folder", settings.dead_letters, "the path of a folder");
         let answer_fates = checks.flag("Answer__Fates", settings.answer_fates, false);
-        let compatibility = compatibility(settings.compatibility, checks);
+        let switches = switches(settings.compatibility, checks);
         Some(Function {
             port,
             mapping: mapping?,
             dead_letters: DeadLetterFolder::new(dead_letters),
             answer_fates,
-            compatibility,
+            switches,
             client_id,
         })
     }

@@ -18,7 +18,7 @@ use secrecy::SecretString;
 use serde::de::DeserializeOwned;
 use url::Url;
 
-pub use compatibility::{CompatibilitySettings, compatibility};
+pub use compatibility::{CompatibilitySettings, Profile, Switches, switches};
 pub use function::{Function, FunctionSettings, MappingPlace};
 
 /// Reads settings from pairs of name and value, such as the environment.

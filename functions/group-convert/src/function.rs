@@ -34,8 +34,10 @@ impl GroupConvert {
     /// batch, so that a dependency that is away does not keep the handler from
     /// starting.
     pub fn new(settings: Settings) -> anyhow::Result<GroupConvert> {
-        let Function { mapping, dead_letters, compatibility, answer_fates, .. } = settings.function;
-        let mapping = CurrentMapping::new(mapping, move |text| compile(text, &compatibility));
+        let Function { mapping, dead_letters, switches, answer_fates, .. } = settings.function;
+        let compatibility = switches.compatibility;
+        let mapping = CurrentMapping::new(mapping, move |text| compile(text, &compatibility))
+            .keep_last_good(switches.keep_last_good_mapping);
         let client = Arc::new(Client::new(settings.fhir, settings.tokens).context("cannot make an HTTP client")?);
         let destination = FhirDestination {
             resolver: Resolver::new(client.clone(), settings.identity),
@@ -74,6 +76,14 @@ impl Handler for GroupConvert {
             patients_differing = conversion.patients_differing,
             "Converted a batch"
         );
+        if conversion.without_value > 0 {
+            // Usually a name that differs in letter case (fhir-conversion.md 5.1).
+            let observations = conversion.without_value;
+            tracing::warn!(
+                observations,
+                "Observations without a value: the FHIR mapping names none of their properties"
+            );
+        }
         Ok(Answer::new(Fates::Measurements(conversion.events), self.answer_fates))
     }
 }

@@ -10,7 +10,7 @@ use fhir_client::identity::{IdentityOptions, Mode, PatientCheck};
 use fhir_client::save::SaveOptions;
 use secrecy::SecretString;
 use serde::Deserialize;
-use settings::{Checks, Function, FunctionSettings, SettingsError, non_blank};
+use settings::{Checks, Function, FunctionSettings, Profile, SettingsError, non_blank};
 
 /// The settings as they are.
 #[derive(Deserialize)]
@@ -23,6 +23,14 @@ struct Raw {
     device_system: Option<String>,
     #[serde(rename = "compatibility__legacyids")]
     legacy_ids: Option<String>,
+    #[serde(rename = "compatibility__recreatedeleted")]
+    recreate_deleted: Option<String>,
+    #[serde(rename = "compatibility__patientcheck")]
+    patient_check: Option<String>,
+    #[serde(rename = "compatibility__patientidentifiersystem")]
+    patient_system: Option<String>,
+    #[serde(rename = "compatibility__encounteridentifiersystem")]
+    encounter_system: Option<String>,
     #[serde(flatten)]
     fhir: FhirSettings,
     #[serde(flatten)]
@@ -73,7 +81,6 @@ impl Settings {
     pub fn read(pairs: impl Iterator<Item = (String, String)>) -> Result<Settings, SettingsError> {
         let raw: Raw = settings::read(pairs)?;
         let mut checks = Checks::default();
-        let profile = raw.function.compatibility.profile.clone().unwrap_or_default();
         let function = Function::check(raw.function, ("Template__FhirMapping", raw.fhir_mapping), &mut checks);
         let mode = checks.optional(
             "ResourceIdentity__ResourceIdentityServiceType",
@@ -81,14 +88,19 @@ impl Settings {
             "`Lookup`, `Create` or `LookupWithEncounter`",
             |name| Mode::from_name(name).ok(),
         );
-        let patient_check =
-            if profile.eq_ignore_ascii_case("reference") { PatientCheck::Off } else { PatientCheck::Report };
+        let is_reference = function.as_ref().is_some_and(|function| function.switches.profile == Profile::Reference);
+        let patient_check = checks
+            .optional("Compatibility__PatientCheck", raw.patient_check, "`off`, `report` or `reject`", patient_check)
+            .unwrap_or(if is_reference { PatientCheck::Off } else { PatientCheck::Report });
         let identity = IdentityOptions {
             device_system: non_blank(raw.device_system),
+            patient_system: non_blank(raw.patient_system),
+            encounter_system: non_blank(raw.encounter_system),
             patient_check,
             ..IdentityOptions::new(mode.unwrap_or(Mode::Lookup))
         };
-        let legacy_ids = checks.flag("Compatibility__LegacyIds", raw.legacy_ids, false);
+        let legacy_ids = checks.flag("Compatibility__LegacyIds", raw.legacy_ids, is_reference);
+        let recreate_deleted = checks.flag("Compatibility__RecreateDeleted", raw.recreate_deleted, is_reference);
         let time_limit = checks.number("FhirService__TimeLimitSeconds", raw.fhir.time_limit.clone(), 1..=280, 240);
         let fhir = client_options(&raw.fhir, &mut checks);
         let client_id = function.as_ref().and_then(|function| function.client_id.clone());
@@ -98,10 +110,19 @@ impl Settings {
             fhir,
             tokens,
             identity,
-            save: SaveOptions { legacy_ids, ..SaveOptions::default() },
+            save: SaveOptions { legacy_ids, recreate_deleted, ..SaveOptions::default() },
             time_limit: Duration::from_secs(time_limit),
         });
         checks.finish(settings)
+    }
+}
+
+fn patient_check(text: &str) -> Option<PatientCheck> {
+    match text.to_ascii_lowercase().as_str() {
+        "off" => Some(PatientCheck::Off),
+        "report" => Some(PatientCheck::Report),
+        "reject" => Some(PatientCheck::Reject),
+        _ => None,
     }
 }
 
@@ -179,7 +200,7 @@ fn identity_tokens(credential: Arc<dyn TokenCredential>, resource: &str) -> Arc<
 mod tests {
     use super::*;
 
-    fn problems(changes: &[(&str, &str)]) -> String {
+    fn read(changes: &[(&str, &str)]) -> Result<Settings, SettingsError> {
         let good = [
             ("FUNCTIONS_CUSTOMHANDLER_PORT", "7001"),
             ("Template__FhirMapping", "fhirmapping.json"),
@@ -188,8 +209,11 @@ mod tests {
         ];
         // Later pairs win, as in a map.
         let all: std::collections::BTreeMap<_, _> = good.iter().chain(changes).copied().collect();
-        let pairs = all.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned()));
-        match Settings::read(pairs) {
+        Settings::read(all.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())))
+    }
+
+    fn problems(changes: &[(&str, &str)]) -> String {
+        match read(changes) {
             Ok(settings) => format!("{} {}", settings.identity.mode, settings.tokens.is_some()),
             Err(error) => error.to_string(),
         }
@@ -206,6 +230,28 @@ mod tests {
         ];
         assert_eq!(problems(&client), "Create true");
         assert_eq!(problems(&[("FhirClient__UseManagedIdentity", "true")]), "Lookup true");
+    }
+
+    #[test]
+    fn switches_are_those_of_the_profile_unless_they_are_set() {
+        let summary = |changes: &[(&str, &str)]| {
+            let Settings { save, identity, .. } = read(changes).unwrap();
+            let systems = (identity.patient_system, identity.encounter_system);
+            (save.legacy_ids, save.recreate_deleted, identity.patient_check, systems)
+        };
+        let reference = ("Compatibility__Profile", "reference");
+        assert_eq!(summary(&[]), (false, false, PatientCheck::Report, (None, None)));
+        assert_eq!(summary(&[reference]), (true, true, PatientCheck::Off, (None, None)));
+        let overruled = [
+            reference,
+            ("Compatibility__LegacyIds", "false"),
+            ("Compatibility__RecreateDeleted", "false"),
+            ("Compatibility__PatientCheck", "Reject"),
+            ("Compatibility__PatientIdentifierSystem", "urn:p"),
+            ("Compatibility__EncounterIdentifierSystem", "urn:e"),
+        ];
+        let systems = (Some("urn:p".to_owned()), Some("urn:e".to_owned()));
+        assert_eq!(summary(&overruled), (false, false, PatientCheck::Reject, systems));
     }
 
     #[test]

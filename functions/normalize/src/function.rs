@@ -24,8 +24,10 @@ impl Normalize {
     /// batch, so that a dependency that is away does not keep the handler from
     /// starting.
     pub fn new(settings: Settings) -> Normalize {
-        let Function { mapping, dead_letters, compatibility, answer_fates, .. } = settings.function;
-        let mapping = CurrentMapping::new(mapping, move |text| compile(text, &compatibility));
+        let Function { mapping, dead_letters, switches, answer_fates, .. } = settings.function;
+        let compatibility = switches.compatibility;
+        let mapping = CurrentMapping::new(mapping, move |text| compile(text, &compatibility))
+            .keep_last_good(switches.keep_last_good_mapping);
         Normalize { mapping, normalizer: Normalizer::new(settings.output, dead_letters), answer_fates }
     }
 

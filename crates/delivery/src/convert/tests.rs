@@ -71,10 +71,19 @@ fn convert_batch(
     batch: &Batch<'_>,
     begun_before: Option<SystemTime>,
 ) -> Conversion {
-    let compatibility = Compatibility::default();
+    convert_with(server, letters, batch, begun_before, Compatibility::default()).expect("nothing is away")
+}
+
+fn convert_with(
+    server: &Server,
+    letters: &Letters,
+    batch: &Batch<'_>,
+    begun_before: Option<SystemTime>,
+    compatibility: Compatibility,
+) -> Result<Conversion, Away> {
     let mapping = FhirMapping::load(MAPPING.as_bytes(), &compatibility).expect("a good mapping");
     let converter = Converter::new(server, letters, compatibility);
-    now(converter.convert(&compiled(mapping), batch, UtcTime::MIN, begun_before)).expect("nothing is away")
+    now(converter.convert(&compiled(mapping), batch, UtcTime::MIN, begun_before))
 }
 
 fn reading(r#type: &str, device: &str, second: u32, value: &str) -> String {
@@ -136,6 +145,64 @@ fn counts_groups_of_another_patient_s_device() {
     let bodies = [reading("weight", "d1", 5, "80"), reading("weight", "another's", 5, "80")];
     let conversion = convert(&server, &letters, &[&bodies[0], &bodies[1]], None);
     assert_eq!(conversion.patients_differing, 1);
+}
+
+/// fhir-conversion.md quirk 21, the other way of its switch.
+#[test]
+fn a_type_that_the_mapping_does_not_know_holds_the_batch_when_told_to() {
+    let compatibility = Compatibility { on_unmapped_type: OnFailure::Retry, ..Compatibility::default() };
+    let (server, letters, source) = (Server::default(), Letters::default(), Source::default());
+    let (known, unknown) = (reading("weight", "d1", 5, "80"), reading("steps", "d1", 5, "80"));
+    let convert = |bodies: &[&str]| {
+        let converted = convert_with(&server, &letters, &batch(&source, bodies), None, compatibility);
+        converted.map(|conversion| conversion.events.len()).map_err(|away| crate::away::error_chain(&away))
+    };
+    let waits = "a template of the FHIR mapping is away: the FHIR mapping has no template for type `steps`";
+    assert_eq!(convert(&[&known, &unknown]), Err(waits.to_owned()));
+    assert!(server.observations.lock().expect("one thread").is_empty());
+    assert_eq!(convert(&[&known]), Ok(1));
+    assert!(letters.lines.lock().expect("one thread").is_empty());
+}
+
+/// fhir-conversion.md quirk 49.
+#[test]
+fn counts_observations_that_get_no_value() {
+    let (server, letters) = (Server::default(), Letters::default());
+    let misspelt = reading("weight", "d1", 5, "80").replace("kg", "KG");
+    let conversion = convert(&server, &letters, &[&misspelt, &reading("weight", "d1", 6, "80")], None);
+    assert_eq!((conversion.without_value, server.observations.lock().expect("one thread").len()), (1, 2));
+}
+
+/// fhir-conversion.md quirk 56, both ways of its switch.
+#[test]
+fn a_replayed_reading_overwrites_a_newer_one_unless_told_not_to() {
+    let (old, new) = (reading("weight", "d1", 5, "80"), reading("weight", "d1", 5, "81"));
+    let after_replay = |stored_values_win| {
+        let compatibility = Compatibility { stored_values_win, ..Compatibility::default() };
+        let (server, letters, source) = (Server::default(), Letters::default(), Source::default());
+        for body in [&new, &old] {
+            convert_with(&server, &letters, &batch(&source, &[body]), None, compatibility).expect("nothing is away");
+        }
+        let observations = server.observations.lock().expect("one thread");
+        let json = observations.values().map(Observation::to_json).next().expect("there is one");
+        let json: serde_json::Value = serde_json::from_slice(&json).expect("it is JSON");
+        json.pointer("/valueQuantity/value").map(ToString::to_string)
+    };
+    assert_eq!(after_replay(false).as_deref(), Some("80"));
+    assert_eq!(after_replay(true).as_deref(), Some("81"));
+}
+
+/// fhir-conversion.md 1.4, both ways of its switch.
+#[test]
+fn takes_the_looser_forms_of_a_measurement_when_told_to() {
+    let loose = reading("weight", "d1", 5, "80").replace('"', "'");
+    for (lenient_measurements, expected) in [(false, "rejected"), (true, "created")] {
+        let compatibility = Compatibility { lenient_measurements, ..Compatibility::default() };
+        let (server, letters, source) = (Server::default(), Letters::default(), Source::default());
+        let converted = convert_with(&server, &letters, &batch(&source, &[&loose]), None, compatibility);
+        let fates: Vec<_> = converted.expect("nothing is away").fates().map(ToString::to_string).collect();
+        assert_eq!(fates, [expected]);
+    }
 }
 
 /// The later of two readings of one instant counts, and neither vanishes.
@@ -210,9 +277,26 @@ fn unpacks_no_more_than_a_batch_may_hold() {
         event.system_properties =
             expressions::Properties::Json { text: r#"{"content-type":"application/gzip"}"#, dates: &[] };
     }
-    let rejected: Vec<_> = incoming::read(&batch).rejected.into_iter().map(|(_, reason)| reason.message).collect();
+    let rejected: Vec<_> =
+        incoming::read(&batch, false).rejected.into_iter().map(|(_, reason)| reason.message).collect();
     assert_eq!(rejected.len(), 2);
     assert!(!rejected[0].contains("64 MiB") && rejected[1].contains("64 MiB"), "{rejected:?}");
+}
+
+/// fhir-conversion.md quirk 55: the reference connector takes all single
+/// measurements before all lists, so that an older one can win.
+#[test]
+fn takes_lists_and_single_measurements_in_their_order() {
+    let list = format!("[{}]", reading("weight", "d1", 1, "80"));
+    let single = reading("weight", "d1", 1, "81");
+    let source = Source::default();
+    let bodies = [&*list, &*single, &*list];
+    let mut mixed = batch(&source, &bodies);
+    for at in [0, 2] {
+        mixed.events[at].properties =
+            expressions::Properties::Json { text: r#"{"IsMeasurementGroup":true}"#, dates: &[] };
+    }
+    assert_eq!(incoming::read(&mixed, false).origins, [(0, 0), (1, 0), (2, 0)]);
 }
 
 #[test]
@@ -234,7 +318,7 @@ fn takes_lists_of_measurements_packed_or_not() {
     {
         event.properties = expressions::Properties::Json { text: marker, dates: &[] };
     }
-    let incoming = incoming::read(&both);
+    let incoming = incoming::read(&both, false);
     assert_eq!(incoming.origins, [(0, 0), (1, 0)]);
     let rejected: Vec<_> = incoming.rejected.iter().map(|(origin, reason)| (*origin, &*reason.code)).collect();
     assert_eq!(rejected, [((0, 1), "InvalidMeasurement"), ((1, 1), "InvalidMeasurement")]);

@@ -98,6 +98,24 @@ fn keeps_the_memory_of_ordinary_batches_only() {
     assert_eq!(run(&[&ordinary_event]).len(), 1);
 }
 
+/// device-mapping.md quirk 61, the other way of its switch.
+#[test]
+fn an_event_that_the_mapping_fails_on_holds_the_batch_when_told_to() {
+    let compatibility = Compatibility { on_mapping_failure: OnFailure::Retry, ..Compatibility::default() };
+    let mapping = DeviceMapping::load(MAPPING.as_bytes(), &compatibility).expect("a good mapping");
+    let (mapping, source) = (compiled(mapping), Source::default());
+    let (hub, letters, good) = (Hub::default(), Letters::default(), reading("device1"));
+    let run = |bodies: &[&str]| {
+        let fates = now(Normalizer::new(&hub, &letters).normalize(&mapping, &batch(&source, bodies)));
+        fates.map(|fates| fates.len()).map_err(|away| away.to_string())
+    };
+    let waits = Err("a device mapping that fits the event is away".to_owned());
+    assert_eq!(run(&[&good, "{\"hr\":1,\"d\":\"device1\"}"]), waits);
+    assert!(hub.sent.lock().expect("one thread").is_empty());
+    assert_eq!(run(&[&good, "not json"]), Ok(2));
+    assert_eq!(letters.lines.lock().expect("one thread").len(), 1);
+}
+
 #[test]
 fn fails_as_a_whole_when_a_dependency_is_away() {
     let good = reading("device1");

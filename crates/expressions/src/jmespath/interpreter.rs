@@ -8,7 +8,7 @@ use std::borrow::Cow;
 
 use crate::budget::Budget;
 use crate::document::{Document, Kind};
-use crate::expression::EvaluateError;
+use crate::expression::{CompileOptions, EvaluateError};
 use crate::value::Value;
 
 use super::data::{View, equal_scalars, is_false, is_null, member, order_text, part_count, parts, view};
@@ -59,16 +59,15 @@ impl<'a> Outcome<'a> {
 /// One evaluation.
 pub(super) struct Run<'a> {
     pub(super) document: Document<'a>,
-    /// See [`CompileOptions`](crate::expression::CompileOptions).
-    pub(super) integral_float_timestamps: bool,
+    pub(super) options: CompileOptions,
     work: usize,
     depth: usize,
     budget: &'a Budget,
 }
 
 impl<'a> Run<'a> {
-    pub(super) fn new(document: Document<'a>, integral_float_timestamps: bool, budget: &'a Budget) -> Run<'a> {
-        Run { document, integral_float_timestamps, work: 0, depth: 0, budget }
+    pub(super) fn new(document: Document<'a>, options: CompileOptions, budget: &'a Budget) -> Run<'a> {
+        Run { document, options, work: 0, depth: 0, budget }
     }
 
     /// Counts work.

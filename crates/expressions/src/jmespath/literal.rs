@@ -12,15 +12,16 @@ use crate::document::{Document, Kind, NodeId, Scratch};
 use crate::reader::ReadOptions;
 use crate::value::Value;
 
-/// The value of `token`, backticks included; none when it is not JSON.
-pub(super) fn literal(token: &str) -> Option<Value<'static>> {
+/// The value of `token`, backticks included; none when it is not JSON. `dates`
+/// says whether text in a date shape is a date.
+pub(super) fn literal(token: &str, dates: bool) -> Option<Value<'static>> {
     let text = token[1..token.len() - 1].replace("\\`", "`");
     let text = text.trim_matches([' ', '\t', '\r', '\n']);
     if serde_json::from_str::<&RawValue>(text).is_err() {
         return is_word(text).then(|| Value::String(Cow::Owned(text.to_owned())));
     }
     let mut scratch = Scratch::default();
-    let document = scratch.read_value(text.as_bytes(), ReadOptions::default()).ok()?;
+    let document = scratch.read_value(text.as_bytes(), ReadOptions { dates, ..ReadOptions::default() }).ok()?;
     Some(value(document, Document::ROOT))
 }
 

@@ -22,9 +22,9 @@ pub(super) const NESTING_MAX: usize = 100;
 /// deep the values can get that an expression builds.
 pub(super) const TOKENS_MAX: usize = 2000;
 
-/// Compiles `text`.
-pub(super) fn parse(text: &str, names: &mut Names) -> Result<Expr, CompileError> {
-    let mut parser = Parser { text, tokens: tokens(text), at: 0, names, nesting: 0, zero_step: None };
+/// Compiles `text`. `dates` says whether literals in a date shape are dates.
+pub(super) fn parse(text: &str, dates: bool, names: &mut Names) -> Result<Expr, CompileError> {
+    let mut parser = Parser { text, tokens: tokens(text), at: 0, names, dates, nesting: 0, zero_step: None };
     if parser.tokens.len() > TOKENS_MAX {
         return Err(parser.error("the expression is too long".to_owned()));
     }
@@ -41,6 +41,7 @@ struct Parser<'t> {
     tokens: Vec<Token>,
     at: usize,
     names: &'t mut Names,
+    dates: bool,
     nesting: usize,
     /// A slice has a step of 0. Errors of syntax come first, wherever they are.
     zero_step: Option<CompileError>,
@@ -101,7 +102,7 @@ impl Parser<'_> {
                 Ok(Expr::Constant(Value::String(text.into())))
             }
             Kind::Literal => {
-                let Some(value) = literal(self.token_text()) else { return Err(self.unexpected()) };
+                let Some(value) = literal(self.token_text(), self.dates) else { return Err(self.unexpected()) };
                 self.advance();
                 Ok(Expr::Constant(value))
             }

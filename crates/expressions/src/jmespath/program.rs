@@ -29,6 +29,19 @@ pub(super) enum Expr {
     Compare(Comparator, Box<[Expr; 2]>),
 }
 
+impl Expr {
+    /// Whether its outcome is a projection.
+    pub(super) fn projects(&self) -> bool {
+        match self {
+            Expr::Step(step) => step.projects(),
+            Expr::Chain(head, steps) => head.projects() || steps.iter().any(Step::projects),
+            Expr::Pipe(parts) => parts.last().is_some_and(Expr::projects),
+            Expr::Or(parts) | Expr::And(parts) => parts.iter().any(Expr::projects),
+            Expr::Current | Expr::Constant(_) | Expr::Not(_) | Expr::Compare(..) => false,
+        }
+    }
+}
+
 /// What leads from one value to another. After a projection it is taken from
 /// each of its elements.
 #[derive(Debug)]

@@ -7,10 +7,11 @@
 use std::ops::ControlFlow;
 
 use super::compare::{self, Scalar};
-use super::{Comparison, Condition, Operator, Path, Side, Step, pattern};
+use super::pattern::{self, Pattern};
+use super::{Comparison, Condition, Operator, Path, Side, Step};
 use crate::budget::{BYTES_A_STEP, Budget, CHILDREN_A_STEP, NODES_A_STEP};
 use crate::document::{Document, Kind, NodeId};
-use crate::expression::EvaluateError;
+use crate::expression::{CompileOptions, EvaluateError};
 use crate::names::Symbol;
 
 /// How many values the right side of a comparison may have: they are kept
@@ -43,7 +44,7 @@ pub(super) fn select(
         bare: document.without_matched(),
         root: Place { node: root, is_bare: false },
         budget,
-        coerced_comparison_errors: path.coerced_comparison_errors,
+        options: path.options,
     };
     match walk.run(&path.steps, walk.root, &mut |place| found(place.node).map_break(|()| None)) {
         ControlFlow::Break(Some(error)) => Err(error),
@@ -79,7 +80,7 @@ struct Walk<'d, 'b> {
     bare: Document<'d>,
     root: Place,
     budget: &'b Budget,
-    coerced_comparison_errors: bool,
+    options: CompileOptions,
 }
 
 impl<'d> Walk<'d, '_> {
@@ -122,9 +123,9 @@ impl<'d> Walk<'d, '_> {
             }),
             Step::Slice { start, end, step } => self.slice(at, (*start, *end, *step), &mut go),
             Step::ScanMember(name) => {
-                self.scan(at, &mut |(symbol, node)| if symbol == *name { go(node) } else { GO_ON })
+                self.scan_names(at, &mut |(symbol, node)| if symbol == *name { go(node) } else { GO_ON })
             }
-            Step::ScanMembers(names) => self.scan(at, &mut |(symbol, node)| {
+            Step::ScanMembers(names) => self.scan_names(at, &mut |(symbol, node)| {
                 names.iter().filter(|name| **name == symbol).try_for_each(|_| go(node))
             }),
             Step::ScanAll => {
@@ -136,7 +137,7 @@ impl<'d> Walk<'d, '_> {
                 .try_for_each(|(_, node)| if self.holds(condition, Place::below(node))? { go(node) } else { GO_ON }),
             Step::ScanFilter(filter) if filter.needed != 0 && view.matched != Some(Document::ROOT) => {
                 self.spend(view.size(at.node) / NODES_A_STEP)?;
-                view.visit_having(at.node, filter.needed, |node| {
+                view.visit_having(at.node, filter.needed, self.options.matched_token_twice, |node| {
                     self.spend(1 + view.child_count(node) / CHILDREN_A_STEP)?;
                     let place = Place { node, ..at };
                     if self.holds(&filter.condition, place)? { self.run(rest, place, found) } else { GO_ON }
@@ -156,10 +157,23 @@ impl<'d> Walk<'d, '_> {
     }
 
     fn scan(&self, at: Place, visit: &mut dyn FnMut((Symbol, NodeId)) -> Flow) -> Flow {
-        self.view(at).descendants(at.node).try_for_each(|below| {
+        let view = if self.options.matched_token_twice { self.view(at) } else { self.bare };
+        view.descendants(at.node).try_for_each(|below| {
             self.spend(1)?;
             visit(below)
         })
+    }
+
+    /// [`Walk::scan`] for names: `matchedToken` itself has one, whether or not
+    /// the scan goes on inside.
+    fn scan_names(&self, at: Place, visit: &mut dyn FnMut((Symbol, NodeId)) -> Flow) -> Flow {
+        self.scan(at, visit)?;
+        match self.view(at).matched {
+            Some(matched) if at.node == Document::ROOT && !self.options.matched_token_twice => {
+                visit((Symbol::MATCHED_TOKEN, matched))
+            }
+            _ => GO_ON,
+        }
     }
 
     /// Python's slices.
@@ -294,7 +308,7 @@ impl<'d> Walk<'d, '_> {
         };
         match result {
             Ok(holds) => ControlFlow::Continue(holds),
-            Err(message) if self.coerced_comparison_errors => error(message),
+            Err(message) if self.options.coerced_comparison_errors => error(message),
             Err(_) => ControlFlow::Continue(false),
         }
     }
@@ -304,14 +318,22 @@ impl<'d> Walk<'d, '_> {
             return ControlFlow::Continue(false);
         };
         self.spend(text.len() / PATTERN_BYTES_A_STEP)?;
-        if let Some(regex) = &comparison.regex {
-            return ControlFlow::Continue(regex.is_match(text));
-        }
-        self.spend(PATTERN_STEPS)?;
-        match pattern::compile(written, pattern::DOCUMENT_SIZE_MAX) {
-            Ok(regex) => ControlFlow::Continue(regex.is_match(text)),
-            // The pattern is a value of the document, so it is not quoted.
-            Err(_) => error("a value used as a regular expression is not one that can be used"),
+        let matched = match &comparison.pattern {
+            Some(pattern) => pattern.is_match(text),
+            // Whoever sends the text may not choose how long it is matched, so
+            // a pattern from the document always runs in linear time.
+            None => {
+                self.spend(PATTERN_STEPS)?;
+                match Pattern::compile(written, false, pattern::DOCUMENT_SIZE_MAX) {
+                    Ok(pattern) => pattern.is_match(text),
+                    // The pattern is a value of the document, so it is not quoted.
+                    Err(_) => return error("a value used as a regular expression is not one that can be used"),
+                }
+            }
+        };
+        match matched {
+            Ok(matched) => ControlFlow::Continue(matched),
+            Err(limit) => ControlFlow::Break(Some(EvaluateError::Limit(limit.to_string()))),
         }
     }
 

@@ -5,6 +5,7 @@
 //! which objects are worth a look. Names are sets of [`Symbol::bit`]s, so
 //! "needed" stays true for names that share a bit.
 
+use super::pattern::Pattern;
 use super::{Comparison, Condition, Operator, Side, Step};
 use crate::names::Symbol;
 
@@ -140,8 +141,8 @@ fn can_fail(condition: &Condition, coerced_comparison_errors: bool) -> bool {
 fn comparison_can_fail(comparison: &Comparison, coerced_comparison_errors: bool) -> bool {
     match comparison.operator {
         Operator::Equal | Operator::StrictlyEqual | Operator::NotEqual | Operator::StrictlyNotEqual => false,
-        // A pattern from the document may be none.
-        Operator::Matches => comparison.regex.is_none(),
+        // A pattern from the document may be none, and one that goes back has a limit.
+        Operator::Matches => !matches!(comparison.pattern, Some(Pattern::Linear(_))),
         Operator::Less | Operator::LessOrEqual | Operator::Greater | Operator::GreaterOrEqual => {
             coerced_comparison_errors
         }

@@ -5,7 +5,8 @@
 //! between its separators, a name is what stands between dots and brackets.
 //! Error texts are the reference connector's (6.6).
 
-use super::{Comparison, Condition, Literal, Operator, ScanFilter, Side, Step, pattern};
+use super::pattern::{self, Pattern};
+use super::{Comparison, Condition, Literal, Operator, ScanFilter, Side, Step};
 use crate::expression::CompileError;
 use crate::names::Names;
 
@@ -19,15 +20,27 @@ const PATH_STEPS_MAX: usize = 512;
 const OPEN_INDEXER: &str = "Path ended with open indexer.";
 const OPEN_QUERY: &str = "Path ended with open query.";
 
-pub(super) fn parse(text: &str, names: &mut Names) -> Result<Vec<Step>, CompileError> {
-    let mut parser = Parser { text: text.chars().collect(), at: 0, names, nesting: 0, steps: 0 };
-    parser.whole_path()
+pub(super) fn parse(text: &str, backtracking_patterns: bool, names: &mut Names) -> Result<Parsed, CompileError> {
+    let text = text.chars().collect();
+    let mut parser = Parser { text, at: 0, names, backtracking_patterns, and_before_or: false, nesting: 0, steps: 0 };
+    let steps = parser.whole_path()?;
+    Ok(Parsed { steps, and_before_or: parser.and_before_or })
+}
+
+/// What a text is read as.
+pub(super) struct Parsed {
+    pub(super) steps: Vec<Step>,
+    /// Whether it has `a && b || c`.
+    pub(super) and_before_or: bool,
 }
 
 struct Parser<'p> {
     text: Vec<char>,
     at: usize,
     names: &'p mut Names,
+    backtracking_patterns: bool,
+    /// `a && b || c` was met.
+    and_before_or: bool,
     nesting: usize,
     steps: usize,
 }
@@ -290,7 +303,10 @@ impl Parser<'_> {
                     self.at += 2;
                     match runs.last_mut() {
                         Some((last, terms)) if *last == operator => terms.push(term),
-                        _ => runs.push((operator, vec![term])),
+                        last => {
+                            self.and_before_or |= last.is_some_and(|last| last.0 == '&');
+                            runs.push((operator, vec![term]));
+                        }
                     }
                 }
                 // Newtonsoft forgets a comparison that no operator follows.
@@ -308,13 +324,14 @@ impl Parser<'_> {
         self.skip_blanks();
         let start = self.at;
         let right = self.side()?;
-        let regex = match (&right, operator) {
+        let pattern = match (&right, operator) {
             (Side::Literal(Literal::Text(text)), Operator::Matches) => {
-                Some(pattern::compile(text, pattern::SIZE_MAX).map_err(|message| self.error_at(message, start))?)
+                let pattern = Pattern::compile(text, self.backtracking_patterns, pattern::SIZE_MAX);
+                Some(pattern.map_err(|message| self.error_at(message, start))?)
             }
             _ => None,
         };
-        Ok(Condition::Compare(Box::new(Comparison { left, operator, right, regex })))
+        Ok(Condition::Compare(Box::new(Comparison { left, operator, right, pattern })))
     }
 
     fn side(&mut self) -> Result<Side, CompileError> {

@@ -348,6 +348,59 @@ fn sees_the_match_a_second_time() {
     assert_eq!(out, r#"{"Body":[1,{"hr":1}],"matchedToken":{"Body":[1,{"hr":1}]}}"#);
 }
 
+/// Quirk 7, the other way of its switch.
+#[test]
+fn sees_the_match_once_when_switched() {
+    let mut names = Names::default();
+    let options = CompileOptions { matched_token_twice: false, ..CompileOptions::default() };
+    let mut compile = |text| Path::compile_with(text, options, &mut names).unwrap();
+    let paths = [
+        "$.matchedToken.hr",
+        "$..hr",
+        "$..[?(@hr)]",
+        "$..[?(@matchedToken)]",
+        "$.Body[?($.matchedToken.hr == @)]",
+        "$..matchedToken.hr",
+        "$..['x','matchedToken']..hr",
+        "$.matchedToken..hr",
+        "$..*",
+    ]
+    .map(&mut compile);
+    let mut scratch = Scratch::new(&names);
+    let text = r#"{"Body":[1,{"hr":1}]}"#;
+    let document = scratch.read_value(text.as_bytes(), ReadOptions::default()).unwrap();
+    let body = document.children(Document::ROOT).next().unwrap().1;
+    let node = document.element(body, 1).unwrap();
+    let count = |document: Document<'_>, path: &Path| {
+        let mut count = 0;
+        path.select(document, Document::ROOT, &Budget::default(), &mut |_| {
+            count += 1;
+            ControlFlow::Continue(())
+        })
+        .unwrap();
+        count
+    };
+    let expected = [1, 1, 1, 1, 1, 1, 1, 1, 5];
+    assert_eq!(paths.each_ref().map(|path| count(document.with_matched(node), path)), expected);
+    // The same for a match that JMESPath computed.
+    let mut second = Scratch::new(document.names);
+    let computed = Value::Object(vec![("hr".into(), Value::Integer(1))]);
+    let computed = second.copy_with_matched(document, &computed);
+    assert_eq!(paths.each_ref().map(|path| count(computed, path)), expected);
+    let whole = document.with_matched(Document::ROOT);
+    assert_eq!(paths.each_ref().map(|path| count(whole, path)), [0, 1, 1, 1, 0, 0, 1, 1, 5]);
+}
+
+/// Quirk 49, the other way of its switch: patterns that come with an event run
+/// in linear time in any case.
+#[test]
+fn runs_patterns_by_backtracking_when_switched() {
+    let json = r#"[{"v":"aa","p":"/(a)\\1/"},{"v":"ab","p":"/a/"}]"#;
+    check("$[?(@.v =~ /(a)\\1/)].v", json, "\"aa\"");
+    let refused = "error a value used as a regular expression is not one that can be used";
+    check("$[?(@.v =~ @.p)].v", json, refused);
+}
+
 #[test]
 fn tells_the_names_that_a_path_needs() {
     for (text, errors, expected) in [

@@ -29,10 +29,8 @@ pub struct MatchedCopies<'s> {
 #[derive(Clone, Copy, Debug)]
 struct Copied {
     nodes: usize,
-    sets: usize,
+    objects: usize,
     arena: usize,
-    root: Node,
-    root_set: u64,
 }
 
 impl Scratch {
@@ -42,24 +40,26 @@ impl Scratch {
         self.put_matched(of, value)
     }
 
-    /// Copies `of` without its match, and leaves the root open.
+    /// Copies `of` without its match, and without a member of that name, which
+    /// gives way to it.
     fn copy(&mut self, of: Document<'_>) {
         self.clear();
         let root = self.open(Kind::Object, Symbol::NONE, NONE);
-        for (name, child) in of.without_matched().children(Document::ROOT) {
+        let members = of.without_matched().children(Document::ROOT);
+        for (name, child) in members.filter(|(name, _)| *name != Symbol::MATCHED_TOKEN) {
             let symbol = self.names.intern(of.name(name));
             self.add_member(root, symbol);
             self.push_value(symbol, of, &Value::Node(child));
         }
+        self.close(root);
     }
 
-    /// Appends the match to the open root, and closes it.
+    /// Appends the match behind the root, as [`Document::with_matched`] has it
+    /// outside of it, too.
     fn put_matched(&mut self, of: Document<'_>, value: &Value<'_>) -> Document<'_> {
-        let root = Document::ROOT.0;
-        self.add_member(root, Symbol::MATCHED_TOKEN);
+        let matched = NodeId(self.nodes.len() as u32);
         self.push_value(Symbol::MATCHED_TOKEN, of, value);
-        self.close(root);
-        self.document("")
+        self.document("").with_matched(matched)
     }
 }
 
@@ -80,33 +80,20 @@ impl<'s> MatchedCopies<'s> {
     ) -> Result<Document<'_>, EvaluateError> {
         let mut bytes = 0;
         weigh(of, value, budget, &mut bytes)?;
+        let scratch = &mut *self.scratch;
         match self.copied {
-            Some(copied) => self.back_to(copied),
+            Some(copied) => {
+                scratch.truncate(copied.nodes, copied.objects);
+                scratch.arena.truncate(copied.arena);
+            }
             None => {
                 budget.spend(of.size(Document::ROOT).saturating_mul(COPY_STEPS))?;
-                self.scratch.copy(of);
-                // A member of that name gives way to the match and is not to be had again.
-                if of.without_matched().member(Document::ROOT, Symbol::MATCHED_TOKEN).is_none() {
-                    self.copied = Some(self.mark());
-                }
+                scratch.copy(of);
+                let Scratch { nodes, objects, arena, .. } = &*scratch;
+                self.copied = Some(Copied { nodes: nodes.len(), objects: objects.len(), arena: arena.len() });
             }
         }
         Ok(self.scratch.put_matched(of, value))
-    }
-
-    fn mark(&self) -> Copied {
-        let Scratch { nodes, sets, arena, .. } = &*self.scratch;
-        let root = nodes[0];
-        Copied { nodes: nodes.len(), sets: sets.len(), arena: arena.len(), root, root_set: sets[root.start as usize] }
-    }
-
-    fn back_to(&mut self, copied: Copied) {
-        let Scratch { nodes, sets, arena, .. } = &mut *self.scratch;
-        nodes.truncate(copied.nodes);
-        sets.truncate(copied.sets);
-        arena.truncate(copied.arena);
-        nodes[0] = copied.root;
-        sets[copied.root.start as usize] = copied.root_set;
     }
 }
 

@@ -25,7 +25,7 @@ impl Scratch {
                 for (text, value) in members {
                     name = self.names.intern_after(name, text);
                     self.add_member(object, name);
-                    self.push_property(name, *value);
+                    self.push_property(name, *value, options);
                 }
                 self.close(object);
                 Ok(())
@@ -34,7 +34,7 @@ impl Scratch {
         }
     }
 
-    fn push_property(&mut self, symbol: Symbol, value: PropertyValue<'_>) {
+    fn push_property(&mut self, symbol: Symbol, value: PropertyValue<'_>, options: ReadOptions) {
         match value {
             PropertyValue::Null => self.push(Kind::Null, symbol, 0, 0, 0),
             PropertyValue::Bool(value) => self.push_bool(symbol, value),
@@ -45,7 +45,8 @@ impl Scratch {
             },
             PropertyValue::Float(value) => self.push_float(symbol, value),
             PropertyValue::String(value) => self.push_written(Kind::String, symbol, 0, |out| out.push_str(value)),
-            PropertyValue::Date(value) => self.push_date(symbol, value),
+            PropertyValue::Date(value) if options.dates => self.push_date(symbol, value),
+            PropertyValue::Date(value) => self.push_written(Kind::String, symbol, 0, |out| value.write_iso(out)),
             PropertyValue::Opaque => self.push(Kind::Opaque, symbol, 0, 0, 0),
         }
     }
@@ -59,6 +60,7 @@ impl Scratch {
         dates: &[&str],
         options: ReadOptions,
     ) -> Result<(), ReadError> {
+        let dates = if options.dates { dates } else { &[] };
         let options = ReadOptions { dates: false, ..options };
         let object = self.nodes.len();
         let (sets, base) = (self.sets.len(), self.arena.len());

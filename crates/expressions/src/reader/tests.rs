@@ -261,6 +261,24 @@ fn reads_an_event_with_its_properties() {
     assert!(document.member(Document::ROOT, Symbol::SYSTEM_PROPERTIES).is_some());
 }
 
+/// Quirk 1, the other way of its switch.
+#[test]
+fn leaves_dates_text_everywhere_when_told() {
+    let date = DateTime::parse_token("2019-02-01T22:46:01.5Z").unwrap();
+    let event = Event {
+        body: br#"["2019-02-01T22:46:01.500Z"]"#,
+        properties: Properties::Typed(&[("d", PropertyValue::Date(date))]),
+        system_properties: Properties::Json { text: r#"{"d":"2019-02-01T22:46:01Z"}"#, dates: &["d"] },
+    };
+    let mut scratch = Scratch::default();
+    let document = scratch.read_event(&event, ReadOptions { dates: false, ..ReadOptions::default() }).unwrap();
+    assert_eq!(
+        describe(document),
+        "{Body:[String(2019-02-01T22:46:01.500Z)] Properties:{d:String(2019-02-01T22:46:01.5Z)} \
+         SystemProperties:{d:String(2019-02-01T22:46:01Z)}}"
+    );
+}
+
 #[test]
 fn reads_a_lenient_event() {
     let event = Event {

@@ -18,7 +18,7 @@ use mapping::identifier::{ResourceIds, resource_id};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::lookup::{Missing, matching, of_any_system, only_one};
+use super::lookup::{Missing, matching, only_one};
 use super::reference::{id_of, patient_of};
 use super::{DEVICE, Identity, PATIENT, Question, ResolveError, Resolver, Unresolved};
 use crate::client::{Answer, Condition, Request, ServerAway};
@@ -35,9 +35,9 @@ impl Resolver {
     pub(super) async fn create(&self, question: Question<'_>, missing: Missing) -> Result<Identity, ResolveError> {
         let Question { subject, deadline, .. } = question;
         let patient_id = subject.patient_id.ok_or(Unresolved::NotDefined { kind: PATIENT })?;
-        let patient_identifier = of_any_system(patient_id);
+        let patient_identifier = self.patient_identifier(patient_id);
         let device_identifier = self.device_identifier(subject);
-        let new_patient = resource_id("", patient_id);
+        let new_patient = self.new_patient_id(patient_id);
         let new_device = resource_id(device_identifier.system.unwrap_or_default(), subject.device_id);
 
         let mut requests = vec![
@@ -59,7 +59,7 @@ impl Resolver {
                 let body = json!({
                     "resourceType": PATIENT,
                     "id": new_patient,
-                    "identifier": [{ "value": patient_id }],
+                    "identifier": [identifier_element(patient_identifier)],
                 });
                 self.put_new(PATIENT, &new_patient, &body, deadline).await?
             }
@@ -69,14 +69,10 @@ impl Resolver {
             (Missing::PatientOf(device), _) => device,
             (Missing::Device, Some(answer)) if answer.is_success() => answer.json()?,
             (Missing::Device, _) => {
-                let mut identifier = json!({ "value": subject.device_id });
-                if let Some(system) = device_identifier.system {
-                    identifier = json!({ "system": system, "value": subject.device_id });
-                }
                 let body = json!({
                     "resourceType": DEVICE,
                     "id": new_device,
-                    "identifier": [identifier],
+                    "identifier": [identifier_element(device_identifier)],
                     "patient": { "reference": format!("Patient/{patient}") },
                 });
                 self.put_new(DEVICE, &new_device, &body, deadline).await?
@@ -225,5 +221,12 @@ impl Resolver {
             },
             _ => answer.away().into(),
         }
+    }
+}
+
+fn identifier_element(identifier: Identifier<'_>) -> Value {
+    match identifier.system {
+        Some(system) => json!({ "system": system, "value": identifier.value }),
+        None => json!({ "value": identifier.value }),
     }
 }

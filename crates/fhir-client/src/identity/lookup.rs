@@ -50,7 +50,7 @@ impl Resolver {
         question: Question<'_>,
         encounter_id: &str,
     ) -> Result<String, ResolveError> {
-        let found = self.find_one(question, ENCOUNTER, of_any_system(encounter_id)).await?;
+        let found = self.find_one(question, ENCOUNTER, self.encounter_identifier(encounter_id)).await?;
         let id = found.as_ref().and_then(id_of);
         Ok(id.ok_or(Unresolved::NotFound { kind: ENCOUNTER })?.to_owned())
     }
@@ -65,9 +65,9 @@ impl Resolver {
         let patient_differs = match (self.options.patient_check, question.subject.patient_id) {
             (PatientCheck::Off, _) | (_, None) => false,
             // The Patient we would have created needs no request.
-            (_, Some(named)) if resource_id("", named) == patient => false,
+            (_, Some(named)) if self.new_patient_id(named) == patient => false,
             (_, Some(named)) => {
-                let found = self.find(question, PATIENT, of_any_system(named)).await?;
+                let found = self.find(question, PATIENT, self.patient_identifier(named)).await?;
                 !found.iter().any(|found| id_of(found) == Some(&patient))
             }
         };
@@ -78,8 +78,20 @@ impl Resolver {
     }
 
     pub(super) fn device_identifier<'s>(&'s self, subject: Subject<'s>) -> Identifier<'s> {
-        let system = self.options.device_system.as_deref().filter(|system| !system.is_empty());
-        Identifier { system, value: subject.device_id }
+        identifier(&self.options.device_system, subject.device_id)
+    }
+
+    pub(super) fn patient_identifier<'s>(&'s self, value: &'s str) -> Identifier<'s> {
+        identifier(&self.options.patient_system, value)
+    }
+
+    /// The id of the Patient that we would create.
+    pub(super) fn new_patient_id(&self, value: &str) -> String {
+        resource_id(self.options.patient_system.as_deref().unwrap_or_default(), value)
+    }
+
+    fn encounter_identifier<'s>(&'s self, value: &'s str) -> Identifier<'s> {
+        identifier(&self.options.encounter_system, value)
     }
 
     /// The one resource with this identifier, if there is one.
@@ -129,8 +141,8 @@ impl Resolver {
             let checked = subject.patient_id.filter(|_| self.options.patient_check != PatientCheck::Off);
             let wanted = [
                 Some((DEVICE, self.device_identifier(subject))),
-                checked.map(|id| (PATIENT, of_any_system(id))),
-                subject.encounter_id.map(|id| (ENCOUNTER, of_any_system(id))),
+                checked.map(|id| (PATIENT, self.patient_identifier(id))),
+                subject.encounter_id.map(|id| (ENCOUNTER, self.encounter_identifier(id))),
             ];
             for (kind, identifier) in wanted.into_iter().flatten() {
                 let request = self.client.request(Method::GET, kind, Some(&identifier.query()));
@@ -162,8 +174,9 @@ impl Resolver {
     }
 }
 
-pub(super) fn of_any_system(value: &str) -> Identifier<'_> {
-    Identifier { system: None, value }
+/// Of any system when there is none, or a blank one.
+fn identifier<'s>(system: &'s Option<String>, value: &'s str) -> Identifier<'s> {
+    Identifier { system: system.as_deref().filter(|system| !system.is_empty()), value }
 }
 
 /// Those of `found` that really have the identifier. A resource that comes

@@ -51,7 +51,7 @@ fn finds_the_template_in_any_letter_case() {
 fn rejects_a_bad_sample_alone() {
     let measurements = [
         measurement("heartrate", 0, Some("65")),
-        measurement("heartrate", 1, Some("1e3")),
+        measurement("heartrate", 1, Some("1,000")),
         measurement("heartrate", 2, None),
         measurement("heartrate", 3, Some(" ")),
         measurement("heartrate", 4, Some("E")),

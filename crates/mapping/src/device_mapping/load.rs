@@ -1,10 +1,12 @@
 //! From a mapping's text to its templates (device-mapping.md 2).
 
+use std::collections::HashMap;
+
 use expressions::{CompileOptions, Names};
 
 use super::members::{self, Context};
 use super::template::{Template, TemplateKind};
-use crate::compatibility::Compatibility;
+use crate::compatibility::{Compatibility, Dates};
 use crate::finding::Findings;
 use crate::template_file::{self, Container, TemplateFile};
 use crate::text::Text;
@@ -24,10 +26,29 @@ pub(super) fn load(
     let options = CompileOptions {
         coerced_comparison_errors: compatibility.coerced_comparison_errors,
         integral_float_timestamps: compatibility.integral_float_timestamps,
+        backtracking_patterns: compatibility.backtracking_patterns,
+        matched_token_twice: compatibility.matched_token_twice,
+        dates: compatibility.dates == Dates::Reference,
     };
     let mut context = Context { names, findings, options };
     let containers = containers.iter().enumerate();
-    Some(containers.filter_map(|(index, container)| template(index, container, &mut context)).collect())
+    let templates: Vec<Template> =
+        containers.filter_map(|(index, container)| template(index, container, &mut context)).collect();
+    warn_of_letter_case(&templates, findings);
+    Some(templates)
+}
+
+/// Two types that differ in letter case only find one FHIR template and become
+/// two Observations (fhir-conversion.md quirk 8).
+fn warn_of_letter_case(templates: &[Template], findings: &mut Findings) {
+    let mut names: HashMap<String, &str> = HashMap::new();
+    for template in templates {
+        let first = *names.entry(template.type_name.to_lowercase()).or_insert(&template.type_name);
+        if first != template.type_name {
+            let message = "The typeName differs from another in letter case only: one FHIR template, two Observations.";
+            findings.warning(message, template.type_name_place);
+        }
+    }
 }
 
 /// Reads the template in a container; none, with findings, when it has errors.

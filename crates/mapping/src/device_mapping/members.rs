@@ -1,7 +1,7 @@
 //! Reads the members of one template and compiles its expressions
 //! (device-mapping.md 3). How members are read is in [`crate::template_file`].
 
-use expressions::{CompileOptions, Expression, Language, Names};
+use expressions::{CompileOptions, Expression, Language, Names, Pitfall};
 
 use super::template::{Template, TemplateExpression, TemplateKind, ValueTemplate};
 use crate::finding::{Finding, Findings, Place};
@@ -278,7 +278,13 @@ fn expression(
             return None;
         }
     };
-    match compile(&read.text, language, context) {
+    let compiled = compile(&read.text, language, context);
+    if let Some(message) =
+        compiled.as_ref().ok().and_then(Expression::pitfall).and_then(|pitfall| caution(pitfall, name))
+    {
+        context.findings.warning(message, read.place);
+    }
+    match compiled {
         Ok(program) => Some(TemplateExpression {
             text: read.text,
             language,
@@ -297,6 +303,18 @@ fn expression(
 fn compile(text: &str, language: Language, context: &mut Context<'_>) -> Result<Expression, String> {
     Expression::compile(text, language, context.options, context.names)
         .map_err(|error| format!("{} (character {})", error.text(text, language), error.position))
+}
+
+/// What is said of an expression for `name` that may not do what it seems to.
+fn caution(pitfall: Pitfall, name: &str) -> Option<String> {
+    match pitfall {
+        Pitfall::AndBeforeOr => Some("`a && b || c` means `a && (b || c)` here.".to_owned()),
+        // Each element is a match.
+        Pitfall::List if name == EXPRESSIONS[TYPE_MATCH] => None,
+        Pitfall::List => {
+            Some(format!("The expression for [{name}] gives a list, also of one value; end it with `| [0]`."))
+        }
+    }
 }
 
 struct ReadExpression {

@@ -217,6 +217,52 @@ fn warns_of_what_has_no_effect_or_always_fails() {
     );
 }
 
+/// Quirks 43 and 53, and fhir-conversion.md quirk 8.
+#[test]
+fn warns_of_what_means_something_else_than_it_seems() {
+    let warnings = |text: &str| {
+        let (mapping, findings) = DeviceMapping::load_partial(text.as_bytes(), &Compatibility::default());
+        assert!(mapping.is_some() && !findings.iter().any(Finding::is_error), "{findings:?}");
+        findings.into_iter().map(|finding| finding.message).collect::<Vec<_>>()
+    };
+    let grouping = |filter: &str| warnings(&file("JsonPathContent", &REQUIRED.replace("[?(@v)]", filter)));
+    let and_first = ["`a && b || c` means `a && (b || c)` here."];
+    assert_eq!(grouping("[?(@v && @w || @x)]"), and_first);
+    assert_eq!(grouping("[?(@y || @v && @w || @x)]"), and_first);
+    assert_eq!(grouping("[?(@v || @w && @x)]"), [""; 0]);
+    assert_eq!(grouping("[?(@v && @a[?(@w || @x)])]"), [""; 0]);
+
+    let value = |expression: &str| {
+        let expression = format!("{{\"value\":\"{expression}\",\"language\":\"JmesPath\"}}");
+        let values = format!("\"values\":[{{\"valueName\":\"n\",\"valueExpression\":{expression}}}]");
+        warnings(&file("CalculatedContent", &format!("{REQUIRED},{values}")))
+    };
+    let list = ["The expression for [ValueExpression] gives a list, also of one value; end it with `| [0]`."];
+    for expression in ["Body[?t=='hr'].v", "Body[].v", "a || Body[*]", "a | Body.*", "[0:1]", "(Body[*])[0]"] {
+        assert_eq!(value(expression), list, "{expression}");
+    }
+    for expression in ["Body[?t=='hr'].v | [0]", "length(Body[*])", "Body[0].v", "[a, b] | [1]"] {
+        assert_eq!(value(expression), [""; 0], "{expression}");
+    }
+    let match_by_projection =
+        REQUIRED.replace("\"$..[?(@v)]\"", "{\"value\":\"[Body][?v]\",\"language\":\"JmesPath\"}");
+    assert_eq!(warnings(&file("CalculatedContent", &match_by_projection)), [""; 0]);
+
+    let template = |name: &str| {
+        format!(
+            "{{\"templateType\":\"JsonPathContent\",\"template\":{{{}}}}}",
+            REQUIRED.replace("\"typeName\":\"v\"", name)
+        )
+    };
+    let two = |names: [&str; 2]| {
+        let templates = names.map(|name| template(&format!("\"typeName\":\"{name}\""))).join(",");
+        warnings(&format!("{{\"templateType\":\"CollectionContent\",\"template\":[{templates}]}}"))
+    };
+    let case = "The typeName differs from another in letter case only: one FHIR template, two Observations.";
+    assert_eq!(two(["HeartRate", "heartrate"]), [case]);
+    assert_eq!(two(["heartrate", "heartrate"]), [""; 0]);
+}
+
 proptest::proptest! {
     /// Any text, and text that is nearly a mapping.
     #[test]

@@ -168,12 +168,16 @@ impl Loader<'_> {
         Some(ComponentTemplate { codes, value: value?? })
     }
 
-    /// Reads what a value becomes. Its members are not strict, and its kind is
-    /// told by a member spelled in just two ways (fhir-conversion.md 4.3).
+    /// Reads what a value becomes. Its members are not strict. The reference
+    /// connector knows its kind by a member spelled in just two ways
+    /// (fhir-conversion.md 4.3), which come first; here any letter case will do
+    /// (quirk 10).
     fn value(&mut self, text: &Text, interval: PeriodInterval, defects: &mut Findings) -> Option<ValueTemplate> {
         let members = value_members(text, self.findings)?;
         let spelled = |name: &str| members.iter().rev().find(|member| member.name == name);
-        let Some(kind) = spelled("ValueType").or_else(|| spelled("valueType")) else {
+        let kind = spelled("ValueType").or_else(|| spelled("valueType"));
+        let Some(kind) = kind.or_else(|| members.iter().rfind(|member| member.name.eq_ignore_ascii_case("valueType")))
+        else {
             self.findings.error("Property ValueType is missing.", text.place);
             return None;
         };
@@ -198,7 +202,7 @@ impl Loader<'_> {
         };
         let name = self.string(text, "valueName");
         // A defect has no value to show; the finding refuses the template.
-        Some(ValueTemplate { name, kind: kind.unwrap_or(ValueKind::String) })
+        Some(ValueTemplate { name, kind: kind.unwrap_or(ValueKind::String), exponents: false })
     }
 
     fn sampled_data(&mut self, text: &Text, interval: PeriodInterval, defects: &mut Findings) -> Option<ValueKind> {

@@ -2,6 +2,7 @@ use expressions::DateTime;
 use proptest::prelude::*;
 
 use super::*;
+use crate::partition::PartitionKey;
 
 fn at(time: &str) -> UtcTime {
     DateTime::parse_token(&format!("2023-10-09T{time}Z")).unwrap().instant
@@ -90,6 +91,17 @@ fn does_not_join_ids_to_one_key() {
     (measurements[2].device_id, measurements[2].patient_id) = ("a".into(), Some("x".into()));
     (measurements[3].device_id, measurements[3].encounter_id) = ("a".into(), Some("x".into()));
     check(&measurements, "0[] | 1[] | 2[] | 3[] superseded []");
+}
+
+/// Quirk 67: they travel through one partition and are two devices.
+#[test]
+fn tells_devices_apart_by_letter_case() {
+    let mut measurements = [reading("10:00:00", "", &[]), reading("10:00:00", "", &[])];
+    measurements[0].device_id = "D1".into();
+    measurements[1].device_id = "d1".into();
+    check(&measurements, "0[] | 1[] superseded []");
+    let keys = measurements.map(|measurement| PartitionKey::of_device(&measurement.device_id));
+    assert_eq!(keys[0], keys[1]);
 }
 
 #[test]

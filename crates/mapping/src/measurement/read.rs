@@ -2,13 +2,16 @@
 //! 1.4 and 1.5): member names in any letter case, scalars where text is
 //! wanted, three forms of time.
 //!
-//! Not taken are the looser forms of the reference connector's reader:
-//! comments, single quotes, anything after the value.
+//! Not taken, unless asked for, are the looser forms of the reference
+//! connector's reader: comments, single quotes, names without quotes. Text after
+//! the value is never taken.
 
 use std::borrow::Cow;
 use std::fmt;
 
-use expressions::{DateTime, UtcTime};
+use expressions::document::write_json_string;
+use expressions::lenient::{Token, Tokenizer};
+use expressions::{DateTime, ReadError, UtcTime};
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
@@ -44,6 +47,20 @@ impl Measurement {
         measurement(parse(json, "a measurement object")?)
     }
 
+    /// Reads one measurement in the looser forms too
+    /// ([`Compatibility::lenient_measurements`](crate::Compatibility)). What is
+    /// wrong is told with its place in the plain form of the text.
+    pub fn read_lenient(json: &[u8]) -> Result<Measurement, MeasurementReadError> {
+        let strict = Measurement::read(json);
+        match (&strict, std::str::from_utf8(json)) {
+            (Err(MeasurementReadError::Json { .. }), Ok(text)) => match plain(text) {
+                Ok(plain) => Measurement::read(plain.as_bytes()),
+                Err(_) => strict,
+            },
+            _ => strict,
+        }
+    }
+
     /// Reads a list of measurements. Each that is not usable is an error of its
     /// own, so that the others are not lost with it.
     pub fn read_list(json: &[u8]) -> Result<Vec<Result<Measurement, MeasurementReadError>>, MeasurementReadError> {
@@ -60,6 +77,41 @@ fn parse<'j, T: Deserialize<'j>>(json: &'j [u8], expected: &'static str) -> Resu
         line: error.line(),
         column: error.column(),
     })
+}
+
+/// How deep the looser forms may nest, as everywhere.
+const DEPTH_MAX: usize = 64;
+
+/// The text as plain JSON, each number as it is written. What JSON cannot say
+/// (`undefined`, `NaN`, a constructor) is null, which is no use where a text or
+/// a time is wanted.
+fn plain(text: &str) -> Result<String, ReadError> {
+    let mut tokens = Tokenizer::new(text, DEPTH_MAX);
+    let mut out = String::with_capacity(text.len());
+    while let Some(token) = tokens.next_token()? {
+        let is_end = matches!(token, Token::ObjectEnd | Token::ArrayEnd);
+        if !is_end && !out.is_empty() && !out.ends_with(['{', '[', ':']) {
+            out.push(',');
+        }
+        match token {
+            Token::ObjectStart => out.push('{'),
+            Token::ObjectEnd => out.push('}'),
+            Token::ArrayStart => out.push('['),
+            Token::ArrayEnd => out.push(']'),
+            Token::Name(name) => {
+                write_json_string(&name, &mut out);
+                out.push(':');
+            }
+            Token::Bool(value) => out.push_str(if value { "true" } else { "false" }),
+            Token::Integer(digits) => out.push_str(&digits),
+            Token::BigInteger(digits) => out.push_str(digits),
+            Token::Float(number) if number.ends_with(|c: char| c.is_ascii_digit()) => out.push_str(&number),
+            Token::String(text) => write_json_string(&text, &mut out),
+            Token::Float(_) | Token::Null | Token::Undefined | Token::Constructor(_) => out.push_str("null"),
+        }
+    }
+    tokens.finish()?;
+    Ok(out)
 }
 
 fn measurement(object: Object<'_>) -> Result<Measurement, MeasurementReadError> {

@@ -124,6 +124,26 @@ fn refuses_what_is_no_measurement_and_quotes_nothing_of_it() {
     check(r#"{"Type":"t"}"#, "`DeviceId` is missing");
 }
 
+/// fhir-conversion.md 1.4: what the reference connector's reader takes beyond
+/// JSON.
+#[test]
+fn reads_the_looser_forms_when_told_to() {
+    let read = |json: &str| match Measurement::read_lenient(json.as_bytes()) {
+        Ok(measurement) => written(&measurement),
+        Err(error) => error.to_string(),
+    };
+    let plain = r#"{"Type":"t","DeviceId":"d","Properties":[{"Name":"n","Value":65.50},{"Name":"m","Value":true}]}"#;
+    let loose =
+        "/* a */ {Type:'t', 'DeviceId':\"d\", // b\n Properties:[{Name:'n',Value:65.50,},{Name:'m',Value:true}],}";
+    assert_eq!(read(loose), read(plain));
+    assert!(read(plain).contains(r#""Value":"65.50""#), "{}", read(plain));
+    assert_eq!(read("{Type:'t',DeviceId:undefined}"), "`DeviceId` is missing");
+    for refused in ["", "\u{feff}{}", "[]", "{'Type':'t','DeviceId':'d'} {}", "{'Type' 't'}", "'t'"] {
+        assert!(read(refused).starts_with("expected a measurement object at line 1"), "{refused}: {}", read(refused));
+    }
+    assert!(Measurement::read(loose.as_bytes()).is_err());
+}
+
 #[test]
 fn loses_only_the_bad_ones_of_a_list() {
     let json = r#"[{"Type":"t","DeviceId":"a"},{"Type":"t"},{"Type":"t","DeviceId":"b"},7]"#;

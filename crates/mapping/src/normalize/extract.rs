@@ -6,7 +6,7 @@ use expressions::{Budget, Document, Kind, Language, NodeId, UtcTime, Value};
 
 use super::error::{Failures, NormalizeError};
 use super::{Parts, Put};
-use crate::compatibility::Numbers;
+use crate::compatibility::{Dates, Numbers};
 use crate::convert::{self, TextForm};
 use crate::device_mapping::{Template, TemplateExpression};
 use crate::measurement::{MeasurementRef, PropertiesRef, PropertySpan};
@@ -16,6 +16,7 @@ pub(super) struct Extractor<'t> {
     pub(super) template: &'t Template,
     pub(super) ingestion_time: Option<UtcTime>,
     pub(super) numbers: Numbers,
+    pub(super) dates: Dates,
     /// What is left for the event.
     pub(super) budget: &'t Budget,
 }
@@ -138,9 +139,9 @@ impl Extractor<'_> {
         for candidate in candidates {
             let time = match candidate.program.select_member(document, root, self.budget) {
                 Some(None) => continue,
-                Some(Some(node)) => convert::node_timestamp(document, node),
+                Some(Some(node)) => convert::node_timestamp(document, node, self.dates),
                 None => match self.select(document, root, wanted, candidate)? {
-                    Some(value) => convert::timestamp(document, &value),
+                    Some(value) => convert::timestamp(document, &value, self.dates),
                     None => continue,
                 },
             };

@@ -153,6 +153,40 @@ fn takes_times_from_the_properties_of_iot_hub() {
     }
 }
 
+/// Quirk 12.
+#[test]
+fn takes_the_time_at_which_the_hub_received_the_event() {
+    let template = calculated("\"values\":[]")
+        .replace("$.matchedToken.d", "$.Body.d")
+        .replace("$.matchedToken.t", "$.SystemProperties.x-opt-enqueued-time");
+    let (mapping, enqueued) = (mapping(&template), DateTime::parse_token(TIME).unwrap());
+    let typed = [("x-opt-enqueued-time", PropertyValue::Date(enqueued))];
+    let json = format!(r#"{{"x-opt-enqueued-time":"{TIME}"}}"#);
+    for system_properties in
+        [Properties::Typed(&typed), Properties::Json { text: &json, dates: &["x-opt-enqueued-time"] }]
+    {
+        let content =
+            expressions::Event { body: br#"{"v":1,"d":"d"}"#, properties: Properties::NONE, system_properties };
+        let mut times = Vec::new();
+        let mut sink = |measurement: &MeasurementRef<'_>| times.push(measurement.occurrence_time);
+        mapping.normalize(&mut Scratch::new(), &Event { content, enqueued_time: UtcTime::MIN }, &mut sink).unwrap();
+        assert_eq!(times, [enqueued.instant]);
+    }
+}
+
+/// Quirk 37: the reference connector names the line of the last one that is
+/// written the same.
+#[test]
+fn names_the_line_of_the_expression_that_failed() {
+    let values = "\"values\":[\n{\"valueName\":\"a\",\"valueExpression\":\"$.matchedToken.x\",\"required\":true},\n\
+                  {\"valueName\":\"b\",\"valueExpression\":\"$.matchedToken.x\",\"required\":true}]";
+    let mapping = mapping(&calculated(values));
+    let mut sink = |_: &MeasurementRef<'_>| {};
+    let body = format!(r#"{{"v":1,"d":"d","t":"{TIME}"}}"#);
+    let error = mapping.normalize_document(&mut Scratch::new(), body.as_bytes(), &mut sink).unwrap_err();
+    assert_eq!((error.name.as_str(), error.place.map(|place| place.line)), ("a", Some(3)));
+}
+
 #[test]
 fn refuses_a_document_that_is_no_object() {
     let mapping = mapping(&calculated(r#""values":[]"#));

@@ -230,7 +230,7 @@ pub(super) fn value_element(
             let [TimedValue { value: Some(text), .. }] = values else {
                 return Err(ConvertError::InvalidQuantity { value_name: value_name(), count });
             };
-            let value = quantity::parse(text)
+            let value = quantity::parse(text, template.exponents)
                 .ok_or_else(|| ConvertError::InvalidQuantity { value_name: value_name(), count })?;
             raw(&QuantityElement { value, unit: given(unit), system: given(system), code: given(code) })
         }

@@ -1,12 +1,17 @@
 //! Reads a value as a decimal number, as .NET does (fhir-conversion.md 5.4).
+//!
+//! FHIR lets a decimal have an exponent, but not every server keeps it and a
+//! series cannot hold one, so a number that comes with an exponent is written
+//! without: `9.860e1` is `98.60`.
 
 use rust_decimal::Decimal;
 
 /// Blanks around, one sign before or after, commas between the digits before
-/// the point, `.5` and `5.` are accepted; exponents, parentheses and words are
-/// not. The scale is kept: `65.0` stays `65.0`. More digits than 28 are
-/// rounded. None when it is no such number, or too large for a decimal.
-pub(super) fn parse(text: &str) -> Option<Decimal> {
+/// the point, `.5` and `5.` are accepted; parentheses and words are not, and
+/// exponents only when `exponents` says so. The scale is kept: `65.0` stays
+/// `65.0`. More digits than 28 are rounded. None when it is no such number, or
+/// too large or too small for a decimal.
+pub(crate) fn parse(text: &str, exponents: bool) -> Option<Decimal> {
     let is_blank = |c: char| matches!(c, '\t'..='\r' | ' ');
     let text = text.trim_matches(is_blank);
     let (before, text) = take_sign(text, |text, sign| text.strip_prefix(sign));
@@ -14,6 +19,10 @@ pub(super) fn parse(text: &str) -> Option<Decimal> {
         if before.is_some() { (None, text) } else { take_sign(text, |text, sign| text.strip_suffix(sign)) };
     let text = if after.is_some() { text.trim_end_matches(is_blank) } else { text };
 
+    let (text, exponent) = match text.split_once(['e', 'E']) {
+        Some((text, exponent)) if exponents && after.is_none() => (text, parse_exponent(exponent)?),
+        _ => (text, 0),
+    };
     let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
     let is_number = |part: &str| part.bytes().all(|c| c.is_ascii_digit());
     let grouped = whole.bytes().all(|c| c.is_ascii_digit() || c == b',') && !whole.starts_with(',');
@@ -28,11 +37,37 @@ pub(super) fn parse(text: &str) -> Option<Decimal> {
         digits.push('.');
         digits.push_str(fraction);
     }
-    let mut number: Decimal = digits.parse().ok()?;
+    let mut number = shift(digits.parse().ok()?, exponent)?;
     if before.or(after) == Some('-') && !number.is_zero() {
         number.set_sign_negative(true);
     }
     Some(number)
+}
+
+/// A sign or none, and digits. More than a few cannot be a decimal's.
+fn parse_exponent(text: &str) -> Option<i64> {
+    let (sign, digits) = take_sign(text, |text, sign| text.strip_prefix(sign));
+    let is_number = (1..=10).contains(&digits.len()) && digits.bytes().all(|c| c.is_ascii_digit());
+    let exponent: i64 = is_number.then(|| digits.parse().ok()).flatten()?;
+    Some(if sign == Some('-') { -exponent } else { exponent })
+}
+
+/// `number` times ten to the `exponent`, with the digits that were written.
+fn shift(number: Decimal, exponent: i64) -> Option<Decimal> {
+    if exponent == 0 {
+        return Some(number);
+    }
+    let scale = i64::from(number.scale()) - exponent;
+    let mut shifted = number;
+    match u32::try_from(scale) {
+        Ok(scale) => shifted.set_scale(scale).ok()?,
+        Err(_) => {
+            shifted.set_scale(0).ok()?;
+            let zeros = u32::try_from(-scale).ok().filter(|_| !number.is_zero()).unwrap_or_default();
+            shifted = shifted.checked_mul(10_i128.checked_pow(zeros).map(Decimal::try_from)?.ok()?)?;
+        }
+    }
+    Some(shifted)
 }
 
 fn take_sign<'t>(text: &'t str, strip: impl Fn(&'t str, char) -> Option<&'t str>) -> (Option<char>, &'t str) {
@@ -66,7 +101,7 @@ mod tests {
             ("1.23456789012345678901234567894", "1.2345678901234567890123456789"),
         ];
         for (text, expected) in cases {
-            assert_eq!(parse(text).map(|number| number.to_string()).as_deref(), Some(expected), "{text}");
+            assert_eq!(parse(text, false).map(|number| number.to_string()).as_deref(), Some(expected), "{text}");
         }
     }
 
@@ -75,7 +110,35 @@ mod tests {
         let texts =
             ["", " ", ".", "-", "1e3", "NaN", "(5)", "0x1F", "True", "- 5", "--5", "-5-", ",5", "1.2.3", "1.2,3"];
         for text in texts.into_iter().chain(["1 2", "79228162514264337593543950336", "٣", "5\u{a0}"]) {
-            assert_eq!(parse(text), None, "{text}");
+            assert_eq!(parse(text, false), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn writes_exponents_out_when_asked() {
+        let cases = [
+            ("1e3", Some("1000")),
+            ("9.860e1", Some("98.60")),
+            ("9.86E+1", Some("98.6")),
+            ("1E-05", Some("0.00001")),
+            ("-2.50e-2", Some("-0.0250")),
+            ("1,000e-3", Some("1.000")),
+            ("0e999", Some("0")),
+            ("0.00e1", Some("0.0")),
+            ("7.9228162514264337593543950335e28", Some("79228162514264337593543950335")),
+            ("8e28", None),
+            ("1e-29", None),
+            ("1e99999999999", None),
+            ("1e-9223372036854775808", None),
+            ("1e", None),
+            ("e3", None),
+            ("1e3.5", None),
+            ("1e3-", None),
+            ("1e 3", None),
+            ("1e3e3", None),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(parse(text, true).map(|number| number.to_string()).as_deref(), expected, "{text}");
         }
     }
 }

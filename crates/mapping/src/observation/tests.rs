@@ -152,7 +152,7 @@ fn creates_a_shell_unless_told_not_to() {
 fn refuses_values_it_cannot_make() {
     let cases: [(&str, Values<'_>, &str); 7] = [
         ("steps", &[], "TemplateNotFound"),
-        ("weight", &[("kg", "19:00:00", "1e3")], "InvalidQuantity"),
+        ("weight", &[("kg", "19:00:00", "1x3")], "InvalidQuantity"),
         ("weight", &[("kg", "19:00:00", "null")], "InvalidQuantity"),
         ("weight", &[("kg", "19:00:00", "1"), ("kg", "19:00:01", "2")], "InvalidQuantity"),
         ("note", &[("text", "19:00:00", "a"), ("text", "19:00:01", "b")], "NotOneString"),

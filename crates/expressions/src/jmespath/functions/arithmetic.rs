@@ -149,7 +149,7 @@ pub(super) fn avg<'a>(mut call: Call<'_, 'a>) -> Result<Outcome<'a>> {
 pub(super) fn from_unix_timestamp<'a>(call: Call<'_, 'a>) -> Result<Outcome<'a>> {
     let seconds = timestamp(&call)?;
     match seconds.checked_mul(1000).and_then(UtcTime::from_unix_milliseconds) {
-        Some(instant) => Ok(date(instant)),
+        Some(instant) => Ok(date(&call, instant)),
         None => Err(EvaluateError::OutOfRange(
             "Valid values are between -62135596800 and 253402300799, inclusive. (Parameter 'seconds')".to_owned(),
         )),
@@ -158,7 +158,7 @@ pub(super) fn from_unix_timestamp<'a>(call: Call<'_, 'a>) -> Result<Outcome<'a>>
 
 pub(super) fn from_unix_timestamp_ms<'a>(call: Call<'_, 'a>) -> Result<Outcome<'a>> {
     match UtcTime::from_unix_milliseconds(timestamp(&call)?) {
-        Some(instant) => Ok(date(instant)),
+        Some(instant) => Ok(date(&call, instant)),
         None => Err(EvaluateError::OutOfRange(
             "Valid values are between -62135596800000 and 253402300799999, inclusive. (Parameter 'milliseconds')"
                 .to_owned(),
@@ -170,7 +170,9 @@ fn timestamp(call: &Call<'_, '_>) -> Result<i64> {
     match call.view(0)? {
         View::Integer(value) => Ok(value),
         View::BigInteger(_) => Err(not_convertible()),
-        View::Float(value) if call.run.integral_float_timestamps && value.fract() == 0.0 => rounded_to_i64(value),
+        View::Float(value) if call.run.options.integral_float_timestamps && value.fract() == 0.0 => {
+            rounded_to_i64(value)
+        }
         _ => Err(call.expected(0, "Integer")),
     }
 }
@@ -206,6 +208,12 @@ pub(super) fn float<'a>(value: f64) -> Outcome<'a> {
     Outcome::Value(Value::Float(value))
 }
 
-fn date<'a>(instant: UtcTime) -> Outcome<'a> {
-    Outcome::Value(Value::Date(DateTime { instant, kind: DateKind::Utc }))
+fn date<'a>(call: &Call<'_, 'a>, instant: UtcTime) -> Outcome<'a> {
+    let date = DateTime { instant, kind: DateKind::Utc };
+    if call.run.options.dates {
+        return Outcome::Value(Value::Date(date));
+    }
+    let mut text = String::new();
+    date.write_iso(&mut text);
+    Outcome::Value(Value::String(text.into()))
 }

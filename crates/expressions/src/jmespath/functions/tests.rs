@@ -150,6 +150,21 @@ fn takes_timestamps_without_fraction_when_switched() {
     assert_eq!(evaluated_with("fromUnixTimestamp(f)", data, options), refused);
 }
 
+/// Quirks 1 and 56, the other way of their switch.
+#[test]
+fn makes_text_instead_of_dates_when_switched() {
+    let options = CompileOptions { dates: false, ..CompileOptions::default() };
+    for (expression, expected) in [
+        ("type(fromUnixTimestamp(`1625677200`))", r#""string""#),
+        ("length(fromUnixTimestampMs(`1625677200500`))", "22"),
+        ("insertString(fromUnixTimestamp(`0`), 'on ', `0`)", r#""on 1970-01-01T00:00:00Z""#),
+        ("to_string(`\"2019-02-01T22:46:01.500Z\"`)", r#""2019-02-01T22:46:01.500Z""#),
+        ("`\"2019-02-01T22:46:01.500Z\"` == '2019-02-01T22:46:01.500Z'", "true"),
+    ] {
+        assert_eq!(evaluated_with(expression, "{}", options), expected, "{expression}");
+    }
+}
+
 /// 7.3, first row.
 #[test]
 fn takes_dates_for_text() {
