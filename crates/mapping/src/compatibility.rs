@@ -37,6 +37,10 @@ pub struct Compatibility {
     /// `Compatibility__SkipEmptyObservations`: an Observation without any value
     /// is not written (fhir-conversion.md quirk 49).
     pub skip_empty_observations: bool,
+    /// When a FHIR template has components, the validator warns that a device
+    /// value which its top-level `value` names is nowhere, though it is there
+    /// (device-mapping.md quirk 70). Without a setting of its own.
+    pub components_hide_value: bool,
 }
 
 impl Default for Compatibility {
@@ -45,6 +49,7 @@ impl Default for Compatibility {
             coerced_comparison_errors: false,
             integral_float_timestamps: true,
             overwrite_entered_in_error: false,
+            components_hide_value: false,
             ..Self::reference()
         }
     }
@@ -60,6 +65,7 @@ impl Compatibility {
             overwrite_entered_in_error: true,
             merge_equal_times: false,
             skip_empty_observations: false,
+            components_hide_value: true,
         }
     }
 }

@@ -181,12 +181,17 @@ impl FhirMapping {
 
     /// What does not fit between this mapping and a template of a device
     /// mapping with that type and those value names (device-mapping.md 10.2).
-    /// With components only their values count, as in the reference connector.
+    /// Type names compare in any letter case, value names as they are (quirk
+    /// 69).
     pub fn check_device_template<'n>(
         &self,
         type_name: &str,
         value_names: impl IntoIterator<Item = &'n str>,
     ) -> Vec<Finding> {
+        if type_name.trim().is_empty() {
+            let message = "A template of the Device Mapping has no type name, so no Fhir Template can be found for it.";
+            return vec![Finding::error(message, None)];
+        }
         let Some(template) = self.template(type_name) else {
             let available: Vec<&str> = self.templates.iter().map(|template| template.type_name.as_str()).collect();
             let message = format!(
@@ -196,25 +201,38 @@ impl FhirMapping {
             );
             return vec![Finding::warning(message, None)];
         };
-        let values: Vec<&ValueTemplate> = match (&template.components, &template.value) {
-            (Some(components), _) => components.iter().map(|component| &component.value).collect(),
-            (None, Some(value)) => vec![value],
-            (None, None) => {
-                let message = format!("The Fhir Template of type [{type_name}] has neither a value nor components.");
-                return vec![Finding::error(message, None)];
-            }
+        let Some(available) = self.value_names(template) else {
+            let message = format!("The Fhir Template of type [{type_name}] has neither a value nor components.");
+            return vec![Finding::error(message, None)];
         };
-        let available: Vec<&str> = values.iter().filter_map(|value| value.name.as_deref()).collect();
         let missing = value_names.into_iter().filter(|name| !available.contains(name));
         let warn = |name: &str| {
             let message = format!(
                 "The value [{name}] in Device Mapping [{type_name}] is not represented within the Fhir Template of \
-                 type [{}]. Available values are: [{}]. No value will appear inside of Observations.",
-                template.type_name,
+                 type [{type_name}]. Available values are: [{}]. No value will appear inside of Observations.",
                 available.join(" ,")
             );
             Finding::warning(message, None)
         };
         missing.map(warn).collect()
+    }
+
+    /// The names of a template's values, each once; none when there is nothing
+    /// that could have one. The reference connector forgets the top-level value
+    /// when there are components (quirk 70).
+    fn value_names<'t>(&self, template: &'t FhirTemplate) -> Option<Vec<&'t str>> {
+        if template.value.is_none() && template.components.is_none() {
+            return None;
+        }
+        let is_hidden = self.compatibility.components_hide_value && template.components.is_some();
+        let value = template.value.iter().filter(|_| !is_hidden);
+        let mut names: Vec<&str> = Vec::new();
+        for value in value.chain(template.components().iter().map(|component| &component.value)) {
+            let name = value.name.as_deref().unwrap_or_default();
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        Some(names)
     }
 }

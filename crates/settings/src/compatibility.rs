@@ -70,6 +70,7 @@ pub fn compatibility(settings: CompatibilitySettings, checks: &mut Checks) -> Co
             settings.skip_empty_observations,
             base.skip_empty_observations,
         ),
+        components_hide_value: base.components_hide_value,
         numbers: checks
             .optional("Compatibility__Numbers", settings.numbers, "`reference` or `exact`", numbers)
             .unwrap_or(base.numbers),

@@ -214,19 +214,25 @@ fn compares_with_a_device_template() {
             "components":[{"codes":[],"value":{"valueType":"String","valueName":"y"}}]}"#,
         r#"{"typeName":"c","codes":[]}"#,
     ]);
-    let mapping = FhirMapping::load(text.as_bytes(), &Compatibility::default()).unwrap();
-    let messages = |type_name: &str, values: [&str; 2]| -> Vec<String> {
+    let load = |compatibility| FhirMapping::load(text.as_bytes(), &compatibility).unwrap();
+    let ours = load(Compatibility::default());
+    let of = |mapping: &FhirMapping, type_name: &str, values: [&str; 2]| -> Vec<String> {
         mapping.check_device_template(type_name, values).into_iter().map(|finding| finding.message).collect()
     };
-    let missing = |value: &str, device: &str, fhir: &str, available: &str| {
+    let messages = |type_name, values| of(&ours, type_name, values);
+    let missing = |value: &str, device: &str, available: &str| {
         format!(
             "The value [{value}] in Device Mapping [{device}] is not represented within the Fhir Template of type \
-             [{fhir}]. Available values are: [{available}]. No value will appear inside of Observations."
+             [{device}]. Available values are: [{available}]. No value will appear inside of Observations."
         )
     };
-    assert_eq!(messages("a", ["x", "X"]), [missing("X", "a", "A", "x")]);
-    assert_eq!(messages("b", ["x", "y"]), [missing("x", "b", "b", "y")]);
+    assert_eq!(messages("a", ["x", "X"]), [missing("X", "a", "x")]);
+    // Quirk 70: a top-level value counts beside components.
+    assert_eq!(messages("b", ["x", "y"]), [""; 0]);
+    assert_eq!(messages("b", ["y", "z"]), [missing("z", "b", "x ,y")]);
+    assert_eq!(of(&load(Compatibility::reference()), "b", ["x", "y"]), [missing("x", "b", "y")]);
     assert_eq!(messages("c", ["x", "y"]), ["The Fhir Template of type [c] has neither a value nor components."]);
+    assert!(ours.check_device_template(" ", [])[0].is_error());
     let none = "No matching Fhir Template exists for Device Mapping [d]. Ensure case matches. \
                 Available Fhir Templates: [A ,b ,c].";
     assert_eq!(messages("d", ["x", "y"]), [none]);
