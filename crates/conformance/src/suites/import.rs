@@ -44,12 +44,12 @@ fn events(form: &str, measurements: &[Box<RawValue>]) -> Result<Vec<Event>, Stri
     let (group, gzip) = (r#"{"IsMeasurementGroup":true}"#, r#"{"content-type":"application/gzip"}"#);
     match form {
         "" | "single" => {
-            let one = |text: &Box<RawValue>| Event {
+            let one = |text: &RawValue| Event {
                 body: text.get().as_bytes().to_vec(),
                 properties: "{}",
                 system_properties: "{}",
             };
-            Ok(measurements.iter().map(one).collect())
+            Ok(measurements.iter().map(|text| one(text)).collect())
         }
         "group" => Ok(vec![Event { body: list()?, properties: group, system_properties: "{}" }]),
         "group-gzip" => {
