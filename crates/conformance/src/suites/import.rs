@@ -78,6 +78,9 @@ fn all_events(case: &Value) -> Result<Vec<Event>, String> {
 }
 
 fn import(case: &Value) -> Outcome {
+    if case["expect"]["error"]["kind"] == "compression-not-supported" {
+        return Outcome::Skipped("every reader of ours takes compressed lists".to_owned());
+    }
     let events = match all_events(case) {
         Ok(events) => events,
         Err(error) => return Outcome::Skipped(error),
