@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use fhir_client::identity::{ResolveError, UnknownMode};
 use fhir_client::{Identity, IdentityOptions, Mode, PatientCheck, Resolver, Subject};
+use mapping::ResourceIds;
 use serde_json::{Value, json};
 
 use super::case;
@@ -77,6 +78,7 @@ impl Ward {
 /// Runs a case.
 pub fn run(case: &Value) -> Outcome {
     let outcome = match case::text(case, "operation") {
+        "id-set" if case.get("measurementGroup").is_none() => Ok(id_set(case)),
         "" | "id-set" => against(Ward::of(case), async |server: &ScriptedServer<Ward>| resolve(case, server).await),
         "cache" => {
             let ward = Ward::knowing_every_device();
@@ -123,8 +125,27 @@ async fn resolve(case: &Value, server: &ScriptedServer<Ward>) -> Outcome {
     requests(expect, server)
 }
 
+/// What is known of the ids of a device and a patient: all three kinds, with
+/// none for what was not looked for.
+fn id_set(case: &Value) -> Outcome {
+    let given = |kind: &str, name: &str| case["ids"][kind].as_str().or(case[name].as_str()).map(str::to_owned);
+    let ids = ResourceIds {
+        device: given("Device", "deviceId").unwrap_or_default(),
+        patient: given("Patient", "patientId").unwrap_or_default(),
+        encounter: given("Encounter", "encounterId"),
+    };
+    let (expected, got) = (&case["expect"]["ids"], ids_of(&ids));
+    match case::difference(expected, &got, "") {
+        None => Outcome::Passed,
+        Some(_) => Outcome::failed(expected.to_string(), got.to_string()),
+    }
+}
+
 fn ids(identity: &Identity) -> Value {
-    let ids = &identity.ids;
+    ids_of(&identity.ids)
+}
+
+fn ids_of(ids: &ResourceIds) -> Value {
     json!({ "Device": ids.device, "Patient": ids.patient, "Encounter": ids.encounter })
 }
 
