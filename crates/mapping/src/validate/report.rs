@@ -104,7 +104,8 @@ impl fmt::Display for Validation {
                 count => writeln!(f, "{count} samples, the first is {}", result.sample + 1)?,
             }
             for found in &result.found {
-                writeln!(f, "  {found}")?;
+                // The causes of a failure are lines of their own.
+                writeln!(f, "  {}", found.to_string().replace('\n', "\n    "))?;
             }
             for measurement in &result.measurements {
                 let mut text = String::new();

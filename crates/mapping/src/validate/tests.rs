@@ -155,6 +155,18 @@ fn takes_what_a_device_sends_as_body() {
 }
 
 #[test]
+fn has_lines_for_people() {
+    let no_text = r#"{"hr":{},"device":"d","date":"2024-03-05T06:07:08Z"}"#;
+    let lines = try_texts(Texts { samples: &[no_text], ..Texts::default() }).expect("mappings").to_string();
+    let starts =
+        ["sample 1", "  ERROR NORMALIZATION Line Number: 5, ", "    2:One or more errors occurred. ", "    3:"];
+    for (line, start) in lines.lines().zip(starts) {
+        assert!(line.starts_with(start), "{lines}");
+    }
+    assert!(lines.ends_with("\nThe mappings are valid."), "{lines}");
+}
+
+#[test]
 fn has_one_form_for_tools() {
     let fhir = FHIR.replace("\"hr\"", "\"other\"");
     let validation = try_texts(Texts { fhir: &fhir, samples: &[GOOD], ..Texts::default() }).expect("mappings");
