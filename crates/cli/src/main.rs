@@ -1,10 +1,11 @@
-//! `iotc`: the local stack, and the conformance cases.
+//! `iotc`: the local stack, validation of mappings, and the conformance cases.
 //!
 //! Results go to standard output, everything else to standard error.
 
 mod conformance;
 mod stand_in;
 mod up;
+mod validate;
 
 use std::process::ExitCode;
 
@@ -22,6 +23,8 @@ struct Cli {
 enum Command {
     /// Run the whole path on this machine, over stand-ins for Azure.
     Up(up::Arguments),
+    /// Try mappings, and what they make of samples.
+    Validate(validate::Arguments),
     /// Run the language-neutral cases of a folder.
     Conformance(conformance::Arguments),
     /// One of the stand-ins, as `iotc up` starts it.
@@ -33,6 +36,7 @@ enum Command {
 async fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Up(arguments) => up::run(arguments).await,
+        Command::Validate(arguments) => validate::run(&arguments),
         Command::Conformance(arguments) => conformance::run(&arguments),
         Command::StandIn(which) => stand_in::run(which).await,
     };

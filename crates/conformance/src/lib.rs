@@ -10,6 +10,7 @@
 
 pub mod corpus;
 pub mod report;
+mod scripted_server;
 pub mod suites;
 
 use serde_json::Value;

@@ -53,7 +53,7 @@ impl SuiteReport {
             let id = format!("{}/{}", suite.suite, case.get("id").and_then(Value::as_str).unwrap_or("?"));
             let outcome = match runner(&suite.suite) {
                 Some(run) => run(case),
-                None => Outcome::Skipped(format!("the suite `{}` needs packages of a later issue", suite.suite)),
+                None => Outcome::Skipped(format!("there is no runner for the suite `{}`", suite.suite)),
             };
             match (outcome, known.get(&id)) {
                 (Outcome::Passed, None) => report.passed += 1,
@@ -123,7 +123,7 @@ mod tests {
             "jsonpath             2 of 3 passed, 0 failed, 1 skipped",
             "nope                 0 of 1 passed, 0 failed, 1 skipped",
             "known   jsonpath/a  # rule",
-            "skipped 1: the suite `nope` needs packages of a later issue",
+            "skipped 1: there is no runner for the suite `nope`",
             "2 passed, 0 failed, 2 skipped",
         ];
         assert_eq!(report.to_string(), lines.join("\n"));

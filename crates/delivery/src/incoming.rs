@@ -5,6 +5,7 @@
 //! true, a list of them, gzipped when its content type says so.
 
 use std::borrow::Cow;
+use std::fmt;
 use std::io::Read;
 
 use expressions::{Properties, PropertyValue};
@@ -20,18 +21,19 @@ const UNPACKED_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
 /// The measurements of a batch in their order, each with its origin.
 #[derive(Default)]
-pub(crate) struct Incoming {
-    pub(crate) measurements: Vec<Measurement>,
+pub struct Incoming {
+    /// The measurements.
+    pub measurements: Vec<Measurement>,
     /// For each measurement its event and its place in it.
-    pub(crate) origins: Vec<(usize, usize)>,
+    pub origins: Vec<(usize, usize)>,
     /// What is no measurement: event, place in it, and why.
-    pub(crate) rejected: Vec<((usize, usize), Reason)>,
+    pub rejected: Vec<((usize, usize), Reason)>,
 }
 
 /// Reads a batch. Events are taken in their order, lists or not (quirk 55).
 /// `lenient` is [`Compatibility::lenient_measurements`](mapping::Compatibility);
 /// lists never were.
-pub(crate) fn read(batch: &Batch<'_>, lenient: bool) -> Incoming {
+pub fn read(batch: &Batch<'_>, lenient: bool) -> Incoming {
     let mut incoming = Incoming::default();
     let mut room = UNPACKED_BYTES_MAX;
     for (index, event) in batch.events.iter().enumerate() {
@@ -50,6 +52,17 @@ pub(crate) fn read(batch: &Batch<'_>, lenient: bool) -> Incoming {
         }
     }
     incoming
+}
+
+/// Without the measurements: they are a patient's.
+impl fmt::Debug for Incoming {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("Incoming");
+        shown
+            .field("measurements.len", &self.measurements.len())
+            .field("rejected", &self.rejected)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Incoming {

@@ -20,8 +20,9 @@ pub mod convert;
 pub mod current_mapping;
 pub mod dead_letter;
 pub mod fate;
-mod incoming;
+pub mod incoming;
 pub mod normalize;
+pub mod reference_metrics;
 #[cfg(test)]
 mod testing;
 mod text;

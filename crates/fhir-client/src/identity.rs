@@ -232,6 +232,17 @@ impl Unresolved {
         }
     }
 
+    /// The type of the resource that it is about; none when it is about two.
+    pub fn resource_type(&self) -> Option<&'static str> {
+        match self {
+            Self::NotFound { kind }
+            | Self::NotDefined { kind }
+            | Self::Multiple { kind, .. }
+            | Self::Refused { kind, .. } => Some(kind),
+            Self::PatientDeviceMismatch => None,
+        }
+    }
+
     /// Whether waiting may help, because somebody may still register what is
     /// missing (design.md D7).
     pub fn is_parkable(&self) -> bool {

@@ -25,6 +25,7 @@ pub mod partition;
 pub mod sampled_data;
 mod template_file;
 pub mod text;
+pub mod validate;
 
 pub use compatibility::Compatibility;
 pub use convert_error::ConvertError;
@@ -34,3 +35,4 @@ pub use finding::{Finding, Findings, Place};
 pub use identifier::ResourceIds;
 pub use measurement::{Measurement, MeasurementRef, Property};
 pub use observation::{MergePolicy, Merged, Observation};
+pub use validate::{Validation, validate};

@@ -156,6 +156,18 @@ impl FhirMapping {
         Ok(observation)
     }
 
+    /// The Observation that [`FhirMapping::create`] would make, without what
+    /// only a FHIR server knows: `id`, `identifier`, `subject`, `device` and
+    /// `encounter`. For tools that show what a mapping does.
+    pub fn preview(&self, group: &ObservationGroup, issued: UtcTime) -> Result<Observation, ConvertError> {
+        let nobody = ResourceIds { device: String::new(), patient: String::new(), encounter: None };
+        let mut observation = self.create(group, &nobody, issued)?;
+        for member in ["id", "identifier", "subject", "device"] {
+            observation.members.remove(member);
+        }
+        Ok(observation)
+    }
+
     /// The stored Observation with the readings of the group in it
     /// (fhir-conversion.md 6.4). `stored` is not touched.
     pub fn merge(
