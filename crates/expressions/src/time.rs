@@ -91,7 +91,7 @@ impl UtcTime {
     /// Appends `yyyy-MM-ddTHH:mm:ss`, the fraction without trailing zeros (none
     /// when it is zero), and no zone.
     pub fn write_iso_without_zone(self, out: &mut String) {
-        self.write_seconds(out);
+        push_ascii(out, &self.seconds());
         let (.., mut fraction) = self.time();
         if fraction == 0 {
             return;
@@ -101,8 +101,9 @@ impl UtcTime {
             fraction /= 10;
             digits -= 1;
         }
-        out.push('.');
-        push_padded(out, fraction as u64, digits);
+        let mut text = *b".0000000";
+        put_digits(&mut text[1..=digits], fraction as u64);
+        push_ascii(out, &text[..=digits]);
     }
 
     /// Appends `yyyy-MM-ddTHH:mm:ss[.fffffff]Z`, the fraction without trailing
@@ -115,54 +116,43 @@ impl UtcTime {
     /// Appends `yyyy-MM-ddTHH:mm:ss.fffffffZ`, always seven digits: the form of
     /// `effectivePeriod` (fhir-conversion.md 5.3).
     pub fn write_iso7(self, out: &mut String) {
-        self.write_seconds(out);
-        out.push('.');
-        push_padded(out, self.time().3 as u64, 7);
-        out.push('Z');
+        let mut text = *b"0000-00-00T00:00:00.0000000Z";
+        text[..19].copy_from_slice(&self.seconds());
+        put_digits(&mut text[20..27], self.time().3 as u64);
+        push_ascii(out, &text);
     }
 
     /// Appends `yyyyMMddHHmmssZ`: the form in identifiers (fhir-conversion.md 3.3).
     pub fn write_compact(self, out: &mut String) {
-        let ((year, month, day), (hour, minute, second, _)) = (self.date(), self.time());
-        push_padded(out, year as u64, 4);
-        for part in [month, day, hour, minute, second] {
-            push_padded(out, u64::from(part), 2);
+        let from = self.seconds();
+        let mut text = *b"00000000000000Z";
+        for (to, at) in [(0, 0), (2, 2), (4, 5), (6, 8), (8, 11), (10, 14), (12, 17)] {
+            text[to..to + 2].copy_from_slice(&from[at..at + 2]);
         }
-        out.push('Z');
+        push_ascii(out, &text);
     }
 
     /// Appends `MM/dd/yyyy HH:mm:ss`: how .NET prints a date as text
     /// (device-mapping.md 5.1).
     pub fn write_us(self, out: &mut String) {
-        let (year, month, day) = self.date();
-        push_padded(out, u64::from(month), 2);
-        out.push('/');
-        push_padded(out, u64::from(day), 2);
-        out.push('/');
-        push_padded(out, year as u64, 4);
-        out.push(' ');
-        self.write_clock(out);
+        let from = self.seconds();
+        let mut text = *b"00/00/0000 00:00:00";
+        for (to, at) in [(0, 5..7), (3, 8..10), (6, 0..4), (11, 11..19)] {
+            text[to..to + at.len()].copy_from_slice(&from[at]);
+        }
+        push_ascii(out, &text);
     }
 
-    fn write_seconds(self, out: &mut String) {
-        let (year, month, day) = self.date();
-        push_padded(out, year as u64, 4);
-        out.push('-');
-        push_padded(out, u64::from(month), 2);
-        out.push('-');
-        push_padded(out, u64::from(day), 2);
-        out.push('T');
-        self.write_clock(out);
-    }
-
-    /// Appends `HH:mm:ss`.
-    fn write_clock(self, out: &mut String) {
-        let (hour, minute, second, _) = self.time();
-        push_padded(out, u64::from(hour), 2);
-        out.push(':');
-        push_padded(out, u64::from(minute), 2);
-        out.push(':');
-        push_padded(out, u64::from(second), 2);
+    /// `yyyy-MM-ddTHH:mm:ss`.
+    fn seconds(self) -> [u8; 19] {
+        let ((year, month, day), (hour, minute, second, _)) = (self.date(), self.time());
+        let mut text = *b"0000-00-00T00:00:00";
+        put_digits(&mut text[..4], year as u64);
+        for (at, part) in [(5, month), (8, day), (11, hour), (14, minute), (17, second)] {
+            text[at] += (part / 10) as u8;
+            text[at + 1] += (part % 10) as u8;
+        }
+        text
     }
 }
 
@@ -308,16 +298,17 @@ fn days_before(year: i64, month: u32, day: u32) -> i64 {
     era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 306
 }
 
-fn push_padded(out: &mut String, number: u64, digits: usize) {
-    let mut buffer = [b'0'; 20];
+/// The last digits of `number`, as many as there is room for.
+fn put_digits(room: &mut [u8], number: u64) {
     let mut rest = number;
-    for at in (0..digits).rev() {
-        buffer[at] = b'0' + (rest % 10) as u8;
+    for digit in room.iter_mut().rev() {
+        *digit = b'0' + (rest % 10) as u8;
         rest /= 10;
     }
-    for digit in &buffer[..digits] {
-        out.push(char::from(*digit));
-    }
+}
+
+fn push_ascii(out: &mut String, text: &[u8]) {
+    out.push_str(std::str::from_utf8(text).expect("digits and what stands between them are ASCII"));
 }
 
 #[cfg(test)]
