@@ -12,9 +12,9 @@ use crate::sampled_data;
 
 /// The Observations that one measurement group is cut into.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Cut {
+pub struct Cut<'g> {
     /// In the order in which their periods are first met.
-    pub groups: Vec<ObservationGroup>,
+    pub groups: Vec<ObservationGroup<'g>>,
     /// The measurements that are in none.
     pub rejected: Vec<Rejected>,
 }
@@ -33,7 +33,7 @@ impl FhirMapping {
     /// its measurements. A reading with a sample that no series can hold is
     /// rejected alone, so that it does not take those of its hour or day with
     /// it (fhir-conversion.md quirks 33 and 47).
-    pub fn observation_groups(&self, group: &MeasurementGroup<'_>) -> Result<Cut, ConvertError> {
+    pub fn observation_groups<'g>(&self, group: &'g MeasurementGroup<'_>) -> Result<Cut<'g>, ConvertError> {
         if group.device_id.trim().is_empty() {
             return Err(ConvertError::DeviceIdNotDefined);
         }
@@ -57,7 +57,7 @@ fn invalid_sample(template: &FhirTemplate, reading: &Reading<'_>) -> Option<Conv
     let is_invalid = |name: &&str| {
         let property = reading.properties.iter().find(|property| property.name == *name);
         let text = property.and_then(|property| property.value.as_deref()).unwrap_or_default();
-        !text.trim().is_empty() && !sampled_data::is_sample(text)
+        !sampled_data::is_sample(text) && !sampled_data::is_blank(text)
     };
     names.find(is_invalid).map(|name| ConvertError::InvalidSample { value_name: name.to_owned() })
 }

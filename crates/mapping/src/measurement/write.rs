@@ -40,7 +40,7 @@ impl MeasurementRef<'_> {
     }
 }
 
-impl Measurement {
+impl Measurement<'_> {
     /// See [`MeasurementRef::write_json`].
     pub fn write_json(&self, out: &mut String) {
         self.as_ref().write_json(out);
