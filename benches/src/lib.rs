@@ -3,6 +3,8 @@
 
 pub mod corpus;
 pub mod measure;
+pub mod window;
 
 pub use corpus::Corpus;
 pub use measure::{Turns, in_turns, median, peak_rss_mib, yardstick_is_plain};
+pub use window::Window;

@@ -33,7 +33,7 @@ pub enum Outcome {
 
 impl Outcome {
     /// Passed when the two are equal, else failed with both as text.
-    pub fn compare<T: PartialEq + std::fmt::Debug>(expected: &T, got: &T) -> Outcome {
+    pub fn compare<T: PartialEq + std::fmt::Debug + ?Sized>(expected: &T, got: &T) -> Outcome {
         if expected == got {
             return Outcome::Passed;
         }

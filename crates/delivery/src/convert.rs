@@ -16,8 +16,8 @@ use std::time::SystemTime;
 
 use expressions::UtcTime;
 use mapping::compatibility::OnFailure;
-use mapping::group::{self, MeasurementGroup, ObservationGroup};
-use mapping::identifier::{ResourceIds, observation_id, observation_identifier};
+use mapping::group::{self, GroupKey, MeasurementGroup, ObservationGroup};
+use mapping::identifier::{ObservationIdentity, ResourceIds};
 use mapping::{Compatibility, ConvertError, FhirMapping, Measurement, MergePolicy, Merged, Observation};
 
 use crate::away::Away;
@@ -38,7 +38,7 @@ pub trait Destination {
     /// the groups' order. What cannot be found out is a reason.
     fn resolve(
         &self,
-        groups: &[MeasurementGroup<'_>],
+        groups: &[&MeasurementGroup<'_>],
     ) -> impl Future<Output = Result<Vec<Result<Resolved, Reason>>, Away>> + Send;
 
     /// Saves Observations: reads each, lets it apply itself, and writes what
@@ -86,13 +86,11 @@ pub enum SaveOutcome {
 #[derive(Clone)]
 pub struct Pending<'m> {
     mapping: &'m FhirMapping,
-    group: ObservationGroup,
+    group: ObservationGroup<'m>,
     ids: ResourceIds,
     issued: UtcTime,
-    /// The value of its identifier (fhir-conversion.md 5.2).
-    pub identifier: String,
-    /// Its id on the server.
-    pub id: String,
+    /// How it is found on the server (fhir-conversion.md 5.2).
+    pub identity: ObservationIdentity,
 }
 
 impl fmt::Debug for Pending<'_> {
@@ -105,7 +103,8 @@ impl fmt::Debug for Pending<'_> {
 impl Pending<'_> {
     /// What is to be written where there is none.
     pub fn create(&self) -> Result<Observation, Reason> {
-        self.mapping.create(&self.group, &self.ids, self.issued).map_err(|error| reason(&error))
+        let created = self.mapping.create_identified(&self.group, &self.ids, &self.identity, self.issued);
+        created.map_err(|error| reason(&error))
     }
 
     /// What is to be written in place of `existing`; none when it holds
@@ -192,7 +191,8 @@ impl<T: Destination + Sync, D: DeadLetters + Sync> Converter<T, D> {
         now: UtcTime,
         begun_before: Option<SystemTime>,
     ) -> Result<Conversion, Away> {
-        let incoming = incoming::read(batch, self.compatibility.lenient_measurements);
+        let bodies = incoming::unpack(batch);
+        let incoming = incoming::read(&bodies, self.compatibility.lenient_measurements);
         let mut fates: Vec<Option<MeasurementFate>> = vec![None; incoming.measurements.len()];
         let grouping = group::group(&incoming.measurements, &self.compatibility);
         for position in &grouping.superseded {
@@ -218,7 +218,7 @@ impl<T: Destination + Sync, D: DeadLetters + Sync> Converter<T, D> {
     async fn pending<'m>(
         &self,
         mapping: &'m Compiled<FhirMapping>,
-        groups: &[MeasurementGroup<'_>],
+        groups: &'m [MeasurementGroup<'_>],
         now: UtcTime,
         fates: &mut [Option<MeasurementFate>],
     ) -> Result<Work<'m>, Away> {
@@ -232,7 +232,7 @@ impl<T: Destination + Sync, D: DeadLetters + Sync> Converter<T, D> {
                         fates[rejected.measurement] = Some(MeasurementFate::Rejected(reason(&rejected.error)));
                     }
                     if !cut.groups.is_empty() {
-                        wanted.push(group.clone());
+                        wanted.push(group);
                         cuts.push((cut.groups, cut.without_value));
                     }
                 }
@@ -265,9 +265,8 @@ impl<T: Destination + Sync, D: DeadLetters + Sync> Converter<T, D> {
             settle_superseded(fates, &cut);
             for mut group in cut {
                 work.members.push(std::mem::take(&mut group.measurements));
-                let identifier = observation_identifier(&ids, &group.r#type, &group.id_segment);
-                let id = observation_id(&identifier);
-                work.pending.push(Pending { mapping, group, ids: ids.clone(), issued: now, identifier, id });
+                let identity = ObservationIdentity::of(&ids, &group);
+                work.pending.push(Pending { mapping, group, ids: ids.clone(), issued: now, identity });
             }
         }
         Ok(work)
@@ -316,14 +315,14 @@ fn reject(fates: &mut [Option<MeasurementFate>], measurements: impl Iterator<Ite
 fn reject_with_winners(
     fates: &mut [Option<MeasurementFate>],
     grouping: &group::Grouping<'_>,
-    measurements: &[Measurement],
+    measurements: &[Measurement<'_>],
 ) {
     if grouping.superseded.is_empty() {
         return;
     }
     let instant = |position: usize| {
         let measurement = &measurements[position];
-        (group::key(measurement), measurement.occurrence_time)
+        (GroupKey::of(measurement), measurement.occurrence_time)
     };
     let winners = grouping.groups.iter().flat_map(|group| &group.readings).map(|reading| reading.measurement);
     let rejected: HashMap<_, Reason> = winners
@@ -340,7 +339,7 @@ fn reject_with_winners(
     }
 }
 
-fn settle_superseded(fates: &mut [Option<MeasurementFate>], cut: &[ObservationGroup]) {
+fn settle_superseded(fates: &mut [Option<MeasurementFate>], cut: &[ObservationGroup<'_>]) {
     for position in cut.iter().flat_map(|group| &group.superseded) {
         fates[*position] = Some(MeasurementFate::Superseded);
     }
@@ -362,7 +361,7 @@ fn settle(fates: &mut [Option<MeasurementFate>], members: &[usize], outcome: &Sa
 /// defect here; it is recorded as such rather than lost.
 fn by_event(
     batch: &Batch<'_>,
-    incoming: &incoming::Incoming,
+    incoming: &incoming::Incoming<'_>,
     fates: Vec<Option<MeasurementFate>>,
 ) -> Vec<Vec<MeasurementFate>> {
     let mut events: Vec<Vec<(usize, MeasurementFate)>> = vec![Vec::new(); batch.events.len()];

@@ -19,43 +19,62 @@ use crate::fate::Reason;
 /// in bytes: far above what a batch of the hub holds, so that only bombs meet it.
 const UNPACKED_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
+/// What each event of a batch holds, unpacked.
+pub struct Bodies<'b>(Vec<Result<Body<'b>, Reason>>);
+
+enum Body<'b> {
+    One(&'b [u8]),
+    List(Cow<'b, [u8]>),
+}
+
 /// The measurements of a batch in their order, each with its origin.
 #[derive(Default)]
-pub struct Incoming {
+pub struct Incoming<'b> {
     /// The measurements.
-    pub measurements: Vec<Measurement>,
+    pub measurements: Vec<Measurement<'b>>,
     /// For each measurement its event and its place in it.
     pub origins: Vec<(usize, usize)>,
     /// What is no measurement: event, place in it, and why.
     pub rejected: Vec<((usize, usize), Reason)>,
 }
 
+/// Unpacks what is packed in a batch, for measurements to borrow from.
+pub fn unpack<'b>(batch: &Batch<'b>) -> Bodies<'b> {
+    let mut room = UNPACKED_BYTES_MAX;
+    let mut body = |event: &BatchEvent<'b>| match is_list(event) {
+        true => list(event, &mut room).map(Body::List),
+        false => Ok(Body::One(event.body)),
+    };
+    Bodies(batch.events.iter().map(&mut body).collect())
+}
+
 /// Reads a batch. Events are taken in their order, lists or not (quirk 55).
 /// `lenient` is [`Compatibility::lenient_measurements`](mapping::Compatibility);
 /// lists never were.
-pub fn read(batch: &Batch<'_>, lenient: bool) -> Incoming {
+pub fn read<'b>(bodies: &'b Bodies<'_>, lenient: bool) -> Incoming<'b> {
     let mut incoming = Incoming::default();
-    let mut room = UNPACKED_BYTES_MAX;
-    for (index, event) in batch.events.iter().enumerate() {
-        let read = match lenient {
-            _ if is_list(event) => read_list(event, &mut room),
-            true => Ok(vec![Measurement::read_lenient(event.body)]),
-            false => Ok(vec![Measurement::read(event.body)]),
-        };
-        match read {
-            Ok(read) => {
-                for (place, measurement) in read.into_iter().enumerate() {
-                    incoming.take((index, place), measurement);
+    incoming.measurements.reserve(bodies.0.len());
+    incoming.origins.reserve(bodies.0.len());
+    for (index, body) in bodies.0.iter().enumerate() {
+        match body {
+            Ok(Body::One(body)) if lenient => incoming.take((index, 0), Measurement::read_lenient(body)),
+            Ok(Body::One(body)) => incoming.take((index, 0), Measurement::read(body)),
+            Ok(Body::List(body)) => match Measurement::read_list(body) {
+                Ok(read) => {
+                    for (place, measurement) in read.into_iter().enumerate() {
+                        incoming.take((index, place), measurement);
+                    }
                 }
-            }
-            Err(reason) => incoming.rejected.push(((index, 0), reason)),
+                Err(error) => incoming.rejected.push(((index, 0), invalid(&error))),
+            },
+            Err(reason) => incoming.rejected.push(((index, 0), reason.clone())),
         }
     }
     incoming
 }
 
 /// Without the measurements: they are a patient's.
-impl fmt::Debug for Incoming {
+impl fmt::Debug for Incoming<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut shown = f.debug_struct("Incoming");
         shown
@@ -65,8 +84,8 @@ impl fmt::Debug for Incoming {
     }
 }
 
-impl Incoming {
-    fn take(&mut self, origin: (usize, usize), read: Result<Measurement, MeasurementReadError>) {
+impl<'b> Incoming<'b> {
+    fn take(&mut self, origin: (usize, usize), read: Result<Measurement<'b>, MeasurementReadError>) {
         match read {
             Ok(measurement) => {
                 self.measurements.push(measurement);
@@ -81,16 +100,15 @@ fn invalid(error: &MeasurementReadError) -> Reason {
     Reason::new("InvalidMeasurement", error.to_string())
 }
 
-fn read_list(event: &BatchEvent<'_>, room: &mut u64) -> Result<Vec<Result<Measurement, MeasurementReadError>>, Reason> {
-    let body = match text_property(event.system_properties, "content-type") {
-        Some(kind) if kind == "application/gzip" => Cow::Owned(unpack(event.body, room)?),
-        _ => Cow::Borrowed(event.body),
-    };
-    Measurement::read_list(&body).map_err(|error| invalid(&error))
+fn list<'b>(event: &BatchEvent<'b>, room: &mut u64) -> Result<Cow<'b, [u8]>, Reason> {
+    match text_property(event.system_properties, "content-type") {
+        Some(kind) if kind == "application/gzip" => Ok(Cow::Owned(inflate(event.body, room)?)),
+        _ => Ok(Cow::Borrowed(event.body)),
+    }
 }
 
 /// Unpacks a list and takes its bytes off the batch's `room`.
-fn unpack(body: &[u8], room: &mut u64) -> Result<Vec<u8>, Reason> {
+fn inflate(body: &[u8], room: &mut u64) -> Result<Vec<u8>, Reason> {
     let mut unpacked = Vec::new();
     let reader = flate2::read::GzDecoder::new(body);
     match reader.take(*room + 1).read_to_end(&mut unpacked) {

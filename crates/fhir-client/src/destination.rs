@@ -27,9 +27,9 @@ pub struct FhirDestination {
 }
 
 impl Destination for FhirDestination {
-    async fn resolve(&self, groups: &[MeasurementGroup<'_>]) -> Result<Vec<Result<Resolved, Reason>>, Away> {
+    async fn resolve(&self, groups: &[&MeasurementGroup<'_>]) -> Result<Vec<Result<Resolved, Reason>>, Away> {
         let deadline = Instant::now() + self.time_limit;
-        let subjects: Vec<Subject<'_>> = groups.iter().map(subject).collect();
+        let subjects: Vec<Subject<'_>> = groups.iter().map(|group| subject(group)).collect();
         let answers = self.resolver.resolve_all(&subjects, deadline).await;
         let answers = answers.map_err(|error| Away::new(DEPENDENCY, error))?;
         let settle = |answer: Result<Identity, Unresolved>| match answer {
@@ -51,11 +51,11 @@ fn subject<'m>(group: &MeasurementGroup<'m>) -> Subject<'m> {
 
 impl Draft for Pending<'_> {
     fn id(&self) -> &str {
-        &self.id
+        &self.identity.id
     }
 
     fn identifier(&self) -> &str {
-        &self.identifier
+        &self.identity.identifier
     }
 
     fn create(&self) -> Result<Observation, Reason> {

@@ -15,9 +15,9 @@ use crate::sampled_data;
 
 /// The Observations that one measurement group is cut into.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Cut {
+pub struct Cut<'g> {
     /// In the order in which their periods are first met.
-    pub groups: Vec<ObservationGroup>,
+    pub groups: Vec<ObservationGroup<'g>>,
     /// The measurements that are in none.
     pub rejected: Vec<Rejected>,
     /// How many of the groups have no property that the template names: their
@@ -40,7 +40,7 @@ impl FhirMapping {
     /// its measurements. A reading with a sample that no series can hold is
     /// rejected alone, so that it does not take those of its hour or day with
     /// it (fhir-conversion.md quirks 33 and 47).
-    pub fn observation_groups(&self, group: &MeasurementGroup<'_>) -> Result<Cut, ConvertError> {
+    pub fn observation_groups<'g>(&self, group: &'g MeasurementGroup<'_>) -> Result<Cut<'g>, ConvertError> {
         if group.device_id.trim().is_empty() {
             return Err(ConvertError::DeviceIdNotDefined);
         }
@@ -56,7 +56,7 @@ impl FhirMapping {
         }
         let mut groups = group::cut(group, &readings, template.interval)?;
         if self.compatibility().subsecond_identifiers && template.interval == PeriodInterval::Single {
-            groups.iter_mut().for_each(|group| group.id_segment = group::instant_segment(group.start));
+            groups.iter_mut().for_each(|group| group.id_segment = group::instant_segment(group.start).into());
         }
         if self.compatibility().quantity_exponents {
             groups.iter_mut().for_each(|group| write_exponents_out(template, group));
@@ -67,7 +67,7 @@ impl FhirMapping {
 }
 
 /// Whether the template names no property of the group.
-fn takes_no_value_of(template: &FhirTemplate, group: &ObservationGroup) -> bool {
+fn takes_no_value_of(template: &FhirTemplate, group: &ObservationGroup<'_>) -> bool {
     let mut names = template.values().filter_map(|value| value.property());
     !names.any(|name| group.values_of(name).is_some())
 }
@@ -79,13 +79,13 @@ fn series(template: &FhirTemplate) -> impl Iterator<Item = &ValueTemplate> {
 
 /// Writes the samples that have an exponent without, since a series cannot hold
 /// one.
-fn write_exponents_out(template: &FhirTemplate, group: &mut ObservationGroup) {
+fn write_exponents_out(template: &FhirTemplate, group: &mut ObservationGroup<'_>) {
     for name in series(template).filter_map(|value| value.property()) {
         let values = group.values.iter_mut().filter(|property| property.name == name);
         for value in values.flat_map(|property| &mut property.values) {
             let text = value.value.as_deref().unwrap_or_default();
             if let Some(number) = number_with_exponent(text) {
-                value.value = Some(number.to_string());
+                value.value = Some(number.to_string().into());
             }
         }
     }
@@ -99,10 +99,10 @@ fn number_with_exponent(text: &str) -> Option<Decimal> {
 
 fn invalid_sample(template: &FhirTemplate, reading: &Reading<'_>) -> Option<ConvertError> {
     let is_invalid = |value: &&ValueTemplate| {
-        let property = reading.properties.iter().find(|property| Some(property.name.as_str()) == value.property());
+        let property = reading.properties.iter().find(|property| value.property() == Some(&*property.name));
         let text = property.and_then(|property| property.value.as_deref()).unwrap_or_default();
         let is_sample = || sampled_data::is_sample(text) || (value.exponents && number_with_exponent(text).is_some());
-        !text.trim().is_empty() && !is_sample()
+        !sampled_data::is_blank(text) && !is_sample()
     };
     let value_name = series(template).find(is_invalid)?.property().unwrap_or_default().to_owned();
     Some(ConvertError::InvalidSample { value_name })

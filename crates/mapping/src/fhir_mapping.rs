@@ -9,6 +9,7 @@
 //! reference connector found only when a reading came by (fhir-conversion.md
 //! 4.6). Using the templates is in [`crate::observation`].
 
+mod elements;
 mod load;
 #[cfg(test)]
 mod tests;
@@ -19,6 +20,8 @@ use crate::compatibility::Compatibility;
 use crate::finding::{Finding, Findings};
 use crate::group::PeriodInterval;
 use crate::sampled_data::SamplePeriod;
+
+pub(crate) use elements::{Around, given, push_code_end};
 
 /// A FHIR mapping, ready to use.
 #[derive(Clone, Debug)]
@@ -44,6 +47,10 @@ pub struct FhirTemplate {
     pub value: Option<ValueTemplate>,
     /// `Observation.component`; none when the mapping has no such member.
     pub components: Option<Vec<ComponentTemplate>>,
+    /// `Observation.category` as JSON.
+    pub(crate) category_json: Option<String>,
+    /// The beginning of `Observation.code` as JSON.
+    pub(crate) code_start: String,
 }
 
 /// A code with its system: a FHIR Coding.
@@ -73,6 +80,8 @@ pub struct ComponentTemplate {
     pub codes: Vec<Code>,
     /// `component.value[x]`.
     pub value: ValueTemplate,
+    /// `component.code` as JSON.
+    pub(crate) code_json: String,
 }
 
 /// Where a value comes from and what it becomes.
@@ -86,6 +95,8 @@ pub struct ValueTemplate {
     /// Whether a number may have an exponent
     /// ([`Compatibility::quantity_exponents`]).
     pub exponents: bool,
+    /// The JSON of `value[x]` around what is measured.
+    pub(crate) json: Around,
 }
 
 /// The FHIR types that a value may have.
@@ -113,7 +124,19 @@ pub enum ValueKind {
     CodeableConcept(CodeableConcept),
 }
 
+impl ComponentTemplate {
+    fn new(codes: Vec<Code>, value: ValueTemplate) -> ComponentTemplate {
+        let mut code_json = elements::code_start(&codes);
+        push_code_end(value.property().unwrap_or_default(), &mut code_json);
+        ComponentTemplate { codes, value, code_json }
+    }
+}
+
 impl ValueTemplate {
+    fn new(name: Option<String>, kind: ValueKind) -> ValueTemplate {
+        ValueTemplate { name, exponents: false, json: elements::value(&kind), kind }
+    }
+
     /// The property of the measurement, if the value has one.
     pub fn property(&self) -> Option<&str> {
         self.name.as_deref().filter(|name| !name.trim().is_empty())
@@ -182,7 +205,9 @@ impl FhirMapping {
 
     /// The template of a type; letter case does not count.
     pub fn template(&self, type_name: &str) -> Option<&FhirTemplate> {
-        self.places.get(&type_name.to_lowercase()).map(|at| &self.templates[*at])
+        let is_lower = type_name.bytes().all(|byte| byte.is_ascii() && !byte.is_ascii_uppercase());
+        let place = if is_lower { self.places.get(type_name) } else { self.places.get(&type_name.to_lowercase()) };
+        place.map(|at| &self.templates[*at])
     }
 
     /// The switches that it was loaded with.

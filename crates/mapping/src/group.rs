@@ -16,7 +16,7 @@
 
 use std::borrow::Cow;
 use std::cmp::Reverse;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use expressions::UtcTime;
 
@@ -90,7 +90,7 @@ pub struct Reading<'m> {
     /// The instant.
     pub time: UtcTime,
     /// The values, in the order of the measurement.
-    pub properties: Cow<'m, [Property]>,
+    pub properties: Cow<'m, [Property<'m>]>,
 }
 
 /// What [`group`] makes of a list of measurements.
@@ -105,9 +105,9 @@ pub struct Grouping<'m> {
 
 /// Readings that become, or are merged into, one Observation.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ObservationGroup {
+pub struct ObservationGroup<'m> {
     /// The type of the measurements, as received.
-    pub r#type: String,
+    pub r#type: Cow<'m, str>,
     /// The first instant that the Observation stands for.
     pub start: UtcTime,
     /// The last instant that it stands for, itself included.
@@ -115,10 +115,10 @@ pub struct ObservationGroup {
     /// What of the Observation's identifier tells it from others of the same
     /// patient, device and type: the two instants to the second, or the
     /// correlation id as it is (fhir-conversion.md 3.3).
-    pub id_segment: String,
+    pub id_segment: Cow<'m, str>,
     /// The values by property, in the order in which the properties were first
     /// met.
-    pub values: Vec<PropertyValues>,
+    pub values: Vec<PropertyValues<'m>>,
     /// The positions of the measurements in it.
     pub measurements: Vec<usize>,
     /// The positions of measurements of which every value gave way to another
@@ -128,20 +128,20 @@ pub struct ObservationGroup {
 
 /// The values of one property.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PropertyValues {
+pub struct PropertyValues<'m> {
     /// The property's name; letter case counts.
-    pub name: String,
+    pub name: Cow<'m, str>,
     /// In the order of time, one an instant.
-    pub values: Vec<TimedValue>,
+    pub values: Vec<TimedValue<'m>>,
 }
 
 /// A value and its instant.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TimedValue {
+pub struct TimedValue<'m> {
     /// When the reading was taken.
     pub time: UtcTime,
     /// The value as text.
-    pub value: Option<String>,
+    pub value: Option<Cow<'m, str>>,
 }
 
 impl Reading<'_> {
@@ -151,15 +151,15 @@ impl Reading<'_> {
     }
 }
 
-impl ObservationGroup {
+impl<'m> ObservationGroup<'m> {
     /// The values of the property `name`, if the group has it.
-    pub fn values_of(&self, name: &str) -> Option<&[TimedValue]> {
+    pub fn values_of(&self, name: &str) -> Option<&[TimedValue<'m>]> {
         self.values.iter().find(|property| property.name == name).map(|property| property.values.as_slice())
     }
 
-    fn new(r#type: &str, (start, end): (UtcTime, UtcTime), id_segment: String) -> ObservationGroup {
+    fn new(r#type: &'m str, (start, end): (UtcTime, UtcTime), id_segment: Cow<'m, str>) -> ObservationGroup<'m> {
         ObservationGroup {
-            r#type: r#type.to_owned(),
+            r#type: Cow::Borrowed(r#type),
             start,
             end,
             id_segment,
@@ -169,37 +169,77 @@ impl ObservationGroup {
         }
     }
 
-    fn add(&mut self, reading: &Reading<'_>) {
+    fn add(&mut self, reading: &'m Reading<'_>) {
         let mut used = reading.properties.is_empty();
         for property in reading.properties.iter() {
-            used |= self.values_of_mut(&property.name).insert_first(reading.time, &property.value);
+            let value = property.value.as_deref().map(Cow::Borrowed);
+            used |= self.values_of_mut(&property.name).insert_first(TimedValue { time: reading.time, value });
         }
-        if used {
-            self.measurements.extend(reading.measurements());
-        } else {
-            self.superseded.extend(reading.measurements());
-        }
+        let positions = if used { &mut self.measurements } else { &mut self.superseded };
+        positions.push(reading.measurement);
+        positions.extend_from_slice(&reading.others);
     }
 
-    fn values_of_mut(&mut self, name: &str) -> &mut PropertyValues {
+    fn values_of_mut(&mut self, name: &'m str) -> &mut PropertyValues<'m> {
         let at = self.values.iter().position(|property| property.name == name).unwrap_or_else(|| {
-            self.values.push(PropertyValues { name: name.to_owned(), values: Vec::new() });
+            self.values.push(PropertyValues { name: Cow::Borrowed(name), values: Vec::new() });
             self.values.len() - 1
         });
         &mut self.values[at]
     }
 }
 
-impl PropertyValues {
+impl<'m> PropertyValues<'m> {
     /// Puts the value in its place unless there is one of that instant.
-    fn insert_first(&mut self, time: UtcTime, value: &Option<String>) -> bool {
-        match self.values.binary_search_by_key(&time, |value| value.time) {
+    fn insert_first(&mut self, value: TimedValue<'m>) -> bool {
+        // Nearly all readings come in the order of time.
+        if self.values.last().is_none_or(|last| last.time < value.time) {
+            self.values.push(value);
+            return true;
+        }
+        match self.values.binary_search_by_key(&value.time, |value| value.time) {
             Ok(_) => false,
             Err(at) => {
-                self.values.insert(at, TimedValue { time, value: value.clone() });
+                self.values.insert(at, value);
                 true
             }
         }
+    }
+}
+
+/// Where instants stand in a list that has each once, in the order in which
+/// they were first met. Those that come in the order of time, as nearly all do,
+/// are placed without a search; only from the first that does not are they
+/// indexed.
+#[derive(Default)]
+struct Places {
+    count: usize,
+    latest: Option<UtcTime>,
+    index: BTreeMap<UtcTime, usize>,
+}
+
+impl Places {
+    /// The place of `time`; of one not met before, the end of the list. `known`
+    /// is the instant at a place.
+    fn of(&mut self, time: UtcTime, known: impl Fn(usize) -> UtcTime) -> usize {
+        let end = self.count;
+        if self.latest.is_none_or(|latest| latest < time) {
+            self.latest = Some(time);
+            self.count += 1;
+            if !self.index.is_empty() {
+                self.index.insert(time, end);
+            }
+            return end;
+        }
+        if self.index.is_empty() {
+            if known(end - 1) == time {
+                return end - 1;
+            }
+            self.index = (0..end).map(|at| (known(at), at)).collect();
+        }
+        let place = *self.index.entry(time).or_insert(end);
+        self.count += usize::from(place == end);
+        place
     }
 }
 
@@ -208,17 +248,19 @@ impl PropertyValues {
 /// ingestion time counts as the oldest. The rest are superseded, unless
 /// `compatibility.merge_equal_times` lets the one that stays take over the
 /// properties it lacks (quirk 16).
-pub fn group<'m>(measurements: &'m [Measurement], compatibility: &Compatibility) -> Grouping<'m> {
+pub fn group<'m>(measurements: &'m [Measurement<'_>], compatibility: &Compatibility) -> Grouping<'m> {
     let mut groups: Vec<MeasurementGroup<'m>> = Vec::new();
-    let mut places: HashMap<[&'m str; 5], usize> = HashMap::new();
-    let mut instants: HashMap<(usize, UtcTime), usize> = HashMap::new();
+    let mut instants: Vec<Places> = Vec::new();
+    let mut places: HashMap<GroupKey<'m>, usize> = HashMap::with_capacity(measurements.len().min(1024));
     for (position, measurement) in measurements.iter().enumerate() {
-        let at = *places.entry(key(measurement)).or_insert_with(|| {
-            groups.push(empty_group(measurement));
+        let key = GroupKey::of(measurement);
+        let at = *places.entry(key).or_insert_with(|| {
+            groups.push(key.empty_group());
+            instants.push(Places::default());
             groups.len() - 1
         });
         let readings = &mut groups[at].readings;
-        let reading = *instants.entry((at, measurement.occurrence_time)).or_insert(readings.len());
+        let reading = instants[at].of(measurement.occurrence_time, |at| readings[at].time);
         match readings.get_mut(reading) {
             Some(reading) => reading.others.push(position),
             None => readings.push(Reading {
@@ -239,7 +281,12 @@ pub fn group<'m>(measurements: &'m [Measurement], compatibility: &Compatibility)
 }
 
 /// Decides between the measurements of one instant.
-fn settle<'m>(reading: &mut Reading<'m>, measurements: &'m [Measurement], merge: bool, superseded: &mut Vec<usize>) {
+fn settle<'m>(
+    reading: &mut Reading<'m>,
+    measurements: &'m [Measurement<'_>],
+    merge: bool,
+    superseded: &mut Vec<usize>,
+) {
     let mut candidates = std::mem::take(&mut reading.others);
     candidates.insert(0, reading.measurement);
     // Stable, so that the first of those ingested at the same time stays first.
@@ -248,8 +295,8 @@ fn settle<'m>(reading: &mut Reading<'m>, measurements: &'m [Measurement], merge:
     reading.measurement = winner;
     reading.properties = Cow::Borrowed(&measurements[winner].properties);
     for loser in losers {
-        let lacks = |property: &&Property| !reading.properties.iter().any(|had| had.name == property.name);
-        let more: Vec<Property> = measurements[*loser].properties.iter().filter(lacks).cloned().collect();
+        let lacks = |property: &&Property<'m>| !reading.properties.iter().any(|had| had.name == property.name);
+        let more: Vec<Property<'m>> = measurements[*loser].properties.iter().filter(lacks).cloned().collect();
         if merge && !more.is_empty() {
             reading.properties.to_mut().extend(more);
             reading.others.push(*loser);
@@ -259,60 +306,68 @@ fn settle<'m>(reading: &mut Reading<'m>, measurements: &'m [Measurement], merge:
     }
 }
 
-/// What measurements of one group have in common.
-pub fn key(measurement: &Measurement) -> [&str; 5] {
-    [
-        &measurement.device_id,
-        &measurement.r#type,
-        measurement.patient_id.as_deref().unwrap_or_default(),
-        measurement.encounter_id.as_deref().unwrap_or_default(),
-        measurement.correlation_id.as_deref().unwrap_or_default(),
-    ]
+/// What measurements of one group have in common. An id that is missing is
+/// none and not an empty text: some machines take hundreds of cycles to compare
+/// texts without an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct GroupKey<'m> {
+    device_id: &'m str,
+    r#type: &'m str,
+    patient_id: Option<&'m str>,
+    encounter_id: Option<&'m str>,
+    correlation_id: Option<&'m str>,
 }
 
-fn empty_group(measurement: &Measurement) -> MeasurementGroup<'_> {
-    fn given(id: &Option<String>) -> Option<&str> {
-        id.as_deref().filter(|id| !id.is_empty())
+impl<'m> GroupKey<'m> {
+    /// That of the group which a measurement belongs to.
+    pub fn of(measurement: &'m Measurement<'_>) -> GroupKey<'m> {
+        fn given<'m>(id: &'m Option<Cow<'_, str>>) -> Option<&'m str> {
+            id.as_deref().filter(|id| !id.is_empty())
+        }
+        GroupKey {
+            device_id: &measurement.device_id,
+            r#type: &measurement.r#type,
+            patient_id: given(&measurement.patient_id),
+            encounter_id: given(&measurement.encounter_id),
+            correlation_id: given(&measurement.correlation_id),
+        }
     }
-    MeasurementGroup {
-        r#type: &measurement.r#type,
-        device_id: &measurement.device_id,
-        patient_id: given(&measurement.patient_id),
-        encounter_id: given(&measurement.encounter_id),
-        correlation_id: given(&measurement.correlation_id),
-        readings: Vec::new(),
+
+    fn empty_group(self) -> MeasurementGroup<'m> {
+        let GroupKey { device_id, r#type, patient_id, encounter_id, correlation_id } = self;
+        MeasurementGroup { r#type, device_id, patient_id, encounter_id, correlation_id, readings: Vec::new() }
     }
 }
 
 /// Cuts a group by a period interval, in the order in which the periods are
 /// first met. Grouping by correlation id needs one that is not blank.
-pub fn observation_groups(
-    group: &MeasurementGroup<'_>,
+pub fn observation_groups<'g>(
+    group: &'g MeasurementGroup<'_>,
     interval: PeriodInterval,
-) -> Result<Vec<ObservationGroup>, ConvertError> {
+) -> Result<Vec<ObservationGroup<'g>>, ConvertError> {
     cut(group, &group.readings.iter().collect::<Vec<_>>(), interval)
 }
 
 /// Cuts these readings of a group.
-pub(crate) fn cut(
-    group: &MeasurementGroup<'_>,
-    readings: &[&Reading<'_>],
+pub(crate) fn cut<'g>(
+    group: &'g MeasurementGroup<'_>,
+    readings: &[&'g Reading<'_>],
     interval: PeriodInterval,
-) -> Result<Vec<ObservationGroup>, ConvertError> {
+) -> Result<Vec<ObservationGroup<'g>>, ConvertError> {
     let seconds = match interval {
         PeriodInterval::CorrelationId => return correlation_group(group, readings),
         PeriodInterval::Single => 0,
         PeriodInterval::Hourly => 3_600,
         PeriodInterval::Daily => 86_400,
     };
-    let mut groups: Vec<ObservationGroup> = Vec::new();
-    let mut places: HashMap<UtcTime, usize> = HashMap::new();
+    let mut groups: Vec<ObservationGroup<'g>> = Vec::new();
+    let mut places = Places::default();
     for reading in readings {
         let (start, end) = boundary(reading.time, seconds);
-        let at = *places.entry(start).or_insert_with(|| {
-            groups.push(ObservationGroup::new(group.r#type, (start, end), time_segment(start, end)));
-            groups.len() - 1
-        });
+        let at = places.of(start, |at| groups[at].start);
+        if at == groups.len() {
+            groups.push(ObservationGroup::new(group.r#type, (start, end), time_segment(start, end).into()));
+        }
         groups[at].add(reading);
     }
     Ok(groups)
@@ -346,16 +401,16 @@ fn time_segment(start: UtcTime, end: UtcTime) -> String {
     segment
 }
 
-fn correlation_group(
-    group: &MeasurementGroup<'_>,
-    readings: &[&Reading<'_>],
-) -> Result<Vec<ObservationGroup>, ConvertError> {
+fn correlation_group<'g>(
+    group: &'g MeasurementGroup<'_>,
+    readings: &[&'g Reading<'_>],
+) -> Result<Vec<ObservationGroup<'g>>, ConvertError> {
     let Some(id) = group.correlation_id.filter(|id| !id.trim().is_empty()) else {
         return Err(ConvertError::CorrelationIdNotDefined { type_name: group.r#type.to_owned() });
     };
     let times = readings.iter().map(|reading| reading.time);
     let (Some(start), Some(end)) = (times.clone().min(), times.max()) else { return Ok(Vec::new()) };
-    let mut whole = ObservationGroup::new(group.r#type, (start, end), id.to_owned());
+    let mut whole = ObservationGroup::new(group.r#type, (start, end), id.into());
     for reading in readings {
         whole.add(reading);
     }

@@ -8,7 +8,11 @@
 //! Both are a contract with every Observation already on a server: the same
 //! reading must find the same resource, whoever wrote it.
 
+use std::sync::LazyLock;
+
 use sha2::{Digest, Sha256};
+
+use crate::group::ObservationGroup;
 
 /// The system of our identifiers, and of the coding by which we find our own
 /// components again. The slash at its end belongs to it.
@@ -26,36 +30,68 @@ pub struct ResourceIds {
     pub encounter: Option<String>,
 }
 
-const HEX: &[u8; 16] = b"0123456789abcdef";
-
 /// The id of a resource that we create: lower-case hex SHA-256 of
 /// `system_value`, 64 characters, the most that FHIR allows. Without a system
 /// the text starts with the underscore.
 pub fn resource_id(system: &str, value: &str) -> String {
+    hex_of(hash_of(system), value)
+}
+
+fn hash_of(system: &str) -> Sha256 {
     let mut hash = Sha256::new();
     hash.update(system);
     hash.update("_");
+    hash
+}
+
+fn hex_of(mut hash: Sha256, value: &str) -> String {
+    const HEX: &[u8; 16] = b"0123456789abcdef";
     hash.update(value);
-    let mut id = String::with_capacity(64);
-    for byte in hash.finalize() {
-        for digit in [byte >> 4, byte & 15] {
-            id.push(char::from(HEX[usize::from(digit)]));
-        }
+    let mut id = vec![0; 64];
+    for (digits, byte) in id.chunks_exact_mut(2).zip(hash.finalize()) {
+        digits.copy_from_slice(&[HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]);
     }
-    id
+    String::from_utf8(id).expect("hexadecimal digits are ASCII")
+}
+
+/// How an Observation is found on the server.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ObservationIdentity {
+    /// The value of its identifier.
+    pub identifier: String,
+    /// Its id, the hash of that.
+    pub id: String,
+}
+
+impl ObservationIdentity {
+    /// That of the Observation of a group.
+    pub fn of(ids: &ResourceIds, group: &ObservationGroup<'_>) -> ObservationIdentity {
+        let identifier = observation_identifier(ids, &group.r#type, &group.id_segment);
+        ObservationIdentity { id: observation_id(&identifier), identifier }
+    }
 }
 
 /// The value of an Observation's identifier: `patient.device.type.segment`,
 /// the patient first. Nothing is escaped. `segment` says what time or
 /// correlation id the Observation stands for
-/// ([`ObservationGroup::id_segment`](crate::group::ObservationGroup::id_segment)).
+/// ([`ObservationGroup::id_segment`]).
 pub fn observation_identifier(ids: &ResourceIds, r#type: &str, segment: &str) -> String {
-    format!("{}.{}.{}.{segment}", ids.patient, ids.device, r#type)
+    let length = ids.patient.len() + ids.device.len() + r#type.len() + segment.len() + 3;
+    let mut identifier = String::with_capacity(length);
+    for (at, part) in [&ids.patient, &ids.device, r#type, segment].into_iter().enumerate() {
+        if at > 0 {
+            identifier.push('.');
+        }
+        identifier.push_str(part);
+    }
+    identifier
 }
 
 /// The id of the Observation with this identifier value.
 pub fn observation_id(identifier: &str) -> String {
-    resource_id(SERVICE_SYSTEM, identifier)
+    // Our system and the underscore are just one block of SHA-256.
+    static SYSTEM: LazyLock<Sha256> = LazyLock::new(|| hash_of(SERVICE_SYSTEM));
+    hex_of(SYSTEM.clone(), identifier)
 }
 
 #[cfg(test)]

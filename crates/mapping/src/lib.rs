@@ -18,6 +18,7 @@ pub mod fhir_mapping;
 pub mod finding;
 pub mod group;
 pub mod identifier;
+mod json;
 pub mod measurement;
 pub mod normalize;
 pub mod observation;

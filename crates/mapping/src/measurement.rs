@@ -6,13 +6,16 @@
 //! ```
 //!
 //! A [`MeasurementRef`] borrows everything and lives until its sink returns; a
-//! [`Measurement`] owns its parts. Compression is the caller's business.
+//! [`Measurement`] borrows from the body that it was read from what stands there
+//! as it is. Compression is the caller's business.
 
+mod plain;
 mod read;
 #[cfg(test)]
 mod tests;
 mod write;
 
+use std::borrow::Cow;
 use std::fmt;
 
 use expressions::UtcTime;
@@ -24,32 +27,32 @@ pub(crate) use write::json_text;
 
 /// One reading of a device.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Measurement {
+pub struct Measurement<'b> {
     /// The type name of the template that made it; finds the FHIR template.
-    pub r#type: String,
+    pub r#type: Cow<'b, str>,
     /// When the device took the reading.
     pub occurrence_time: UtcTime,
     /// When the customer's hub received the event.
     pub ingestion_time: Option<UtcTime>,
     /// The device's identifier, as the device sent it.
-    pub device_id: String,
+    pub device_id: Cow<'b, str>,
     /// The patient's identifier, if the message has one.
-    pub patient_id: Option<String>,
+    pub patient_id: Option<Cow<'b, str>>,
     /// The encounter's identifier, if the message has one.
-    pub encounter_id: Option<String>,
+    pub encounter_id: Option<Cow<'b, str>>,
     /// What ties readings together across messages, if the message has one.
-    pub correlation_id: Option<String>,
+    pub correlation_id: Option<Cow<'b, str>>,
     /// The values, in the order of the template.
-    pub properties: Vec<Property>,
+    pub properties: Vec<Property<'b>>,
 }
 
 /// A named value of a measurement.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Property {
+pub struct Property<'b> {
     /// The `valueName` of the device mapping.
-    pub name: String,
+    pub name: Cow<'b, str>,
     /// The value as text. None only in what other producers sent.
-    pub value: Option<String>,
+    pub value: Option<Cow<'b, str>>,
 }
 
 /// A measurement whose parts are borrowed.
@@ -81,7 +84,7 @@ pub struct PropertiesRef<'a>(Source<'a>);
 
 #[derive(Clone, Copy)]
 enum Source<'a> {
-    Owned(&'a [Property]),
+    Owned(&'a [Property<'a>]),
     /// Names in a template, values in a text.
     Spans {
         values: &'a [ValueTemplate],
@@ -120,7 +123,7 @@ impl<'a> PropertiesRef<'a> {
     /// Name and value of each, in order.
     pub fn iter(self) -> impl Iterator<Item = (&'a str, Option<&'a str>)> {
         (0..self.len()).map(move |at| match self.0 {
-            Source::Owned(properties) => (properties[at].name.as_str(), properties[at].value.as_deref()),
+            Source::Owned(properties) => (&*properties[at].name, properties[at].value.as_deref()),
             Source::Spans { values, spans, text } => {
                 let span = spans[at];
                 (values[span.value].name.as_str(), Some(&text[span.start..span.end]))
@@ -135,7 +138,7 @@ impl fmt::Debug for PropertiesRef<'_> {
     }
 }
 
-impl Measurement {
+impl Measurement<'_> {
     /// The same, borrowed.
     pub fn as_ref(&self) -> MeasurementRef<'_> {
         MeasurementRef {
@@ -154,20 +157,20 @@ impl Measurement {
 
 impl MeasurementRef<'_> {
     /// The same with parts of its own.
-    pub fn to_measurement(self) -> Measurement {
+    pub fn to_measurement(self) -> Measurement<'static> {
+        fn own(text: &str) -> Cow<'static, str> {
+            Cow::Owned(text.to_owned())
+        }
+        let property = |(name, value): (&str, Option<&str>)| Property { name: own(name), value: value.map(own) };
         Measurement {
-            r#type: self.r#type.to_owned(),
+            r#type: own(self.r#type),
             occurrence_time: self.occurrence_time,
             ingestion_time: self.ingestion_time,
-            device_id: self.device_id.to_owned(),
-            patient_id: self.patient_id.map(str::to_owned),
-            encounter_id: self.encounter_id.map(str::to_owned),
-            correlation_id: self.correlation_id.map(str::to_owned),
-            properties: self
-                .properties
-                .iter()
-                .map(|(name, value)| Property { name: name.to_owned(), value: value.map(str::to_owned) })
-                .collect(),
+            device_id: own(self.device_id),
+            patient_id: self.patient_id.map(own),
+            encounter_id: self.encounter_id.map(own),
+            correlation_id: self.correlation_id.map(own),
+            properties: self.properties.iter().map(property).collect(),
         }
     }
 }

@@ -26,8 +26,9 @@ use expressions::UtcTime;
 use crate::convert_error::ConvertError;
 use crate::fhir_mapping::{FhirMapping, FhirTemplate};
 use crate::group::ObservationGroup;
-use crate::identifier::ResourceIds;
-use members::{Members, raw};
+use crate::identifier::{ObservationIdentity, ResourceIds};
+use crate::json;
+use members::Members;
 
 pub use crate::sampled_data::MergePolicy;
 
@@ -76,7 +77,7 @@ impl Merged {
     /// What has to be written: the Observation as `amended`. None when nothing
     /// changed.
     pub fn amended(mut self) -> Option<Observation> {
-        self.observation.members.set("status", raw(&"amended"));
+        self.observation.members.set("status", "\"amended\"");
         self.changed.then_some(self.observation)
     }
 }
@@ -84,7 +85,7 @@ impl Merged {
 impl Observation {
     /// Reads what a server gave back.
     pub fn read(json: &[u8]) -> Result<Observation, ReadObservationError> {
-        let members: Members = serde_json::from_slice(json)
+        let members = Members::parse(json)
             .map_err(|error| ReadObservationError::NotAnObject { line: error.line(), column: error.column() })?;
         if members.text("resourceType").as_deref() != Some("Observation") {
             return Err(ReadObservationError::OtherResource);
@@ -94,33 +95,33 @@ impl Observation {
 
     /// The JSON to send.
     pub fn to_json(&self) -> Vec<u8> {
-        serde_json::to_vec(&self.members).expect("the members were read from JSON, or are ours")
+        self.members.json().as_bytes().to_vec()
     }
 
     /// Its logical id.
     pub fn id(&self) -> Option<String> {
-        self.members.text("id")
+        Some(self.members.text("id")?.into_owned())
     }
 
     /// `meta.versionId`.
     pub fn version_id(&self) -> Option<String> {
-        Members::read(self.members.get("meta")?)?.text("versionId")
+        Some(json::text(json::member(self.members.get("meta")?, "versionId")?)?.into_owned())
     }
 
     /// `meta.lastUpdated`, as the server wrote it.
     pub fn last_updated(&self) -> Option<String> {
-        Members::read(self.members.get("meta")?)?.text("lastUpdated")
+        Some(json::text(json::member(self.members.get("meta")?, "lastUpdated")?)?.into_owned())
     }
 
     /// Its status, for instance `final`.
     pub fn status(&self) -> Option<String> {
-        self.members.text("status")
+        Some(self.members.text("status")?.into_owned())
     }
 
     /// Its identifiers; those that are malformed are left out.
     pub fn identifiers(&self) -> Vec<Identifier> {
-        let identifiers = self.members.get("identifier").and_then(members::elements).unwrap_or_default();
-        identifiers.iter().filter_map(|identifier| serde_json::from_str(identifier.get()).ok()).collect()
+        let identifiers = self.members.get("identifier").and_then(json::elements);
+        identifiers.into_iter().flatten().filter_map(|identifier| serde_json::from_str(identifier).ok()).collect()
     }
 
     /// Whether one of its identifiers has just this system and value, whatever
@@ -136,7 +137,7 @@ impl Observation {
     /// readings whose properties the FHIR template does not name (quirk 49).
     pub fn has_value(&self) -> bool {
         let has_components =
-            || self.members.get("component").and_then(members::elements).is_some_and(|c| !c.is_empty());
+            || self.members.get("component").and_then(json::elements).is_some_and(|mut c| c.next().is_some());
         merge::stored_value(&self.members).is_some() || has_components()
     }
 }
@@ -145,13 +146,24 @@ impl FhirMapping {
     /// A new Observation of the group (fhir-conversion.md 5). `issued` is now.
     pub fn create(
         &self,
-        group: &ObservationGroup,
+        group: &ObservationGroup<'_>,
         ids: &ResourceIds,
         issued: UtcTime,
     ) -> Result<Observation, ConvertError> {
-        let observation = create::create(self.template_of(&group.r#type)?, group, ids, issued)?;
+        self.create_identified(group, ids, &ObservationIdentity::of(ids, group), issued)
+    }
+
+    /// The same for those who have the group's identity already.
+    pub fn create_identified(
+        &self,
+        group: &ObservationGroup<'_>,
+        ids: &ResourceIds,
+        identity: &ObservationIdentity,
+        issued: UtcTime,
+    ) -> Result<Observation, ConvertError> {
+        let observation = create::create(self.template_of(&group.r#type)?, group, ids, identity, issued)?;
         if self.compatibility().skip_empty_observations && !observation.has_value() {
-            return Err(ConvertError::NoValue { type_name: group.r#type.clone() });
+            return Err(ConvertError::NoValue { type_name: group.r#type.clone().into_owned() });
         }
         Ok(observation)
     }
@@ -173,7 +185,7 @@ impl FhirMapping {
     pub fn merge(
         &self,
         stored: &Observation,
-        group: &ObservationGroup,
+        group: &ObservationGroup<'_>,
         policy: MergePolicy,
     ) -> Result<Merged, ConvertError> {
         let merged = merge::merge(stored, self.template_of(&group.r#type)?, group, policy)?;

@@ -3,6 +3,7 @@
 //!
 //! ```text
 //! text --decode--> samples --merge with new ones--> samples --build--> text
+//! text --splice new ones in, on the same grid--> text
 //! ```
 //!
 //! A [`Grid`] is a start and a period. Token `k` of a text is the sample of the
@@ -64,9 +65,18 @@ impl SamplePeriod {
 
     /// Where step `step` begins, in ticks after the start, to the nearest tick.
     fn offset(self, step: i64) -> i64 {
+        if let Some(ticks) = self.ticks() {
+            return step.saturating_mul(ticks);
+        }
         let twice = 2 * self.denominator;
         let ticks = (2 * i128::from(step) * self.numerator + self.denominator).div_euclid(twice);
         ticks.clamp(i128::from(i64::MIN), i128::from(i64::MAX)) as i64
+    }
+
+    /// The ticks of a period that has no fraction of one, as nearly all have.
+    /// 128 bits divide many times slower than 64.
+    fn ticks(self) -> Option<i64> {
+        if self.denominator == 1 { i64::try_from(self.numerator).ok() } else { None }
     }
 
     /// The fewest ticks that are a whole number of periods.
@@ -96,6 +106,9 @@ impl Grid {
     /// The step that `time` falls into; negative before the start.
     pub fn step(&self, time: UtcTime) -> i64 {
         let ticks = time.ticks() - self.start.ticks();
+        if let Some(period) = self.period.ticks() {
+            return ticks.div_euclid(period);
+        }
         let estimate = (i128::from(ticks) * self.period.denominator).div_euclid(self.period.numerator);
         let mut step = estimate as i64;
         // A step begins at the nearest tick, so the estimate may be off by one.
@@ -156,12 +169,17 @@ pub struct BlankSeries;
 
 /// The values that are samples, in their order: those that say nothing, null or
 /// blank, are none and so erase nothing (quirk 34).
-pub fn samples<'v>(values: &'v [TimedValue]) -> Vec<Sample<'v>> {
-    let sample = |value: &'v TimedValue| {
+pub fn samples<'v>(values: &'v [TimedValue<'_>]) -> Vec<Sample<'v>> {
+    let sample = |value: &'v TimedValue<'_>| {
         let text = value.value.as_deref()?;
-        (!text.trim().is_empty()).then_some(Sample { time: value.time, value: text })
+        (!is_blank(text)).then_some(Sample { time: value.time, value: text })
     };
     values.iter().filter_map(sample).collect()
+}
+
+/// Whether a value says nothing. Nearly all begin with a digit.
+pub(crate) fn is_blank(text: &str) -> bool {
+    !text.starts_with(|first: char| first.is_ascii_digit()) && text.trim().is_empty()
 }
 
 /// Whether FHIR lets a series hold this text: a decimal number without
@@ -170,28 +188,170 @@ pub fn is_sample(text: &str) -> bool {
     if matches!(text, "E" | "L" | "U") {
         return true;
     }
-    let digits = text.strip_prefix('-').unwrap_or(text);
-    let (whole, fraction) = digits.split_once('.').unwrap_or(("", digits));
-    let all_digits = |part: &str| part.bytes().all(|c| c.is_ascii_digit());
-    !fraction.is_empty() && all_digits(whole) && all_digits(fraction)
+    let digits = text.strip_prefix('-').unwrap_or(text).as_bytes();
+    let points = digits.iter().filter(|byte| **byte == b'.').count();
+    let is_number = digits.iter().all(|byte| byte.is_ascii_digit() || *byte == b'.');
+    is_number && points <= 1 && digits.last().is_some_and(u8::is_ascii_digit)
 }
 
 /// The text of `samples`, which are in the order of time: one token for each
 /// step that begins from the start of the grid up to and including `end`, the
 /// last sample of the step or [`GAP`]. Samples outside the steps are left out.
 pub fn build(samples: &[Sample<'_>], grid: &Grid, end: UtcTime) -> Result<String, TooManySamples> {
-    let count = grid.steps_until(end);
-    if count > SAMPLES_MAX {
-        return Err(TooManySamples);
+    let mut text = String::with_capacity(length(samples, grid, end));
+    write(samples, grid, end, &mut text)?;
+    Ok(text)
+}
+
+/// How many bytes the text of `samples` has, if a value has no more than five;
+/// nearly all have fewer.
+pub(crate) fn length(samples: &[Sample<'_>], grid: &Grid, end: UtcTime) -> usize {
+    2 * grid.steps_until(end).min(SAMPLES_MAX) + 4 * samples.len()
+}
+
+/// Appends what [`build`] gives.
+pub(crate) fn write(samples: &[Sample<'_>], grid: &Grid, end: UtcTime, out: &mut String) -> Result<(), TooManySamples> {
+    let mut tokens = Tokens::new(grid, end, out)?;
+    for (step, value) in steps(samples, grid) {
+        tokens.gaps_to(step);
+        tokens.push(step, value);
     }
-    let mut tokens = vec![GAP; count];
-    for sample in samples {
-        let token = usize::try_from(grid.step(sample.time)).ok().and_then(|step| tokens.get_mut(step));
-        if let Some(token) = token {
-            *token = sample.value;
+    tokens.gaps_to(i64::MAX);
+    Ok(())
+}
+
+/// The text with `new` samples in it, both over the steps of the same grid up
+/// to and including `end`: what decoding, [`merge`] and [`build`] give, but
+/// without looking at tokens that stay. `text` is not blank.
+pub fn splice(
+    text: &str,
+    new: &[Sample<'_>],
+    grid: &Grid,
+    end: UtcTime,
+    policy: MergePolicy,
+) -> Result<String, TooManySamples> {
+    let mut out = String::with_capacity(length(new, grid, end).max(text.len() + 6 * new.len()));
+    let mut stored = Stored { rest: Some(text) };
+    let mut tokens = Tokens::new(grid, end, &mut out)?;
+    for (step, value) in steps(new, grid) {
+        if !(0..tokens.end).contains(&step) {
+            continue;
+        }
+        tokens.take_to(step, &mut stored);
+        match stored.take(1) {
+            Some((token, _)) if policy == MergePolicy::StoredWins && token != GAP => tokens.push(step, token),
+            _ => tokens.push(step, value),
         }
     }
-    Ok(tokens.join(" "))
+    tokens.take_to(i64::MAX, &mut stored);
+    Ok(out)
+}
+
+/// The last sample of each step, in the order of the steps.
+fn steps<'v>(samples: &[Sample<'v>], grid: &Grid) -> Vec<(i64, &'v str)> {
+    let mut steps: Vec<(i64, &'v str)> = Vec::with_capacity(samples.len());
+    for sample in samples {
+        let step = grid.step(sample.time);
+        match steps.last_mut() {
+            Some(last) if last.0 == step => last.1 = sample.value,
+            _ => steps.push((step, sample.value)),
+        }
+    }
+    if !steps.is_sorted_by_key(|step| step.0) {
+        steps.sort_by_key(|step| step.0);
+        steps.dedup_by(|later, earlier| {
+            later.0 == earlier.0 && {
+                earlier.1 = later.1;
+                true
+            }
+        });
+    }
+    steps
+}
+
+/// Writes the tokens of a series, each once and in order.
+struct Tokens<'o> {
+    out: &'o mut String,
+    /// The step that comes next.
+    next: i64,
+    /// The step that there is no more.
+    end: i64,
+}
+
+impl<'o> Tokens<'o> {
+    fn new(grid: &Grid, end: UtcTime, out: &'o mut String) -> Result<Tokens<'o>, TooManySamples> {
+        match grid.steps_until(end) {
+            count if count > SAMPLES_MAX => Err(TooManySamples),
+            count => Ok(Tokens { out, next: 0, end: count as i64 }),
+        }
+    }
+
+    /// The token of `step`, if its turn has come.
+    fn push(&mut self, step: i64, token: &str) {
+        if step == self.next && step < self.end {
+            self.push_all(token, 1);
+        }
+    }
+
+    fn push_all(&mut self, tokens: &str, count: i64) {
+        if self.next > 0 {
+            self.out.push(' ');
+        }
+        self.out.push_str(tokens);
+        self.next += count;
+    }
+
+    /// Gaps for the steps before `step`.
+    fn gaps_to(&mut self, step: i64) {
+        const GAPS: &str = "E E E E E E E E E E E E E E E E E E E E E E E E E E E E E E E E";
+        const COUNT: i64 = GAPS.len() as i64 / 2 + 1;
+        let end = step.min(self.end);
+        while self.next < end {
+            let count = (end - self.next).min(COUNT);
+            self.push_all(&GAPS[..2 * count as usize - 1], count);
+        }
+    }
+
+    /// What is stored for the steps before `step`, and gaps where nothing is.
+    fn take_to(&mut self, step: i64, stored: &mut Stored<'_>) {
+        let step = step.min(self.end);
+        if step > self.next
+            && let Some((tokens, count)) = stored.take((step - self.next) as usize)
+        {
+            self.push_all(tokens, count as i64);
+        }
+        self.gaps_to(step);
+    }
+}
+
+/// The tokens of a text that have not been taken.
+struct Stored<'t> {
+    /// None at the end; what ends in a blank has one more token, an empty one.
+    rest: Option<&'t str>,
+}
+
+impl<'t> Stored<'t> {
+    /// The next tokens, `wanted` of them or, if there are fewer, all, and how
+    /// many they are.
+    fn take(&mut self, wanted: usize) -> Option<(&'t str, usize)> {
+        let text = self.rest?;
+        let (mut seen, mut at) = (0, 0);
+        for chunk in text.as_bytes().chunks(64) {
+            let is_blank = |byte: &u8| *byte == b' ';
+            // A chunk's blanks fit a byte, and bytes are counted many at a time.
+            let here = usize::from(chunk.iter().map(|byte| u8::from(is_blank(byte))).sum::<u8>());
+            if seen + here >= wanted {
+                let blanks = chunk.iter().enumerate().filter(|(_, byte)| is_blank(byte));
+                let end = at + blanks.map(|blank| blank.0).nth(wanted - seen - 1)?;
+                self.rest = text.get(end + 1..);
+                return Some((&text[..end], wanted));
+            }
+            seen += here;
+            at += chunk.len();
+        }
+        self.rest = None;
+        Some((text, seen + 1))
+    }
 }
 
 /// The samples in a text, gaps among them ([`Sample::is_gap`]).

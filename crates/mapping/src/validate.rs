@@ -110,7 +110,7 @@ pub struct SampleResult {
     pub found: Vec<Found>,
     /// The measurements, without ingestion time. Those from before an error
     /// too. Empty when aggregating.
-    pub measurements: Vec<Measurement>,
+    pub measurements: Vec<Measurement<'static>>,
     /// The Observations of the measurements, without the elements that a FHIR
     /// server decides: id, identifier, subject, device and encounter. Empty
     /// when aggregating.

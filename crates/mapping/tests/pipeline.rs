@@ -38,38 +38,51 @@ fn content(body: &str) -> expressions::Event<'_> {
 }
 
 /// What the event becomes on the internal hub, and what is read from there.
-fn measure(event: &expressions::Event<'_>, device: &str, compatibility: Compatibility) -> Measurement {
+fn measure(event: &expressions::Event<'_>, device: &str, compatibility: Compatibility) -> Measurement<'static> {
     let mapping = DeviceMapping::load(device.as_bytes(), &compatibility).unwrap();
     let mut json = Vec::new();
     let mut sink = |measurement: &MeasurementRef<'_>| measurement.write_json(&mut json);
     let event = Event { content: *event, enqueued_time: UtcTime::MIN };
     assert_eq!(mapping.normalize(&mut Scratch::new(), &event, &mut sink), Ok(1));
-    Measurement::read(&json).unwrap()
+    Measurement::read(&json).unwrap().as_ref().to_measurement()
 }
 
-fn measure_body(body: &str, compatibility: Compatibility) -> Measurement {
+fn measure_body(body: &str, compatibility: Compatibility) -> Measurement<'static> {
     measure(&content(body), DEVICE, compatibility)
 }
 
-fn values<'m>(measurement: &'m Measurement) -> Vec<(&'m str, &'m str)> {
-    let pair = |property: &'m Property| (property.name.as_str(), property.value.as_deref().unwrap_or("null"));
+fn values<'m>(measurement: &'m Measurement<'_>) -> Vec<(&'m str, &'m str)> {
+    let pair = |property: &'m Property<'_>| (&*property.name, property.value.as_deref().unwrap_or("null"));
     measurement.properties.iter().map(pair).collect()
 }
 
-fn groups(measurement: Measurement, fhir: &FhirMapping) -> (Vec<ObservationGroup>, Vec<ConvertError>) {
+/// What is made of the groups that a measurement is cut into.
+fn grouped<T>(
+    measurement: Measurement<'_>,
+    fhir: &FhirMapping,
+    make: impl FnOnce(&[ObservationGroup<'_>], &[ConvertError]) -> T,
+) -> T {
     let measurements = [measurement];
     let grouping = group::group(&measurements, fhir.compatibility());
     let cut = fhir.observation_groups(&grouping.groups[0]).unwrap();
-    (cut.groups, cut.rejected.into_iter().map(|rejected| rejected.error).collect())
+    let rejected: Vec<ConvertError> = cut.rejected.into_iter().map(|rejected| rejected.error).collect();
+    make(&cut.groups, &rejected)
 }
 
-fn only_group(measurement: Measurement, fhir: &FhirMapping) -> ObservationGroup {
-    let (mut groups, rejected) = groups(measurement, fhir);
-    assert_eq!((groups.len(), rejected), (1, vec![]));
-    groups.remove(0)
+/// The Observation of a measurement that gives one.
+fn create_one(fhir: &FhirMapping, measurement: Measurement<'_>) -> Result<Observation, ConvertError> {
+    grouped(measurement, fhir, |groups, rejected| match (groups, rejected) {
+        ([group], []) => create(fhir, group),
+        _ => panic!("{} groups, {} rejected", groups.len(), rejected.len()),
+    })
 }
 
-fn create(fhir: &FhirMapping, group: &ObservationGroup) -> Result<Observation, ConvertError> {
+/// The segment of the identifier of a measurement's Observation.
+fn id_segment(fhir: &FhirMapping, measurement: Measurement<'_>) -> String {
+    grouped(measurement, fhir, |groups, _| groups[0].id_segment.to_string())
+}
+
+fn create(fhir: &FhirMapping, group: &ObservationGroup<'_>) -> Result<Observation, ConvertError> {
     let ids = ResourceIds { device: "d".into(), patient: "p".into(), encounter: None };
     fhir.create(group, &ids, UtcTime::MIN)
 }
@@ -87,24 +100,23 @@ fn part(observation: &Observation, start: &str, end: char) -> String {
 fn through(value: &str, compatibility: Compatibility) -> (String, String, String) {
     let fhir = FhirMapping::load(FHIR.as_bytes(), &compatibility).unwrap();
     let measurement = measure_body(&body(value), compatibility);
-    let text = measurement.properties[0].value.clone().unwrap();
+    let text = measurement.properties[0].value.clone().unwrap().into_owned();
 
-    let quantity = match create(&fhir, &only_group(measurement.clone(), &fhir)) {
+    let quantity = match create_one(&fhir, measurement.clone()) {
         Ok(observation) => part(&observation, r#""valueQuantity":{"value":"#, ','),
         Err(error) => error.code().to_owned(),
     };
-    let series = |measurement: Measurement| Measurement { r#type: "series".to_owned(), ..measurement };
+    let series = |measurement| Measurement { r#type: "series".into(), ..measurement };
     let stored = series(measure_body(&body("1").replace("19:18", "19:00"), compatibility));
-    let stored = create(&fhir, &only_group(stored, &fhir)).unwrap();
-    let (new, rejected) = groups(series(measurement), &fhir);
-    let samples = match new.first() {
+    let stored = create_one(&fhir, stored).unwrap();
+    let samples = grouped(series(measurement), &fhir, |groups, rejected| match groups.first() {
         Some(new) => {
             let merged = fhir.merge(&stored, new, MergePolicy::NewWins).unwrap();
             let data = part(&merged.observation, r#""data":""#, '"');
             data.split(' ').nth(18).unwrap().to_owned()
         }
         None => rejected[0].code().to_owned(),
-    };
+    });
     (text, quantity, samples)
 }
 
@@ -203,9 +215,11 @@ fn exact_numbers_come_through_a_computed_match() {
 #[test]
 fn exact_numbers_come_through_a_merge() {
     let fhir = FhirMapping::load(FHIR.as_bytes(), &exact()).unwrap();
-    let group = |value: &str| only_group(measure_body(&body(value), exact()), &fhir);
-    let stored = create(&fhir, &group("98.60")).unwrap();
-    let merge = |value: &str| fhir.merge(&stored, &group(value), MergePolicy::NewWins).unwrap();
+    let measure = |value: &str| measure_body(&body(value), exact());
+    let stored = create_one(&fhir, measure("98.60")).unwrap();
+    let merge = |value: &str| {
+        grouped(measure(value), &fhir, |groups, _| fhir.merge(&stored, &groups[0], MergePolicy::NewWins).unwrap())
+    };
     assert!(!merge("98.60").changed);
     assert!(!merge("98.6").changed);
     let merged = merge("97.500");
@@ -302,9 +316,9 @@ fn two_readings_of_one_second_share_an_identifier_unless_told_otherwise() {
         let fhir = FhirMapping::load(FHIR.as_bytes(), &compatibility).unwrap();
         [body("7"), body("8").replace("23.5Z", "23.75Z")].map(|body| {
             let measurement = measure_body(&body, compatibility);
-            let single = only_group(measurement.clone(), &fhir).id_segment;
+            let single = id_segment(&fhir, measurement.clone());
             // Hours are as they were.
-            let hour = only_group(Measurement { r#type: "series".to_owned(), ..measurement }, &fhir).id_segment;
+            let hour = id_segment(&fhir, Measurement { r#type: "series".into(), ..measurement });
             assert_eq!(hour, "20231009190000Z.20231009195959Z");
             single
         })

@@ -34,7 +34,7 @@ fn fate(mappings: &Mappings, event: &SampleEvent, measurements: &mut Vec<Measure
 }
 
 /// Normalizes the events of a sample; gives the measurements and the fates.
-fn run(sample: &Sample, mappings: &Mappings) -> (Vec<Measurement>, Vec<String>) {
+fn run(sample: &Sample, mappings: &Mappings) -> (Vec<Measurement<'static>>, Vec<String>) {
     let mut measurements = Vec::new();
     let fates = sample.events().iter().map(|event| fate(mappings, event, &mut measurements)).collect();
     (measurements, fates)

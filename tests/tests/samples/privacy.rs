@@ -95,7 +95,7 @@ struct Errors(Vec<String>);
 impl Errors {
     /// Runs an event and keeps what is said of its failure; gives the
     /// measurements.
-    fn normalize(&mut self, mapping: &DeviceMapping, event: &SampleEvent) -> Vec<Measurement> {
+    fn normalize(&mut self, mapping: &DeviceMapping, event: &SampleEvent) -> Vec<Measurement<'static>> {
         let mut measurements = Vec::new();
         let mut sink = |measurement: &MeasurementRef<'_>| measurements.push(measurement.to_measurement());
         if let Err(error) = mapping.normalize(&mut normalize::Scratch::new(), &event.event(), &mut sink) {

@@ -97,7 +97,7 @@ fn json_of(measurement: &Measurement) -> String {
 
 /// A template for each type, one Observation a reading.
 fn fhir_mapping(measurements: &[Measurement]) -> Compiled<FhirMapping> {
-    let names: BTreeSet<&str> = measurements.iter().map(|measurement| measurement.r#type.as_str()).collect();
+    let names: BTreeSet<&str> = measurements.iter().map(|measurement| &*measurement.r#type).collect();
     let template =
         |name: &&str| json!({ "templateType": "CodeValueFhir", "template": { "typeName": name, "codes": [] } });
     let templates: Vec<Value> = names.iter().map(template).collect();
@@ -110,10 +110,10 @@ fn fhir_mapping(measurements: &[Measurement]) -> Compiled<FhirMapping> {
 /// once, and each is saved.
 pub(super) fn one_save_a_group(groups: usize, expect: &Value) -> Outcome {
     let measurement = |second: usize| Measurement {
-        r#type: "heartrate".to_owned(),
+        r#type: "heartrate".into(),
         occurrence_time: UtcTime::MIN
             .saturating_add(i64::try_from(second).unwrap_or_default() * expressions::time::TICKS_PER_SECOND),
-        device_id: "device".to_owned(),
+        device_id: "device".into(),
         ..Measurement::default()
     };
     let measurements: Vec<Measurement> = (0..groups).map(measurement).collect();

@@ -53,23 +53,27 @@ pub fn run(case: &Value) -> Outcome {
     }
 }
 
-fn group(case: &Value) -> Option<ObservationGroup> {
+fn group(case: &Value) -> Option<ObservationGroup<'static>> {
     let group: Group = serde_json::from_str(&case::json(case, "group")?).ok()?;
     let (start, end) = group.boundary.times()?;
     let values = group.values.0.iter();
-    let values = values.map(|(name, list)| PropertyValues { name: name.clone(), values: timed_values(list) });
+    let values = values.map(|(name, list)| PropertyValues { name: name.clone().into(), values: timed_values(list) });
     Some(ObservationGroup {
-        r#type: group.name,
+        r#type: group.name.into(),
         start,
         end,
-        id_segment: "segment".to_owned(),
+        id_segment: "segment".into(),
         values: values.collect(),
         measurements: Vec::new(),
         superseded: Vec::new(),
     })
 }
 
-fn make(mapping: &FhirMapping, group: &ObservationGroup, stored: Option<&Observation>) -> Result<Made, ConvertError> {
+fn make(
+    mapping: &FhirMapping,
+    group: &ObservationGroup<'_>,
+    stored: Option<&Observation>,
+) -> Result<Made, ConvertError> {
     let (observation, changed) = match stored {
         None => {
             let ids = ResourceIds { device: "device".to_owned(), patient: "patient".to_owned(), encounter: None };

@@ -87,8 +87,9 @@ fn import(case: &Value) -> Outcome {
     };
     let source = Source::default();
     let batch = Batch { source: &source, events: events.iter().map(batch_event).collect() };
+    let bodies = incoming::unpack(&batch);
     let Incoming { measurements, rejected, .. } =
-        incoming::read(&batch, mapping::Compatibility::reference().lenient_measurements);
+        incoming::read(&bodies, mapping::Compatibility::reference().lenient_measurements);
     let expect = &case["expect"];
     if let Some(((event, _), reason)) = rejected.first() {
         return match expect.get("error") {
@@ -171,17 +172,17 @@ fn serialize(case: &Value) -> Outcome {
     let text = |name: &str| given[name].as_str().map(str::to_owned);
     let time = |name: &str| given[name].as_str().and_then(super::group::time);
     let property = |property: &Value| Property {
-        name: case::text(property, "name").to_owned(),
-        value: property["value"].as_str().map(str::to_owned),
+        name: case::text(property, "name").to_owned().into(),
+        value: property["value"].as_str().map(|value| value.to_owned().into()),
     };
     let measurement = Measurement {
-        r#type: text("type").unwrap_or_default(),
+        r#type: text("type").unwrap_or_default().into(),
         occurrence_time: time("occurrenceTimeUtc").unwrap_or_default(),
         ingestion_time: time("ingestionTimeUtc"),
-        device_id: text("deviceId").unwrap_or_default(),
-        patient_id: text("patientId"),
-        encounter_id: text("encounterId"),
-        correlation_id: text("correlationId"),
+        device_id: text("deviceId").unwrap_or_default().into(),
+        patient_id: text("patientId").map(Into::into),
+        encounter_id: text("encounterId").map(Into::into),
+        correlation_id: text("correlationId").map(Into::into),
         properties: given["properties"].as_array().into_iter().flatten().map(property).collect(),
     };
     let mut got = Vec::new();
@@ -197,8 +198,8 @@ fn stream(case: &Value) -> Outcome {
     // Types tell the groups of one device apart. One without a device id, which
     // the original's tests left out, is of any.
     let measurement = |(at, group): (usize, &Value)| Measurement {
-        r#type: format!("type{at}"),
-        device_id: group["deviceId"].as_str().unwrap_or("any").to_owned(),
+        r#type: format!("type{at}").into(),
+        device_id: group["deviceId"].as_str().unwrap_or("any").to_owned().into(),
         ..Measurement::default()
     };
     let measurements: Vec<Measurement> = groups.iter().enumerate().map(measurement).collect();

@@ -19,8 +19,8 @@ struct Server {
 }
 
 impl Destination for &Server {
-    async fn resolve(&self, groups: &[MeasurementGroup<'_>]) -> Result<Vec<Result<Resolved, Reason>>, Away> {
-        let resolve = |group: &MeasurementGroup<'_>| match group.device_id {
+    async fn resolve(&self, groups: &[&MeasurementGroup<'_>]) -> Result<Vec<Result<Resolved, Reason>>, Away> {
+        let resolve = |group: &&MeasurementGroup<'_>| match group.device_id {
             "unknown" => Err(Reason::new("DeviceNotFound", "Device not found")),
             device => {
                 let ids = ResourceIds { device: device.to_owned(), patient: "p".to_owned(), encounter: None };
@@ -34,14 +34,14 @@ impl Destination for &Server {
         self.begun_before.lock().expect("one thread").push(begun_before);
         let mut observations = self.observations.lock().expect("one thread");
         let mut save = |pending: &Pending<'_>| {
-            let existing = observations.get(&pending.id);
+            let existing = observations.get(&pending.identity.id);
             let (outcome, observation) = match existing {
                 None => (SaveOutcome::Created, pending.create().map(Some)),
                 Some(existing) => (SaveOutcome::Merged, pending.merge(existing)),
             };
             match observation {
                 Ok(Some(observation)) => {
-                    observations.insert(pending.id.clone(), observation);
+                    observations.insert(pending.identity.id.clone(), observation);
                     outcome
                 }
                 Ok(None) => SaveOutcome::Unchanged,
@@ -277,8 +277,9 @@ fn unpacks_no_more_than_a_batch_may_hold() {
         event.system_properties =
             expressions::Properties::Json { text: r#"{"content-type":"application/gzip"}"#, dates: &[] };
     }
+    let bodies = incoming::unpack(&batch);
     let rejected: Vec<_> =
-        incoming::read(&batch, false).rejected.into_iter().map(|(_, reason)| reason.message).collect();
+        incoming::read(&bodies, false).rejected.into_iter().map(|(_, reason)| reason.message).collect();
     assert_eq!(rejected.len(), 2);
     assert!(!rejected[0].contains("64 MiB") && rejected[1].contains("64 MiB"), "{rejected:?}");
 }
@@ -296,7 +297,7 @@ fn takes_lists_and_single_measurements_in_their_order() {
         mixed.events[at].properties =
             expressions::Properties::Json { text: r#"{"IsMeasurementGroup":true}"#, dates: &[] };
     }
-    assert_eq!(incoming::read(&mixed, false).origins, [(0, 0), (1, 0), (2, 0)]);
+    assert_eq!(incoming::read(&incoming::unpack(&mixed), false).origins, [(0, 0), (1, 0), (2, 0)]);
 }
 
 #[test]
@@ -318,7 +319,8 @@ fn takes_lists_of_measurements_packed_or_not() {
     {
         event.properties = expressions::Properties::Json { text: marker, dates: &[] };
     }
-    let incoming = incoming::read(&both, false);
+    let bodies = incoming::unpack(&both);
+    let incoming = incoming::read(&bodies, false);
     assert_eq!(incoming.origins, [(0, 0), (1, 0)]);
     let rejected: Vec<_> = incoming.rejected.iter().map(|(origin, reason)| (*origin, &*reason.code)).collect();
     assert_eq!(rejected, [((0, 1), "InvalidMeasurement"), ((1, 1), "InvalidMeasurement")]);

@@ -22,7 +22,7 @@ pub struct Samples {
     ids: ResourceIds,
     pub identifier: String,
     pub id: String,
-    group: ObservationGroup,
+    group: ObservationGroup<'static>,
 }
 
 fn fhir_mapping() -> Arc<FhirMapping> {
@@ -40,7 +40,7 @@ pub fn samples_of(ids: ResourceIds, steps: &[(i64, &str)]) -> Samples {
     let ticks = |seconds: i64| seconds * expressions::time::TICKS_PER_SECOND;
     let values = steps.iter().map(|(step, value)| TimedValue {
         time: start.saturating_add(ticks(600 * step + 7)),
-        value: Some((*value).to_owned()),
+        value: Some((*value).to_owned().into()),
     });
     let segment = "20231009190000Z.20231009195959Z";
     let identifier = observation_identifier(&ids, "hr", segment);
@@ -50,11 +50,11 @@ pub fn samples_of(ids: ResourceIds, steps: &[(i64, &str)]) -> Samples {
         id: observation_id(&identifier),
         identifier,
         group: ObservationGroup {
-            r#type: "hr".to_owned(),
+            r#type: "hr".into(),
             start,
             end: start.saturating_add(ticks(3600) - 1),
-            id_segment: segment.to_owned(),
-            values: vec![PropertyValues { name: "hr".to_owned(), values: values.collect() }],
+            id_segment: segment.into(),
+            values: vec![PropertyValues { name: "hr".into(), values: values.collect() }],
             measurements: Vec::new(),
             superseded: Vec::new(),
         },
@@ -91,7 +91,7 @@ impl Draft for Samples {
 impl Samples {
     /// The same under another identifier.
     pub fn named(mut self, name: &str) -> Samples {
-        self.group.id_segment = name.to_owned();
+        self.group.id_segment = name.to_owned().into();
         self.identifier = observation_identifier(&self.ids, "hr", name);
         self.id = observation_id(&self.identifier);
         self

@@ -9,23 +9,23 @@ const MAPPING: &str = r#"{"templateType": "CollectionFhir", "template": [
         "value": {"valueType": "SampledData", "valueName": "hr", "defaultPeriod": 1000}}},
     {"templateType": "CodeValueFhir", "template": {"typeName": "ecg", "periodInterval": -1, "codes": []}}]}"#;
 
-fn measurement(r#type: &str, second: i64, value: Option<&str>) -> Measurement {
+fn measurement<'v>(r#type: &'v str, second: i64, value: Option<&'v str>) -> Measurement<'v> {
     Measurement {
         r#type: r#type.into(),
         occurrence_time: UtcTime::from_ticks(second * 10_000_000).unwrap(),
         device_id: "d".into(),
-        properties: vec![Property { name: "hr".into(), value: value.map(str::to_owned) }],
+        properties: vec![Property { name: "hr".into(), value: value.map(Into::into) }],
         ..Measurement::default()
     }
 }
 
 #[track_caller]
-fn check(measurements: &[Measurement], expected: &str) {
+fn check(measurements: &[Measurement<'_>], expected: &str) {
     let compatibility = Compatibility::default();
     let mapping = FhirMapping::load(MAPPING.as_bytes(), &compatibility).unwrap();
     let mut actual = String::new();
-    for group in group::group(measurements, &compatibility).groups {
-        match mapping.observation_groups(&group) {
+    for group in &group::group(measurements, &compatibility).groups {
+        match mapping.observation_groups(group) {
             Ok(cut) => {
                 let groups: Vec<&Vec<usize>> = cut.groups.iter().map(|group| &group.measurements).collect();
                 let rejected: Vec<String> = cut

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 
 use rust_decimal::Decimal;
 
-use super::{Code, CodeableConcept, ComponentTemplate, FhirTemplate, ValueKind, ValueTemplate};
+use super::{Code, CodeableConcept, ComponentTemplate, FhirTemplate, ValueKind, ValueTemplate, elements};
 use crate::finding::{Finding, Findings};
 use crate::group::PeriodInterval;
 use crate::sampled_data::{SAMPLES_MAX, SamplePeriod};
@@ -91,11 +91,14 @@ impl Loader<'_> {
         let components = self.list(text, "components", "CodeValueMapping", |loader, component| {
             loader.component(component, interval, defects)
         });
+        let (category, codes) = (category.unwrap_or_default(), codes.unwrap_or_default());
         Some(FhirTemplate {
             type_name: type_name?,
             interval,
-            category: category.unwrap_or_default(),
-            codes: codes.unwrap_or_default(),
+            category_json: elements::category(&category),
+            category,
+            code_start: elements::code_start(&codes),
+            codes,
             value,
             components,
         })
@@ -165,7 +168,7 @@ impl Loader<'_> {
         if value.is_none() {
             defects.error(missing("Value"), text.place);
         }
-        Some(ComponentTemplate { codes, value: value?? })
+        Some(ComponentTemplate::new(codes, value??))
     }
 
     /// Reads what a value becomes. Its members are not strict. The reference
@@ -202,7 +205,7 @@ impl Loader<'_> {
         };
         let name = self.string(text, "valueName");
         // A defect has no value to show; the finding refuses the template.
-        Some(ValueTemplate { name, kind: kind.unwrap_or(ValueKind::String), exponents: false })
+        Some(ValueTemplate::new(name, kind.unwrap_or(ValueKind::String)))
     }
 
     fn sampled_data(&mut self, text: &Text, interval: PeriodInterval, defects: &mut Findings) -> Option<ValueKind> {

@@ -9,8 +9,8 @@ fn at(time: &str) -> UtcTime {
 }
 
 /// A heart rate of device `d1`, ingested at `ingested` if that is not empty.
-fn reading(time: &str, ingested: &str, properties: &[(&str, &str)]) -> Measurement {
-    let property = |(name, value): &(&str, &str)| Property { name: (*name).into(), value: Some((*value).into()) };
+fn reading<'v>(time: &str, ingested: &str, properties: &[(&'v str, &'v str)]) -> Measurement<'v> {
+    let property = |(name, value): &(&'v str, &'v str)| Property { name: (*name).into(), value: Some((*value).into()) };
     Measurement {
         r#type: "heartrate".into(),
         occurrence_time: at(time),
@@ -22,7 +22,7 @@ fn reading(time: &str, ingested: &str, properties: &[(&str, &str)]) -> Measureme
 }
 
 fn summary(grouping: &Grouping<'_>) -> String {
-    let property = |property: &Property| format!("{}={}", property.name, property.value.as_deref().unwrap_or("-"));
+    let property = |property: &Property<'_>| format!("{}={}", property.name, property.value.as_deref().unwrap_or("-"));
     let reading = |reading: &Reading<'_>| {
         let properties: Vec<String> = reading.properties.iter().map(property).collect();
         let positions: Vec<String> = reading.measurements().map(|position| position.to_string()).collect();
@@ -34,7 +34,7 @@ fn summary(grouping: &Grouping<'_>) -> String {
 }
 
 #[track_caller]
-fn check(measurements: &[Measurement], expected: &str) {
+fn check(measurements: &[Measurement<'_>], expected: &str) {
     assert_eq!(summary(&group(measurements, &Compatibility::reference())), expected);
 }
 
@@ -107,7 +107,7 @@ fn tells_devices_apart_by_letter_case() {
 #[test]
 fn takes_an_empty_id_for_none() {
     let mut measurements = [reading("10:00:00", "", &[]), reading("10:00:01", "", &[])];
-    measurements[0].patient_id = Some(String::new());
+    measurements[0].patient_id = Some("".into());
     let grouping = group(&measurements, &Compatibility::reference());
     assert_eq!(summary(&grouping), "0[] 1[] superseded []");
     assert_eq!(grouping.groups[0].patient_id, None);
@@ -127,7 +127,7 @@ fn cuts_by_the_interval() {
     let grouping = group(&measurements, &Compatibility::reference());
     let cut = |interval| -> Vec<(String, Vec<usize>)> {
         let groups = observation_groups(&grouping.groups[0], interval).unwrap();
-        groups.into_iter().map(|group| (group.id_segment, group.measurements)).collect()
+        groups.into_iter().map(|group| (group.id_segment.into_owned(), group.measurements)).collect()
     };
     let segment = |from: &str, to: &str| format!("20231009{from}Z.20231009{to}Z");
     let single = [segment("191823", "191823"), segment("194205", "194205"), segment("200000", "200000")];
@@ -159,16 +159,19 @@ fn tells_which_readings_of_a_ready_made_group_gave_way() {
     assert_eq!(cut[0].values_of("hr").unwrap()[0].value.as_deref(), Some("1"));
 }
 
-fn measurements() -> impl Strategy<Value = Vec<Measurement>> {
+fn measurements() -> impl Strategy<Value = Vec<Measurement<'static>>> {
     let id = prop::option::of("[a-b]?");
-    let property = ("[h-j]", prop::option::of("[0-9]")).prop_map(|(name, value)| Property { name, value });
+    let property = ("[h-j]", prop::option::of("[0-9]")).prop_map(property);
+    fn property((name, value): (String, Option<String>)) -> Property<'static> {
+        Property { name: name.into(), value: value.map(Into::into) }
+    }
     let measurement = (0_i64..5, prop::option::of(0_i64..3), "[c-d]", id, prop::collection::vec(property, 0..3));
     let measurement = measurement.prop_map(|(time, ingestion, device_id, patient_id, properties)| Measurement {
         r#type: "t".into(),
         occurrence_time: UtcTime::from_ticks(time * 20_000_000_000).unwrap(),
         ingestion_time: ingestion.and_then(UtcTime::from_ticks),
-        device_id,
-        patient_id,
+        device_id: device_id.into(),
+        patient_id: patient_id.map(Into::into),
         correlation_id: Some("c".into()),
         properties,
         ..Measurement::default()
@@ -191,6 +194,19 @@ proptest! {
             }
             positions.sort_unstable();
             prop_assert_eq!(positions, (0..measurements.len()).collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn instants_are_placed_as_they_are_first_met(ticks in prop::collection::vec(0_i64..12, 0..20)) {
+        let (mut places, mut met) = (Places::default(), Vec::new());
+        for tick in ticks {
+            let time = UtcTime::from_ticks(tick).unwrap();
+            let expected = met.iter().position(|known| *known == time).unwrap_or(met.len());
+            prop_assert_eq!(places.of(time, |at| met[at]), expected);
+            if expected == met.len() {
+                met.push(time);
+            }
         }
     }
 }

@@ -7,16 +7,15 @@
 //! the value is never taken.
 
 use std::borrow::Cow;
-use std::fmt;
 
 use expressions::document::write_json_string;
 use expressions::lenient::{Token, Tokenizer};
 use expressions::{DateTime, ReadError, UtcTime};
 use serde::Deserialize;
-use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::{Measurement, Property};
+use super::{Measurement, Property, plain};
+use crate::json::{self, Object};
 
 /// Why a body is no measurement. Never quotes a value.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -41,20 +40,23 @@ pub enum MeasurementReadError {
     },
 }
 
-impl Measurement {
+impl<'b> Measurement<'b> {
     /// Reads one measurement, a JSON object in UTF-8.
-    pub fn read(json: &[u8]) -> Result<Measurement, MeasurementReadError> {
-        measurement(parse(json, "a measurement object")?)
+    pub fn read(json: &'b [u8]) -> Result<Measurement<'b>, MeasurementReadError> {
+        match std::str::from_utf8(json).ok().and_then(plain::read) {
+            Some(measurement) => Ok(measurement),
+            None => general(json),
+        }
     }
 
     /// Reads one measurement in the looser forms too
     /// ([`Compatibility::lenient_measurements`](crate::Compatibility)). What is
     /// wrong is told with its place in the plain form of the text.
-    pub fn read_lenient(json: &[u8]) -> Result<Measurement, MeasurementReadError> {
+    pub fn read_lenient(json: &'b [u8]) -> Result<Measurement<'b>, MeasurementReadError> {
         let strict = Measurement::read(json);
         match (&strict, std::str::from_utf8(json)) {
-            (Err(MeasurementReadError::Json { .. }), Ok(text)) => match plain(text) {
-                Ok(plain) => Measurement::read(plain.as_bytes()),
+            (Err(MeasurementReadError::Json { .. }), Ok(text)) => match plain_form(text) {
+                Ok(plain) => Measurement::read(plain.as_bytes()).map(|read| read.as_ref().to_measurement()),
                 Err(_) => strict,
             },
             _ => strict,
@@ -63,11 +65,17 @@ impl Measurement {
 
     /// Reads a list of measurements. Each that is not usable is an error of its
     /// own, so that the others are not lost with it.
-    pub fn read_list(json: &[u8]) -> Result<Vec<Result<Measurement, MeasurementReadError>>, MeasurementReadError> {
+    pub fn read_list(
+        json: &'b [u8],
+    ) -> Result<Vec<Result<Measurement<'b>, MeasurementReadError>>, MeasurementReadError> {
         let entries: Vec<&RawValue> = parse(json, "a list of measurements")?;
-        let read = |entry: &&RawValue| measurement(parse(entry.get().as_bytes(), "a measurement object")?);
-        Ok(entries.iter().map(read).collect())
+        Ok(entries.iter().map(|entry| Measurement::read(entry.get().as_bytes())).collect())
     }
+}
+
+/// Reads one in any form.
+pub(super) fn general(json: &[u8]) -> Result<Measurement<'_>, MeasurementReadError> {
+    measurement(parse(json, "a measurement object")?)
 }
 
 fn parse<'j, T: Deserialize<'j>>(json: &'j [u8], expected: &'static str) -> Result<T, MeasurementReadError> {
@@ -85,7 +93,7 @@ const DEPTH_MAX: usize = 64;
 /// The text as plain JSON, each number as it is written. What JSON cannot say
 /// (`undefined`, `NaN`, a constructor) is null, which is no use where a text or
 /// a time is wanted.
-fn plain(text: &str) -> Result<String, ReadError> {
+fn plain_form(text: &str) -> Result<String, ReadError> {
     let mut tokens = Tokenizer::new(text, DEPTH_MAX);
     let mut out = String::with_capacity(text.len());
     while let Some(token) = tokens.next_token()? {
@@ -114,10 +122,10 @@ fn plain(text: &str) -> Result<String, ReadError> {
     Ok(out)
 }
 
-fn measurement(object: Object<'_>) -> Result<Measurement, MeasurementReadError> {
+fn measurement(object: Object<'_>) -> Result<Measurement<'_>, MeasurementReadError> {
     let mut measurement = Measurement::default();
     let (mut r#type, mut device_id) = (None, None);
-    for (name, value) in &object.members {
+    for (name, value) in object.members {
         let is = |known: &str| name.eq_ignore_ascii_case(known);
         if is("Type") {
             r#type = text(value, &|| "Type".to_owned())?;
@@ -143,7 +151,7 @@ fn measurement(object: Object<'_>) -> Result<Measurement, MeasurementReadError> 
     Ok(measurement)
 }
 
-fn properties(value: &RawValue) -> Result<Vec<Property>, MeasurementReadError> {
+fn properties(value: &RawValue) -> Result<Vec<Property<'_>>, MeasurementReadError> {
     if !value.get().starts_with('[') {
         return Err(unusable("Properties", "is not a list"));
     }
@@ -151,13 +159,13 @@ fn properties(value: &RawValue) -> Result<Vec<Property>, MeasurementReadError> {
     entries.iter().enumerate().map(|(at, entry)| property(at, entry)).collect()
 }
 
-fn property(at: usize, value: &RawValue) -> Result<Property, MeasurementReadError> {
+fn property(at: usize, value: &RawValue) -> Result<Property<'_>, MeasurementReadError> {
     if !value.get().starts_with('{') {
         return Err(unusable(format!("Properties[{at}]"), "is not an object"));
     }
     let object: Object<'_> = parse(value.get().as_bytes(), "a property object")?;
     let (mut name, mut content) = (None, None);
-    for (member, value) in &object.members {
+    for (member, value) in object.members {
         if member.eq_ignore_ascii_case("Name") {
             name = text(value, &|| format!("Properties[{at}].Name"))?;
         } else if member.eq_ignore_ascii_case("Value") {
@@ -172,13 +180,13 @@ fn property(at: usize, value: &RawValue) -> Result<Property, MeasurementReadErro
 
 /// A scalar as text, numbers and booleans as they were written; none for null.
 /// `member` tells the path, should it be needed.
-fn text(value: &RawValue, member: &dyn Fn() -> String) -> Result<Option<String>, MeasurementReadError> {
+fn text<'j>(value: &'j RawValue, member: &dyn Fn() -> String) -> Result<Option<Cow<'j, str>>, MeasurementReadError> {
     let raw = value.get();
     match raw.as_bytes().first() {
-        Some(b'"') => Ok(Some(unquote(raw, member)?.into_owned())),
+        Some(b'"') => Ok(Some(unquote(raw, member)?)),
         Some(b'{' | b'[') => Err(unusable(member(), "is an object or a list")),
         _ if raw == "null" => Ok(None),
-        _ => Ok(Some(raw.to_owned())),
+        _ => Ok(Some(Cow::Borrowed(raw))),
     }
 }
 
@@ -195,48 +203,9 @@ fn time(value: &RawValue, member: &'static str) -> Result<UtcTime, MeasurementRe
 }
 
 fn unquote<'r>(raw: &'r str, member: &dyn Fn() -> String) -> Result<Cow<'r, str>, MeasurementReadError> {
-    if let Some(plain) = raw.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'))
-        && !plain.contains('\\')
-    {
-        return Ok(Cow::Borrowed(plain));
-    }
-    // A lone half of a surrogate pair gets this far and no further.
-    serde_json::from_str::<String>(raw).map(Cow::Owned).map_err(|_| unusable(member(), "is not a text"))
+    json::text(raw).ok_or_else(|| unusable(member(), "is not a text"))
 }
 
 fn unusable(member: impl Into<String>, reason: &'static str) -> MeasurementReadError {
     MeasurementReadError::Member { member: member.into(), reason }
 }
-
-/// The members of a JSON object, unread.
-struct Object<'j> {
-    members: Vec<(Cow<'j, str>, &'j RawValue)>,
-}
-
-impl<'j> Deserialize<'j> for Object<'j> {
-    fn deserialize<D: Deserializer<'j>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(ObjectVisitor)
-    }
-}
-
-struct ObjectVisitor;
-
-impl<'j> Visitor<'j> for ObjectVisitor {
-    type Value = Object<'j>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'j>>(self, mut map: A) -> Result<Object<'j>, A::Error> {
-        let mut members = Vec::with_capacity(8);
-        while let Some(Name(name)) = map.next_key()? {
-            members.push((name, map.next_value()?));
-        }
-        Ok(Object { members })
-    }
-}
-
-/// A member name, borrowed where it holds no escapes.
-#[derive(Deserialize)]
-struct Name<'j>(#[serde(borrow)] Cow<'j, str>);

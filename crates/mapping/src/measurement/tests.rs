@@ -10,18 +10,18 @@ fn time(text: &str) -> UtcTime {
     DateTime::parse_token(text).unwrap().instant
 }
 
-fn measurement() -> Measurement {
+fn measurement() -> Measurement<'static> {
     Measurement {
-        r#type: "spo2".to_owned(),
+        r#type: "spo2".into(),
         occurrence_time: time("2024-03-05T06:07:08.09Z"),
         ingestion_time: Some(time("2024-03-05T06:07:09.1234567Z")),
-        device_id: "d-7".to_owned(),
-        properties: vec![Property { name: "pct".to_owned(), value: Some("97".to_owned()) }],
+        device_id: "d-7".into(),
+        properties: vec![Property { name: "pct".into(), value: Some("97".into()) }],
         ..Measurement::default()
     }
 }
 
-fn written(measurement: &Measurement) -> String {
+fn written(measurement: &Measurement<'_>) -> String {
     let mut json = Vec::new();
     measurement.write_json(&mut json);
     String::from_utf8(json).expect("JSON is UTF-8")
@@ -42,7 +42,7 @@ fn writes_all_members_in_their_order() {
 
 #[test]
 fn escapes_only_what_the_reference_connector_escapes() {
-    let device_id = "\"\\/\u{8}\t\n\u{c}\r\u{1}\u{1f}\u{7f}\u{84}\u{85}\u{2027}\u{2028}\u{2029}é<&>'+😀".to_owned();
+    let device_id = "\"\\/\u{8}\t\n\u{c}\r\u{1}\u{1f}\u{7f}\u{84}\u{85}\u{2027}\u{2028}\u{2029}é<&>'+😀".into();
     let json = written(&Measurement { device_id, ..measurement() });
     let expected =
         "\"DeviceId\":\"\\\"\\\\/\\b\\t\\n\\f\\r\\u0001\\u001f\u{7f}\u{84}\\u0085\u{2027}\\u2028\\u2029é<&>'+😀\",";
@@ -149,7 +149,7 @@ fn loses_only_the_bad_ones_of_a_list() {
     let json = r#"[{"Type":"t","DeviceId":"a"},{"Type":"t"},{"Type":"t","DeviceId":"b"},7]"#;
     let read = Measurement::read_list(json.as_bytes()).unwrap();
     let summary: Vec<Result<&str, String>> =
-        read.iter().map(|read| read.as_ref().map(|m| m.device_id.as_str()).map_err(ToString::to_string)).collect();
+        read.iter().map(|read| read.as_ref().map(|m| &*m.device_id).map_err(ToString::to_string)).collect();
     let expected = [
         Ok("a"),
         Err("`DeviceId` is missing".to_owned()),
@@ -160,21 +160,24 @@ fn loses_only_the_bad_ones_of_a_list() {
     assert!(Measurement::read_list(b"{}").is_err());
 }
 
-fn any_measurement() -> impl Strategy<Value = Measurement> {
+fn any_measurement() -> impl Strategy<Value = Measurement<'static>> {
+    fn property((name, value): (String, Option<String>)) -> Property<'static> {
+        Property { name: name.into(), value: value.map(Into::into) }
+    }
     let ids = (any::<Option<String>>(), any::<Option<String>>(), any::<Option<String>>());
     let times = (0..=UtcTime::MAX.ticks(), proptest::option::of(0..=UtcTime::MAX.ticks()));
     let properties = proptest::collection::vec((any::<String>(), any::<Option<String>>()), 0..4);
     (any::<String>(), any::<String>(), times, ids, properties).prop_map(
         |(r#type, device_id, (occurrence, ingestion), (patient_id, encounter_id, correlation_id), properties)| {
             Measurement {
-                r#type,
-                device_id,
+                r#type: r#type.into(),
+                device_id: device_id.into(),
                 occurrence_time: UtcTime::from_ticks(occurrence).unwrap_or_default(),
                 ingestion_time: ingestion.and_then(UtcTime::from_ticks),
-                patient_id,
-                encounter_id,
-                correlation_id,
-                properties: properties.into_iter().map(|(name, value)| Property { name, value }).collect(),
+                patient_id: patient_id.map(Into::into),
+                encounter_id: encounter_id.map(Into::into),
+                correlation_id: correlation_id.map(Into::into),
+                properties: properties.into_iter().map(property).collect(),
             }
         },
     )
@@ -187,6 +190,43 @@ proptest! {
         prop_assert_eq!(Measurement::read(json.as_bytes()), Ok(measurement.clone()));
         prop_assert_eq!(measurement.as_ref().to_measurement(), measurement);
         prop_assert!(serde_json::from_str::<serde_json::Value>(&json).is_ok());
+    }
+
+    /// The fast reader takes nothing that the reader for all forms reads
+    /// otherwise.
+    #[test]
+    fn both_readers_agree(
+        measurement in any_measurement(),
+        plain in "[ -~äß]{0,20}",
+        edit in proptest::option::of((any::<proptest::sample::Index>(), "[ -~\\x00-\\x1f]?")),
+    ) {
+        let plain = Measurement { device_id: plain.as_str().into(), patient_id: Some(plain.as_str().into()), ..measurement };
+        let mut json = written(&plain);
+        if let Some((at, new)) = edit {
+            let at = at.index(json.len());
+            if json.is_char_boundary(at) && json.is_char_boundary(at + 1) {
+                json.replace_range(at..=at, &new);
+            }
+        }
+        if let Some(read) = plain::read(&json) {
+            prop_assert_eq!(Ok(read), read::general(json.as_bytes()));
+        }
+    }
+
+    #[test]
+    fn takes_the_plain_form_the_fast_way(plain in "[ !#-\\[\\]-~äß]{0,40}", time in 0..=UtcTime::MAX.ticks()) {
+        let value = Property { name: plain.as_str().into(), value: Some(plain.as_str().into()) };
+        let measurement = Measurement {
+            device_id: plain.as_str().into(),
+            occurrence_time: UtcTime::from_ticks(time).unwrap_or_default(),
+            properties: vec![value.clone(), Property { value: None, ..value }],
+            ..Measurement::default()
+        };
+        // Beyond ASCII a few characters come escaped.
+        if plain.is_ascii() {
+            let json = written(&measurement);
+            prop_assert_eq!(plain::read(&json), Some(measurement));
+        }
     }
 
     #[test]

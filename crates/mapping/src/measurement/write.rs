@@ -69,7 +69,7 @@ pub(crate) fn json_text(text: &str) -> String {
     String::from_utf8_lossy(&json).into_owned()
 }
 
-impl Measurement {
+impl Measurement<'_> {
     /// See [`MeasurementRef::write_json`].
     pub fn write_json(&self, out: &mut Vec<u8>) {
         self.as_ref().write_json(out);

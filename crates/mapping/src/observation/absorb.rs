@@ -15,6 +15,7 @@ use super::{MergePolicy, Merged, Observation, create};
 use crate::convert_error::ConvertError;
 use crate::fhir_mapping::{FhirMapping, FhirTemplate, ValueKind, ValueTemplate};
 use crate::group::{ObservationGroup, PropertyValues, TimedValue};
+use crate::json;
 use crate::sampled_data::Grid;
 
 impl FhirMapping {
@@ -28,19 +29,19 @@ impl FhirMapping {
 }
 
 /// The readings that an Observation was made of, as far as it tells.
-fn read_back(
+fn read_back<'t>(
     observation: &Observation,
-    template: &FhirTemplate,
-    type_name: &str,
-) -> Result<ObservationGroup, ConvertError> {
+    template: &'t FhirTemplate,
+    type_name: &'t str,
+) -> Result<ObservationGroup<'t>, ConvertError> {
     let effective = Effective::read(observation)?;
-    let mut values: Vec<PropertyValues> = Vec::new();
-    let mut add = |template: &ValueTemplate, holder: &Members| {
+    let mut values: Vec<PropertyValues<'t>> = Vec::new();
+    let mut add = |template: &'t ValueTemplate, holder: &Members| {
         let Some(name) = template.property() else { return };
         if values.iter().all(|property| property.name != name)
             && let Some(read) = values_of(template, holder, &effective)
         {
-            values.push(PropertyValues { name: name.to_owned(), values: read });
+            values.push(PropertyValues { name: name.into(), values: read });
         }
     };
     if let Some(value) = &template.value {
@@ -53,10 +54,10 @@ fn read_back(
         }
     }
     Ok(ObservationGroup {
-        r#type: type_name.to_owned(),
+        r#type: type_name.into(),
         start: effective.start,
         end: effective.end,
-        id_segment: String::new(),
+        id_segment: "".into(),
         values,
         measurements: Vec::new(),
         superseded: Vec::new(),
@@ -65,21 +66,23 @@ fn read_back(
 
 /// The values in an Observation or component; none when its value is of
 /// another type than the template's.
-fn values_of(template: &ValueTemplate, holder: &Members, effective: &Effective) -> Option<Vec<TimedValue>> {
+fn values_of(template: &ValueTemplate, holder: &Members, effective: &Effective) -> Option<Vec<TimedValue<'static>>> {
     let (name, value) = stored_value(holder)?;
     if name != create::member_name(&template.kind) {
         return None;
     }
-    let one = |text: String| vec![TimedValue { time: effective.start, value: Some(text) }];
+    let one = |text: String| vec![TimedValue { time: effective.start, value: Some(text.into()) }];
     Some(match &template.kind {
         ValueKind::SampledData { period, .. } => {
             let grid = Grid { start: effective.start, period: stored_period(holder).unwrap_or(*period) };
-            let text = Members::read(value)?.text("data")?;
+            let text = json::text(json::member(value, "data")?)?;
             let samples = stored_samples(&text, grid).into_iter();
-            samples.map(|sample| TimedValue { time: sample.time, value: Some(sample.value.to_owned()) }).collect()
+            samples
+                .map(|sample| TimedValue { time: sample.time, value: Some(sample.value.to_owned().into()) })
+                .collect()
         }
-        ValueKind::Quantity { .. } => one(Members::read(value)?.number("value")?.to_string()),
-        ValueKind::String => one(serde_json::from_str(value.get()).ok()?),
+        ValueKind::Quantity { .. } => one(json::number(json::member(value, "value")?)?.to_string()),
+        ValueKind::String => one(json::text(value)?.into_owned()),
         ValueKind::CodeableConcept(_) => one(String::new()),
     })
 }

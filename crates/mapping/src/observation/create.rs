@@ -1,20 +1,21 @@
 //! A new Observation, and the elements that a merge makes anew
-//! (fhir-conversion.md 5).
-
-use rust_decimal::Decimal;
-use serde::{Serialize, Serializer};
-use serde_json::value::RawValue;
+//! (fhir-conversion.md 5). What of them the mapping decides is JSON since the
+//! mapping was loaded.
 
 use expressions::UtcTime;
 
 use super::Observation;
-use super::members::{Members, raw};
+use super::members::Members;
 use super::quantity;
 use crate::convert_error::ConvertError;
-use crate::fhir_mapping::{Code, CodeableConcept, FhirTemplate, ValueKind, ValueTemplate};
+use crate::fhir_mapping::{ComponentTemplate, FhirTemplate, ValueKind, ValueTemplate, given, push_code_end};
 use crate::group::{ObservationGroup, TimedValue};
-use crate::identifier::{ResourceIds, SERVICE_SYSTEM, observation_id, observation_identifier};
-use crate::sampled_data::{self, Grid, SAMPLES_MAX, Sample, SamplePeriod};
+use crate::identifier::{ObservationIdentity, ResourceIds, SERVICE_SYSTEM};
+use crate::json::{push_escaped, push_text};
+use crate::sampled_data::{self, Grid, SAMPLES_MAX, Sample};
+
+/// What an Observation has besides values and codes, in bytes.
+const FRAME_BYTES: usize = 1024;
 
 /// From the first to the last instant, both included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,182 +24,111 @@ pub(super) struct Period {
     pub(super) end: UtcTime,
 }
 
-#[derive(Serialize)]
-pub(super) struct CodingElement<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    system: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    code: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    display: Option<&'a str>,
-}
-
-#[derive(Serialize)]
-pub(super) struct ConceptElement<'a> {
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    coding: Vec<CodingElement<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    text: Option<&'a str>,
-}
-
-#[derive(Serialize)]
-struct IdentifierElement<'a> {
-    system: &'a str,
-    value: &'a str,
-}
-
-#[derive(Serialize)]
-struct ReferenceElement {
-    reference: String,
-}
-
-#[derive(Serialize)]
-struct PeriodElement {
-    start: String,
-    end: String,
-}
-
-#[derive(Serialize)]
-struct QuantityElement<'a> {
-    #[serde(serialize_with = "write_decimal")]
-    value: Decimal,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    unit: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    system: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    code: Option<&'a str>,
-}
-
-#[derive(Serialize)]
-struct SampledDataElement<'a> {
-    origin: QuantityElement<'a>,
-    #[serde(serialize_with = "write_decimal")]
-    period: Decimal,
-    dimensions: u32,
-    data: String,
-}
-
-/// Writes the decimal's own digits, which an `f64` would not keep.
-fn write_decimal<S: Serializer>(number: &Decimal, serializer: S) -> Result<S::Ok, S::Error> {
-    decimal(*number).serialize(serializer)
-}
-
-/// A decimal as a JSON number.
-pub(super) fn decimal(number: Decimal) -> Box<RawValue> {
-    RawValue::from_string(number.to_string()).expect("a decimal prints as a JSON number")
-}
-
 pub(super) fn create(
     template: &FhirTemplate,
-    group: &ObservationGroup,
+    group: &ObservationGroup<'_>,
     ids: &ResourceIds,
+    identity: &ObservationIdentity,
     issued: UtcTime,
 ) -> Result<Observation, ConvertError> {
     let period = Period { start: group.start, end: group.end };
-    let value = match &template.value {
-        Some(value) => value_of(value, group).map(|values| value_element(value, values, period)).transpose()?.flatten(),
-        None => None,
-    };
-    let mut components = Vec::new();
+    let mut value = String::new();
+    let mut value_name = None;
+    if let Some(value_template) = &template.value
+        && let Some(values) = value_of(value_template, group)
+        && push_value(value_template, values, period, &mut value)?
+    {
+        value_name = Some(member_name(&value_template.kind));
+    }
+    let mut components = String::new();
     for component in template.components() {
         if let Some(values) = value_of(&component.value, group) {
-            components.push(component_element(&component.codes, &component.value, values, period)?);
+            components.push(if components.is_empty() { '[' } else { ',' });
+            push_component(component, values, period, &mut components)?;
         }
     }
 
-    let identifier = observation_identifier(ids, &group.r#type, &group.id_segment);
-    let mut members = Members::default();
-    members.set("resourceType", raw(&"Observation"));
-    members.set("id", raw(&observation_id(&identifier)));
-    members.set("identifier", raw(&[IdentifierElement { system: SERVICE_SYSTEM, value: &identifier }]));
-    members.set("status", raw(&"final"));
-    if let Some(category) = category_element(template) {
-        members.set("category", category);
+    let mut members = Members::with_capacity(FRAME_BYTES + value.len() + components.len());
+    members.push("resourceType", |json| json.push_str("\"Observation\""));
+    members.push("id", |json| push_text(&identity.id, json));
+    members.push("identifier", |json| {
+        json.push_str("[{\"system\":\"");
+        json.push_str(SERVICE_SYSTEM);
+        json.push_str("\",\"value\":");
+        push_text(&identity.identifier, json);
+        json.push_str("}]");
+    });
+    members.push("status", |json| json.push_str("\"final\""));
+    if let Some(category) = &template.category_json {
+        members.push("category", |json| json.push_str(category));
     }
-    members.set("code", raw(&code_element(&template.codes, &group.r#type)));
-    members.set("subject", reference("Patient", &ids.patient));
+    members.push("code", |json| {
+        json.push_str(&template.code_start);
+        push_code_end(&group.r#type, json);
+    });
+    members.push("subject", |json| push_reference("Patient/", &ids.patient, json));
     if let Some(encounter) = &ids.encounter {
-        members.set("encounter", reference("Encounter", encounter));
+        members.push("encounter", |json| push_reference("Encounter/", encounter, json));
     }
-    members.set("effectivePeriod", period_element(period));
-    members.set("issued", raw(&issued_text(issued)));
-    if let Some((name, value)) = value {
-        members.set(name, value);
+    members.push("effectivePeriod", |json| push_period(period, json));
+    members.push("issued", |json| {
+        json.push('"');
+        issued.write_iso_without_zone(json);
+        json.push_str("+00:00\"");
+    });
+    if let Some(name) = value_name {
+        members.push(name, |json| json.push_str(&value));
     }
-    members.set("device", reference("Device", &ids.device));
+    members.push("device", |json| push_reference("Device/", &ids.device, json));
     if !components.is_empty() {
-        members.set("component", raw(&components));
+        members.push("component", |json| {
+            json.push_str(&components);
+            json.push(']');
+        });
     }
     Ok(Observation { members })
 }
 
 /// The readings that a value is made of: none when it names no property, or
 /// one that the group does not have.
-pub(super) fn value_of<'g>(value: &ValueTemplate, group: &'g ObservationGroup) -> Option<&'g [TimedValue]> {
+pub(super) fn value_of<'g>(value: &ValueTemplate, group: &'g ObservationGroup<'_>) -> Option<&'g [TimedValue<'g>]> {
     group.values_of(value.property()?)
 }
 
-/// `category`; none when the template has none.
-pub(super) fn category_element(template: &FhirTemplate) -> Option<Box<RawValue>> {
-    let concepts: Vec<ConceptElement<'_>> = template.category.iter().map(concept).collect();
-    (!concepts.is_empty()).then(|| raw(&concepts))
-}
-
-/// The template's codes and then our own, by which a component is found again.
-fn code_element<'a>(codes: &'a [Code], name: &'a str) -> ConceptElement<'a> {
-    let own = CodingElement { system: Some(SERVICE_SYSTEM), code: Some(name), display: Some(name) };
-    ConceptElement { coding: codes.iter().map(coding).chain([own]).collect(), text: Some(name) }
-}
-
-fn concept(concept: &CodeableConcept) -> ConceptElement<'_> {
-    ConceptElement { coding: concept.codes.iter().map(coding).collect(), text: given(&concept.text) }
-}
-
-fn coding(code: &Code) -> CodingElement<'_> {
-    CodingElement { system: given(&code.system), code: given(&code.code), display: given(&code.display) }
-}
-
-/// FHIR knows no empty texts, and none with blanks around.
-fn given(text: &Option<String>) -> Option<&str> {
-    text.as_deref().map(str::trim).filter(|text| !text.is_empty())
-}
-
-fn reference(resource: &str, id: &str) -> Box<RawValue> {
-    raw(&ReferenceElement { reference: format!("{resource}/{id}") })
+fn push_reference(kind: &str, id: &str, json: &mut String) {
+    json.push_str("{\"reference\":\"");
+    json.push_str(kind);
+    push_escaped(id, json);
+    json.push_str("\"}");
 }
 
 /// Always seven digits of a second (fhir-conversion.md 5.3).
-pub(super) fn period_element(period: Period) -> Box<RawValue> {
-    let text = |time: UtcTime| {
-        let mut text = String::with_capacity(28);
-        time.write_iso7(&mut text);
-        text
-    };
-    raw(&PeriodElement { start: text(period.start), end: text(period.end) })
+pub(super) fn push_period(period: Period, json: &mut String) {
+    json.push_str("{\"start\":\"");
+    period.start.write_iso7(json);
+    json.push_str("\",\"end\":\"");
+    period.end.write_iso7(json);
+    json.push_str("\"}");
 }
 
-fn issued_text(issued: UtcTime) -> String {
-    let mut text = String::with_capacity(33);
-    issued.write_iso_without_zone(&mut text);
-    text.push_str("+00:00");
-    text
-}
-
-/// A component with its code and value.
-pub(super) fn component_element(
-    codes: &[Code],
-    value: &ValueTemplate,
-    values: &[TimedValue],
+/// Appends a component with its code and value.
+pub(super) fn push_component(
+    component: &ComponentTemplate,
+    values: &[TimedValue<'_>],
     period: Period,
-) -> Result<Members, ConvertError> {
-    let name = value.property().unwrap_or_default();
-    let mut members = Members::default();
-    members.set("code", raw(&code_element(codes, name)));
-    if let Some((name, value)) = value_element(value, values, period)? {
-        members.set(name, value);
+    json: &mut String,
+) -> Result<(), ConvertError> {
+    json.push_str("{\"code\":");
+    json.push_str(&component.code_json);
+    let before = json.len();
+    json.push_str(",\"");
+    json.push_str(member_name(&component.value.kind));
+    json.push_str("\":");
+    if !push_value(&component.value, values, period, json)? {
+        json.truncate(before);
     }
-    Ok(members)
+    json.push('}');
+    Ok(())
 }
 
 /// The name of the member that a value of this kind is.
@@ -211,47 +141,51 @@ pub(super) fn member_name(kind: &ValueKind) -> &'static str {
     }
 }
 
-/// `value[x]` of these readings; none when a text is empty, which FHIR does
-/// not know.
-pub(super) fn value_element(
+/// Appends `value[x]` of these readings. False, and nothing appended, when a
+/// text is empty, which FHIR does not know.
+pub(super) fn push_value(
     template: &ValueTemplate,
-    values: &[TimedValue],
+    values: &[TimedValue<'_>],
     period: Period,
-) -> Result<Option<(&'static str, Box<RawValue>)>, ConvertError> {
+    json: &mut String,
+) -> Result<bool, ConvertError> {
     let value_name = || template.property().unwrap_or_default().to_owned();
     let count = values.len();
-    let element = match &template.kind {
-        ValueKind::SampledData { period: step, unit } => {
+    let around = &template.json;
+    match &template.kind {
+        ValueKind::SampledData { period: step, .. } => {
             let samples = samples_of(template, values)?;
-            let data = series(template, &samples, Grid { start: period.start, period: *step }, period.end)?;
-            raw(&sampled_data_element(*step, given(unit), data))
+            let grid = Grid { start: period.start, period: *step };
+            json.reserve(around.before.len() + around.after.len() + sampled_data::length(&samples, &grid, period.end));
+            json.push_str(&around.before);
+            // Samples are digits, points and signs: nothing to escape.
+            sampled_data::write(&samples, &grid, period.end, json).map_err(|_| too_many(template))?;
         }
-        ValueKind::Quantity { unit, system, code } => {
+        ValueKind::Quantity { .. } => {
+            json.push_str(&around.before);
             let [TimedValue { value: Some(text), .. }] = values else {
                 return Err(ConvertError::InvalidQuantity { value_name: value_name(), count });
             };
-            let value = quantity::parse(text, template.exponents)
+            quantity::push(text, template.exponents, json)
                 .ok_or_else(|| ConvertError::InvalidQuantity { value_name: value_name(), count })?;
-            raw(&QuantityElement { value, unit: given(unit), system: given(system), code: given(code) })
         }
         ValueKind::String => {
             let [TimedValue { value, .. }] = values else {
                 return Err(ConvertError::NotOneString { value_name: value_name(), count });
             };
-            match given(value) {
-                Some(text) => raw(&text),
-                None => return Ok(None),
-            }
+            let Some(text) = given(value.as_deref()) else { return Ok(false) };
+            push_text(text, json);
         }
-        ValueKind::CodeableConcept(template) => raw(&concept(template)),
-    };
-    Ok(Some((member_name(&template.kind), element)))
+        ValueKind::CodeableConcept(_) => json.push_str(&around.before),
+    }
+    json.push_str(&around.after);
+    Ok(true)
 }
 
 /// The samples among the values, all of them checked.
 pub(super) fn samples_of<'v>(
     template: &ValueTemplate,
-    values: &'v [TimedValue],
+    values: &'v [TimedValue<'_>],
 ) -> Result<Vec<Sample<'v>>, ConvertError> {
     let samples = sampled_data::samples(values);
     if samples.iter().all(|sample| sampled_data::is_sample(sample.value)) {
@@ -260,20 +194,8 @@ pub(super) fn samples_of<'v>(
     Err(ConvertError::InvalidSample { value_name: template.property().unwrap_or_default().to_owned() })
 }
 
-/// The text of a series.
-pub(super) fn series(
-    template: &ValueTemplate,
-    samples: &[Sample<'_>],
-    grid: Grid,
-    end: UtcTime,
-) -> Result<String, ConvertError> {
-    sampled_data::build(samples, &grid, end).map_err(|_| ConvertError::TooManySamples {
-        value_name: template.property().unwrap_or_default().to_owned(),
-        max: SAMPLES_MAX,
-    })
-}
-
-fn sampled_data_element(period: SamplePeriod, unit: Option<&str>, data: String) -> SampledDataElement<'_> {
-    let origin = QuantityElement { value: Decimal::ZERO, unit, system: None, code: None };
-    SampledDataElement { origin, period: period.milliseconds(), dimensions: 1, data }
+/// That a series would be too long.
+pub(super) fn too_many(template: &ValueTemplate) -> ConvertError {
+    let value_name = template.property().unwrap_or_default().to_owned();
+    ConvertError::TooManySamples { value_name, max: SAMPLES_MAX }
 }

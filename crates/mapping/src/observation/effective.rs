@@ -5,8 +5,8 @@ use expressions::UtcTime;
 use expressions::time::TICKS_PER_SECOND;
 
 use super::Observation;
-use super::members::Members;
 use crate::convert_error::ConvertError;
+use crate::json;
 
 /// `effectivePeriod`, or `effectiveDateTime` as a period of one instant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,8 +24,11 @@ impl Effective {
         let members = &observation.members;
         let time = |text: &str| parse_date_time(text).ok_or(ConvertError::EffectiveNotSupported);
         if let Some(period) = members.get("effectivePeriod") {
-            let period = Members::read(period).ok_or(ConvertError::EffectiveNotSupported)?;
-            let (Some(start), Some(end)) = (period.text("start"), period.text("end")) else {
+            if json::members(period).is_none() {
+                return Err(ConvertError::EffectiveNotSupported);
+            }
+            let text = |name: &str| json::member(period, name).and_then(json::text);
+            let (Some(start), Some(end)) = (text("start"), text("end")) else {
                 return Err(ConvertError::EffectiveIncomplete);
             };
             let ((start, _), (end, end_precision)) = (time(&start)?, time(&end)?);

@@ -1,186 +1,261 @@
 //! The members of a JSON object in their order, each value as it was written.
 //!
-//! What we do not understand, and every digit of a number, passes through
-//! untouched; what we do understand is read from the text when it is needed.
+//! The object is one text, and beside it stands where each member is. What we
+//! do not understand, and every digit of a number, passes through untouched;
+//! what we do understand is read from the text when it is needed.
 
-use std::fmt;
+use std::borrow::Cow;
 
-use rust_decimal::Decimal;
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
-use serde::ser::{Serialize, SerializeMap, Serializer};
-use serde_json::value::RawValue;
+use crate::json;
 
-/// How deep two values are compared; FHIR nests far less.
-const DEPTH_MAX: usize = 64;
+/// See the module's text. A name given twice has the value given last. Names
+/// are asked for as they are escaped; none that we know needs it.
+#[derive(Clone, Debug)]
+pub(super) struct Members {
+    /// The object, without blanks between members.
+    text: String,
+    /// In the order of the text.
+    places: Vec<Place>,
+}
 
-/// See the module's text. A name given twice has the value given last.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Members(Vec<(String, Box<RawValue>)>);
+/// Where a member stands: `"name":value` from `start` to `end`.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    start: usize,
+    value: usize,
+    end: usize,
+}
+
+impl Default for Members {
+    fn default() -> Members {
+        Members::with_capacity(2)
+    }
+}
 
 impl Members {
-    /// The members of an object; none for any other value.
-    pub(super) fn read(value: &RawValue) -> Option<Members> {
-        serde_json::from_str(value.get()).ok()
+    /// No members, and room for this many bytes.
+    pub(super) fn with_capacity(bytes: usize) -> Members {
+        let mut text = String::with_capacity(bytes);
+        text.push_str("{}");
+        Members { text, places: Vec::with_capacity(16) }
     }
 
-    pub(super) fn get(&self, name: &str) -> Option<&RawValue> {
-        self.0.iter().find(|member| member.0 == name).map(|member| &*member.1)
+    /// Reads an object that came from outside.
+    pub(super) fn parse(bytes: &[u8]) -> Result<Members, serde_json::Error> {
+        let object: json::Object<'_> = match std::str::from_utf8(bytes) {
+            Ok(text) => serde_json::from_str(text)?,
+            // For the place of the error.
+            Err(_) => serde_json::from_slice(bytes)?,
+        };
+        let mut members = Members::with_capacity(bytes.len() + 32);
+        for (name, value) in &object.members {
+            members.set(&json::escaped(name), value.get());
+        }
+        Ok(members)
+    }
+
+    /// The members of an object that is part of one; none for any other value.
+    pub(super) fn read(value: &str) -> Option<Members> {
+        let mut members = Members::with_capacity(value.len() + 32);
+        for (name, value) in json::members(value)? {
+            members.set(&json::escaped(&json::text(name)?), value);
+        }
+        Some(members)
+    }
+
+    /// The object.
+    pub(super) fn json(&self) -> &str {
+        &self.text
+    }
+
+    /// The object.
+    pub(super) fn into_json(self) -> String {
+        self.text
+    }
+
+    pub(super) fn get(&self, name: &str) -> Option<&str> {
+        self.position(name).map(|at| self.value(self.places[at]))
     }
 
     /// The member `name` as text; none when it is no text.
-    pub(super) fn text(&self, name: &str) -> Option<String> {
-        serde_json::from_str(self.get(name)?.get()).ok()
+    pub(super) fn text(&self, name: &str) -> Option<Cow<'_, str>> {
+        json::text(self.get(name)?)
     }
 
-    /// The member `name` as a number; none when it is no number, or one beyond
-    /// 28 digits.
-    pub(super) fn number(&self, name: &str) -> Option<Decimal> {
-        number(self.get(name)?.get())
+    /// Names, as they are escaped, and values.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.places.iter().map(|place| (self.name(*place), self.value(*place)))
     }
 
-    /// Puts a value where the member stood, or at the end.
-    pub(super) fn set(&mut self, name: &str, value: Box<RawValue>) {
-        match self.0.iter_mut().find(|member| member.0 == name) {
-            Some(member) => member.1 = value,
-            None => self.0.push((name.to_owned(), value)),
+    /// Puts a text where the member stood, or at the end.
+    pub(super) fn set_text(&mut self, name: &str, text: &str) {
+        let mut value = String::with_capacity(text.len() + 2);
+        json::push_text(text, &mut value);
+        self.set(name, &value);
+    }
+
+    /// Puts a member, which is not there yet, at the end.
+    pub(super) fn push(&mut self, name: &str, write: impl FnOnce(&mut String)) {
+        self.text.pop();
+        if !self.places.is_empty() {
+            self.text.push(',');
         }
+        let start = self.text.len();
+        self.text.push('"');
+        self.text.push_str(name);
+        self.text.push_str("\":");
+        let value = self.text.len();
+        write(&mut self.text);
+        self.places.push(Place { start, value, end: self.text.len() });
+        self.text.push('}');
     }
 
     /// Puts another member where `old` stood.
-    pub(super) fn replace(&mut self, old: &str, name: &str, value: Box<RawValue>) {
-        match self.0.iter_mut().find(|member| member.0 == old) {
-            Some(member) => *member = (name.to_owned(), value),
-            None => self.set(name, value),
-        }
+    pub(super) fn replace(&mut self, old: &str, name: &str, value: &str) {
+        let Some(at) = self.position(old).filter(|_| old != name) else { return self.set(name, value) };
+        let mut member = String::with_capacity(name.len() + value.len() + 3);
+        member.push('"');
+        member.push_str(name);
+        member.push_str("\":");
+        let name_length = member.len();
+        member.push_str(value);
+        let start = self.places[at].start;
+        self.put(at, start, &member);
+        self.places[at].value = start + name_length;
     }
 
     pub(super) fn remove(&mut self, name: &str) -> bool {
-        let before = self.0.len();
-        self.0.retain(|member| member.0 != name);
-        self.0.len() != before
+        let Some(at) = self.position(name) else { return false };
+        let place = self.places.remove(at);
+        // The comma behind it, or before it when it is the last.
+        let end = if at < self.places.len() { place.end + 1 } else { place.end };
+        let start = if at == self.places.len() && at > 0 { place.start - 1 } else { place.start };
+        self.text.replace_range(start..end, "");
+        self.shift(at, -((end - start) as isize));
+        true
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &RawValue)> {
-        self.0.iter().map(|member| (member.0.as_str(), &*member.1))
-    }
-}
-
-/// Anything of ours as JSON text.
-pub(super) fn raw(value: &impl Serialize) -> Box<RawValue> {
-    serde_json::value::to_raw_value(value).expect("our types have text keys and no failing Serialize")
-}
-
-/// Whether two values mean the same: members in any order, numbers by value.
-pub(super) fn is_same(a: &RawValue, b: &RawValue) -> bool {
-    is_same_at(a, b, DEPTH_MAX)
-}
-
-fn is_same_at(a: &RawValue, b: &RawValue, depth: usize) -> bool {
-    let (left, right) = (a.get(), b.get());
-    if left == right {
-        return true;
-    }
-    let (Some(kind), Some(other)) = (left.bytes().next(), right.bytes().next()) else { return false };
-    match kind {
-        _ if depth == 0 => false,
-        b'{' => {
-            let (Some(left), Some(right)) = (Members::read(a), Members::read(b)) else { return false };
-            let same = |(name, value)| right.get(name).is_some_and(|other| is_same_at(value, other, depth - 1));
-            left.0.len() == right.0.len() && left.iter().all(same)
+    /// Puts a value where the member stood, or at the end.
+    pub(super) fn set(&mut self, name: &str, value: &str) {
+        match self.position(name) {
+            Some(at) => self.put(at, self.places[at].value, value),
+            None => self.push(name, |text| text.push_str(value)),
         }
-        b'[' => {
-            let (Some(left), Some(right)) = (elements(a), elements(b)) else { return false };
-            let mut pairs = left.iter().zip(&right);
-            left.len() == right.len() && pairs.all(|(left, right)| is_same_at(left, right, depth - 1))
-        }
-        b'"' => other == b'"' && text(left) == text(right),
-        _ => number(left).is_some_and(|left| Some(left) == number(right)),
     }
-}
 
-/// The elements of an array; none for any other value.
-pub(super) fn elements(value: &RawValue) -> Option<Vec<Box<RawValue>>> {
-    serde_json::from_str(value.get()).ok()
-}
-
-fn text(value: &str) -> Option<String> {
-    serde_json::from_str(value).ok()
-}
-
-fn number(value: &str) -> Option<Decimal> {
-    Decimal::from_str_exact(value).or_else(|_| Decimal::from_scientific(value)).ok()
-}
-
-impl Serialize for Members {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(Some(self.0.len()))?;
-        for (name, value) in &self.0 {
-            map.serialize_entry(name, value)?;
-        }
-        map.end()
+    /// All names are escaped by us, in one way, so that they can be compared.
+    fn position(&self, name: &str) -> Option<usize> {
+        let has_length = |place: &Place| place.value - place.start == name.len() + 3;
+        self.places.iter().position(|place| has_length(place) && self.name(*place) == name)
     }
-}
 
-impl<'de> Deserialize<'de> for Members {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Members, D::Error> {
-        struct InOrder;
+    /// What stands between the quotes.
+    fn name(&self, place: Place) -> &str {
+        &self.text[place.start + 1..place.value - 2]
+    }
 
-        impl<'de> Visitor<'de> for InOrder {
-            type Value = Members;
+    fn value(&self, place: Place) -> &str {
+        &self.text[place.value..place.end]
+    }
 
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
+    /// Writes over what stands from `start` to the end of a member.
+    fn put(&mut self, at: usize, start: usize, text: &str) {
+        let end = self.places[at].end;
+        self.text.replace_range(start..end, text);
+        self.places[at].end = start + text.len();
+        self.shift(at + 1, text.len() as isize - (end - start) as isize);
+    }
 
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members, A::Error> {
-                let mut members = Members::default();
-                while let Some((name, value)) = map.next_entry::<String, Box<RawValue>>()? {
-                    members.set(&name, value);
-                }
-                Ok(members)
+    fn shift(&mut self, from: usize, by: isize) {
+        for place in &mut self.places[from..] {
+            for end in [&mut place.start, &mut place.value, &mut place.end] {
+                *end = end.wrapping_add_signed(by);
             }
         }
-
-        deserializer.deserialize_map(InOrder)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use proptest::prelude::*;
 
-    fn value(text: &str) -> Box<RawValue> {
-        RawValue::from_string(text.to_owned()).unwrap()
-    }
+    use super::*;
 
     #[test]
     fn writes_what_it_read() {
         let text = r#"{"b":1.500,"a":[1e3, {"z":null}],"c":"\u00e4"}"#;
-        let members: Members = serde_json::from_str(text).unwrap();
-        assert_eq!(serde_json::to_string(&members).unwrap(), text);
-    }
-
-    #[test]
-    fn compares_by_meaning() {
-        let cases = [
-            (r#"{"a":1,"b":[2]}"#, r#"{ "b": [2.0], "a": 1e0 }"#, true),
-            (r#"{"a":1}"#, r#"{"a":1,"b":null}"#, false),
-            (r#""ä""#, r#""\u00e4""#, true),
-            ("[1,2]", "[2,1]", false),
-            ("65", "\"65\"", false),
-            ("true", "false", false),
-            ("null", "0", false),
-            ("0.1", "0.10000000000000000001", false),
-        ];
-        for (left, right, same) in cases {
-            assert_eq!(is_same(&value(left), &value(right)), same, "{left} {right}");
-            assert_eq!(is_same(&value(right), &value(left)), same, "{right} {left}");
+        let spread = text.replace(",\"", " , \"").replace("\":[", "\" : [");
+        for read in [Members::parse(text.as_bytes()).unwrap(), Members::parse(spread.as_bytes()).unwrap()] {
+            assert_eq!(read.json(), text);
         }
+        assert_eq!(Members::read(&spread).unwrap().json(), text);
+        assert!(Members::parse(b"[]").is_err() && Members::parse(b"{\"a\":\xff}").is_err());
+        assert!(Members::read("[]").is_none());
     }
 
     #[test]
-    fn does_not_follow_endless_nesting() {
-        let deep = |inner: &str| value(&format!("{}{inner}{}", "[".repeat(100), "]".repeat(100)));
-        assert!(!is_same(&deep("1"), &deep("1.0")));
+    fn finds_a_name_however_it_is_escaped() {
+        let members = Members::parse(br#"{"\u0061\n":1,"a\u000a":2,"\"":3}"#).unwrap();
+        assert_eq!(members.json(), r#"{"a\n":2,"\"":3}"#);
+        assert_eq!((members.get("a\\n"), members.get("\\\"")), (Some("2"), Some("3")));
+    }
+
+    /// A change to an object of a few members.
+    #[derive(Clone, Debug)]
+    enum Change {
+        Set(usize, String),
+        Replace(usize, usize, String),
+        Remove(usize),
+    }
+
+    fn change() -> impl Strategy<Value = Change> {
+        let (name, value) = (0_usize..5, "[0-9]{1,5}");
+        prop_oneof![
+            (name.clone(), value).prop_map(|(name, value)| Change::Set(name, value)),
+            (name.clone(), name.clone(), value).prop_map(|(old, name, value)| Change::Replace(old, name, value)),
+            name.prop_map(Change::Remove),
+        ]
+    }
+
+    proptest! {
+        /// As a plain list of names and values would.
+        #[test]
+        fn changes_in_place(changes in proptest::collection::vec(change(), 0..20)) {
+            const NAMES: [&str; 5] = ["a", "bb", "c", "status", ""];
+            let mut members = Members::default();
+            let mut list: Vec<(usize, String)> = Vec::new();
+            for change in changes {
+                let at = |list: &[(usize, String)], name| list.iter().position(|member| member.0 == name);
+                match change {
+                    Change::Set(name, value) => {
+                        members.set(NAMES[name], &value);
+                        match at(&list, name) {
+                            Some(at) => list[at].1 = value,
+                            None => list.push((name, value)),
+                        }
+                    }
+                    // A name is replaced by one that is not there.
+                    Change::Replace(old, name, value) if old == name || at(&list, name).is_none() => {
+                        members.replace(NAMES[old], NAMES[name], &value);
+                        match at(&list, old) {
+                            Some(at) => list[at] = (name, value),
+                            None => list.push((name, value)),
+                        }
+                    }
+                    Change::Replace(..) => {}
+                    Change::Remove(name) => {
+                        let place = at(&list, name);
+                        prop_assert_eq!(members.remove(NAMES[name]), place.is_some());
+                        place.map(|at| list.remove(at));
+                    }
+                }
+                let parts: Vec<String> =
+                    list.iter().map(|(name, value)| format!("{}:{value}", serde_json::to_string(NAMES[*name]).unwrap())).collect();
+                prop_assert_eq!(members.json(), format!("{{{}}}", parts.join(",")));
+                for (name, value) in &list {
+                    prop_assert_eq!(members.get(NAMES[*name]), Some(value.as_str()));
+                }
+            }
+        }
     }
 }

@@ -5,18 +5,17 @@
 //! [`MergePolicy::StoredWins`] they only fill gaps, and when there is none to
 //! fill, nothing changes at all.
 
-use serde_json::value::RawValue;
-
 use expressions::UtcTime;
 
 use super::create::{self, Period};
 use super::effective::Effective;
-use super::members::{Members, elements, is_same, raw};
+use super::members::Members;
 use super::{Merged, Observation};
 use crate::convert_error::ConvertError;
 use crate::fhir_mapping::{FhirTemplate, ValueKind, ValueTemplate};
 use crate::group::{ObservationGroup, TimedValue};
 use crate::identifier::SERVICE_SYSTEM;
+use crate::json;
 use crate::sampled_data::{self, Grid, MergePolicy, SAMPLES_MAX, Sample, SamplePeriod};
 
 const SAMPLED_DATA: &str = "valueSampledData";
@@ -24,16 +23,22 @@ const SAMPLED_DATA: &str = "valueSampledData";
 pub(super) fn merge(
     stored: &Observation,
     template: &FhirTemplate,
-    group: &ObservationGroup,
+    group: &ObservationGroup<'_>,
     policy: MergePolicy,
 ) -> Result<Merged, ConvertError> {
     let effective = Effective::read(stored)?;
+    let moves = group.start < effective.start;
     let mut members = stored.members.clone();
-    let mut components = Components::read(&members);
+    // What neither moves nor is asked for is not looked into.
+    let wants_components = moves || !template.components().is_empty();
+    let mut components = if wants_components { Components::read(&members) } else { Components::default() };
 
-    let holders = || std::iter::once(&members).chain(&components.list);
-    let periods: Vec<SamplePeriod> = holders().filter_map(stored_period).collect();
-    let start = sampled_data::common_start(effective.start, group.start, periods);
+    let start = if moves {
+        let holders = std::iter::once(&members).chain(&components.list);
+        sampled_data::common_start(effective.start, group.start, holders.filter_map(stored_period))
+    } else {
+        effective.start
+    };
     let period = Period { start, end: effective.end.max(group.end) };
     if start != effective.start {
         let moved = |holder: &mut Members| move_series(holder, effective.start, period);
@@ -48,18 +53,21 @@ pub(super) fn merge(
     {
         changed |= merge.value(&mut members, value, values)?;
     }
+    let mut components_changed = false;
     for component in template.components() {
         let Some(values) = create::value_of(&component.value, group) else { continue };
         let name = component.value.property().unwrap_or_default();
-        match components.find(name) {
-            Some(stored) => changed |= merge.value(stored, &component.value, values)?,
+        components_changed |= match components.find(name) {
+            Some(stored) => merge.value(stored, &component.value, values)?,
             None => {
-                let new = create::component_element(&component.codes, &component.value, values, period)?;
-                components.list.push(new);
-                changed = true;
+                let mut new = String::new();
+                create::push_component(component, values, period, &mut new)?;
+                components.list.extend(Members::read(&new));
+                true
             }
-        }
+        };
     }
+    changed |= components_changed;
     if policy == MergePolicy::StoredWins && !changed {
         return Ok(Merged { observation: stored.clone(), changed: false });
     }
@@ -69,35 +77,56 @@ pub(super) fn merge(
     if !changed {
         return Ok(Merged { observation: stored.clone(), changed: false });
     }
-    if !components.list.is_empty() {
-        members.set("component", raw(&components.list));
+    if (components_changed || start != effective.start) && !components.list.is_empty() {
+        members.set("component", &components.json());
     }
     let old = if effective.is_period { "effectivePeriod" } else { "effectiveDateTime" };
-    members.replace(old, "effectivePeriod", create::period_element(period));
+    let mut json = String::with_capacity(80);
+    create::push_period(period, &mut json);
+    members.replace(old, "effectivePeriod", &json);
     Ok(Merged { observation: Observation { members }, changed: true })
 }
 
 /// The components of a stored Observation.
+#[derive(Default)]
 pub(super) struct Components {
     list: Vec<Members>,
 }
 
 impl Components {
     pub(super) fn read(members: &Members) -> Components {
-        let list = members.get("component").and_then(elements).unwrap_or_default();
-        Components { list: list.iter().filter_map(|component| Members::read(component)).collect() }
+        let list = members.get("component").and_then(json::elements);
+        Components { list: list.into_iter().flatten().filter_map(Members::read).collect() }
     }
 
     /// The first component that has our own coding for the value `name`.
     pub(super) fn find(&mut self, name: &str) -> Option<&mut Members> {
-        let is_ours = |coding: &Members| {
-            coding.text("system").as_deref() == Some(SERVICE_SYSTEM) && coding.text("code").as_deref() == Some(name)
+        let is = |coding: &str, member: &str, wanted: &str| {
+            json::member(coding, member).and_then(json::text).as_deref() == Some(wanted)
         };
+        // Most are told apart without being read, as the name is not in them.
+        let may_say = |text: &str| {
+            memchr::memmem::find(text.as_bytes(), name.as_bytes()).is_some()
+                || memchr::memchr(b'\\', text.as_bytes()).is_some()
+        };
+        let is_ours =
+            |coding: &str| may_say(coding) && is(coding, "code", name) && is(coding, "system", SERVICE_SYSTEM);
         self.list.iter_mut().find(|component| {
-            let codings = component.get("code").and_then(Members::read);
-            let codings = codings.as_ref().and_then(|code| code.get("coding")).and_then(elements).unwrap_or_default();
-            codings.iter().filter_map(|coding| Members::read(coding)).any(|coding| is_ours(&coding))
+            let code = component.get("code").filter(|code| may_say(code));
+            let codings = code.and_then(|code| json::elements(json::member(code, "coding")?));
+            codings.into_iter().flatten().any(is_ours)
         })
+    }
+
+    fn json(&self) -> String {
+        let mut json =
+            String::with_capacity(self.list.iter().map(|component| component.json().len() + 1).sum::<usize>() + 1);
+        for (at, component) in self.list.iter().enumerate() {
+            json.push(if at == 0 { '[' } else { ',' });
+            json.push_str(component.json());
+        }
+        json.push(']');
+        json
     }
 }
 
@@ -116,7 +145,7 @@ impl Merge {
         &self,
         holder: &mut Members,
         template: &ValueTemplate,
-        values: &[TimedValue],
+        values: &[TimedValue<'_>],
     ) -> Result<bool, ConvertError> {
         let name = create::member_name(&template.kind);
         let stored = match stored_value(holder) {
@@ -133,12 +162,14 @@ impl Merge {
             (ValueKind::SampledData { period, .. }, Some(stored)) => self.series(template, *period, stored, values)?,
             (_, Some(_)) if self.policy == MergePolicy::StoredWins => None,
             (_, stored) => {
-                let element = create::value_element(template, values, self.period)?.map(|(_, element)| element);
-                element.filter(|element| stored.is_none_or(|stored| !is_same(stored, element)))
+                let mut element = String::new();
+                let is_given = create::push_value(template, values, self.period, &mut element)?;
+                let differs = is_given && stored.is_none_or(|stored| !json::is_same(stored, &element));
+                differs.then_some(element)
             }
         };
         let Some(merged) = merged else { return Ok(false) };
-        holder.set(name, merged);
+        holder.set(name, &merged);
         Ok(true)
     }
 
@@ -149,33 +180,42 @@ impl Merge {
         &self,
         template: &ValueTemplate,
         period: SamplePeriod,
-        stored: &RawValue,
-        values: &[TimedValue],
-    ) -> Result<Option<Box<RawValue>>, ConvertError> {
-        let mut members = Members::read(stored).unwrap_or_default();
-        if members.number("dimensions").is_some_and(|dimensions| dimensions > 1.into()) {
+        stored: &str,
+        values: &[TimedValue<'_>],
+    ) -> Result<Option<String>, ConvertError> {
+        let number = |name: &str| json::member(stored, name).and_then(json::number);
+        if number("dimensions").is_some_and(|dimensions| dimensions > 1.into()) {
             let value_name = template.property().unwrap_or_default().to_owned();
             return Err(ConvertError::SeveralDimensions { value_name });
         }
         let new = create::samples_of(template, values)?;
-        let old_period = members.number("period").and_then(SamplePeriod::from_milliseconds).unwrap_or(period);
-        let old_text = members.text("data").unwrap_or_default();
-        let old = stored_samples(&old_text, Grid { start: self.period.start, period: old_period });
+        let old_period = number("period").and_then(SamplePeriod::from_milliseconds).unwrap_or(period);
+        let old_text = json::member(stored, "data").and_then(json::text).unwrap_or_default();
+        let is_on_grid = old_period.same_as(period);
 
+        let old_grid = Grid { start: self.period.start, period: old_period };
         let grid = Grid { start: self.period.start, period };
-        if self.policy == MergePolicy::StoredWins && !fills_a_gap(&old, &new, &grid, self.period.end) {
+        if self.policy == MergePolicy::StoredWins
+            && !fills_a_gap(&stored_samples(&old_text, old_grid), &new, &grid, self.period.end)
+        {
             return Ok(None);
         }
-        let all = sampled_data::merge(old, new, &grid, self.policy);
-        let text = create::series(template, &all, grid, self.period.end)?;
-        if text == old_text && old_period.same_as(period) {
+        let text = if is_on_grid && !old_text.trim().is_empty() {
+            sampled_data::splice(&old_text, &new, &grid, self.period.end, self.policy)
+        } else {
+            let all = sampled_data::merge(stored_samples(&old_text, old_grid), new, &grid, self.policy);
+            sampled_data::build(&all, &grid, self.period.end)
+        };
+        let text = text.map_err(|_| create::too_many(template))?;
+        if text == old_text && is_on_grid {
             return Ok(None);
         }
-        members.set("data", raw(&text));
-        if !old_period.same_as(period) {
-            members.set("period", create::decimal(period.milliseconds()));
+        let mut members = Members::read(stored).unwrap_or_default();
+        members.set_text("data", &text);
+        if !is_on_grid {
+            members.set("period", &period.milliseconds().to_string());
         }
-        Ok(Some(raw(&members)))
+        Ok(Some(members.into_json()))
     }
 }
 
@@ -200,7 +240,7 @@ pub(super) fn stored_samples(text: &str, grid: Grid) -> Vec<Sample<'_>> {
 
 /// The period of the series in an Observation or component.
 pub(super) fn stored_period(holder: &Members) -> Option<SamplePeriod> {
-    SamplePeriod::from_milliseconds(Members::read(holder.get(SAMPLED_DATA)?)?.number("period")?)
+    SamplePeriod::from_milliseconds(json::number(json::member(holder.get(SAMPLED_DATA)?, "period")?)?)
 }
 
 /// Writes a stored series anew from the start of `period`, so that its samples
@@ -208,23 +248,22 @@ pub(super) fn stored_period(holder: &Members) -> Option<SamplePeriod> {
 fn move_series(holder: &mut Members, old_start: UtcTime, period: Period) -> Result<(), ConvertError> {
     let (Some(step), Some(series)) = (stored_period(holder), holder.get(SAMPLED_DATA)) else { return Ok(()) };
     let mut series = Members::read(series).unwrap_or_default();
-    let text = series.text("data").unwrap_or_default();
+    let text = series.text("data").unwrap_or_default().into_owned();
     let old = Grid { start: old_start, period: step };
     let Ok(samples) = sampled_data::decode(&text, &old) else { return Ok(()) };
     let (gaps, samples): (Vec<Sample<'_>>, Vec<Sample<'_>>) = samples.partition(Sample::is_gap);
     let last = old.time((gaps.len() + samples.len()) as i64 - 1);
     let moved = sampled_data::build(&samples, &Grid { start: period.start, period: step }, last)
         .map_err(|_| ConvertError::TooManySamples { value_name: "stored".to_owned(), max: SAMPLES_MAX })?;
-    series.set("data", raw(&moved));
-    let series = raw(&series);
-    holder.set(SAMPLED_DATA, series);
+    series.set_text("data", &moved);
+    holder.set(SAMPLED_DATA, series.json());
     Ok(())
 }
 
 /// Sets or removes `category` as the template has it; says whether it changed.
 fn set_category(members: &mut Members, template: &FhirTemplate) -> bool {
-    let Some(category) = create::category_element(template) else { return members.remove("category") };
-    if members.get("category").is_some_and(|stored| is_same(stored, &category)) {
+    let Some(category) = &template.category_json else { return members.remove("category") };
+    if members.get("category").is_some_and(|stored| json::is_same(stored, category)) {
         return false;
     }
     members.set("category", category);
@@ -232,7 +271,7 @@ fn set_category(members: &mut Members, template: &FhirTemplate) -> bool {
 }
 
 /// `value[x]` with its name, whatever its type.
-pub(super) fn stored_value(members: &Members) -> Option<(&str, &RawValue)> {
+pub(super) fn stored_value(members: &Members) -> Option<(&str, &str)> {
     let is_value = |name: &str| name.strip_prefix("value").is_some_and(|kind| kind.starts_with(char::is_uppercase));
     members.iter().find(|member| is_value(member.0))
 }

@@ -6,6 +6,31 @@
 
 use rust_decimal::Decimal;
 
+/// Appends the number that [`parse`] reads from a text; none, and nothing
+/// appended, when it reads none.
+pub(super) fn push(text: &str, exponents: bool, out: &mut String) -> Option<()> {
+    if prints_as_written(text) {
+        out.push_str(text);
+    } else {
+        out.push_str(&parse(text, exponents)?.to_string());
+    }
+    Some(())
+}
+
+/// Whether a decimal prints just as it is written here: no superfluous digits
+/// before the point, and few enough that none is rounded.
+fn prints_as_written(text: &str) -> bool {
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, "0"));
+    let is_number = |part: &str| !part.is_empty() && part.bytes().all(|c| c.is_ascii_digit());
+    let is_zero = || digits.bytes().all(|c| matches!(c, b'0' | b'.'));
+    digits.len() <= 28
+        && is_number(whole)
+        && is_number(fraction)
+        && (whole.len() == 1 || !whole.starts_with('0'))
+        && (digits.len() == text.len() || !is_zero())
+}
+
 /// Blanks around, one sign before or after, commas between the digits before
 /// the point, `.5` and `5.` are accepted; parentheses and words are not, and
 /// exponents only when `exponents` says so. The scale is kept: `65.0` stays
@@ -77,7 +102,21 @@ fn take_sign<'t>(text: &'t str, strip: impl Fn(&'t str, char) -> Option<&'t str>
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn copies_a_number_only_when_it_prints_so(
+            text in "[ +-]?[0-9,]{0,20}(\\.[0-9]{0,20})?(e[+-]?[0-9])?-?",
+            exponents: bool,
+        ) {
+            let mut pushed = String::new();
+            let parsed = parse(&text, exponents).map(|number| number.to_string());
+            prop_assert_eq!(push(&text, exponents, &mut pushed).map(|()| pushed), parsed);
+        }
+    }
 
     #[test]
     fn reads_numbers_as_dotnet_does() {

@@ -50,24 +50,24 @@ fn at(time: &str) -> UtcTime {
 type Values<'v> = &'v [(&'v str, &'v str, &'v str)];
 
 /// A group of `type` from `start` to `end`.
-fn group(r#type: &str, start: &str, end: &str, values: Values<'_>) -> ObservationGroup {
-    let mut properties: Vec<PropertyValues> = Vec::new();
+fn group<'v>(r#type: &'v str, start: &str, end: &str, values: &[(&'v str, &'v str, &'v str)]) -> ObservationGroup<'v> {
+    let mut properties: Vec<PropertyValues<'v>> = Vec::new();
     for (name, time, value) in values {
-        let value = TimedValue { time: at(time), value: (*value != "null").then(|| (*value).to_owned()) };
+        let value = TimedValue { time: at(time), value: (*value != "null").then(|| (*value).into()) };
         match properties.iter_mut().find(|property| property.name == *name) {
             Some(property) => property.values.push(value),
-            None => properties.push(PropertyValues { name: (*name).to_owned(), values: vec![value] }),
+            None => properties.push(PropertyValues { name: (*name).into(), values: vec![value] }),
         }
     }
-    let id_segment = "segment".to_owned();
-    let (start, end, r#type) = (at(start), at(end), r#type.to_owned());
+    let id_segment = "segment".into();
+    let (start, end, r#type) = (at(start), at(end), r#type.into());
     ObservationGroup { r#type, start, end, id_segment, values: properties, measurements: vec![], superseded: vec![] }
 }
 
-fn hour(values: &[(&str, &str)]) -> ObservationGroup {
+fn hour<'v>(values: &[(&'v str, &'v str)]) -> ObservationGroup<'v> {
     let values: Vec<(&str, &str, &str)> = values.iter().map(|(time, value)| ("hr", *time, *value)).collect();
     ObservationGroup {
-        id_segment: "20231009190000Z.20231009195959Z".to_owned(),
+        id_segment: "20231009190000Z.20231009195959Z".into(),
         ..group("heartrate", "19:00:00", "19:59:59.9999999", &values)
     }
 }
@@ -76,7 +76,7 @@ fn ids() -> ResourceIds {
     ResourceIds { device: "d1".to_owned(), patient: "p1".to_owned(), encounter: None }
 }
 
-fn create(group: &ObservationGroup) -> Observation {
+fn create(group: &ObservationGroup<'_>) -> Observation {
     mapping().create(group, &ids(), at("20:01:12.4471932")).unwrap()
 }
 
@@ -89,7 +89,7 @@ fn value_of(observation: &Observation) -> Value {
 }
 
 /// Merges and gives what stands at a pointer, `unchanged`, or the error's code.
-fn merged(stored: &Observation, group: &ObservationGroup, policy: MergePolicy, pointer: &str) -> String {
+fn merged(stored: &Observation, group: &ObservationGroup<'_>, policy: MergePolicy, pointer: &str) -> String {
     match mapping().merge(stored, group, policy) {
         Err(error) => error.code().to_owned(),
         Ok(merged) if !merged.changed => "unchanged".to_owned(),
@@ -218,7 +218,7 @@ fn what_a_server_rewrites_is_no_change() {
     assert_eq!(amended.last_updated().as_deref(), Some("now"));
 }
 
-fn ecg(start: &str, end: &str, values: Values<'_>) -> ObservationGroup {
+fn ecg<'v>(start: &str, end: &str, values: &[(&'v str, &'v str, &'v str)]) -> ObservationGroup<'v> {
     group("ecg", start, end, values)
 }
 
@@ -246,7 +246,9 @@ fn a_new_component_has_the_union_of_the_periods() {
     let stored = create(&ecg("10:00:01", "10:00:02", &[("mv", "10:00:01", "1")]));
     let more = ecg("10:00:00", "10:00:03", &[("lead2", "10:00:00.5", "7"), ("lead2", "10:00:03", "8")]);
     let policy = MergePolicy::NewWins;
-    assert_eq!(merged(&stored, &more, policy, "/component/0/valueSampledData/data"), "E 7 E E E E 8");
+    for policy in [policy, MergePolicy::StoredWins] {
+        assert_eq!(merged(&stored, &more, policy, "/component/0/valueSampledData/data"), "E 7 E E E E 8");
+    }
     assert_eq!(merged(&stored, &more, policy, DATA), "E 1 E");
 }
 
@@ -334,7 +336,8 @@ fn replayed_readings_only_fill_gaps() {
     assert_eq!(merged(&stored, &hour(&[("19:50:00", "E")]), replay, DATA), "unchanged");
 
     let time = "19:18:23";
-    let pressure = |values: &[(&str, &str, &str)]| group("bloodpressure", time, "19:18:24", values);
+    let pressure =
+        |values: &[(&'static str, &'static str, &'static str)]| group("bloodpressure", time, "19:18:24", values);
     let stored = create(&group("bloodpressure", time, time, &[("systolic", time, "121")]));
     assert_eq!(merged(&stored, &pressure(&[("systolic", time, "99")]), replay, "/effectivePeriod"), "unchanged");
     let both = pressure(&[("systolic", time, "99"), ("diastolic", time, "79")]);
@@ -375,14 +378,12 @@ fn second() -> impl Strategy<Value = (String, String)> {
     ((0_u32..10, 0_u32..10), "[0-9]").prop_map(|((second, tenth), value)| (format!("10:00:0{second}.{tenth}"), value))
 }
 
-fn session(values: &[(String, String)]) -> ObservationGroup {
-    let mut values = values.to_vec();
-    values.sort();
-    values.dedup_by(|a, b| a.0 == b.0);
-    let (start, end) = (values[0].0.clone(), values[values.len() - 1].0.clone());
-    let values: Vec<(&str, &str, &str)> =
+fn session(values: &[(String, String)]) -> ObservationGroup<'_> {
+    let mut values: Vec<(&str, &str, &str)> =
         values.iter().map(|(time, value)| ("mv", time.as_str(), value.as_str())).collect();
-    ecg(&start, &end, &values)
+    values.sort_unstable();
+    values.dedup_by(|a, b| a.1 == b.1);
+    ecg(values[0].1, values[values.len() - 1].1, &values)
 }
 
 proptest! {

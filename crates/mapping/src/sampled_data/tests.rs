@@ -56,7 +56,7 @@ fn a_value_before_the_start_hides_no_other() {
 
 #[test]
 fn a_missing_value_is_no_sample() {
-    let value = |time, value: Option<&str>| TimedValue { time: at(time), value: value.map(str::to_owned) };
+    let value = |time, value: Option<&'static str>| TimedValue { time: at(time), value: value.map(Into::into) };
     let values = [value(0.0, Some("1")), value(400.0, None), value(500.0, Some(" ")), value(600.0, Some(""))];
     assert_eq!(build(&samples(&values), &grid(0.0, "1000"), at(1000.0)).unwrap(), "1 E");
 }
@@ -134,6 +134,28 @@ proptest! {
         let start = grid.time(step);
         prop_assert_eq!(grid.step(start), step);
         prop_assert_eq!(grid.step(start.saturating_add(-1)), step - 1);
+    }
+
+    /// Splicing gives what reading, merging and writing anew give.
+    #[test]
+    fn splicing_is_merging(
+        tokens in prop::collection::vec("E|E|E|L|-?[0-9]{0,3}", 1..200),
+        new in prop::collection::vec((-3_i64..250, "E|U|[0-9]{1,3}"), 0..20),
+        steps in 0_i64..220,
+        stored_wins in any::<bool>(),
+    ) {
+        let grid = grid(0.0, "1000");
+        let mut new: Vec<Sample<'_>> =
+            new.iter().map(|(step, value)| Sample { time: grid.time(*step), value }).collect();
+        new.sort_by_key(|sample| sample.time);
+        let text = tokens.join(" ");
+        let policy = if stored_wins { MergePolicy::StoredWins } else { MergePolicy::NewWins };
+        let end = grid.time(steps);
+        if !text.trim().is_empty() {
+            let stored = decode(&text, &grid).unwrap().filter(|sample| !sample.is_gap()).collect();
+            let anew = build(&merge(stored, new.clone(), &grid, policy), &grid, end).unwrap();
+            prop_assert_eq!(splice(&text, &new, &grid, end, policy).unwrap(), anew);
+        }
     }
 
     /// What is written is read again, with the same text.
