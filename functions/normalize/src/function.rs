@@ -34,7 +34,7 @@ impl Normalize {
         #[cfg(not(feature = "counting-output"))]
         let output = settings.output;
         #[cfg(feature = "counting-output")]
-        let output = crate::counting::CountingOutput;
+        let output = crate::counting::CountingOutput::instead_of(settings.output);
         Normalize { mapping, normalizer: Normalizer::new(output, dead_letters), answer_fates }
     }
 

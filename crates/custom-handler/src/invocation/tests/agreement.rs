@@ -131,7 +131,6 @@ fn other_forms_are_left_to_the_general_way() {
         ("\\\"sim\\\"", "[\\\"sim\\\"]"),
         ("\\\"sim\\\"", "\\\"s\\u0069m\\\""),
         ("\\\"sim\\\"", "\\\"s\tm\\\""),
-        ("\"PartitionId\":\"0\"", "\"PartitionId\":0"),
         ("}}", "}} "),
         ("}}", "}}}"),
     ];
