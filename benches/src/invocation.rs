@@ -41,7 +41,7 @@ pub fn invocation(corpus: &Corpus, first: usize, events: usize) -> String {
 }
 
 fn partition_key(at: usize) -> String {
-    if at % 2 == 0 { format!("\"device-{:05}\"", at % 5000) } else { "null".to_owned() }
+    if at.is_multiple_of(2) { format!("\"device-{:05}\"", at % 5000) } else { "null".to_owned() }
 }
 
 fn enqueued_time(at: usize) -> String {
@@ -52,7 +52,7 @@ fn enqueued_time(at: usize) -> String {
 fn application_properties(corpus: &Corpus, at: usize) -> String {
     match corpus.properties.get(at % corpus.bodies.len()) {
         Some(properties) => properties.application.clone(),
-        None if at % 2 == 0 => r#"{"source":"sim"}"#.to_owned(),
+        None if at.is_multiple_of(2) => r#"{"source":"sim"}"#.to_owned(),
         None => "{}".to_owned(),
     }
 }
