@@ -88,8 +88,14 @@ pub fn median(mut values: Vec<f64>) -> f64 {
 
 /// The most memory this process has held, in MiB; 0 where `/proc` does not say.
 pub fn peak_rss_mib() -> f64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    status_mib("self", "VmHWM")
+}
+
+/// A line of `/proc/PROCESS/status` that counts memory, in MiB; 0 where `/proc`
+/// does not say.
+pub(crate) fn status_mib(process: &str, line: &str) -> f64 {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
+    let line = status.lines().find_map(|all| all.strip_prefix(line)?.strip_prefix(':'));
     let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<f64>().ok());
     kib.unwrap_or_default() / 1024.0
 }

@@ -120,7 +120,7 @@ fn body(kind: &str, device: usize, time: UtcTime, values: &[(&'static str, Strin
         correlation_id: None,
         properties: properties.collect(),
     };
-    let mut json = String::new();
+    let mut json = Vec::new();
     measurement.write_json(&mut json);
-    json.into_bytes()
+    json
 }

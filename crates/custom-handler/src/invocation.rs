@@ -5,8 +5,14 @@
 //! the trigger are understood, one or many events, as bytes or as text; ours
 //! are declared as many and bytes, the only lossless one.
 //!
+//! What the host really sends for ours is read in one pass (`compact`); any
+//! other form by the general way here, which is also the one that says what is
+//! wrong.
+//!
 //! An array of the metadata that is missing or has another length than there
 //! are events is an error, never filled up: device ids and times are there.
+
+mod compact;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -31,6 +37,9 @@ const ANNOTATIONS: [(&str, &str); 4] = [
     ("EnqueuedTimeUtc", "x-opt-enqueued-time"),
     ("PartitionKey", "x-opt-partition-key"),
 ];
+
+/// The enqueued time as the host calls it: the one time that has lost its zone.
+const SYSTEM_TIME: &str = "EnqueuedTimeUtc";
 
 /// The host sent something that is not an invocation as documented. Answered
 /// with 500, so that the batch is not lost (functions-eventhubs-keda.md 9.1).
@@ -73,6 +82,7 @@ pub struct Invocation {
     events: Vec<Slot>,
 }
 
+#[derive(Default)]
 struct Slot {
     body: Range<usize>,
     properties: Range<usize>,
@@ -101,17 +111,46 @@ impl fmt::Debug for Invocation {
 impl Invocation {
     /// Reads a request's body.
     pub fn read(request: &[u8]) -> Result<Invocation, InvocationError> {
+        let mut invocation = Invocation::default();
+        invocation.read_again(request)?;
+        Ok(invocation)
+    }
+
+    /// Reads another request's body into the same memory. After an error it
+    /// holds no invocation.
+    pub fn read_again(&mut self, request: &[u8]) -> Result<(), InvocationError> {
+        self.clear();
+        if compact::read(request, self).is_some() {
+            return Ok(());
+        }
+        self.clear();
+        self.read_any(request)
+    }
+
+    /// The general way.
+    fn read_any(&mut self, request: &[u8]) -> Result<(), InvocationError> {
         let request: Request<'_> = parse(request, "request")?;
         let [(_, data)] = request.data.0.as_slice() else {
             return Err(InvocationError::Malformed("`Data` has to have one member, the trigger's binding"));
         };
-        let mut invocation = Invocation { source: source(&request.metadata)?, ..Invocation::default() };
+        self.source = source(&request.metadata)?;
         if request.metadata.get("SequenceNumberArray").is_some() {
-            invocation.read_many(data, &request.metadata)?;
+            self.read_many(data, &request.metadata)
         } else {
-            invocation.read_one(data, &request.metadata)?;
+            self.read_one(data, &request.metadata)
         }
-        Ok(invocation)
+    }
+
+    /// Forgets the events and keeps their memory.
+    pub(crate) fn clear(&mut self) {
+        self.bodies.clear();
+        self.text.clear();
+        self.events.clear();
+    }
+
+    /// How much memory is held for the next invocation, in bytes.
+    pub(crate) fn capacity(&self) -> usize {
+        self.bodies.capacity() + self.text.capacity() + self.events.capacity() * size_of::<Slot>()
     }
 
     /// The events, as delivery takes them.
@@ -233,36 +272,44 @@ impl Invocation {
         let start = self.text.len();
         self.text.push('{');
         for (name, value) in &members.0 {
-            let annotation = ANNOTATIONS.iter().find(|(host, _)| host == name);
-            if value.get() == "null" || name == "OffsetString" {
+            let value = value.get();
+            if is_left_out(name, value) {
                 continue;
             }
             if self.text.len() > start + 1 {
                 self.text.push(',');
             }
-            match annotation {
-                Some((_, annotation)) => {
-                    self.text.push('"');
-                    self.text.push_str(annotation);
-                    self.text.push_str("\":");
-                }
-                None => {
-                    self.text.push_str(&serde_json::Value::from(name.as_ref()).to_string());
-                    self.text.push(':');
-                }
-            }
-            let time = value.get().strip_suffix('"').filter(|_| name == "EnqueuedTimeUtc");
-            match time {
-                Some(time) if !time.ends_with('Z') && time.matches([':', '+']).count() == 2 => {
+            self.text.push_str(&serde_json::Value::from(annotation(name)).to_string());
+            self.text.push(':');
+            match value.strip_suffix('"').filter(|_| name == SYSTEM_TIME && needs_zone(value)) {
+                Some(time) => {
                     self.text.push_str(time);
                     self.text.push_str("Z\"");
                 }
-                _ => self.text.push_str(value.get()),
+                None => self.text.push_str(value),
             }
         }
         self.text.push('}');
         start..self.text.len()
     }
+}
+
+/// The annotation that the host calls `name`, or the name as it is.
+fn annotation(name: &str) -> &str {
+    ANNOTATIONS.iter().find(|(host, _)| *host == name).map_or(name, |(_, annotation)| annotation)
+}
+
+/// Whether a system property is none of the event's: nothing, or the host's
+/// second form of the offset.
+fn is_left_out(name: &str, json: &str) -> bool {
+    json == "null" || name == "OffsetString"
+}
+
+/// Whether a string's JSON is a time without a zone.
+fn needs_zone(json: &str) -> bool {
+    json.strip_suffix('"').is_some_and(|time| {
+        !time.ends_with('Z') && time.bytes().filter(|byte| matches!(byte, b':' | b'+')).count() == 2
+    })
 }
 
 /// The members of an object in order, values unread.
@@ -356,6 +403,11 @@ fn utc(text: &str) -> Result<UtcTime, InvocationError> {
 }
 
 fn source(metadata: &Members<'_>) -> Result<Source, InvocationError> {
+    let context = metadata.get("TriggerPartitionContext").or_else(|| metadata.get("PartitionContext"));
+    source_of(context.ok_or(InvocationError::Malformed("`Metadata` has no `PartitionContext`"))?)
+}
+
+fn source_of(context: &RawValue) -> Result<Source, InvocationError> {
     #[derive(Deserialize)]
     #[serde(rename_all = "PascalCase")]
     struct Context {
@@ -367,8 +419,6 @@ fn source(metadata: &Members<'_>) -> Result<Source, InvocationError> {
         consumer_group: String,
         partition_id: String,
     }
-    let context = metadata.get("TriggerPartitionContext").or_else(|| metadata.get("PartitionContext"));
-    let context = context.ok_or(InvocationError::Malformed("`Metadata` has no `PartitionContext`"))?;
     let context: Context = parse(context.get().as_bytes(), "PartitionContext")?;
     Ok(Source {
         namespace: context.fully_qualified_namespace,

@@ -97,10 +97,18 @@ fn longest_number(input: &[u8]) -> usize {
     input.split(|byte| !byte.is_ascii_digit()).map(<[u8]>::len).max().unwrap_or_default()
 }
 
-/// Equal, numbers by their value: `-0` is a float there and an integer here.
+/// Whether two doubles are the same or neighbours.
+fn is_near(ours: Option<f64>, theirs: Option<f64>) -> bool {
+    let (Some(ours), Some(theirs)) = (ours, theirs) else { return ours == theirs };
+    ours == theirs || ours.next_up() == theirs || ours.next_down() == theirs
+}
+
+/// Equal, numbers by their value: `-0` is a float there and an integer here, and
+/// without its feature `float_roundtrip` serde_json may read the double beside
+/// the nearest one.
 fn is_same(ours: &Value, theirs: &Value) -> bool {
     match (ours, theirs) {
-        (Value::Number(ours), Value::Number(theirs)) => ours == theirs || ours.as_f64() == theirs.as_f64(),
+        (Value::Number(ours), Value::Number(theirs)) => ours == theirs || is_near(ours.as_f64(), theirs.as_f64()),
         (Value::Array(ours), Value::Array(theirs)) => {
             ours.len() == theirs.len() && ours.iter().zip(theirs).all(|(ours, theirs)| is_same(ours, theirs))
         }

@@ -55,7 +55,7 @@ impl GroupConvert {
 }
 
 impl Handler for GroupConvert {
-    async fn handle(&self, invocation: Invocation) -> Result<Answer, HandlerError> {
+    async fn handle(&self, invocation: &Invocation) -> Result<Answer, HandlerError> {
         let batch = invocation.batch();
         let (mapping, notice) = self.mapping.get().await.map_err(|error| HandlerError(error_chain(&error)))?;
         notice.log("FHIR mapping");

@@ -2,7 +2,6 @@
 //! letters.
 
 use ::settings::{Function, MappingPlace};
-use azure::HubOutput;
 use custom_handler::{Answer, Handler, HandlerError, Invocation};
 use delivery::away::error_chain;
 use delivery::{Batch, CurrentMapping, EventFate, Fates, Normalizer, Tally};
@@ -11,11 +10,17 @@ use mapping::{Compatibility, DeviceMapping};
 
 use crate::settings::Settings;
 
+/// Where measurements go.
+#[cfg(not(feature = "counting-output"))]
+type Output = azure::HubOutput;
+#[cfg(feature = "counting-output")]
+type Output = crate::counting::CountingOutput;
+
 /// What the two triggers, hub and HTTP, share.
 #[derive(Debug)]
 pub struct Normalize {
     mapping: CurrentMapping<MappingPlace, DeviceMapping>,
-    normalizer: Normalizer<HubOutput, DeadLetterFolder>,
+    normalizer: Normalizer<Output, DeadLetterFolder>,
     answer_fates: bool,
 }
 
@@ -28,7 +33,11 @@ impl Normalize {
         let compatibility = switches.compatibility;
         let mapping = CurrentMapping::new(mapping, move |text| compile(text, &compatibility))
             .keep_last_good(switches.keep_last_good_mapping);
-        Normalize { mapping, normalizer: Normalizer::new(settings.output, dead_letters), answer_fates }
+        #[cfg(not(feature = "counting-output"))]
+        let output = settings.output;
+        #[cfg(feature = "counting-output")]
+        let output = crate::counting::CountingOutput::instead_of(settings.output);
+        Normalize { mapping, normalizer: Normalizer::new(output, dead_letters), answer_fates }
     }
 
     /// Loads the mapping ahead of the first batch.
@@ -56,7 +65,7 @@ impl Normalize {
 }
 
 impl Handler for Normalize {
-    async fn handle(&self, invocation: Invocation) -> Result<Answer, HandlerError> {
+    async fn handle(&self, invocation: &Invocation) -> Result<Answer, HandlerError> {
         let fates = self.normalize(&invocation.batch()).await?;
         Ok(Answer::new(Fates::Events(fates), self.answer_fates))
     }

@@ -1,6 +1,8 @@
 //! The function that turns device events into measurements: reads its
 //! settings, joins the parts, and serves the Functions host.
 
+#[cfg(feature = "counting-output")]
+mod counting;
 mod function;
 mod ingest;
 mod settings;
@@ -16,6 +18,8 @@ use crate::settings::Settings;
 #[tokio::main]
 async fn main() -> ExitCode {
     telemetry::start();
+    #[cfg(feature = "counting-output")]
+    counting::warn();
     let Err(error) = run().await;
     // Never exit code 0: the host takes it for an orderly end and lets the function be.
     tracing::error!(error = format!("{error:#}"), "Normalize stopped");
@@ -33,5 +37,7 @@ async fn run() -> anyhow::Result<std::convert::Infallible> {
     tokio::spawn(async move { loading.load_mapping().await });
     let functions = custom_handler::function("normalize", normalize.clone());
     let functions = functions.merge(ingest::router(normalize, ingest_token));
+    #[cfg(feature = "counting-output")]
+    let functions = functions.merge(counting::router());
     Err(custom_handler::serve(listener, functions).await.into())
 }

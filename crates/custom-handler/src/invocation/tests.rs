@@ -157,3 +157,5 @@ fn shows_nothing_of_the_events_to_a_debugger() {
     assert!(!shown.contains(MARK) && !shown.contains(bytes.trim_matches(['[', ']'])), "{shown}");
     assert!(shown.contains("devicedata"), "{shown}");
 }
+
+mod agreement;
