@@ -11,7 +11,7 @@
 //! share of reading the measurements and grouping them is in it, and so are its
 //! identifier and id. What is left out is the server: its answers are at hand.
 //! `--json` prints one object a row. `--readings` says how many readings each
-//! hour of SampledData takes instead of 60, `--rows` measures only the rows with
+//! hour of SampledData takes instead of 5, `--rows` measures only the rows with
 //! that word in their name.
 
 use std::hint::black_box;

@@ -41,7 +41,7 @@ pub enum Token<'t> {
     /// A number that fits an `i64`, in plain decimal digits.
     Integer(Cow<'t, str>),
     /// A number without `.` or exponent that does not fit.
-    BigInteger(&'t str),
+    BigInteger(Cow<'t, str>),
     /// Any other number in a form that Rust reads: with digits on both sides
     /// of the point, or `NaN`, `Infinity`, `-Infinity`.
     Float(Cow<'t, str>),

@@ -21,7 +21,7 @@ pub fn fhir_mapping(input: &[u8]) {
     }
 }
 
-fn measurements(json: &[u8]) -> Option<Vec<Measurement>> {
+fn measurements(json: &[u8]) -> Option<Vec<Measurement<'_>>> {
     match Measurement::read_list(json) {
         Ok(list) => Some(
             list.into_iter()

@@ -134,7 +134,7 @@ impl<'t> Reader<'t> {
             Token::Null | Token::Undefined => TextValue::Null,
             Token::Bool(value) => TextValue::Bool(value),
             Token::Integer(digits) => TextValue::Integer(digits.into_owned()),
-            Token::BigInteger(digits) => TextValue::Integer(digits.to_owned()),
+            Token::BigInteger(digits) => TextValue::Integer(digits.into_owned()),
             Token::Float(text) => TextValue::Float(text.into_owned()),
             Token::String(text) if DateTime::parse_token(&text).is_some() => TextValue::Date(text.into_owned()),
             Token::String(text) => TextValue::String(text.into_owned()),

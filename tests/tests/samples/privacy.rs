@@ -182,7 +182,7 @@ fn bodies(event: &SampleEvent, texts: &BTreeSet<String>) -> Vec<SampleEvent> {
 /// FHIR mappings of every type of the measurements that their properties do
 /// not fit, and one without any type.
 fn broken_fhir_mappings(measurement: &Measurement) -> Vec<FhirMapping> {
-    let name = measurement.properties.first().map_or("none", |property| property.name.as_str());
+    let name = measurement.properties.first().map_or("none", |property| &*property.name);
     let quantity = json!({ "valueType": "Quantity", "valueName": name, "unit": "1" });
     let series = json!({ "valueType": "SampledData", "valueName": name, "defaultPeriod": 1000, "unit": "1" });
     let template = |interval: i64, value: &Value| {
@@ -214,7 +214,7 @@ fn errors(sample: &Sample, personal: &Personal, others: &[Sample]) -> Errors {
         for path in &personal.paths {
             let mapping = device_mapping("value", json!(path.replace("[*]", "[0]")));
             for mut measurement in errors.normalize(&mapping, &event) {
-                measurement.patient_id = personal.texts.first().cloned();
+                measurement.patient_id = personal.texts.first().cloned().map(Into::into);
                 for mapping in broken_fhir_mappings(&measurement) {
                     errors.convert(&mapping, &measurement);
                 }

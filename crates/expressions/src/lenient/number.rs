@@ -46,7 +46,11 @@ fn decimal(text: &str) -> Result<Token<'_>, &'static str> {
         Ok(value) if unsigned.starts_with('0') => Ok(Token::Integer(value.to_string().into())),
         Ok(_) => Ok(Token::Integer(text.into())),
         Err(_) if text.len() > INTEGER_LENGTH_MAX => Err("an integer is too long"),
-        Err(_) => Ok(Token::BigInteger(text)),
+        Err(_) if unsigned.starts_with('0') => {
+            let sign = &text[..text.len() - unsigned.len()];
+            Ok(Token::BigInteger(format!("{sign}{}", unsigned.trim_start_matches('0')).into()))
+        }
+        Err(_) => Ok(Token::BigInteger(text.into())),
     }
 }
 
@@ -89,6 +93,7 @@ mod tests {
         check("-007", "integer -7");
         check("-9223372036854775808", "integer -9223372036854775808");
         check("9223372036854775808", "big 9223372036854775808");
+        check("-0009322228221128653712", "big -9322228221128653712");
         check("0x1F", "integer 31");
         check("0xffffffffffffffff", "integer -1");
         check("010", "integer 8");

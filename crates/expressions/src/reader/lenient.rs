@@ -36,13 +36,13 @@ pub(crate) fn read(scratch: &mut Scratch, text: &str, symbol: Symbol, options: R
             Token::Bool(false) => scratch.push(Kind::False, symbol, 0, 0, 0),
             Token::Bool(true) => scratch.push(Kind::True, symbol, 0, 0, 0),
             Token::Integer(text) => scratch.push_written(Kind::Integer, symbol, 0, |out| out.push_str(&text)),
-            Token::BigInteger(text) => scratch.push_written(Kind::BigInteger, symbol, 0, |out| out.push_str(text)),
+            Token::BigInteger(text) => scratch.push_written(Kind::BigInteger, symbol, 0, |out| out.push_str(&text)),
             Token::Float(text) => scratch.push_written(Kind::Float, symbol, 0, |out| out.push_str(&text)),
             Token::String(text) => {
                 let kind = if options.dates && is_date(text.as_bytes()) { Kind::Date } else { Kind::String };
                 scratch.push_written(kind, symbol, 0, |out| out.push_str(&text));
             }
-            Token::Constructor(text) => scratch.push_written(Kind::Opaque, symbol, 0, |out| out.push_str(text)),
+            Token::Constructor(text) => scratch.push_written(Kind::Opaque, symbol, 0, |out| out.push_str(&text)),
             Token::Name(_) | Token::ObjectEnd | Token::ArrayEnd => {}
         }
         symbol = Symbol::NONE;

@@ -112,7 +112,7 @@ fn plain_form(text: &str) -> Result<String, ReadError> {
             }
             Token::Bool(value) => out.push_str(if value { "true" } else { "false" }),
             Token::Integer(digits) => out.push_str(&digits),
-            Token::BigInteger(digits) => out.push_str(digits),
+            Token::BigInteger(digits) => out.push_str(&digits),
             Token::Float(number) if number.ends_with(|c: char| c.is_ascii_digit()) => out.push_str(&number),
             Token::String(text) => write_json_string(&text, &mut out),
             Token::Float(_) | Token::Null | Token::Undefined | Token::Constructor(_) => out.push_str("null"),
