@@ -42,7 +42,7 @@ pub(crate) fn read(scratch: &mut Scratch, text: &str, symbol: Symbol, options: R
                 let kind = if options.dates && is_date(text.as_bytes()) { Kind::Date } else { Kind::String };
                 scratch.push_written(kind, symbol, 0, |out| out.push_str(&text));
             }
-            Token::Constructor(text) => scratch.push_written(Kind::Opaque, symbol, 0, |out| out.push_str(&text)),
+            Token::Constructor(text) => scratch.push_written(Kind::Opaque, symbol, 0, |out| out.push_str(text)),
             Token::Name(_) | Token::ObjectEnd | Token::ArrayEnd => {}
         }
         symbol = Symbol::NONE;
