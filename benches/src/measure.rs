@@ -5,6 +5,7 @@
 //! time on the processor where the system tells it: on a machine with other
 //! work the clock counts mostly that.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// Turns of both; odd, so that there is a median.
@@ -39,17 +40,23 @@ pub fn in_turns(units: usize, mut ours: impl FnMut(), mut yardstick: impl FnMut(
     Turns { ours: median(our_turns), yardstick: median(yardstick_turns) }
 }
 
-/// Nanoseconds a unit, over as many passes as fill a turn.
+/// Nanoseconds a unit, over as many passes as fill a turn. The time is asked
+/// for only now and then: that takes time itself.
 fn turn(pass: &mut impl FnMut(), units: usize) -> f64 {
     let start = Moment::now();
-    let mut passes = 0;
+    let (mut passes, mut next) = (0, 1);
     loop {
-        pass();
-        passes += 1;
+        for _ in 0..next {
+            pass();
+        }
+        passes += next;
         let elapsed = start.elapsed();
         if elapsed >= TURN {
             return elapsed.as_nanos() as f64 / (passes * units) as f64;
         }
+        // As many again as are likely to fill the turn, at most as many as so far.
+        let missing = (TURN - elapsed).as_secs_f64() / elapsed.as_secs_f64().max(1e-9) * passes as f64;
+        next = (missing.ceil() as usize).clamp(1, passes);
     }
 }
 
@@ -76,8 +83,16 @@ impl Moment {
 
 /// What this thread has spent on a processor, on Linux.
 fn spent() -> Option<Duration> {
-    let statistics = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
-    statistics.split_whitespace().next()?.parse().ok().map(Duration::from_nanos)
+    // The kernel brings its count up to date when the thread yields.
+    std::thread::yield_now();
+    on_cpu(Path::new("/proc/thread-self")).map(Duration::from_nanos)
+}
+
+/// The first number of a thread's `schedstat`: time spent on a CPU, in
+/// nanoseconds.
+pub(crate) fn on_cpu(thread: &Path) -> Option<u64> {
+    let schedstat = std::fs::read_to_string(thread.join("schedstat")).ok()?;
+    schedstat.split_whitespace().next()?.parse().ok()
 }
 
 /// The middle of `values`; they must not be empty.

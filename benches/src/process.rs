@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::measure::on_cpu;
+
 /// How long a handler may take to answer at all.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -130,12 +132,6 @@ impl CpuTime {
         let time = on_cpu(Path::new("/proc/thread-self"));
         CpuTime(time.map(|time| ("this".to_owned(), time)).into_iter().collect())
     }
-}
-
-/// The first number of `schedstat`: time spent on a CPU, in nanoseconds.
-fn on_cpu(thread: &Path) -> Option<u64> {
-    let schedstat = fs::read_to_string(thread.join("schedstat")).ok()?;
-    schedstat.split_whitespace().next()?.parse().ok()
 }
 
 impl Connection {

@@ -20,15 +20,22 @@ pub fn bench(arguments: &[String]) -> Result<ExitCode, String> {
         "start" => functions()?,
         _ => Vec::new(),
     };
-    // The benchmark runs in another folder than we do.
-    let rest = rest.iter().map(|word| match Path::new(word).canonicalize() {
-        Ok(path) => path.into_os_string(),
-        Err(_) => word.into(),
-    });
+    let rest = with_whole_paths(rest);
     let binaries = binaries.into_iter().flat_map(|binary| [OsString::from("--binary"), binary.into_os_string()]);
     let bench = ["bench", "--quiet", "--package", "benches", "--bench", name, "--"];
     run(cargo().args(bench).args(binaries).args(rest))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The benchmark runs in another folder than we do, so the files that are named
+/// for it get their whole paths.
+fn with_whole_paths(words: &[String]) -> Vec<OsString> {
+    let is_file = |at: usize| matches!(words[at].as_str(), "--corpus" | "--mapping" | "--properties");
+    let whole = |(at, word): (usize, &String)| match Path::new(word).canonicalize() {
+        Ok(path) if at > 0 && is_file(at - 1) => path.into_os_string(),
+        _ => word.into(),
+    };
+    words.iter().enumerate().map(whole).collect()
 }
 
 /// Builds both functions as they are shipped.

@@ -186,7 +186,7 @@ impl<O: MeasurementOutput + Sync, D: DeadLetters + Sync> Normalizer<O, D> {
             fates.push(match outcome {
                 Ok(_) if measurements == 0 => EventFate::Unmatched,
                 Ok(_) => EventFate::Normalized { measurements },
-                // Nothing of the batch is sent yet.
+                // What was sent before comes again, and changes nothing then.
                 Err(error) if is_to_be_retried(&error, mapping) => {
                     return Err(Away::new("a device mapping that fits the event", one_line(&error.to_string())));
                 }
@@ -250,10 +250,10 @@ impl<O: MeasurementOutput + Sync, D: DeadLetters + Sync> Normalizer<O, D> {
 }
 
 /// Whether the event waits for another mapping (device-mapping.md quirk 61).
-/// For one that is not JSON no mapping will do.
+/// For one that is not JSON or meets a limit no mapping will do.
 fn is_to_be_retried(error: &NormalizeError, mapping: &Compiled<DeviceMapping>) -> bool {
     let waits = mapping.mapping.compatibility().on_mapping_failure == OnFailure::Retry;
-    waits && error.kind != ErrorKind::InvalidDataFormat
+    waits && !matches!(error.kind, ErrorKind::InvalidDataFormat | ErrorKind::Limit)
 }
 
 /// A measurement of this event was not sent: the whole event counts as

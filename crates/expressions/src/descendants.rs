@@ -29,6 +29,13 @@ impl<'d> Document<'d> {
         Descendants { nodes: self.nodes, at: node.0 + 1, end: self.node(node).next, matched }
     }
 
+    /// Whether `..` from the root goes on in the match: it does if the match is in
+    /// no other place, since an expression computed it, and else if `twice`.
+    pub(crate) fn goes_on_in_match(self, twice: bool) -> bool {
+        let is_apart = |matched: NodeId| matched.0 >= self.node(Self::ROOT).next;
+        twice || self.matched.is_some_and(is_apart)
+    }
+
     /// Visits `node` and everything below it, as [`Document::descendants`] gives
     /// it, but only objects whose name set has all of `names` (which must not
     /// be empty), and what is inside the match a second time only if `twice`.
@@ -43,7 +50,7 @@ impl<'d> Document<'d> {
     ) -> ControlFlow<B> {
         let matched = if node == Self::ROOT { self.matched } else { None };
         let all = self.object_range(node);
-        let again = matched.filter(|_| twice).map_or(0..0, |matched| self.object_range(matched));
+        let again = matched.filter(|_| self.goes_on_in_match(twice)).map_or(0..0, |matched| self.object_range(matched));
         // The root has one name more than its set says.
         let root_names = if matched.is_some() { names & !Symbol::MATCHED_TOKEN.bit() } else { names };
         for range in [all, again] {

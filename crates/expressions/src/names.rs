@@ -6,7 +6,8 @@
 //! look-up and no memory.
 //!
 //! The names of events are bounded: [`Names::forget_if_many`] drops them, and
-//! only them, when there are more than [`FORGET_AT`].
+//! only them, when there are more than [`FORGET_AT`] or when they are longer
+//! than [`FORGET_BYTES`] in all.
 
 use std::hash::{BuildHasher, RandomState};
 
@@ -38,6 +39,10 @@ impl Symbol {
 /// How many names of events are kept before they are forgotten: device
 /// payloads have tens, so this only stops senders that make up names.
 pub const FORGET_AT: usize = 8192;
+
+/// How many bytes of names of events are kept: far more than the names of any
+/// devices, far less than what senders can make up.
+pub const FORGET_BYTES: usize = 1 << 20;
 
 /// A table of member names.
 #[derive(Clone, Debug)]
@@ -215,18 +220,27 @@ impl Names {
     /// Forgets the names of events when there are too many. Called between
     /// events: it makes every [`Symbol`] handed out since [`Names::fix`] void.
     pub fn forget_if_many(&mut self) {
-        if self.entries.len() - self.fixed <= FORGET_AT {
+        let end = self.entries[self.fixed - 1].end as usize;
+        if self.entries.len() - self.fixed <= FORGET_AT && self.text.len() - end <= FORGET_BYTES {
             return;
         }
-        let end = self.entries[self.fixed - 1].end as usize;
         self.entries.truncate(self.fixed);
         self.entries.iter_mut().for_each(|entry| entry.follower = 0);
         self.text.truncate(end);
+        // What many names took is not kept for the next many.
+        self.entries.shrink_to(2 * self.fixed + FORGET_AT);
+        self.text.shrink_to(end + FORGET_BYTES);
         let mut slots = 64;
         while self.entries.len() * 2 > slots {
             slots *= 2;
         }
         self.rebuild(slots);
+    }
+
+    /// How much memory the names take, in bytes.
+    pub(crate) fn capacity(&self) -> usize {
+        let entries = self.entries.capacity() * size_of::<Entry>();
+        entries + self.slots.capacity() * size_of::<Slot>() + self.text.capacity()
     }
 
     #[inline]
@@ -240,6 +254,7 @@ impl Names {
 
     fn rebuild(&mut self, slots: usize) {
         self.slots.clear();
+        self.slots.shrink_to(slots);
         self.slots.resize(slots, Slot::default());
         for (symbol, entry) in self.entries.iter().enumerate().skip(1) {
             let name = &self.text.as_bytes()[entry.start as usize..entry.end as usize];
@@ -396,6 +411,19 @@ mod tests {
         assert_eq!(names.guess(Symbol::BODY, b"\"a\":1"), (a, 4));
         // JSON text has other bytes for this name.
         assert_eq!(names.guess(a, b"\"b\"c\":1").0, Symbol::NONE);
+    }
+
+    #[test]
+    fn forgets_names_that_are_long() {
+        let mut names = Names::default();
+        let kept = names.intern("kept");
+        names.fix();
+        for i in 0..40 {
+            names.intern(&format!("{i}{}", "x".repeat(100_000)));
+            names.forget_if_many();
+            assert!(names.capacity() < 4 * FORGET_BYTES, "{}", names.capacity());
+        }
+        assert_eq!(names.find("kept"), Some(kept));
     }
 
     #[test]

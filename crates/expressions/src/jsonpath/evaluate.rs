@@ -21,6 +21,10 @@ pub(super) const OPERANDS_MAX: usize = 1 << 20;
 /// The bytes of text in which a pattern is looked for in the time of a step.
 const PATTERN_BYTES_A_STEP: usize = 2;
 
+/// What a match counts for that may go back; up to its limit it takes some
+/// milliseconds, mostly much less.
+const BACKTRACKING_STEPS: usize = 10_000;
+
 /// What compiling a pattern counts for that stands in the document; it is
 /// about a millisecond at the most.
 const PATTERN_STEPS: usize = 100_000;
@@ -157,7 +161,7 @@ impl<'d> Walk<'d, '_> {
     }
 
     fn scan(&self, at: Place, visit: &mut dyn FnMut((Symbol, NodeId)) -> Flow) -> Flow {
-        let view = if self.options.matched_token_twice { self.view(at) } else { self.bare };
+        let view = if self.goes_on_in_match() { self.view(at) } else { self.bare };
         view.descendants(at.node).try_for_each(|below| {
             self.spend(1)?;
             visit(below)
@@ -169,7 +173,7 @@ impl<'d> Walk<'d, '_> {
     fn scan_names(&self, at: Place, visit: &mut dyn FnMut((Symbol, NodeId)) -> Flow) -> Flow {
         self.scan(at, visit)?;
         match self.view(at).matched {
-            Some(matched) if at.node == Document::ROOT && !self.options.matched_token_twice => {
+            Some(matched) if at.node == Document::ROOT && !self.goes_on_in_match() => {
                 visit((Symbol::MATCHED_TOKEN, matched))
             }
             _ => GO_ON,
@@ -319,6 +323,10 @@ impl<'d> Walk<'d, '_> {
         };
         self.spend(text.len() / PATTERN_BYTES_A_STEP)?;
         let matched = match &comparison.pattern {
+            Some(pattern @ Pattern::Backtracking(_)) => {
+                self.spend(BACKTRACKING_STEPS)?;
+                pattern.is_match(text)
+            }
             Some(pattern) => pattern.is_match(text),
             // Whoever sends the text may not choose how long it is matched, so
             // a pattern from the document always runs in linear time.
@@ -352,6 +360,10 @@ impl<'d> Walk<'d, '_> {
             Operand::Literal(_) => 0,
             Operand::Place(place) => self.document.raw(place.node).len(),
         }
+    }
+
+    fn goes_on_in_match(&self) -> bool {
+        self.document.goes_on_in_match(self.options.matched_token_twice)
     }
 
     fn view(&self, at: Place) -> Document<'d> {

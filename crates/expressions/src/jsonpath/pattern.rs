@@ -102,7 +102,15 @@ fn translate(pattern: &str, flags: Flags) -> String {
     let mut rest = pattern.chars();
     while let Some(c) = rest.next() {
         match c {
-            '\\' => translate_escape(rest.next(), class_depth > 0, &mut out),
+            '\\' => {
+                let escaped = rest.next();
+                translate_escape(escaped, class_depth > 0, &mut out);
+                // `\p{L}`: the braces are no repetition.
+                if let (Some('p' | 'P'), Some(end)) = (escaped, braces(rest.as_str())) {
+                    out.push_str(&rest.as_str()[..end]);
+                    rest = rest.as_str()[end..].chars();
+                }
+            }
             '[' if class_depth > 0 && !out.ends_with('-') => out.push_str("\\["),
             '[' => {
                 // `[a-z-[aeiou]]` is a difference, here written with `--`.
@@ -144,6 +152,11 @@ fn translate_escape(escaped: Option<char>, in_class: bool, out: &mut String) {
     }
 }
 
+/// Where the braces that `rest` begins with end.
+fn braces(rest: &str) -> Option<usize> {
+    if rest.starts_with('{') { rest.find('}').map(|at| at + 1) } else { None }
+}
+
 /// Whether what follows `{` makes it a repetition and not a brace.
 fn is_repetition(rest: &str) -> bool {
     let Some((inner, _)) = rest.split_once('}') else { return false };
@@ -179,6 +192,20 @@ mod tests {
         ] {
             let refused = outcome(pattern, "", false);
             assert!(refused.starts_with("the regular expression cannot be used: "), "{pattern}: {refused}");
+        }
+    }
+
+    #[test]
+    fn knows_categories_of_characters() {
+        for (pattern, text, expected) in [
+            ("/^\\p{Lu}+$/", "ÄB", "yes"),
+            ("/^\\p{Lu}+$/", "Äb", "no"),
+            ("/\\P{L}/", "ab1", "yes"),
+            ("/^[\\p{L}-]{3}$/", "a-b", "yes"),
+            ("/^\\p{L}{2}$/", "ab", "yes"),
+            ("/^\\p{Nd}{2}\\{/", "12{", "yes"),
+        ] {
+            assert_eq!(outcome(pattern, text, false), expected, "{pattern}");
         }
     }
 

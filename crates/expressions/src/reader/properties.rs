@@ -2,8 +2,8 @@
 //! (device-mapping.md 1.4), and values that an expression computed.
 
 use super::builder::NONE;
-use super::{ReadError, ReadOptions, has_date_outline, lenient, strict};
-use crate::document::{Document, ESCAPED, IN_ARENA, Kind, Node, NodeId, OUTLINE, Scratch, TICKS};
+use super::{ReadError, ReadOptions, has_date_outline, is_date, lenient, strict};
+use crate::document::{Document, ESCAPED, IN_ARENA, Kind, Node, NodeId, OUTLINE, Scratch, TICKS, unescape};
 use crate::event::{Properties, PropertyValue};
 use crate::names::Symbol;
 use crate::number;
@@ -86,18 +86,23 @@ impl Scratch {
         let mut at = object + 1;
         while at < end {
             let node = self.nodes[at];
-            if node.is(Kind::String) && self.may_be_date(node) && dates.contains(&self.names.name(node.symbol())) {
-                self.nodes[at].head |= OUTLINE;
+            if node.is(Kind::String) && self.is_date(node) && dates.contains(&self.names.name(node.symbol())) {
+                // Nothing more than its outline is known of text without escapes.
+                self.nodes[at].head |= if node.head & ESCAPED == 0 { OUTLINE } else { 0 };
                 self.nodes[at].set_kind(Kind::Date);
             }
             at = node.next as usize;
         }
     }
 
-    /// Whether a string in the arena is worth a closer look.
-    fn may_be_date(&self, node: Node) -> bool {
-        let text = &self.arena.as_bytes()[node.start as usize..node.end as usize];
-        node.head & ESCAPED != 0 || has_date_outline(text)
+    /// Whether a string in the arena is a date, or without escapes has at least
+    /// its outline.
+    fn is_date(&self, node: Node) -> bool {
+        let text = &self.arena[node.start as usize..node.end as usize];
+        if node.head & ESCAPED == 0 {
+            return has_date_outline(text.as_bytes());
+        }
+        is_date(unescape(text).as_bytes())
     }
 
     /// Appends a computed value called `symbol`; its nodes are those of `of`.
