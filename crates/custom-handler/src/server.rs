@@ -36,7 +36,8 @@ pub struct HandlerError(pub String);
 /// A function with an Event Hubs trigger.
 pub trait Handler: Send + Sync + 'static {
     /// Works through the whole batch: `Ok` when every event has its fate,
-    /// `Err` only when a dependency is away (design.md D5).
+    /// `Err` only when a dependency is away (design.md D5), or a mapping
+    /// that is waited for (docs/decisions/0004).
     fn handle(&self, invocation: &Invocation) -> impl Future<Output = Result<Answer, HandlerError>> + Send;
 }
 

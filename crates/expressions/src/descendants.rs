@@ -74,6 +74,13 @@ impl<'d> Document<'d> {
         first..first + self.objects[first..].partition_point(|object| *object < end)
     }
 
+    /// How what is inside `child`, which was reached from another node, is seen:
+    /// only the match leads back to the root, which there lacks the match.
+    #[inline]
+    pub(crate) fn below(self, child: NodeId) -> Document<'d> {
+        if child == Self::ROOT { self.without_matched() } else { self }
+    }
+
     /// The same document without the extra member `matchedToken`: what is
     /// inside it when the match is the whole document.
     pub(crate) fn without_matched(self) -> Document<'d> {

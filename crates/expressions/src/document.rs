@@ -283,10 +283,7 @@ impl<'d> Document<'d> {
                 return budget.takes(steps).then_some(None);
             };
             at = member;
-            // Only the match leads back to the root, which there lacks the match.
-            if at == Self::ROOT {
-                view = self.without_matched();
-            }
+            view = self.below(at);
         }
         budget.takes(steps).then_some(Some(at))
     }

@@ -156,14 +156,8 @@ enum Content {
 
 impl Tree {
     fn copy(document: Document<'_>, node: NodeId, path_len: usize, steps: &Steps) -> Tree {
-        // Only the match leads back to the root, which there lacks the match.
-        let below = |child: NodeId, name_len: usize| {
-            let path_len = path_len + name_len + 4;
-            match child {
-                Document::ROOT => Tree::copy(document.without_matched(), child, path_len, steps),
-                _ => Tree::copy(document, child, path_len, steps),
-            }
-        };
+        let below =
+            |child: NodeId, name_len: usize| Tree::copy(document.below(child), child, path_len + name_len + 4, steps);
         let content = match document.kind(node) {
             Kind::Null | Kind::Undefined | Kind::Opaque => Content::Null,
             Kind::False => Content::Bool(false),

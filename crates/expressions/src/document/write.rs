@@ -47,9 +47,7 @@ impl Document<'_> {
                 write_json_string(self.name(name), out);
                 out.push(':');
             }
-            // Only the match leads back to the root, which there lacks the match.
-            let below = if child == Document::ROOT { self.without_matched() } else { self };
-            below.write_json(child, out);
+            self.below(child).write_json(child, out);
         }
         out.push(close);
     }

@@ -148,9 +148,7 @@ impl Scratch {
                         self.add_name(open, symbol);
                     }
                     self.add_child(open);
-                    // Only the match leads back to the root, which there lacks the match.
-                    let below = if child == Document::ROOT { of.without_matched() } else { of };
-                    self.push_node(symbol, below, child);
+                    self.push_node(symbol, of.below(child), child);
                 }
                 self.close(open);
             }
