@@ -1,6 +1,6 @@
 //! `iotc validate`: tries mappings, and what they make of samples.
 //!
-//! The rules are those of [`mapping::validate`]; here are files and arguments.
+//! The rules are those of [`mapping::validate()`]; here are files and arguments.
 
 use std::fs;
 use std::path::{Path, PathBuf};
