@@ -146,6 +146,13 @@ proptest! {
         is_taken(request(&events).as_bytes());
     }
 
+    /// What the host sends, whatever the bodies.
+    #[test]
+    fn takes_all_bodies(bodies in proptest::collection::vec(any::<Vec<u8>>(), 1..4)) {
+        let events: Vec<Event> = bodies.iter().map(|body| plain(body)).collect();
+        prop_assert!(is_taken(request(&events).as_bytes()));
+    }
+
     /// Bytes of a good request changed anywhere: what is still taken reads the same.
     #[test]
     fn both_ways_agree_on_what_is_nearly_right(
