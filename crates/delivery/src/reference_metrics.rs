@@ -101,6 +101,13 @@ impl ErrorSource {
 }
 
 impl ErrorRecord {
+    /// Whether the reference connector passes it by: it knows the kinds by name
+    /// (device-mapping.md 9.4, fhir-conversion.md 7.6), and all others hold up
+    /// their batch.
+    pub fn is_handled(&self) -> bool {
+        HANDLED.contains(&self.kind)
+    }
+
     fn new(metric: ErrorMetric, kind: &'static str) -> ErrorRecord {
         ErrorRecord { metric, kind, shown: None }
     }
@@ -132,6 +139,20 @@ const FHIR_CONVERSION_ERROR: &str = "FHIRConversionError";
 const FHIR_RESOURCE: &str = "FHIRResourceError";
 const FHIR_SERVICE: &str = "FHIRServiceError";
 const GENERAL: &str = "GeneralError";
+
+/// The kinds of errors that the reference connector passes by.
+const HANDLED: [&str; 10] = [
+    "correlation-id-not-defined",
+    "fhir-resource-not-found",
+    "incompatible-data",
+    "invalid-data-format",
+    "invalid-quantity",
+    "multiple-resources-found",
+    "not-supported",
+    "patient-device-mismatch",
+    "resource-identity-not-defined",
+    "template-not-found",
+];
 
 /// A row of the table: our reason codes, and how the reference connector counts
 /// what they stand for.
@@ -245,8 +266,8 @@ pub const WITHOUT_COUNTERPART: [&str; 7] = [
 ];
 
 /// How the reference connector records what our reason `code` stands for; none
-/// for a reason that is ours alone. Whatever has a record is handled: recorded,
-/// and passed by.
+/// for a reason that is ours alone. Here every reason is recorded and passed by;
+/// there only some are ([`ErrorRecord::is_handled`]).
 pub fn of_reason(code: &str) -> Option<ErrorRecord> {
     if WITHOUT_COUNTERPART.contains(&code) {
         return None;
