@@ -25,13 +25,7 @@ use mapping::observation::Merged;
 use mapping::{Compatibility, FhirMapping, Measurement, MergePolicy, Observation, ResourceIds};
 
 fn main() -> ExitCode {
-    match run() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    benches::end_with(run())
 }
 
 fn run() -> Result<(), String> {

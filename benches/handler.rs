@@ -28,13 +28,7 @@ const TURN: usize = 10_000;
 const EVENTS: usize = 1_000_000;
 
 fn main() -> ExitCode {
-    match run() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    benches::end_with(run())
 }
 
 fn run() -> Result<(), String> {

@@ -33,13 +33,7 @@ const APPLICATION_DATES: &[&str] = &["iothub-creation-time-utc"];
 const ENQUEUED: UtcTime = UtcTime::MIN.saturating_add(639_307_665_300_000_000);
 
 fn main() -> ExitCode {
-    match run() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    benches::end_with(run())
 }
 
 fn run() -> Result<(), String> {

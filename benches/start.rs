@@ -18,13 +18,7 @@ use benches::{HandlerProcess, corpus, median};
 const STARTS: usize = 21;
 
 fn main() -> ExitCode {
-    match run() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    benches::end_with(run())
 }
 
 fn run() -> Result<(), String> {

@@ -7,7 +7,20 @@ pub mod measure;
 pub mod process;
 pub mod window;
 
+use std::process::ExitCode;
+
 pub use corpus::Corpus;
 pub use measure::{Turns, in_turns, median, peak_rss_mib, yardstick_is_plain};
 pub use process::{CpuTime, HandlerProcess};
 pub use window::Window;
+
+/// How the process of a benchmark ends; an error goes to standard error.
+pub fn end_with(result: Result<(), String>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -134,3 +134,21 @@ impl Place {
         }
     }
 }
+
+/// An expression with one character taken out, replaced by one of `noise`, or
+/// put in: most are errors.
+pub fn broken(expression: BoxedStrategy<String>, noise: &str) -> BoxedStrategy<String> {
+    let noise = select(noise.chars().collect::<Vec<_>>());
+    (expression, any::<Index>(), noise, 0..3)
+        .prop_map(|(expression, at, noise, form)| {
+            let mut text: Vec<char> = expression.chars().collect();
+            let at = at.index(text.len() + 1);
+            match form {
+                0 if at < text.len() => drop(text.remove(at)),
+                1 if at < text.len() => text[at] = noise,
+                _ => text.insert(at, noise),
+            }
+            text.into_iter().collect()
+        })
+        .boxed()
+}

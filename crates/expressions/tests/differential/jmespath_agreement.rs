@@ -185,21 +185,8 @@ fn expression() -> Text {
     .boxed()
 }
 
-/// An expression with one character taken out, replaced or put in.
 fn broken_expression() -> Text {
-    let noise = select(" .@[]()'*,:-01?!=<>&|`\"{}\\a#".chars().collect::<Vec<_>>());
-    (expression(), any::<prop::sample::Index>(), noise, 0..3)
-        .prop_map(|(expression, at, noise, form)| {
-            let mut text: Vec<char> = expression.chars().collect();
-            let at = at.index(text.len() + 1);
-            match form {
-                0 if at < text.len() => drop(text.remove(at)),
-                1 if at < text.len() => text[at] = noise,
-                _ => text.insert(at, noise),
-            }
-            text.into_iter().collect()
-        })
-        .boxed()
+    documents::broken(expression(), " .@[]()'*,:-01?!=<>&|`\"{}\\a#")
 }
 
 fn failure(error: EvaluateError) -> Failure {

@@ -154,21 +154,8 @@ fn path() -> BoxedStrategy<String> {
     .boxed()
 }
 
-/// A path with one character taken out, doubled or put in: most are errors.
 fn broken_path() -> BoxedStrategy<String> {
-    let noise = select(" .$@[]()'*,:-01?!=<>&|/\\a\"".chars().collect::<Vec<_>>());
-    (path(), any::<prop::sample::Index>(), noise, 0..3)
-        .prop_map(|(path, at, noise, form)| {
-            let mut text: Vec<char> = path.chars().collect();
-            let at = at.index(text.len() + 1);
-            match form {
-                0 if at < text.len() => drop(text.remove(at)),
-                1 if at < text.len() => text[at] = noise,
-                _ => text.insert(at, noise),
-            }
-            text.into_iter().collect()
-        })
-        .boxed()
+    documents::broken(path(), " .$@[]()'*,:-01?!=<>&|/\\a\"")
 }
 
 /// What one engine makes of an expression and a document.
