@@ -11,8 +11,8 @@
 //! which is then read for each event, too.
 //!
 //! `--json` prints one object a corpus; `--profile` runs normalize alone, so
-//! many times over a corpus, for a profiler. The corpora are those of [`benches::corpus`], or one of the user's
-//! own.
+//! many times over a corpus, for a profiler. The corpora are those of
+//! [`benches::corpus`], or one of the user's own.
 
 use std::hint::black_box;
 use std::path::PathBuf;
@@ -46,7 +46,13 @@ fn run() -> Result<(), String> {
         }
         None => corpus::all().to_vec(),
     };
-    for corpus in corpora.iter().filter(|corpus| arguments.only.as_ref().is_none_or(|only| *only == corpus.name)) {
+    let chosen: Vec<&Corpus> =
+        corpora.iter().filter(|corpus| arguments.only.as_ref().is_none_or(|only| *only == corpus.name)).collect();
+    if chosen.is_empty() {
+        let names: Vec<&str> = corpora.iter().map(|corpus| corpus.name.as_str()).collect();
+        return Err(format!("no corpus of this name; there are {}", names.join(", ")));
+    }
+    for corpus in chosen {
         if let Some(passes) = arguments.profile {
             let mut work = Work::new(corpus, arguments.functions_host)?;
             (0..passes).for_each(|_| work.pass());
@@ -215,13 +221,15 @@ fn typed_value(value: &serde_json::Value, is_date: bool) -> Result<PropertyValue
         serde_json::Value::Number(value) => match (value.as_i64(), value.as_f64()) {
             (Some(value), _) => PropertyValue::Integer(value),
             (None, Some(value)) => PropertyValue::Float(value),
-            (None, None) => return Err(format!("the property {value} is no number of AMQP")),
+            (None, None) => return Err("the number of a property is none of AMQP".to_owned()),
         },
         serde_json::Value::String(text) => match DateTime::parse_token(text).filter(|_| is_date) {
             Some(date) => PropertyValue::Date(date),
             None => PropertyValue::String(text),
         },
-        other => return Err(format!("the property {other} is of no type of AMQP")),
+        serde_json::Value::Array(_) | serde_json::Value::Object(_) => {
+            return Err("a property is a list or an object, which AMQP has not".to_owned());
+        }
     })
 }
 

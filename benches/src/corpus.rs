@@ -197,8 +197,10 @@ fn lines(text: &str) -> impl Iterator<Item = &str> {
 }
 
 fn event_properties(line: &str) -> Result<EventProperties, String> {
-    let mut json: Value = serde_json::from_str(line).map_err(|error| format!("properties: {error}"))?;
-    Ok(EventProperties { application: object(json["p"].take()), system: object(json["s"].take()) })
+    let mut json: serde_json::Map<String, Value> =
+        serde_json::from_str(line).map_err(|error| format!("properties: {error}"))?;
+    let mut set = |name| json.remove(name).map(object).unwrap_or_default();
+    Ok(EventProperties { application: set("p"), system: set("s") })
 }
 
 /// A small generator of numbers (splitmix64): the same row for the same seed.

@@ -7,6 +7,8 @@ use anyhow::Context;
 use conformance::corpus;
 use conformance::report::Report;
 
+use crate::output;
+
 /// Arguments of `iotc conformance`.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
@@ -24,6 +26,6 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let known = arguments.known.as_deref().map(corpus::read_known).transpose();
     let known = known.context("cannot use the list of known failures")?.unwrap_or_default();
     let report = Report::run(&suites, &known);
-    println!("{report}");
+    output::print(&report)?;
     Ok(if report.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

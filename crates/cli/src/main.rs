@@ -3,6 +3,7 @@
 //! Results go to standard output, everything else to standard error.
 
 mod conformance;
+mod output;
 mod stand_in;
 mod up;
 mod validate;

@@ -12,6 +12,8 @@ use expressions::UtcTime;
 use mapping::Compatibility;
 use mapping::validate::{Request, Sample, Validation, validate};
 
+use crate::output;
+
 /// Arguments of `iotc validate`.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
@@ -46,16 +48,16 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let validation = try_files(arguments)?;
     if arguments.json {
-        println!("{}", serde_json::to_string_pretty(&validation)?);
+        output::print(&serde_json::to_string_pretty(&validation)?)?;
     } else {
-        println!("{validation}");
+        output::print(&validation)?;
     }
     Ok(if validation.is_clean() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn try_files(arguments: &Arguments) -> anyhow::Result<Validation> {
-    let device = arguments.device_mapping.as_deref().map(read).transpose()?;
-    let fhir = arguments.fhir_mapping.as_deref().map(read).transpose()?;
+    let device = arguments.device_mapping.as_deref().map(read_mapping).transpose()?;
+    let fhir = arguments.fhir_mapping.as_deref().map(read_mapping).transpose()?;
     ensure!(
         arguments.sample.is_empty() || device.is_some(),
         "`--sample` needs a `--device-mapping`, which says what in it is a measurement"
@@ -79,6 +81,12 @@ fn try_files(arguments: &Arguments) -> anyhow::Result<Validation> {
 
 fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
     fs::read(file).with_context(|| format!("cannot read `{}`", file.display()))
+}
+
+/// A file of no bytes is a blank mapping, not one that was left out.
+fn read_mapping(file: &Path) -> anyhow::Result<Vec<u8>> {
+    let text = read(file)?;
+    Ok(if text.is_empty() { b"\n".to_vec() } else { text })
 }
 
 /// The samples in a file: one, or one a line.

@@ -27,7 +27,7 @@ fn tries_the_demo() {
     let arguments = ["--device-mapping", &device, "--fhir-mapping", &fhir, "--sample", &events, "--wrap"];
     let (code, out, err) = iotc(&arguments);
     assert!(out.contains("\n  measurement {\"Type\":") && out.contains("\n  Observation {"), "{out}{err}");
-    assert!(out.ends_with("The mappings are valid.\n"), "{out}");
+    assert!(out.ends_with("The mappings are valid, but there are errors with samples.\n"), "{out}");
     // The demo has an event with a mistake, so that there is a dead letter.
     let has_error = out.lines().any(|line| line.trim_start().starts_with("ERROR "));
     assert_eq!(code, Some(i32::from(has_error)), "{out}{err}");
@@ -63,6 +63,28 @@ fn counts_what_goes_wrong() {
     let (code, out, err) = iotc(&arguments);
     assert_eq!(code, Some(0), "{out}{err}");
     assert!(out.starts_with("2 samples, the first is 1\n  WARN NORMALIZATION No measurements"), "{out}");
+}
+
+#[test]
+fn an_empty_file_is_an_empty_mapping() {
+    let folder = tempfile::tempdir().unwrap();
+    let empty = folder.path().join("empty.json");
+    fs::write(&empty, "").unwrap();
+    let arguments = ["--device-mapping", empty.to_str().unwrap(), "--fhir-mapping", &demo("fhirmapping.json")];
+    let (code, out, _) = iotc(&arguments);
+    assert_eq!(code, Some(1), "{out}");
+    assert_eq!(out, "ERROR NORMALIZATION The mapping is empty.\nThe mappings are not valid.\n");
+}
+
+#[test]
+fn says_at_the_end_that_a_sample_failed() {
+    let folder = tempfile::tempdir().unwrap();
+    let broken = folder.path().join("broken.json");
+    fs::write(&broken, "{").unwrap();
+    let arguments = ["--device-mapping", &demo("devicecontent.json"), "--sample", broken.to_str().unwrap()];
+    let (code, out, _) = iotc(&arguments);
+    assert_eq!(code, Some(1), "{out}");
+    assert!(out.ends_with("The mappings are valid, but there are errors with samples.\n"), "{out}");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //!
 //! The nodes stand in preorder, so the walk is a step from one to the next. It
 //! is what `..` in a JSONPath means. A filter after `..` mostly asks for
-//! members, so only objects can satisfy it: [`Document::visit_having`] goes from
+//! members, so only objects can satisfy it: `Document::visit_having` goes from
 //! object to object, with one AND each.
 
 use std::ops::{ControlFlow, Range};

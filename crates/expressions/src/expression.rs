@@ -229,7 +229,7 @@ impl Expression {
         }
     }
 
-    /// Member names, as [`Symbol::bit`]s, without which the document gives no
+    /// Member names, as [bits](crate::Symbol::bit), without which the document gives no
     /// match and [`Expression::select`] does not fail; 0 when none is known.
     /// Most templates of a mapping are passed over for most events by this.
     pub fn needed_names(&self) -> u64 {

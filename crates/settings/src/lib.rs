@@ -130,9 +130,14 @@ impl Checks {
     }
 }
 
-/// What of an address may be printed: a password before `@` and a query, which
-/// can be a SAS or a key, are left out.
+/// What of a value may be printed: a password before `@` and a query, which can
+/// be a SAS or a key, are left out, and all of a connection string, which may
+/// have come under the wrong name.
 fn without_secrets(value: &str) -> String {
+    let folded = value.to_ascii_lowercase();
+    if ["accountkey", "sharedaccess", "sig=", "secret", "password", "pwd="].iter().any(|sign| folded.contains(sign)) {
+        return "… (not shown: it holds a secret)".to_owned();
+    }
     let value = match value.split_once("://") {
         Some((scheme, rest)) => match rest.rsplit_once('@') {
             Some((_, rest)) => format!("{scheme}://…@{rest}"),
@@ -186,7 +191,10 @@ mod tests {
     #[test]
     fn prints_no_secret_of_an_address() {
         let cases = [
-            ("htp://st1.example/c?sv=1&sig=s3cret", "htp://st1.example/c?…"),
+            ("htp://st1.example/c?sv=1&code=s3cret", "htp://st1.example/c?…"),
+            ("sv=1&sig=s3cret", "… (not shown: it holds a secret)"),
+            ("Endpoint=sb://h/;SharedAccessKey=s3cret", "… (not shown: it holds a secret)"),
+            ("AccountName=a;accountkey=s3cret", "… (not shown: it holds a secret)"),
             ("htp://user:s3cret@h/fhir?code=s3cret", "htp://…@h/fhir?…"),
             ("fhir", "fhir"),
         ];

@@ -104,7 +104,7 @@ impl Settings {
         let time_limit = checks.number("FhirService__TimeLimitSeconds", raw.fhir.time_limit.clone(), 1..=280, 240);
         let fhir = client_options(&raw.fhir, &mut checks);
         let client_id = function.as_ref().and_then(|function| function.client_id.clone());
-        let tokens = fhir.as_ref().and_then(|fhir| tokens(raw.fhir, fhir, client_id, &mut checks));
+        let tokens = tokens(raw.fhir, fhir.as_ref(), client_id, &mut checks);
         let settings = function.zip(fhir).map(|(function, fhir)| Settings {
             function,
             fhir,
@@ -129,22 +129,22 @@ fn patient_check(text: &str) -> Option<PatientCheck> {
 fn client_options(settings: &FhirSettings, checks: &mut Checks) -> Option<ClientOptions> {
     const EXPECTED: &str = "an absolute URL with http or https";
     let url = checks.required("FhirService__Url", settings.url.clone(), EXPECTED);
-    let url =
-        checks.optional("FhirService__Url", Some(url), EXPECTED, |text| fhir_client::client::base_url(text).ok())?;
+    let url = checks.optional("FhirService__Url", Some(url), EXPECTED, |text| fhir_client::client::base_url(text).ok());
     let entries = checks.number("FhirService__BatchEntries", settings.batch_entries.clone(), 1..=5000, 100);
-    Some(ClientOptions { bundle_entries_max: entries as usize, ..ClientOptions::new(url) })
+    Some(ClientOptions { bundle_entries_max: entries as usize, ..ClientOptions::new(url?) })
 }
 
 /// The managed identity when it is asked for, client credentials when there is
-/// an authority, and otherwise no token (fhir-conversion.md 8.4).
+/// an authority, and otherwise no token (fhir-conversion.md 8.4). Checks them
+/// without a usable URL of the server, `fhir`, too.
 fn tokens(
     settings: FhirSettings,
-    fhir: &ClientOptions,
+    fhir: Option<&ClientOptions>,
     identity: Option<String>,
     checks: &mut Checks,
 ) -> Option<Arc<CachedTokens>> {
-    let audience = fhir.base_url.as_str().trim_end_matches('/').to_owned();
-    let resource = non_blank(settings.resource).unwrap_or(audience);
+    let audience = fhir.map(|fhir| fhir.base_url.as_str().trim_end_matches('/').to_owned());
+    let resource = non_blank(settings.resource).or(audience).unwrap_or_default();
     if checks.flag("FhirClient__UseManagedIdentity", settings.managed_identity, false) {
         let credential = CredentialSettings::ManagedIdentity { client_id: identity }.credential();
         return match credential {
@@ -260,12 +260,15 @@ mod tests {
             ("FhirService__Url", "fhir"),
             ("ResourceIdentity__ResourceIdentityServiceType", "Mystery"),
             ("FhirService__BatchEntries", "0"),
+            ("FhirService__Authority", "https://login.example/tenant"),
             ("FhirService__ClientSecret", "s3cret"),
         ]);
         let expected = [
             "app setting `ResourceIdentity__ResourceIdentityServiceType` is `Mystery`; \
              expected `Lookup`, `Create` or `LookupWithEncounter`",
             "app setting `FhirService__Url` is `fhir`; expected an absolute URL with http or https",
+            "app setting `FhirService__BatchEntries` is `0`; expected a whole number from 1 to 5000",
+            "app setting `FhirService__ClientId` is not set; expected the client id of an app registration",
         ];
         assert_eq!(problems, expected.join("\n"));
     }

@@ -116,6 +116,10 @@ impl fmt::Display for Validation {
                 writeln!(f, "  Observation {}", String::from_utf8_lossy(&observation.to_json()))?;
             }
         }
-        f.write_str(if self.is_valid() { "The mappings are valid." } else { "The mappings are not valid." })
+        f.write_str(match (self.is_valid(), self.is_clean()) {
+            (false, _) => "The mappings are not valid.",
+            (true, false) => "The mappings are valid, but there are errors with samples.",
+            (true, true) => "The mappings are valid.",
+        })
     }
 }

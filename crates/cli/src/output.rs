@@ -1,0 +1,13 @@
+//! Results, on standard output.
+
+use std::fmt::Display;
+use std::io::{self, ErrorKind, Write};
+
+/// Prints a result and a line's end. A reader that has gone, such as `head`,
+/// wanted no more, which is no failure.
+pub fn print(result: &impl Display) -> io::Result<()> {
+    match writeln!(io::stdout().lock(), "{result}") {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        done => done,
+    }
+}
