@@ -115,7 +115,8 @@ pub(crate) fn json(document: Document<'_>, value: &Value<'_>) -> String {
 /// writer writes.
 #[track_caller]
 pub(crate) fn check_json(text: &str) {
-    if text.contains("undefined") || text.contains("new ") {
+    let has_constructor = text.split("new").skip(1).any(|rest| rest.starts_with(char::is_whitespace));
+    if text.contains("undefined") || has_constructor {
         return;
     }
     let read: Result<serde_json::Value, _> = serde_json::from_str(text);
