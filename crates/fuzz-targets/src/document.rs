@@ -115,7 +115,10 @@ pub(crate) fn json(document: Document<'_>, value: &Value<'_>) -> String {
 /// writer writes.
 #[track_caller]
 pub(crate) fn check_json(text: &str) {
-    let has_constructor = text.split("new").skip(1).any(|rest| rest.starts_with(char::is_whitespace));
+    let has_constructor = text.split("new").skip(1).any(|rest| {
+        // A blank, a NUL or a comment.
+        rest.starts_with(|next: char| !next.is_alphanumeric() && next != '"')
+    });
     if text.contains("undefined") || has_constructor {
         return;
     }
