@@ -17,7 +17,7 @@
 use std::hint::black_box;
 use std::process::ExitCode;
 
-use benches::{Turns, Window, in_turns, peak_rss_mib, window, yardstick_is_plain};
+use benches::{Turns, Window, in_turns, peak_rss_mib, rounded, window, yardstick_is_plain};
 use expressions::UtcTime;
 use mapping::group;
 use mapping::identifier::{observation_id, observation_identifier};
@@ -205,8 +205,4 @@ impl Figures {
         })
         .to_string()
     }
-}
-
-fn rounded(value: f64) -> f64 {
-    (value * 10.0).round() / 10.0
 }

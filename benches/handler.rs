@@ -20,7 +20,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use benches::process::{Connection, post_request};
-use benches::{Corpus, CpuTime, HandlerProcess, corpus, invocation, median, yardstick_is_plain};
+use benches::{Corpus, CpuTime, HandlerProcess, corpus, invocation, median, rounded, yardstick_is_plain};
 
 /// Events of one turn, in as many invocations as they make.
 const TURN: usize = 10_000;
@@ -213,8 +213,4 @@ impl Figures {
         })
         .to_string()
     }
-}
-
-fn rounded(value: f64) -> f64 {
-    (value * 10.0).round() / 10.0
 }

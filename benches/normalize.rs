@@ -19,7 +19,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use benches::corpus::{self, EventProperties};
-use benches::{Corpus, Turns, in_turns, peak_rss_mib, yardstick_is_plain};
+use benches::{Corpus, Turns, in_turns, peak_rss_mib, rounded, yardstick_is_plain};
 use expressions::{DateTime, Properties, PropertyValue, UtcTime};
 use mapping::normalize::{Event, Scratch};
 use mapping::{Compatibility, DeviceMapping, MeasurementRef};
@@ -264,8 +264,4 @@ impl Figures {
         })
         .to_string()
     }
-}
-
-fn rounded(value: f64) -> f64 {
-    (value * 10.0).round() / 10.0
 }

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
-use benches::{HandlerProcess, corpus, median};
+use benches::{HandlerProcess, corpus, median, rounded};
 
 /// Starts of each binary; odd, so that there is a median.
 const STARTS: usize = 21;
@@ -40,7 +40,6 @@ fn run() -> Result<(), String> {
         let starts = (0..STARTS).map(|_| start(binary)).collect::<Result<Vec<_>, _>>()?;
         let longest = starts.iter().copied().fold(0.0, f64::max);
         let (name, median) = (binary.file_name().unwrap_or_default().to_string_lossy(), median(starts));
-        let rounded = |value: f64| (value * 10.0).round() / 10.0;
         if json {
             let row = serde_json::json!({ "binary": name, "start_to_ready_ms": rounded(median), "longest_ms": rounded(longest) });
             println!("{row}");

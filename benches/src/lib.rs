@@ -14,6 +14,11 @@ pub use measure::{Turns, in_turns, median, peak_rss_mib, yardstick_is_plain};
 pub use process::{CpuTime, HandlerProcess};
 pub use window::Window;
 
+/// A figure as it is printed, with one digit after the point.
+pub fn rounded(value: f64) -> f64 {
+    (value * 10.0).round() / 10.0
+}
+
 /// How the process of a benchmark ends; an error goes to standard error.
 pub fn end_with(result: Result<(), String>) -> ExitCode {
     match result {

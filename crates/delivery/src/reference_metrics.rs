@@ -255,8 +255,9 @@ const ROWS: [Row; 14] = [
 
 /// Our own reasons, for which the reference connector has no error: it never
 /// looks, or it only writes a log line.
-pub const WITHOUT_COUNTERPART: [&str; 7] = [
+pub const WITHOUT_COUNTERPART: [&str; 8] = [
     "InvalidSample",
+    "LimitExceeded",
     "MeasurementTooLarge",
     "NoFate",
     "NoValue",

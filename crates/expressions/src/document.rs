@@ -14,7 +14,7 @@ pub(crate) mod write;
 
 use std::borrow::Cow;
 
-pub use write::{write_json_double, write_json_string};
+pub use write::{json_escape, write_json_double, write_json_string};
 
 use crate::budget::{Budget, CHILDREN_A_STEP};
 use crate::names::{Names, Symbol};

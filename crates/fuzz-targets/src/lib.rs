@@ -14,20 +14,16 @@
 
 mod device_mapping;
 mod document;
+mod expression;
 mod fhir_mapping;
 mod handler;
-mod jmespath;
-mod jsonpath;
 mod reader;
-mod rfc9535;
 
 pub use device_mapping::device_mapping;
+pub use expression::{jmespath, jsonpath, rfc9535};
 pub use fhir_mapping::fhir_mapping;
 pub use handler::handler;
-pub use jmespath::jmespath;
-pub use jsonpath::jsonpath;
 pub use reader::reader;
-pub use rfc9535::rfc9535;
 
 /// Does what it does with an input.
 pub type Target = fn(&[u8]);

@@ -105,6 +105,16 @@ fn prints_as_written(raw: &str) -> bool {
         && (whole != b"0" || !fraction.starts_with(b"0000"))
 }
 
+/// Whether a text says nothing.
+#[inline]
+pub(crate) fn is_blank(text: &str) -> bool {
+    match text.bytes().next() {
+        // Nearly all texts begin with a letter or digit.
+        Some(b'!'..=b'~') => false,
+        _ => text.trim().is_empty(),
+    }
+}
+
 /// A value as a time; none for null.
 pub(crate) fn timestamp(document: Document<'_>, value: &Value<'_>, dates: Dates) -> Result<Option<UtcTime>, Reason> {
     match value {

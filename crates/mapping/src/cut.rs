@@ -7,6 +7,7 @@
 
 use rust_decimal::Decimal;
 
+use crate::convert::is_blank;
 use crate::convert_error::ConvertError;
 use crate::fhir_mapping::{FhirMapping, FhirTemplate, ValueKind, ValueTemplate};
 use crate::group::{self, MeasurementGroup, ObservationGroup, PeriodInterval, Reading};
@@ -102,7 +103,7 @@ fn invalid_sample(template: &FhirTemplate, reading: &Reading<'_>) -> Option<Conv
         let property = reading.properties.iter().find(|property| value.property() == Some(&*property.name));
         let text = property.and_then(|property| property.value.as_deref()).unwrap_or_default();
         let is_sample = || sampled_data::is_sample(text) || (value.exponents && number_with_exponent(text).is_some());
-        !sampled_data::is_blank(text) && !is_sample()
+        !is_blank(text) && !is_sample()
     };
     let value_name = series(template).find(is_invalid)?.property().unwrap_or_default().to_owned();
     Some(ConvertError::InvalidSample { value_name })

@@ -11,6 +11,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use expressions::document::json_escape;
 use rust_decimal::Decimal;
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
@@ -161,22 +162,11 @@ pub(crate) fn push_escaped(text: &str, out: &mut String) {
         out.push_str(text);
         return;
     }
-    const HEX: &[u8; 16] = b"0123456789abcdef";
     for c in text.chars() {
         match c {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            '\u{8}' => out.push_str("\\b"),
-            '\t' => out.push_str("\\t"),
-            '\n' => out.push_str("\\n"),
-            '\u{c}' => out.push_str("\\f"),
-            '\r' => out.push_str("\\r"),
-            '\u{0}'..='\u{1f}' => {
-                out.push_str("\\u00");
-                out.push(char::from(HEX[c as usize >> 4]));
-                out.push(char::from(HEX[c as usize & 15]));
-            }
-            other => out.push(other),
+            // The line ends that only a measurement has escaped.
+            '\u{85}' | '\u{2028}' | '\u{2029}' => out.push(c),
+            c => out.push_str(json_escape(c, &mut [0; 6])),
         }
     }
 }

@@ -15,6 +15,7 @@ use rust_decimal::Decimal;
 
 use expressions::UtcTime;
 
+use crate::convert::is_blank;
 use crate::group::TimedValue;
 
 /// The most samples that one series may have: more than an hour at 250 Hz, the
@@ -175,11 +176,6 @@ pub fn samples<'v>(values: &'v [TimedValue<'_>]) -> Vec<Sample<'v>> {
         (!is_blank(text)).then_some(Sample { time: value.time, value: text })
     };
     values.iter().filter_map(sample).collect()
-}
-
-/// Whether a value says nothing. Nearly all begin with a digit.
-pub(crate) fn is_blank(text: &str) -> bool {
-    !text.starts_with(|first: char| first.is_ascii_digit()) && text.trim().is_empty()
 }
 
 /// Whether FHIR lets a series hold this text: a decimal number without

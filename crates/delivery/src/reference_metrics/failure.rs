@@ -71,14 +71,7 @@ impl FhirServiceFailure<'_> {
             Self::Token(code) => (with("MsalServiceError", code), "msal-service", None),
             Self::Other => (Cow::Borrowed("GeneralError"), "general", None),
         };
-        let metric = ErrorMetric {
-            name: with(FHIR_SERVICE, &name),
-            error_type: FHIR_SERVICE,
-            severity: ErrorSeverity::Critical,
-            operation: FHIR_CONVERSION,
-            source,
-        };
-        ErrorRecord::new(metric, kind)
+        critical(with(FHIR_SERVICE, &name), kind, source, FHIR_SERVICE, FHIR_CONVERSION)
     }
 }
 
@@ -105,14 +98,7 @@ impl EventHubFailure<'_> {
             Self::RequestFailed(code) => (with("RequestFailedError", code.unwrap_or_default()), "request-failed", None),
             Self::Other => (Cow::Borrowed("GeneralError"), "general", None),
         };
-        let metric = ErrorMetric {
-            name: with(EVENT_HUB, &name),
-            error_type: EVENT_HUB,
-            severity: ErrorSeverity::Critical,
-            operation: SETUP,
-            source,
-        };
-        ErrorRecord::new(metric, kind)
+        critical(with(EVENT_HUB, &name), kind, source, EVENT_HUB, SETUP)
     }
 }
 
@@ -122,14 +108,17 @@ fn by_user(name: &'static str, kind: &'static str) -> (Cow<'static, str>, &'stat
 }
 
 fn authentication(name: Cow<'static, str>, kind: &'static str) -> ErrorRecord {
-    let metric = ErrorMetric {
-        name,
-        error_type: AUTHENTICATION,
-        severity: ErrorSeverity::Critical,
-        operation: SETUP,
-        source: Some(ErrorSource::User),
-    };
-    ErrorRecord::new(metric, kind)
+    critical(name, kind, Some(ErrorSource::User), AUTHENTICATION, SETUP)
+}
+
+fn critical(
+    name: Cow<'static, str>,
+    kind: &'static str,
+    source: Option<ErrorSource>,
+    error_type: &'static str,
+    operation: &'static str,
+) -> ErrorRecord {
+    ErrorRecord::new(ErrorMetric { name, error_type, severity: ErrorSeverity::Critical, operation, source }, kind)
 }
 
 fn with(start: &str, end: &str) -> Cow<'static, str> {

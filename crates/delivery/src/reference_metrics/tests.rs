@@ -80,6 +80,7 @@ fn knows_every_reason_of_the_mappings() {
         ErrorKind::Overflow,
         ErrorKind::ArgumentOutOfRange,
         ErrorKind::Argument,
+        ErrorKind::Limit,
     ];
     let codes = convert.iter().map(ConvertError::code).chain(normalize.iter().map(|kind| kind.code()));
     for code in codes {

@@ -1,8 +1,6 @@
 //! Writes part of a document as JSON text, as Newtonsoft.Json does it without
 //! formatting (what `to_string` of JMESPath gives, device-mapping.md 7).
 
-use std::fmt::Write;
-
 use super::{Document, Kind, NodeId};
 use crate::names::Symbol;
 use crate::number::write_double;
@@ -72,23 +70,32 @@ pub fn write_json_double(value: f64, out: &mut String) {
 /// Appends `text` in quotes, escaped as Newtonsoft does it.
 pub fn write_json_string(text: &str, out: &mut String) {
     out.push('"');
-    for c in text.chars() {
-        match c {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            '\u{8}' => out.push_str("\\b"),
-            '\u{c}' => out.push_str("\\f"),
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            '\0'..='\u{1f}' | '\u{85}' | '\u{2028}' | '\u{2029}' => {
-                // Writing to a `String` cannot fail.
-                let _ = write!(out, "\\u{:04x}", u32::from(c));
-            }
-            c => out.push(c),
-        }
-    }
+    text.chars().for_each(|c| out.push_str(json_escape(c, &mut [0; 6])));
     out.push('"');
+}
+
+/// A character as it stands in a JSON string: escaped if it is a quote, a
+/// backslash, a control character or one of the three line ends beyond ASCII
+/// that Newtonsoft escapes, and else itself. Written into `buffer`.
+pub fn json_escape(c: char, buffer: &mut [u8; 6]) -> &str {
+    const HEX: &[u8; 16] = b"0123456789abcdef";
+    match c {
+        '"' => "\\\"",
+        '\\' => "\\\\",
+        '\u{8}' => "\\b",
+        '\t' => "\\t",
+        '\n' => "\\n",
+        '\u{c}' => "\\f",
+        '\r' => "\\r",
+        '\u{2028}' => "\\u2028",
+        '\u{2029}' => "\\u2029",
+        '\0'..='\u{1f}' | '\u{85}' => {
+            let code = c as usize;
+            *buffer = [b'\\', b'u', b'0', b'0', HEX[code >> 4 & 15], HEX[code & 15]];
+            std::str::from_utf8(buffer).unwrap_or_default()
+        }
+        other => other.encode_utf8(buffer),
+    }
 }
 
 #[cfg(test)]

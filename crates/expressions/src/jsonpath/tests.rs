@@ -316,6 +316,17 @@ fn wants_one_token() {
     assert_eq!(select("$[?(@.v > 1)]", json, true, true), "error Path returned multiple tokens.");
 }
 
+/// How many matches a path has.
+fn count(document: Document<'_>, path: &Path) -> usize {
+    let mut count = 0;
+    path.select(document, Document::ROOT, &Budget::default(), &mut |_| {
+        count += 1;
+        ControlFlow::Continue(())
+    })
+    .unwrap();
+    count
+}
+
 #[test]
 fn sees_the_match_a_second_time() {
     let mut names = Names::default();
@@ -331,18 +342,9 @@ fn sees_the_match_a_second_time() {
     let document = scratch.read_value(text.as_bytes(), ReadOptions::default()).unwrap();
     let body = document.children(Document::ROOT).next().unwrap().1;
     let matched = document.element(body, 1).unwrap();
-    let select = |document: Document<'_>, path: &Path| {
-        let mut count = 0;
-        path.select(document, Document::ROOT, &Budget::default(), &mut |_| {
-            count += 1;
-            ControlFlow::Continue(())
-        })
-        .unwrap();
-        count
-    };
-    assert_eq!(paths.each_ref().map(|path| select(document.with_matched(matched), path)), [1, 2, 2, 1, 1]);
+    assert_eq!(paths.each_ref().map(|path| count(document.with_matched(matched), path)), [1, 2, 2, 1, 1]);
     let whole = document.with_matched(Document::ROOT);
-    assert_eq!(of_root.each_ref().map(|path| select(whole, path)), [0, 2, 2, 1, 1]);
+    assert_eq!(of_root.each_ref().map(|path| count(whole, path)), [0, 2, 2, 1, 1]);
     let mut out = String::new();
     whole.write_json(Document::ROOT, &mut out);
     assert_eq!(out, r#"{"Body":[1,{"hr":1}],"matchedToken":{"Body":[1,{"hr":1}]}}"#);
@@ -371,15 +373,6 @@ fn sees_the_match_once_when_switched() {
     let document = scratch.read_value(text.as_bytes(), ReadOptions::default()).unwrap();
     let body = document.children(Document::ROOT).next().unwrap().1;
     let node = document.element(body, 1).unwrap();
-    let count = |document: Document<'_>, path: &Path| {
-        let mut count = 0;
-        path.select(document, Document::ROOT, &Budget::default(), &mut |_| {
-            count += 1;
-            ControlFlow::Continue(())
-        })
-        .unwrap();
-        count
-    };
     let expected = [1, 1, 1, 1, 1, 1, 1, 1, 5];
     assert_eq!(paths.each_ref().map(|path| count(document.with_matched(node), path)), expected);
     // A match that JMESPath computed is in no other place, so it is seen, too.

@@ -2,6 +2,8 @@
 //! hit something, some of them twice in an object, and values at the edges of
 //! their types.
 
+use std::fmt::Debug;
+
 use expressions::{Document, Kind, NodeId};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -133,6 +135,24 @@ impl Place {
             Place::Whole | Place::WithMatched(_) => (document, Document::ROOT, whole.clone()),
         }
     }
+}
+
+/// What the engine and the interpreter make of an expression's text; none when
+/// both refuse it, and a failure when only one does.
+pub fn both<C, P: Debug, E: Debug, F: Debug>(
+    expression: &str,
+    compiles: Result<C, E>,
+    parsed: Result<P, F>,
+) -> Result<Option<(C, P)>, TestCaseError> {
+    prop_assert_eq!(
+        compiles.as_ref().err().map(|_| ()),
+        parsed.as_ref().err().map(|_| ()),
+        "{}: compiled {:?}, parsed {:?}",
+        expression,
+        compiles.as_ref().err(),
+        parsed
+    );
+    Ok(compiles.ok().zip(parsed.ok()))
 }
 
 /// An expression with one character taken out, replaced by one of `noise`, or

@@ -4,6 +4,7 @@
 use expressions::{CompileOptions, Expression, Language, Names, Pitfall};
 
 use super::template::{Template, TemplateExpression, TemplateKind, ValueTemplate};
+use crate::convert::is_blank;
 use crate::finding::{Finding, Findings, Place};
 use crate::measurement::json_text;
 use crate::template_file::{
@@ -416,8 +417,4 @@ fn boolean(value: &Text, context: &mut Context<'_>) -> Option<bool> {
     };
     context.findings.error(message, value.place);
     None
-}
-
-fn is_blank(text: &str) -> bool {
-    text.trim().is_empty()
 }

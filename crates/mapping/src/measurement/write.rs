@@ -1,6 +1,8 @@
 //! The JSON of a measurement, to the byte as the reference connector's default
 //! form has it (device-mapping.md 8.1), but for times, which always end in `Z`.
 
+use expressions::document::{json_escape, write_json_string};
+
 use super::{Measurement, MeasurementRef, PropertiesRef, Source};
 
 impl MeasurementRef<'_> {
@@ -64,9 +66,9 @@ fn push_property(at: usize, push_name: impl FnOnce(&mut Vec<u8>), value: Option<
 
 /// A text as JSON has it in a measurement, with its quotes.
 pub(crate) fn json_text(text: &str) -> String {
-    let mut json = Vec::with_capacity(text.len() + 2);
-    push_text(text, &mut json);
-    String::from_utf8_lossy(&json).into_owned()
+    let mut json = String::with_capacity(text.len() + 2);
+    write_json_string(text, &mut json);
+    json
 }
 
 impl Measurement<'_> {
@@ -123,7 +125,7 @@ fn push_escaped(text: &str, out: &mut Vec<u8>) {
     while let Some(at) = rest.bytes().position(may_need_escape) {
         out.extend_from_slice(&rest.as_bytes()[..at]);
         let Some(c) = rest[at..].chars().next() else { break };
-        push_char(c, out);
+        out.extend_from_slice(json_escape(c, &mut [0; 6]).as_bytes());
         rest = &rest[at + c.len_utf8()..];
     }
     out.extend_from_slice(rest.as_bytes());
@@ -133,25 +135,4 @@ fn push_escaped(text: &str, out: &mut Vec<u8>) {
 /// with 0xC2, U+2028 and U+2029 with 0xE2.
 fn may_need_escape(byte: u8) -> bool {
     byte < 0x20 || matches!(byte, b'"' | b'\\' | 0xc2 | 0xe2)
-}
-
-fn push_char(c: char, out: &mut Vec<u8>) {
-    const HEX: &[u8; 16] = b"0123456789abcdef";
-    match c {
-        '"' => out.extend_from_slice(b"\\\""),
-        '\\' => out.extend_from_slice(b"\\\\"),
-        '\u{8}' => out.extend_from_slice(b"\\b"),
-        '\t' => out.extend_from_slice(b"\\t"),
-        '\n' => out.extend_from_slice(b"\\n"),
-        '\u{c}' => out.extend_from_slice(b"\\f"),
-        '\r' => out.extend_from_slice(b"\\r"),
-        '\u{2028}' => out.extend_from_slice(b"\\u2028"),
-        '\u{2029}' => out.extend_from_slice(b"\\u2029"),
-        '\u{0}'..='\u{1f}' | '\u{85}' => {
-            let code = c as usize;
-            out.extend_from_slice(b"\\u00");
-            out.extend_from_slice(&[HEX[code >> 4 & 15], HEX[code & 15]]);
-        }
-        other => out.extend_from_slice(other.encode_utf8(&mut [0; 4]).as_bytes()),
-    }
 }

@@ -7,7 +7,7 @@ use expressions::{Budget, Document, Kind, Language, NodeId, UtcTime, Value};
 use super::error::{Failures, NormalizeError};
 use super::{Parts, Put};
 use crate::compatibility::{Dates, Numbers};
-use crate::convert::{self, TextForm};
+use crate::convert::{self, TextForm, is_blank};
 use crate::device_mapping::{Template, TemplateExpression};
 use crate::measurement::{MeasurementRef, PropertiesRef, PropertySpan};
 
@@ -174,13 +174,5 @@ impl Extractor<'_> {
             Value::Node(node) => document.kind(*node) != Kind::Null,
             _ => true,
         }))
-    }
-}
-
-fn is_blank(text: &str) -> bool {
-    match text.bytes().next() {
-        // Nearly all texts begin with a letter or digit.
-        Some(b'!'..=b'~') => false,
-        _ => text.trim().is_empty(),
     }
 }
