@@ -60,24 +60,28 @@ impl<'v> Scalar<'v> {
 }
 
 /// `==`: as `===`, and a date on the left equals its canonical text.
-pub(super) fn equal(left: &Scalar<'_>, right: &Scalar<'_>) -> bool {
+/// Errors as [`strictly_equal`].
+pub(super) fn equal(left: &Scalar<'_>, right: &Scalar<'_>) -> Result<bool, &'static str> {
     if let (Scalar::Date(date), Scalar::Text(text)) = (left, right) {
         let mut iso = String::new();
         date.write_iso(&mut iso);
-        return iso == *text;
+        return Ok(iso == *text);
     }
     strictly_equal(left, right)
 }
 
-/// `===`: one type and one value; integers and floats are one type.
-pub(super) fn strictly_equal(left: &Scalar<'_>, right: &Scalar<'_>) -> bool {
-    match (left, right) {
+/// `===`: one type and one value; integers and floats are one type. An error
+/// for an integer beyond 64 bits beside NaN or infinity, which it cannot be
+/// compared with.
+pub(super) fn strictly_equal(left: &Scalar<'_>, right: &Scalar<'_>) -> Result<bool, &'static str> {
+    Ok(match (left, right) {
         (Scalar::Null, Scalar::Null) | (Scalar::Undefined, Scalar::Undefined) => true,
         (Scalar::Bool(left), Scalar::Bool(right)) => left == right,
         (Scalar::Text(left), Scalar::Text(right)) => left == right,
         (Scalar::Date(left), Scalar::Date(right)) => left.instant == right.instant,
-        _ => left.is_number() && right.is_number() && order(left, right) == Ok(Ordering::Equal),
-    }
+        _ if left.is_number() && right.is_number() => order(left, right)?.is_eq(),
+        _ => false,
+    })
 }
 
 /// The order of two scalars, or why they have none.

@@ -300,10 +300,10 @@ impl<'d> Walk<'d, '_> {
             return ControlFlow::Continue(comparison.operator == Operator::NotEqual);
         };
         let result = match comparison.operator {
-            Operator::Equal => Ok(compare::equal(&left, &right)),
-            Operator::NotEqual => Ok(!compare::equal(&left, &right)),
-            Operator::StrictlyEqual => Ok(compare::strictly_equal(&left, &right)),
-            Operator::StrictlyNotEqual => Ok(!compare::strictly_equal(&left, &right)),
+            Operator::Equal => compare::equal(&left, &right),
+            Operator::NotEqual => compare::equal(&left, &right).map(|is_equal| !is_equal),
+            Operator::StrictlyEqual => compare::strictly_equal(&left, &right),
+            Operator::StrictlyNotEqual => compare::strictly_equal(&left, &right).map(|is_equal| !is_equal),
             Operator::Matches => return self.matches(comparison, &left, &right),
             Operator::Less => compare::order(&left, &right).map(|order| order.is_lt()),
             Operator::LessOrEqual => compare::order(&left, &right).map(|order| order.is_le()),

@@ -237,6 +237,18 @@ fn fails_or_not_when_sides_cannot_be_converted() {
 }
 
 #[test]
+fn an_integer_beyond_64_bits_has_no_relation_to_not_a_number() {
+    for operator in ["==", "!=", "===", "!==", "<"] {
+        let path = format!("$[?(@.v {operator} @.w)]");
+        for json in [r#"[{"v":9223372036854775808,"w":NaN}]"#, r#"[{"v":Infinity,"w":9223372036854775808}]"#] {
+            let error = select(&path, json, true, false);
+            assert_eq!(error, "error BigInteger cannot represent NaN or infinity.", "{path}");
+            assert_eq!(select(&path, json, false, false), "", "{path}");
+        }
+    }
+}
+
+#[test]
 fn matches_regular_expressions() {
     check_filter("@.v =~ /^A.c$/i", &["\"abc\"", "\"xabc\"", "1"], &["\"abc\""]);
     check_filter("@.v =~ /b/", &["\"abc\"", "null", ""], &["\"abc\""]);

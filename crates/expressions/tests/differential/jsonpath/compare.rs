@@ -16,25 +16,18 @@ pub fn is_match(left: &Tree, operator: &str, right: &Tree, errors: bool) -> Resu
         return Ok(operator == "!=" || operator == "<>");
     }
     let (left, right) = (&left.data, &right.data);
-    match operator {
+    let holds = match operator {
         "==" => is_equal(left, right),
-        "!=" | "<>" => Ok(!is_equal(left, right)?),
+        "!=" | "<>" => is_equal(left, right).map(|is_equal| !is_equal),
         "===" => is_strictly_equal(left, right),
-        "!==" => Ok(!is_strictly_equal(left, right)?),
-        "=~" => matches_pattern(left, right),
-        _ => {
-            let order = match order(left, right) {
-                Ok(order) => order,
-                Err(failure) => return if errors { Err(failure) } else { Ok(false) },
-            };
-            Ok(match operator {
-                "<" => order.is_lt(),
-                "<=" => order.is_le(),
-                ">" => order.is_gt(),
-                _ => order.is_ge(),
-            })
-        }
-    }
+        "!==" => is_strictly_equal(left, right).map(|is_equal| !is_equal),
+        "=~" => return matches_pattern(left, right),
+        "<" => order(left, right).map(Ordering::is_lt),
+        "<=" => order(left, right).map(Ordering::is_le),
+        ">" => order(left, right).map(Ordering::is_gt),
+        _ => order(left, right).map(Ordering::is_ge),
+    };
+    if errors { holds } else { Ok(holds.unwrap_or(false)) }
 }
 
 fn is_container(tree: &Tree) -> bool {
