@@ -19,7 +19,6 @@
 
 mod address;
 mod cbs;
-pub mod client;
 mod connection;
 mod frames;
 mod log;
@@ -45,8 +44,9 @@ use tokio::task::JoinSet;
 use connection::Broker;
 use store::Store;
 
+pub use hub_client as client;
+pub use hub_client::StartPosition;
 pub use log::LogError;
-pub use position::StartPosition;
 pub use store::{DEFAULT_GROUP, StoreError};
 
 /// Clients that wait to be accepted.

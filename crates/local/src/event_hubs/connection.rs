@@ -18,10 +18,10 @@ use fe2o3_amqp::types::messaging::{FilterSet, TargetArchetype};
 use fe2o3_amqp::types::performatives::Attach;
 use fe2o3_amqp::types::primitives::{Symbol, Value};
 use fe2o3_amqp::{Receiver, Sender};
+use hub_client::StartPosition;
 use tokio::net::TcpStream;
 
 use super::address::Address;
-use super::position::StartPosition;
 use super::receivers::{Receivers, Refused, Seat};
 use super::receiving::Receiving;
 use super::requests::{self, AnsweringLinks};
