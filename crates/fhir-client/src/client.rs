@@ -12,6 +12,7 @@
 mod batch;
 mod limiter;
 mod retry;
+mod suspect;
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -33,6 +34,7 @@ use self::limiter::Limiter;
 pub use self::retry::RetryOptions;
 pub(crate) use self::retry::spread;
 use self::retry::{Backoff, retry_after};
+use self::suspect::{Suspects, is_suspicious};
 use crate::auth::{CachedTokens, TokenError};
 use crate::search::{Identifier, next_link, page_address, resources_of};
 use crate::version::Version;
@@ -68,6 +70,10 @@ pub struct ClientOptions {
     /// itself. Defaults to 4 MiB, far below what servers take (30 MB and more),
     /// since some answer a bundle with a timeout when it takes long.
     pub bundle_bytes_max: usize,
+    /// How long the server may answer 500 to one request, while it works
+    /// otherwise, until that counts as an answer about the data. Defaults to
+    /// 30 s, longer than a restart or failover behind a gateway takes.
+    pub server_error_patience: Duration,
 }
 
 impl ClientOptions {
@@ -81,6 +87,7 @@ impl ClientOptions {
             concurrency_max: 8,
             bundle_entries_max: 100,
             bundle_bytes_max: 4 * 1024 * 1024,
+            server_error_patience: Duration::from_secs(30),
         }
     }
 }
@@ -210,6 +217,7 @@ pub struct Client {
     options: ClientOptions,
     limiter: Limiter,
     bundle_size: BundleSize,
+    suspects: Suspects,
     round_trips: AtomicU64,
     /// When the server last answered something with success.
     succeeded: Mutex<Option<Instant>>,
@@ -242,6 +250,7 @@ impl Client {
             options,
             limiter,
             bundle_size,
+            suspects: Suspects::default(),
             round_trips: AtomicU64::new(0),
             succeeded: Mutex::default(),
             proving: tokio::sync::Mutex::default(),
@@ -284,8 +293,18 @@ impl Client {
     }
 
     /// Sends `request` until there is an answer about the data, the attempts
-    /// are used up, or `deadline` would pass.
+    /// are used up, or `deadline` would pass. An answer with a status that
+    /// [`is_server_error`] was found to be about this request alone.
     pub(crate) async fn send(&self, request: &Request, deadline: Instant) -> Result<Answer, ServerAway> {
+        match self.send_again_and_again(request, deadline).await {
+            Err(ServerAway::Status { status, .. }) if is_suspicious(status) => {
+                self.judge(request, status, deadline).await
+            }
+            other => other,
+        }
+    }
+
+    async fn send_again_and_again(&self, request: &Request, deadline: Instant) -> Result<Answer, ServerAway> {
         let mut backoff = Backoff::new(self.options.retry);
         let mut token_renewed = false;
         loop {
@@ -345,6 +364,10 @@ impl Client {
         }
         if status < 300 {
             *self.succeeded() = Some(Instant::now());
+        }
+        // Of a bundle its entries tell.
+        if !request.is_bundle() {
+            self.suspects.answered(request, status, asked);
         }
         Ok(Exchange { answer: Answer { status, version, body, asked }, retry_after, token })
     }
@@ -451,6 +474,11 @@ impl ServerAway {
 }
 
 impl Request {
+    /// Whether it holds others.
+    fn is_bundle(&self) -> bool {
+        self.method == Method::POST && self.relative.is_empty()
+    }
+
     fn headers(&self) -> HeaderMap {
         let mut headers = HeaderMap::new();
         let mut put = |name, text: &str| {
@@ -479,6 +507,11 @@ impl Request {
 /// 501 is for the caller, who can do without batches.
 fn is_about_data(status: u16) -> bool {
     !matches!(status, 401 | 403 | 408 | 429) && (status < 500 || status == 501)
+}
+
+/// Whether an answer says that the server failed on what the request holds.
+pub(crate) fn is_server_error(status: u16) -> bool {
+    is_suspicious(status)
 }
 
 fn version_in(headers: &HeaderMap) -> Option<Version> {

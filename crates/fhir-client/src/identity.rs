@@ -217,6 +217,7 @@ impl Unresolved {
             Self::Multiple { kind: DEVICE, .. } => "MultipleDeviceFound",
             Self::Multiple { kind: PATIENT, .. } => "MultiplePatientFound",
             Self::Multiple { .. } => "MultipleEncounterFound",
+            Self::Refused { status: 500.., .. } => "FhirServerError",
             Self::Refused { .. } => "IdentityRefused",
         }
     }

@@ -52,6 +52,8 @@ struct FhirSettings {
     resource: Option<String>,
     #[serde(rename = "fhirservice__batchentries")]
     batch_entries: Option<String>,
+    #[serde(rename = "fhirservice__servererrorpatienceseconds")]
+    server_error_patience: Option<String>,
     #[serde(rename = "fhirservice__timelimitseconds")]
     time_limit: Option<String>,
     #[serde(rename = "fhirclient__usemanagedidentity")]
@@ -131,7 +133,13 @@ fn client_options(settings: &FhirSettings, checks: &mut Checks) -> Option<Client
     let url = checks.required("FhirService__Url", settings.url.clone(), EXPECTED);
     let url = checks.optional("FhirService__Url", Some(url), EXPECTED, |text| fhir_client::client::base_url(text).ok());
     let entries = checks.number("FhirService__BatchEntries", settings.batch_entries.clone(), 1..=5000, 100);
-    Some(ClientOptions { bundle_entries_max: entries as usize, ..ClientOptions::new(url?) })
+    let patience = settings.server_error_patience.clone();
+    let patience = checks.number("FhirService__ServerErrorPatienceSeconds", patience, 0..=86_400, 30);
+    Some(ClientOptions {
+        bundle_entries_max: entries as usize,
+        server_error_patience: Duration::from_secs(patience),
+        ..ClientOptions::new(url?)
+    })
 }
 
 /// The managed identity when it is asked for, client credentials when there is

@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::retry::Backoff;
+use super::suspect::is_suspicious;
 use super::{Answer, Client, Condition, Request, ServerAway, is_about_data};
 use crate::version::Version;
 
@@ -173,11 +174,38 @@ impl Client {
         match entries(&answer) {
             Some(answers) if answers.len() == requests.len() => {
                 self.bundle_size.grow();
+                for (request, answer) in requests.iter().zip(&answers) {
+                    self.suspects.answered(request, answer.status, answer.asked);
+                }
                 BundleOutcome::Answers(answers)
             }
             Some(_) => BundleOutcome::Refused { status: answer.status },
             None => BundleOutcome::Away(ServerAway::NotFhir),
         }
+    }
+
+    /// Settles what is still `open` after all tries: each is an answer about the
+    /// data, or the server is away for it.
+    async fn judge_all(
+        &self,
+        requests: &[Request],
+        mut all: BatchAnswers,
+        open: Vec<(usize, Answer)>,
+        deadline: Instant,
+    ) -> BatchAnswers {
+        let judged = open.into_iter().map(|(index, answer)| async move {
+            match is_suspicious(answer.status) {
+                true => (index, self.judge(&requests[index], answer.status, deadline).await),
+                false => (index, Err(answer.away())),
+            }
+        });
+        for (index, result) in join_all(judged).await {
+            match result {
+                Ok(answer) => all.answers[index] = Some(answer),
+                Err(away) => all.away = all.away.or(Some(away)),
+            }
+        }
+        all
     }
 
     /// Sends again what was answered with 429, 5xx and the like inside of a
@@ -194,8 +222,7 @@ impl Client {
             let away = answer.away();
             let wait = if away.is_worth_retrying() { backoff.next(None) } else { None };
             let Some(wait) = wait.filter(|wait| Instant::now() + *wait < deadline) else {
-                all.away = Some(away);
-                return all;
+                return self.judge_all(requests, all, open, deadline).await;
             };
             tokio::time::sleep(wait).await;
             let again: Vec<Request> = open.iter().map(|(index, _)| requests[*index].clone()).collect();
@@ -225,7 +252,8 @@ impl Client {
 impl BatchAnswers {
     /// Whether a request was refused for what it holds.
     fn has_refused(&self) -> bool {
-        self.answers.iter().flatten().any(|answer| matches!(answer.status, 400 | 413 | 415 | 422))
+        let is_bad = |status| matches!(status, 400 | 413 | 415 | 422) || is_suspicious(status);
+        self.answers.iter().flatten().any(|answer| is_bad(answer.status))
     }
 
     /// Takes out the answers that are not about the data, with their places.

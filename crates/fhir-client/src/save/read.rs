@@ -12,8 +12,9 @@ use reqwest::Method;
 use serde_json::Value;
 
 use super::job::{Job, State};
+use super::write::server_error;
 use super::{Draft, Ownership, Saver, Stored, Window};
-use crate::client::{Answer, Request, SearchError, ServerAway};
+use crate::client::{Answer, Request, SearchError, ServerAway, is_server_error};
 use crate::history::{Before, versions_before};
 use crate::search::{Identifier, next_link, resources_of};
 use crate::version::Version;
@@ -73,6 +74,7 @@ impl Saver {
             410 if self.options.recreate_deleted => job.state = State::Absent,
             410 => job.reject(&Reason::new("ObservationDeleted", "the Observation was deleted on the FHIR server")),
             _ if answer.is_success() => job.state = State::Present(Arc::new(Stored::read(answer)?)),
+            status if is_server_error(status) => job.reject(&server_error(status)),
             // We computed the id, so no refusal is about the data.
             _ => return Err(answer.away()),
         }

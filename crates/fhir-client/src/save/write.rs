@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::job::{Job, State, Write};
 use super::{Draft, Saver, Stored};
-use crate::client::{Answer, Condition, Request, ServerAway};
+use crate::client::{Answer, Condition, Request, ServerAway, is_server_error};
 use crate::history::{Before, version_before};
 use crate::version::Version;
 
@@ -86,6 +86,7 @@ impl Saver {
                 self.client.prove(answer.asked, deadline).await?;
                 job.reject(&refused(answer.status));
             }
+            (status, _) if is_server_error(status) => job.reject(&server_error(status)),
             // About us or the server's settings, not about this Observation.
             _ => return Err(answer.away()),
         }
@@ -196,6 +197,12 @@ fn give_up<D: Draft>(job: &mut Job<'_, D>, reason: &Reason) -> Result<(), Server
     }
     job.state = State::Away;
     Err(ServerAway::Status { status: 409, retry_after: None })
+}
+
+/// The server fails on this Observation alone.
+pub(super) fn server_error(status: u16) -> Reason {
+    let text = format!("the FHIR server fails with status {status} on the Observation and works otherwise");
+    Reason::new("FhirServerError", text)
 }
 
 fn refused(status: u16) -> Reason {
