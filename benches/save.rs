@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use benches::window::{self, device_id};
-use delivery::{Away, Batch, BatchEvent, Compiled, Converter, DeadLetter, DeadLetters, Source, Tally};
+use delivery::{Away, Batch, BatchEvent, Compiled, Converter, DeadLetter, DeadLetters, Source, Tally, Turn};
 use end_to_end::fhir::Fhir;
 use end_to_end::hapi::Hapi;
 use end_to_end::sekmet::Sekmet;
@@ -197,7 +197,7 @@ impl Process {
         });
         let batch = Batch { source: &Source::default(), events: events.collect() };
         let (before, start) = (self.client.round_trips(), Instant::now());
-        let conversion = self.converter.convert(&self.mapping, &batch, now, None).await;
+        let conversion = self.converter.convert(&self.mapping, &batch, now, Turn::UNFENCED).await;
         let seconds = start.elapsed().as_secs_f64();
         let conversion = conversion.map_err(|away| delivery::away::error_chain(&away))?;
         let tally = Tally::of_measurements(conversion.fates());

@@ -21,7 +21,7 @@ use serde_json::value::RawValue;
 
 use super::retry::Backoff;
 use super::suspect::is_suspicious;
-use super::{Answer, Client, Condition, Request, ServerAway, is_about_data};
+use super::{Answer, Client, Condition, Request, ServerAway, Until, is_about_data};
 use crate::version::Version;
 
 /// What came back for the requests of a batch.
@@ -115,19 +115,20 @@ impl Client {
     /// Sends `requests`, whatever their number, in as few round trips as the
     /// server bears. The order in which they take effect is not defined, so no
     /// two may be about the same resource.
-    pub(crate) async fn batch(&self, requests: &[Request], deadline: Instant) -> BatchAnswers {
+    pub(crate) async fn batch<'f>(&self, requests: &[Request], until: impl Into<Until<'f>>) -> BatchAnswers {
+        let until = until.into();
         let parts = cut(requests, self.bundle_size.now(), self.options().bundle_bytes_max);
-        BatchAnswers::joined(join_all(parts.into_iter().map(|part| self.batch_part(part, deadline))).await)
+        BatchAnswers::joined(join_all(parts.into_iter().map(|part| self.batch_part(part, until))).await)
     }
 
     /// Sends what fits into one bundle. Boxed, since halving calls it again.
-    fn batch_part<'c>(&'c self, requests: &'c [Request], deadline: Instant) -> BoxFuture<'c, BatchAnswers> {
+    fn batch_part<'c>(&'c self, requests: &'c [Request], until: Until<'c>) -> BoxFuture<'c, BatchAnswers> {
         async move {
             if let [request] = requests {
-                return BatchAnswers::one(self.send(request, deadline).await);
+                return BatchAnswers::one(self.send(request, until).await);
             }
-            match self.send_bundle(requests, deadline).await {
-                BundleOutcome::Answers(answers) => self.resend(requests, answers, deadline).await,
+            match self.send_bundle(requests, until).await {
+                BundleOutcome::Answers(answers) => self.resend(requests, answers, until).await,
                 BundleOutcome::Refused { status } => {
                     if matches!(status, 404 | 405 | 501) {
                         if self.bundle_size.was_taken() {
@@ -136,10 +137,10 @@ impl Client {
                             return BatchAnswers::none(requests.len(), Some(away));
                         }
                         self.bundle_size.single();
-                        return self.batch(requests, deadline).await;
+                        return self.batch(requests, until).await;
                     }
                     let (left, right) = requests.split_at(requests.len() / 2);
-                    let halves = [self.batch_part(left, deadline), self.batch_part(right, deadline)];
+                    let halves = [self.batch_part(left, until), self.batch_part(right, until)];
                     let joined = BatchAnswers::joined(join_all(halves).await);
                     if joined.away.is_none() && !joined.has_refused() {
                         // No entry was bad: the bundle as such was, or its size.
@@ -160,11 +161,12 @@ impl Client {
         .boxed()
     }
 
-    async fn send_bundle(&self, requests: &[Request], deadline: Instant) -> BundleOutcome {
+    async fn send_bundle(&self, requests: &[Request], until: Until<'_>) -> BundleOutcome {
         let mut request = self.request(Method::POST, "", None);
         request.minimal = requests.iter().any(|request| request.minimal);
+        request.writes = requests.iter().any(Request::is_write);
         request.body = Some(bundle(requests));
-        let answer = match self.send(&request, deadline).await {
+        let answer = match self.send(&request, until).await {
             Ok(answer) => answer,
             Err(away) => return BundleOutcome::Away(away),
         };
@@ -191,11 +193,11 @@ impl Client {
         requests: &[Request],
         mut all: BatchAnswers,
         open: Vec<(usize, Answer)>,
-        deadline: Instant,
+        until: Until<'_>,
     ) -> BatchAnswers {
         let judged = open.into_iter().map(|(index, answer)| async move {
             match is_suspicious(answer.status) {
-                true => (index, self.judge(&requests[index], answer.status, deadline).await),
+                true => (index, self.judge(&requests[index], answer.status, until).await),
                 false => (index, Err(answer.away())),
             }
         });
@@ -210,7 +212,7 @@ impl Client {
 
     /// Sends again what was answered with 429, 5xx and the like inside of a
     /// bundle, as long as there is time.
-    async fn resend(&self, requests: &[Request], answers: Vec<Answer>, deadline: Instant) -> BatchAnswers {
+    async fn resend(&self, requests: &[Request], answers: Vec<Answer>, until: Until<'_>) -> BatchAnswers {
         let mut backoff = Backoff::new(self.options().retry);
         let mut all = BatchAnswers { answers: answers.into_iter().map(Some).collect(), away: None };
         loop {
@@ -221,14 +223,14 @@ impl Client {
             }
             let away = answer.away();
             let wait = if away.is_worth_retrying() { backoff.next(None) } else { None };
-            let Some(wait) = wait.filter(|wait| Instant::now() + *wait < deadline) else {
-                return self.judge_all(requests, all, open, deadline).await;
+            let Some(wait) = wait.filter(|wait| Instant::now() + *wait < until.deadline) else {
+                return self.judge_all(requests, all, open, until).await;
             };
             tokio::time::sleep(wait).await;
             let again: Vec<Request> = open.iter().map(|(index, _)| requests[*index].clone()).collect();
             let outcome = match again.as_slice() {
-                [request] => self.send(request, deadline).await.map(|answer| vec![answer]),
-                _ => match self.send_bundle(&again, deadline).await {
+                [request] => self.send(request, until).await.map(|answer| vec![answer]),
+                _ => match self.send_bundle(&again, until).await {
                     BundleOutcome::Answers(answers) => Ok(answers),
                     BundleOutcome::Refused { status } => Err(ServerAway::Status { status, retry_after: None }),
                     BundleOutcome::Away(away) => Err(away),

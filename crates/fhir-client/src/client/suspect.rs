@@ -27,7 +27,7 @@ use jiff::Timestamp;
 use reqwest::Method;
 use serde_json::json;
 
-use super::{Answer, Client, Request, ServerAway, is_about_data};
+use super::{Answer, Client, Request, ServerAway, Until, is_about_data};
 
 /// The `Basic` resource that is written to see whether the server takes writes;
 /// there is one on a server, and it is only there where this was needed.
@@ -86,8 +86,8 @@ impl Work {
         match request.method {
             Method::GET if request.relative.contains('?') => Work::Search,
             Method::GET => Work::Read,
-            Method::POST if !request.minimal => Work::Read,
-            _ => Work::Write,
+            _ if request.is_write() => Work::Write,
+            _ => Work::Read,
         }
     }
 
@@ -162,22 +162,22 @@ impl Suspects {
 impl Client {
     /// What `status`, the last answer to `request`, means: an answer about the
     /// data, or a server that is away.
-    pub(super) async fn judge(&self, request: &Request, status: u16, deadline: Instant) -> Result<Answer, ServerAway> {
+    pub(super) async fn judge(&self, request: &Request, status: u16, until: Until<'_>) -> Result<Answer, ServerAway> {
         let now = Instant::now();
         let work = Work::of(request);
         if request.is_bundle() {
             // It will be split, which rejects nothing by itself.
-            self.prove_work(work, request, now, deadline).await?;
+            self.prove_work(work, request, now, until).await?;
             return Ok(Answer { status, version: None, body: Vec::new(), asked: now });
         }
         let away = ServerAway::Status { status, retry_after: None };
         if now < self.suspects.failed(request, now, self.options.server_error_patience) {
             return Err(away);
         }
-        self.prove_work(work, request, now, deadline).await?;
-        let answer = self.exchange(request, deadline).await?.answer;
+        self.prove_work(work, request, now, until).await?;
+        let answer = self.exchange(request, until).await?.answer;
         if is_suspicious(answer.status) {
-            self.prove_work(work, request, Instant::now(), deadline).await?;
+            self.prove_work(work, request, Instant::now(), until).await?;
             self.suspects.convict(request);
             tracing::warn!(status, "The FHIR server fails on one request and works otherwise; the request is given up");
             return Ok(answer);
@@ -192,7 +192,7 @@ impl Client {
         work: Work,
         request: &Request,
         since: Instant,
-        deadline: Instant,
+        until: Until<'_>,
     ) -> Result<(), ServerAway> {
         if self.suspects.works(work, since) {
             return Ok(());
@@ -201,7 +201,7 @@ impl Client {
         if self.suspects.works(work, since) {
             return Ok(());
         }
-        let answer = self.exchange(&self.probe_of(work, request), deadline).await?.answer;
+        let answer = self.exchange(&self.probe_of(work, request), until).await?.answer;
         if !work.is_done(answer.status) {
             return Err(answer.away());
         }
