@@ -23,6 +23,8 @@ pub mod fate;
 pub mod incoming;
 pub mod normalize;
 pub mod reference_metrics;
+pub mod replay;
+pub mod stored_letter;
 #[cfg(test)]
 mod testing;
 mod text;
@@ -34,3 +36,5 @@ pub use current_mapping::{Compiled, CurrentMapping, EitherSource, Load, MappingS
 pub use dead_letter::{DeadLetter, DeadLetters, Stage};
 pub use fate::{EventFate, Fates, MeasurementFate, Reason, Tally};
 pub use normalize::{MeasurementOutput, Normalizer, OutgoingMeasurements};
+pub use stored_letter::StoredDeadLetter;
+pub use text::KeptProperties;
