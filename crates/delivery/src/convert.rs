@@ -12,7 +12,6 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::future::Future;
-use std::time::SystemTime;
 
 use expressions::UtcTime;
 use mapping::compatibility::OnFailure;
@@ -27,6 +26,7 @@ use crate::dead_letter::{DeadLetter, DeadLetters, Stage};
 use crate::fate::{MeasurementFate, Reason};
 use crate::incoming;
 use crate::text::properties_json;
+use crate::turn::Turn;
 
 /// Dead letters are recorded in slices of so many, each of which may hold a
 /// copy of its event's properties.
@@ -43,12 +43,12 @@ pub trait Destination {
 
     /// Saves Observations: reads each, lets it apply itself, and writes what
     /// changed. Gives the outcomes in order. Several of one id are applied in
-    /// their order and written once. `begun_before` as in
-    /// [`Converter::convert`].
+    /// their order and written once. Fails when the turn's fence no longer
+    /// holds, and writes nothing from then on.
     fn save(
         &self,
         pending: &[Pending<'_>],
-        begun_before: Option<SystemTime>,
+        turn: Turn<'_>,
     ) -> impl Future<Output = Result<Vec<SaveOutcome>, Away>> + Send;
 }
 
@@ -187,17 +187,12 @@ impl<T: Destination + Sync, D: DeadLetters + Sync> Converter<T, D> {
     /// Works through a batch: saves its Observations, records what was
     /// rejected, and gives each measurement's fate. `now` is when new
     /// Observations are issued.
-    ///
-    /// `begun_before` is given when the batch may have been begun before and
-    /// not finished, here or in a process that is gone: nothing of it can have
-    /// been written earlier than that. What was half done then is looked at
-    /// again (design.md D6).
     pub async fn convert(
         &self,
         mapping: &Compiled<FhirMapping>,
         batch: &Batch<'_>,
         now: UtcTime,
-        begun_before: Option<SystemTime>,
+        turn: Turn<'_>,
     ) -> Result<Conversion, Away> {
         let bodies = incoming::unpack(batch);
         let incoming = incoming::read(&bodies, self.compatibility.lenient_measurements);
@@ -211,7 +206,7 @@ impl<T: Destination + Sync, D: DeadLetters + Sync> Converter<T, D> {
             Part { measurements: replayed, fates: replayed_fates, replayed: true },
         ] {
             if !part.measurements.is_empty() {
-                self.save(mapping, part, now, begun_before, &mut conversion).await?;
+                self.save(mapping, part, now, turn, &mut conversion).await?;
             }
         }
         conversion.events = by_event(batch, &incoming, fates);
@@ -226,7 +221,7 @@ impl<T: Destination + Sync, D: DeadLetters + Sync> Converter<T, D> {
         mapping: &Compiled<FhirMapping>,
         Part { measurements, fates, replayed }: Part<'_, '_>,
         now: UtcTime,
-        begun_before: Option<SystemTime>,
+        turn: Turn<'_>,
         conversion: &mut Conversion,
     ) -> Result<(), Away> {
         let grouping = group::group(measurements, &self.compatibility);
@@ -238,7 +233,7 @@ impl<T: Destination + Sync, D: DeadLetters + Sync> Converter<T, D> {
         pending.iter_mut().for_each(|pending| pending.replayed = replayed);
         let outcomes = match pending.as_slice() {
             [] => Vec::new(),
-            pending => self.destination.save(pending, begun_before).await?,
+            pending => self.destination.save(pending, turn).await?,
         };
         for (outcome, members) in outcomes.into_iter().zip(members) {
             match outcome {

@@ -20,14 +20,18 @@ pub mod convert;
 pub mod current_mapping;
 pub mod dead_letter;
 pub mod fate;
+pub mod hub;
 pub mod incoming;
 pub mod normalize;
+pub mod positions;
 pub mod reference_metrics;
 pub mod replay;
+pub mod runtime;
 pub mod stored_letter;
 #[cfg(test)]
 mod testing;
 mod text;
+pub mod turn;
 
 pub use away::Away;
 pub use batch::{Batch, BatchEvent, Position, Source};
@@ -35,6 +39,10 @@ pub use convert::{Conversion, Converter, Destination, Pending, Resolved, SaveOut
 pub use current_mapping::{Compiled, CurrentMapping, EitherSource, Load, MappingSource, MappingUnavailable, Notice};
 pub use dead_letter::{DeadLetter, DeadLetters, Stage};
 pub use fate::{EventFate, Fates, MeasurementFate, Reason, Tally};
+pub use hub::{Bounds, Hub, HubEvent, Property, ReadError, Reader, Start};
 pub use normalize::{MeasurementOutput, Normalizer, OutgoingMeasurements};
+pub use positions::{Checkpoint, Ownership, Positions, Version, WindowMark};
+pub use runtime::Runtime;
 pub use stored_letter::StoredDeadLetter;
 pub use text::KeptProperties;
+pub use turn::{Fence, Turn, Unfenced};

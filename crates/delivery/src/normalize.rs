@@ -24,6 +24,7 @@ use crate::current_mapping::Compiled;
 use crate::dead_letter::{DeadLetter, DeadLetters, Stage};
 use crate::fate::{EventFate, Reason};
 use crate::text::properties_json;
+use crate::turn::Fence;
 
 /// How much scratch memory is kept from one batch for the next, in bytes: what
 /// an ordinary batch needs. A rare large one must not hold its memory for ever.
@@ -108,7 +109,13 @@ pub trait MeasurementOutput {
     /// Sends all measurements, one batch or more for each partition key, and
     /// returns when the hub has them. Gives the indexes of those that are too
     /// large for any batch; all others are sent.
-    fn send(&self, measurements: &OutgoingMeasurements) -> impl Future<Output = Result<Vec<usize>, Away>> + Send;
+    ///
+    /// Fails when `fence` no longer holds, and sends nothing from then on.
+    fn send(
+        &self,
+        measurements: &OutgoingMeasurements,
+        fence: &dyn Fence,
+    ) -> impl Future<Output = Result<Vec<usize>, Away>> + Send;
 }
 
 /// Normalizes batches; shared by all partitions.
@@ -152,9 +159,10 @@ impl<O: MeasurementOutput + Sync, D: DeadLetters + Sync> Normalizer<O, D> {
         &self,
         mapping: &Compiled<DeviceMapping>,
         batch: &Batch<'_>,
+        fence: &dyn Fence,
     ) -> Result<Vec<EventFate>, Away> {
         let mut memory = self.spare().pop().unwrap_or_default();
-        let done = self.normalize_in(&mut memory, mapping, batch).await;
+        let done = self.normalize_in(&mut memory, mapping, batch, fence).await;
         memory.outgoing.clear();
         if memory.capacity() <= SPARE_BYTES_MAX {
             self.spare().push(memory);
@@ -167,6 +175,7 @@ impl<O: MeasurementOutput + Sync, D: DeadLetters + Sync> Normalizer<O, D> {
         memory: &mut Memory,
         mapping: &Compiled<DeviceMapping>,
         batch: &Batch<'_>,
+        fence: &dyn Fence,
     ) -> Result<Vec<EventFate>, Away> {
         let Memory { scratch, outgoing } = memory;
         let mut fates: Vec<EventFate> = Vec::with_capacity(batch.events.len());
@@ -197,20 +206,25 @@ impl<O: MeasurementOutput + Sync, D: DeadLetters + Sync> Normalizer<O, D> {
                 }
             });
             if outgoing.text.len() >= SEND_BYTES_MAX {
-                self.send(outgoing, &mut fates).await?;
+                self.send(outgoing, &mut fates, fence).await?;
             }
         }
-        self.send(outgoing, &mut fates).await?;
+        self.send(outgoing, &mut fates, fence).await?;
         self.record(mapping, batch, &fates).await?;
         Ok(fates)
     }
 
     /// Sends what there is of a batch, and takes note of what could not be.
-    async fn send(&self, outgoing: &mut OutgoingMeasurements, fates: &mut [EventFate]) -> Result<(), Away> {
+    async fn send(
+        &self,
+        outgoing: &mut OutgoingMeasurements,
+        fates: &mut [EventFate],
+        fence: &dyn Fence,
+    ) -> Result<(), Away> {
         if outgoing.is_empty() {
             return Ok(());
         }
-        for too_large in self.output.send(outgoing).await? {
+        for too_large in self.output.send(outgoing, fence).await? {
             reject_too_large(&mut fates[outgoing.entries[too_large].event]);
         }
         outgoing.clear();

@@ -4,7 +4,7 @@
 use ::settings::{Function, MappingPlace};
 use custom_handler::{Answer, Handler, HandlerError, Invocation};
 use delivery::away::error_chain;
-use delivery::{Batch, CurrentMapping, EventFate, Fates, Normalizer, Tally};
+use delivery::{Batch, CurrentMapping, EventFate, Fates, Normalizer, Tally, Unfenced};
 use folder::DeadLetterFolder;
 use mapping::{Compatibility, DeviceMapping};
 
@@ -49,7 +49,7 @@ impl Normalize {
     pub async fn normalize(&self, batch: &Batch<'_>) -> Result<Vec<EventFate>, HandlerError> {
         let (mapping, notice) = self.mapping.get().await.map_err(|error| HandlerError(error_chain(&error)))?;
         notice.log("device mapping");
-        let fates = self.normalizer.normalize(&mapping, batch).await;
+        let fates = self.normalizer.normalize(&mapping, batch, &Unfenced).await;
         let fates = fates.map_err(|away| HandlerError(error_chain(&away)))?;
         let tally = Tally::of_events(&fates);
         tracing::info!(
