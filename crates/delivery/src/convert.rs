@@ -89,7 +89,7 @@ pub struct Pending<'m> {
     group: ObservationGroup<'m>,
     ids: ResourceIds,
     issued: UtcTime,
-    replayed: bool,
+    policy: MergePolicy,
     /// How it is found on the server (fhir-conversion.md 5.2).
     pub identity: ObservationIdentity,
 }
@@ -111,11 +111,7 @@ impl Pending<'_> {
     /// What is to be written in place of `existing`; none when it holds
     /// everything already.
     pub fn merge(&self, existing: &Observation) -> Result<Option<Observation>, Reason> {
-        let policy = match self.replayed || self.mapping.compatibility().stored_values_win {
-            true => MergePolicy::StoredWins,
-            false => MergePolicy::NewWins,
-        };
-        let merged = self.mapping.merge(existing, &self.group, policy);
+        let merged = self.mapping.merge(existing, &self.group, self.policy);
         merged.map(Merged::amended).map_err(|error| reason(&error))
     }
 
@@ -230,7 +226,9 @@ impl<T: Destination + Sync, D: DeadLetters + Sync> Converter<T, D> {
         }
         let Work { mut pending, members, patients_differing, without_value } =
             self.pending(mapping, &grouping.groups, now, fates).await?;
-        pending.iter_mut().for_each(|pending| pending.replayed = replayed);
+        if replayed {
+            pending.iter_mut().for_each(|pending| pending.policy = MergePolicy::StoredWins);
+        }
         let outcomes = match pending.as_slice() {
             [] => Vec::new(),
             pending => self.destination.save(pending, turn).await?,
@@ -283,6 +281,10 @@ impl<T: Destination + Sync, D: DeadLetters + Sync> Converter<T, D> {
             }
         }
         let resolved = if wanted.is_empty() { Vec::new() } else { self.destination.resolve(&wanted).await? };
+        let policy = match mapping.compatibility().stored_values_win {
+            true => MergePolicy::StoredWins,
+            false => MergePolicy::NewWins,
+        };
         let mut work = Work::default();
         for ((cut, without_value), resolved) in cuts.into_iter().zip(resolved) {
             let ids = match resolved {
@@ -301,7 +303,7 @@ impl<T: Destination + Sync, D: DeadLetters + Sync> Converter<T, D> {
             for mut group in cut {
                 work.members.push(std::mem::take(&mut group.measurements));
                 let identity = ObservationIdentity::of(&ids, &group);
-                work.pending.push(Pending { mapping, group, ids: ids.clone(), issued: now, replayed: false, identity });
+                work.pending.push(Pending { mapping, group, ids: ids.clone(), issued: now, policy, identity });
             }
         }
         Ok(work)
