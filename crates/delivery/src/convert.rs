@@ -157,6 +157,13 @@ pub struct Converter<T, D> {
 /// One pending Observation's measurements, by position.
 type Members = Vec<usize>;
 
+/// Measurements that are grouped and saved together, and their fates.
+struct Part<'p, 'b> {
+    measurements: &'p [Measurement<'b>],
+    fates: &'p mut [Option<MeasurementFate>],
+    replayed: bool,
+}
+
 /// What is to be saved.
 #[derive(Default)]
 struct Work<'m> {
@@ -186,23 +193,57 @@ impl<T: Destination + Sync, D: DeadLetters + Sync> Converter<T, D> {
         let bodies = incoming::unpack(batch);
         let incoming = incoming::read(&bodies, self.compatibility.lenient_measurements);
         let mut fates: Vec<Option<MeasurementFate>> = vec![None; incoming.measurements.len()];
-        let grouping = group::group(&incoming.measurements, &self.compatibility);
+        let mut conversion = Conversion::default();
+        // Live readings are saved before replayed ones, which only fill what is left.
+        let (live, replayed) = incoming.measurements.split_at(incoming.live);
+        let (live_fates, replayed_fates) = fates.split_at_mut(incoming.live);
+        for part in [
+            Part { measurements: live, fates: live_fates, replayed: false },
+            Part { measurements: replayed, fates: replayed_fates, replayed: true },
+        ] {
+            if !part.measurements.is_empty() {
+                self.save(mapping, part, now, turn, &mut conversion).await?;
+            }
+        }
+        conversion.events = by_event(batch, &incoming, fates);
+        self.record(mapping, batch, &conversion).await?;
+        Ok(conversion)
+    }
+
+    /// Saves the Observations of one part of a batch and gives its measurements
+    /// their fates.
+    async fn save(
+        &self,
+        mapping: &Compiled<FhirMapping>,
+        Part { measurements, fates, replayed }: Part<'_, '_>,
+        now: UtcTime,
+        turn: Turn<'_>,
+        conversion: &mut Conversion,
+    ) -> Result<(), Away> {
+        let grouping = group::group(measurements, &self.compatibility);
         for position in &grouping.superseded {
             fates[*position] = Some(MeasurementFate::Superseded);
         }
-        let Work { pending, members, patients_differing, without_value } =
-            self.pending(mapping, &grouping.groups, now, &mut fates).await?;
+        let Work { mut pending, members, patients_differing, without_value } =
+            self.pending(mapping, &grouping.groups, now, fates).await?;
+        if replayed {
+            pending.iter_mut().for_each(|pending| pending.policy = MergePolicy::StoredWins);
+        }
         let outcomes = match pending.as_slice() {
             [] => Vec::new(),
             pending => self.destination.save(pending, turn).await?,
         };
         for (outcome, members) in outcomes.into_iter().zip(members) {
-            settle(&mut fates, &members, &outcome);
+            match outcome {
+                // What fills no gap has given way to what is there (design.md D7).
+                SaveOutcome::Unchanged if replayed => give(fates, &members, &MeasurementFate::Superseded),
+                outcome => give(fates, &members, &outcome.into()),
+            }
         }
-        reject_with_winners(&mut fates, &grouping, &incoming.measurements);
-        let conversion = Conversion { events: by_event(batch, &incoming, fates), patients_differing, without_value };
-        self.record(mapping, batch, &conversion).await?;
-        Ok(conversion)
+        reject_with_winners(fates, &grouping, measurements);
+        conversion.patients_differing += patients_differing;
+        conversion.without_value += without_value;
+        Ok(())
     }
 
     /// Cuts the groups whose ids are known into pending Observations; the
@@ -341,14 +382,20 @@ fn settle_superseded(fates: &mut [Option<MeasurementFate>], cut: &[ObservationGr
     }
 }
 
-fn settle(fates: &mut [Option<MeasurementFate>], members: &[usize], outcome: &SaveOutcome) {
+fn give(fates: &mut [Option<MeasurementFate>], members: &[usize], fate: &MeasurementFate) {
     for position in members {
-        fates[*position] = Some(match outcome {
+        fates[*position] = Some(fate.clone());
+    }
+}
+
+impl From<SaveOutcome> for MeasurementFate {
+    fn from(outcome: SaveOutcome) -> MeasurementFate {
+        match outcome {
             SaveOutcome::Created => MeasurementFate::Created,
             SaveOutcome::Merged => MeasurementFate::Merged,
             SaveOutcome::Unchanged => MeasurementFate::Unchanged,
-            SaveOutcome::Rejected(reason) => MeasurementFate::Rejected(reason.clone()),
-        });
+            SaveOutcome::Rejected(reason) => MeasurementFate::Rejected(reason),
+        }
     }
 }
 

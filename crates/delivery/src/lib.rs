@@ -25,7 +25,9 @@ pub mod incoming;
 pub mod normalize;
 pub mod positions;
 pub mod reference_metrics;
+pub mod replay;
 pub mod runtime;
+pub mod stored_letter;
 #[cfg(test)]
 mod testing;
 mod text;
@@ -41,4 +43,6 @@ pub use hub::{Bounds, Hub, HubEvent, Property, ReadError, Reader, Start};
 pub use normalize::{MeasurementOutput, Normalizer, OutgoingMeasurements};
 pub use positions::{Checkpoint, Ownership, Positions, Version, WindowMark};
 pub use runtime::Runtime;
+pub use stored_letter::StoredDeadLetter;
+pub use text::KeptProperties;
 pub use turn::{Fence, Turn, Unfenced};

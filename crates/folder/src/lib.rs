@@ -7,7 +7,7 @@
 pub mod dead_letters;
 pub mod mapping_file;
 
-pub use dead_letters::{DeadLetterFolder, StoredDeadLetter};
+pub use dead_letters::DeadLetterFolder;
 pub use mapping_file::MappingFile;
 
 /// Bytes in lower-case hex.

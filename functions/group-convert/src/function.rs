@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use ::settings::{Function, MappingPlace};
+use ::settings::{EitherDeadLetters, Function, MappingPlace};
 use anyhow::Context;
 use custom_handler::{Answer, Handler, HandlerError, Invocation};
 use delivery::away::error_chain;
@@ -14,7 +14,6 @@ use fhir_client::client::Client;
 use fhir_client::destination::FhirDestination;
 use fhir_client::identity::Resolver;
 use fhir_client::save::Saver;
-use folder::DeadLetterFolder;
 use mapping::{Compatibility, FhirMapping};
 
 use crate::progress::Progress;
@@ -24,7 +23,7 @@ use crate::settings::Settings;
 #[derive(Debug)]
 pub struct GroupConvert {
     mapping: CurrentMapping<MappingPlace, FhirMapping>,
-    converter: Converter<FhirDestination, DeadLetterFolder>,
+    converter: Converter<FhirDestination, EitherDeadLetters>,
     progress: Progress,
     answer_fates: bool,
 }
