@@ -9,7 +9,7 @@ use mapping::group::MeasurementGroup;
 use mapping::observation::Observation;
 
 use crate::client::ServerAway;
-use crate::identity::{Identity, Resolver, Subject, Unresolved};
+use crate::identity::{Identity, Resolver, Subject, Unresolved, may_appear};
 use crate::save::{Draft, Saver, Window};
 
 /// What an error calls a server that is away.
@@ -39,6 +39,10 @@ impl Destination for FhirDestination {
             Err(unresolved) => Err(Reason::new(unresolved.code(), unresolved.to_string())),
         };
         Ok(answers.into_iter().map(settle).collect())
+    }
+
+    fn may_appear(&self, reason: &Reason) -> bool {
+        may_appear(&reason.code)
     }
 
     async fn save(&self, pending: &[Pending<'_>], turn: Turn<'_>) -> Result<Vec<SaveOutcome>, Away> {

@@ -251,6 +251,12 @@ impl Unresolved {
     }
 }
 
+/// Whether [`Unresolved::code`] `code` is one of what may still be registered.
+pub fn may_appear(code: &str) -> bool {
+    let not_found = [DEVICE, PATIENT, ENCOUNTER].map(|kind| Unresolved::NotFound { kind });
+    not_found.iter().any(|unresolved| unresolved.is_parkable() && unresolved.code() == code)
+}
+
 /// Why there is no identity.
 #[derive(Debug, thiserror::Error)]
 pub enum ResolveError {
@@ -442,5 +448,6 @@ mod tests {
         assert_eq!(unresolved.to_string(), "2 resources of type Device have the same identifier");
         assert!(!unresolved.is_parkable());
         assert!(Unresolved::NotFound { kind: PATIENT }.is_parkable());
+        assert!(!may_appear("MultipleDeviceFound") && may_appear("EncounterNotFound"));
     }
 }

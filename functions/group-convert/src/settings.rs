@@ -10,7 +10,9 @@ use fhir_client::identity::{IdentityOptions, Mode, PatientCheck};
 use fhir_client::save::SaveOptions;
 use secrecy::SecretString;
 use serde::Deserialize;
-use settings::{Checks, Function, FunctionSettings, Profile, SettingsError, non_blank};
+use settings::{
+    Checks, Function, FunctionSettings, ParkingOptions, ParkingSettings, Profile, SettingsError, non_blank,
+};
 
 /// The settings as they are.
 #[derive(Deserialize)]
@@ -23,6 +25,8 @@ struct Raw {
     device_system: Option<String>,
     #[serde(flatten)]
     caches: CacheSettings,
+    #[serde(flatten)]
+    parking: ParkingSettings,
     #[serde(rename = "compatibility__legacyids")]
     legacy_ids: Option<String>,
     #[serde(rename = "compatibility__recreatedeleted")]
@@ -86,6 +90,8 @@ pub struct Settings {
     pub function: Function,
     /// `FhirService__Url` and what belongs to it.
     pub fhir: ClientOptions,
+    /// `Parking__…`.
+    pub parking: ParkingOptions,
     /// Where tokens for the FHIR server come from; none for a server that
     /// wants none.
     pub tokens: Option<Arc<CachedTokens>>,
@@ -126,10 +132,12 @@ impl Settings {
         let time_limit = checks.number("FhirService__TimeLimitSeconds", raw.fhir.time_limit.clone(), 1..=280, 240);
         let fhir = client_options(&raw.fhir, &mut checks);
         let client_id = function.as_ref().and_then(|function| function.client_id.clone());
+        let parking = raw.parking.check(&client_id, &mut checks);
         let tokens = tokens(raw.fhir, fhir.as_ref(), client_id, &mut checks);
         let settings = function.zip(fhir).map(|(function, fhir)| Settings {
             function,
             fhir,
+            parking,
             tokens,
             identity,
             save: SaveOptions { legacy_ids, recreate_deleted, ..save },
