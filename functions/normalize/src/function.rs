@@ -1,11 +1,10 @@
 //! Normalize as a function: the mapping in use, the internal hub, the dead
 //! letters.
 
-use ::settings::{Function, MappingPlace};
+use ::settings::{EitherDeadLetters, Function, MappingPlace};
 use custom_handler::{Answer, Handler, HandlerError, Invocation};
 use delivery::away::error_chain;
 use delivery::{Batch, CurrentMapping, EventFate, Fates, Normalizer, Tally, Unfenced};
-use folder::DeadLetterFolder;
 use mapping::{Compatibility, DeviceMapping};
 
 use crate::settings::Settings;
@@ -20,7 +19,7 @@ type Output = crate::counting::CountingOutput;
 #[derive(Debug)]
 pub struct Normalize {
     mapping: CurrentMapping<MappingPlace, DeviceMapping>,
-    normalizer: Normalizer<Output, DeadLetterFolder>,
+    normalizer: Normalizer<Output, EitherDeadLetters>,
     answer_fates: bool,
 }
 
