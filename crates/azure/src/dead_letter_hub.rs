@@ -12,6 +12,7 @@
 //! folder has no such limit.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -141,8 +142,21 @@ pub enum ReadHubError {
 pub struct HubLetters {
     /// The letters by key, of each the first.
     pub letters: BTreeMap<String, StoredDeadLetter>,
+    /// Letters that were there already.
+    pub repeats: usize,
     /// Events that are no letters.
     pub others: usize,
+}
+
+impl HubLetters {
+    fn add(&mut self, key: String, letter: StoredDeadLetter) {
+        match self.letters.entry(key) {
+            Entry::Vacant(place) => {
+                place.insert(letter);
+            }
+            Entry::Occupied(_) => self.repeats += 1,
+        }
+    }
 }
 
 impl DeadLetterHubReader {
@@ -173,10 +187,9 @@ impl DeadLetterHubReader {
         let reads = partitions.into_iter().map(|partition| read_partition(&client, partition)).collect::<Vec<_>>();
         let read: Vec<HubLetters> = stream::iter(reads).buffered(READERS_MAX).try_collect().await?;
         let mut all = HubLetters::default();
-        for HubLetters { letters, others } in read {
-            for (key, letter) in letters {
-                all.letters.entry(key).or_insert(letter);
-            }
+        for HubLetters { letters, repeats, others } in read {
+            letters.into_iter().for_each(|(key, letter)| all.add(key, letter));
+            all.repeats += repeats;
             all.others += others;
         }
         Ok(all)
@@ -198,9 +211,7 @@ async fn read_partition(client: &ConsumerClient, partition: String) -> Result<Hu
         let Some(event) = in_time(events.try_next()).await? else { break };
         last = event.sequence_number().unwrap_or(i64::MAX);
         match letter(&event) {
-            Some((key, letter)) => {
-                found.letters.entry(key).or_insert(letter);
-            }
+            Some((key, letter)) => found.add(key, letter),
             None => found.others += 1,
         }
     }

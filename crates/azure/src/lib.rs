@@ -3,6 +3,7 @@
 //! The Azure SDK is used here and nowhere else, so that its next version is
 //! this package's business alone (docs/decisions/0001-azure-sdk-versions.md).
 
+pub mod checkpoint;
 pub mod container;
 pub mod credentials;
 pub mod dead_letter_blobs;
