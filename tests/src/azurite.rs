@@ -73,17 +73,16 @@ impl Azurite {
         self.put(self.http.put(blob(container, name)).header("x-ms-blob-type", "BlockBlob").body(text));
     }
 
-    /// Puts an empty blob with metadata into a container.
+    /// What the storage says of a blob.
     ///
     /// # Panics
-    /// When it cannot be put.
+    /// When it is not there.
     #[track_caller]
-    pub fn upload_metadata(&self, container: &Url, name: &str, metadata: &[(&str, &str)]) {
-        let put = self.http.put(blob(container, name)).header("x-ms-blob-type", "BlockBlob").body("");
-        let with = |put: reqwest::blocking::RequestBuilder, (name, value): &(&str, &str)| {
-            put.header(format!("x-ms-meta-{name}"), *value)
-        };
-        self.put(metadata.iter().fold(put, with));
+    pub fn head(&self, container: &Url, name: &str) -> reqwest::blocking::Response {
+        let answer = self.http.head(blob(container, name)).send();
+        let answer = answer.unwrap_or_else(|error| panic!("Azurite: {error}"));
+        assert_eq!(answer.status(), 200, "{name}");
+        answer
     }
 
     #[track_caller]

@@ -1,9 +1,11 @@
 //! Mappings and dead letters in blobs, on Azurite.
 
-use azure::checkpoint::read_checkpoint;
-use azure::{CredentialSettings, DeadLetterBlobs, MappingBlob, open_container};
+use azure::{BlobPositions, CredentialSettings, DeadLetterBlobs, MappingBlob};
 use delivery::away::error_chain;
-use delivery::{DeadLetter, DeadLetters, KeptProperties, Load, MappingSource, Position, Reason, Source, Stage};
+use delivery::{
+    Checkpoint, DeadLetter, DeadLetters, KeptProperties, Load, MappingSource, Position, Positions, Reason, Source,
+    Stage,
+};
 use end_to_end::azurite::Azurite;
 use end_to_end::process::free_port;
 use expressions::UtcTime;
@@ -114,22 +116,35 @@ fn what_cannot_be_stored_is_away_and_names_no_sas() {
     }
 }
 
+fn positions(container: &Url, hub: &str, group: &str) -> BlobPositions {
+    let (namespace, hub) = ("ns1.servicebus.windows.net".to_owned(), hub.to_owned());
+    let source = Source { namespace, hub, consumer_group: group.to_owned(), partition: String::new() };
+    BlobPositions::new(container, &source, None).expect("names")
+}
+
 #[test]
-fn reads_a_checkpoint_that_the_functions_host_wrote() {
+fn positions_in_blobs_do_what_every_store_does() {
     let azurite = Azurite::start();
-    let container = azurite.make("azure-webjobs-eventhub");
-    let name = "ns1.servicebus.windows.net/devicedata/$default/checkpoint/0";
-    azurite.upload_metadata(&container, name, &[("sequencenumber", "41"), ("offset", "4200")]);
-    let checkpoint = |hub: &str| {
-        let container = open_container(&container, &CredentialSettings::Development).expect("a container");
-        let source = Source {
-            namespace: "NS1.servicebus.windows.net".to_owned(),
-            hub: hub.to_owned(),
-            consumer_group: "$Default".to_owned(),
-            partition: "0".to_owned(),
-        };
-        run(async move { read_checkpoint(&container, &source).await })
-    };
-    assert_eq!(checkpoint("DeviceData"), Ok(Some(41)));
-    assert_eq!(checkpoint("another"), Ok(None));
+    let container = azurite.make("positions");
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    runtime.block_on(async {
+        simulator::contract::check_positions(&positions(&container, "hub", "$Default")).await;
+        simulator::contract::check_forgetting(&positions(&container, "a", "g"), &positions(&container, "b", "g")).await;
+    });
+}
+
+/// functions-eventhubs-keda.md 4.1 and 4.3.
+#[test]
+fn positions_lie_where_the_functions_host_and_keda_look_for_them() {
+    let azurite = Azurite::start();
+    let container = azurite.make("positions");
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let checkpoint = Checkpoint { sequence_number: 41, offset: "4200".to_owned() };
+    let written = runtime.block_on(positions(&container, "Hub1", "$Default").write_checkpoint("0", &checkpoint, None));
+    assert!(written.expect("the storage is there").is_some());
+    let answer = azurite.head(&container, "ns1.servicebus.windows.net/hub1/$default/checkpoint/0");
+    let header = |name: &str| answer.headers().get(name).map(|value| value.to_str().expect("text").to_owned());
+    assert_eq!(header("x-ms-meta-sequencenumber").as_deref(), Some("41"));
+    assert_eq!(header("x-ms-meta-offset").as_deref(), Some("4200"));
+    assert_eq!(header("content-length").as_deref(), Some("0"));
 }

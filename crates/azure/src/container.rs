@@ -1,12 +1,10 @@
 //! A blob container, opened with a SAS or a credential.
 
-use std::collections::HashMap;
 use std::future::Future;
 use std::time::Duration;
 
 use azure_core::error::ErrorKind;
 use azure_core::http::{ClientOptions, ExponentialRetryOptions, RetryOptions, StatusCode, Url};
-use azure_storage_blob::models::BlobClientGetPropertiesResultHeaders;
 use azure_storage_blob::{BlobContainerClient, BlobContainerClientOptions};
 
 use crate::credentials::CredentialSettings;
@@ -26,19 +24,6 @@ pub fn open_container(url: &Url, credential: &CredentialSettings) -> azure_core:
     let client_options = ClientOptions { retry: RetryOptions::exponential(retry), ..ClientOptions::default() };
     let options = BlobContainerClientOptions { client_options, ..BlobContainerClientOptions::default() };
     BlobContainerClient::new(url.clone(), credential, Some(options))
-}
-
-/// The metadata of a blob; none when there is no such blob or container.
-pub async fn metadata(
-    container: &BlobContainerClient,
-    name: &str,
-) -> Result<Option<HashMap<String, String>>, StorageError> {
-    let properties = within(container.blob_client(name).get_properties(None)).await;
-    match properties {
-        Ok(properties) => Ok(Some(properties.metadata().map_err(StorageError::from)?)),
-        Err(error) if error.status == Some(StatusCode::NotFound) => Ok(None),
-        Err(error) => Err(error),
-    }
 }
 
 /// How long one request may take, the SDK's tries included.

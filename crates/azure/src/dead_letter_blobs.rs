@@ -19,7 +19,7 @@ use azure_storage_blob::models::{
     BlobContainerClientListBlobsOptions, BlobItem, BlockBlobClientUploadOptions, ListBlobsIncludeItem,
 };
 use delivery::stored_letter::LetterKey;
-use delivery::{Away, DeadLetter, DeadLetters, StoredDeadLetter};
+use delivery::{Away, DeadLetter, DeadLetters, Parking, StoredDeadLetter};
 use expressions::UtcTime;
 use futures::{StreamExt, TryStreamExt, stream};
 
@@ -160,11 +160,47 @@ pub enum ReadLetterError {
 
 impl DeadLetters for DeadLetterBlobs {
     async fn record(&self, letters: &[DeadLetter<'_>]) -> Result<(), Away> {
+        self.write_all(letters, WHAT).await
+    }
+}
+
+const PARKING: &str = "the parking container";
+
+/// The same as a place to wait in; a container of dead letters is another one.
+impl Parking for DeadLetterBlobs {
+    async fn park(&self, letters: &[DeadLetter<'_>]) -> Result<(), Away> {
+        self.write_all(letters, PARKING).await
+    }
+
+    async fn parked(&self) -> Result<Vec<String>, Away> {
+        let keys = self.keys("").await.map_err(|error| Away::new(PARKING, error))?;
+        Ok(keys.into_iter().map(|key| key.text).collect())
+    }
+
+    async fn read_parked(&self, key: &str) -> Result<Option<StoredDeadLetter>, Away> {
+        match self.read(&LetterKey { text: key.to_owned(), replayed: false }).await {
+            Ok(letter) => Ok(Some(letter)),
+            Err(ReadLetterError::Storage(error)) if error.status == Some(StatusCode::NotFound) => Ok(None),
+            Err(error) => Err(Away::new(PARKING, error)),
+        }
+    }
+
+    async fn remove_parked(&self, key: &str) -> Result<(), Away> {
+        match within(self.container.blob_client(&name(key)).delete(None)).await {
+            Ok(_) => Ok(()),
+            Err(error) if error.status == Some(StatusCode::NotFound) => Ok(()),
+            Err(error) => Err(Away::new(PARKING, error)),
+        }
+    }
+}
+
+impl DeadLetterBlobs {
+    async fn write_all(&self, letters: &[DeadLetter<'_>], what: &'static str) -> Result<(), Away> {
         let uploads = letters.iter().map(|letter| self.write(letter)).collect::<Vec<_>>();
         let all = stream::iter(uploads).buffer_unordered(UPLOADS_MAX).try_collect::<Vec<()>>();
         match tokio::time::timeout(TIME_LIMIT, all).await {
-            Ok(done) => done.map(drop).map_err(|error| Away::new(WHAT, error)),
-            Err(_) => Err(Away::new(WHAT, format!("not all letters were stored within {} s", TIME_LIMIT.as_secs()))),
+            Ok(done) => done.map(drop).map_err(|error| Away::new(what, error)),
+            Err(_) => Err(Away::new(what, format!("not all letters were stored within {} s", TIME_LIMIT.as_secs()))),
         }
     }
 }

@@ -5,9 +5,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context, bail};
-use azure::checkpoint::read_checkpoint;
-use azure::{CredentialSettings, open_container};
-use delivery::{Source, Stage};
+use azure::{BlobPositions, CredentialSettings};
+use delivery::{Positions, Source, Stage};
 use local::functions_host::{Checkpoints, FolderCheckpoints, PartitionKey};
 use serde::Serialize;
 use settings::Checks;
@@ -131,9 +130,13 @@ impl Arguments {
             return Ok(checkpoint.map(|checkpoint| checkpoint.sequence_number));
         }
         let Some(url) = &self.checkpoints else { bail!("`--checkpoints` is missing") };
-        let credential = self.checkpoint_credential()?;
-        let container = open_container(url, &credential).context("the container of the checkpoints cannot be used")?;
-        Ok(read_checkpoint(&container, source).await?)
+        let credential = match url.query() {
+            Some(_) => None,
+            None => Some(self.checkpoint_credential()?.credential()?),
+        };
+        let positions = BlobPositions::new(url, source, credential).context("`--checkpoints` cannot be used")?;
+        let checkpoint = positions.checkpoint(&source.partition).await?;
+        Ok(checkpoint.map(|(checkpoint, _)| checkpoint.sequence_number))
     }
 
     fn checkpoint_credential(&self) -> anyhow::Result<CredentialSettings> {

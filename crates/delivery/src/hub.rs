@@ -8,6 +8,7 @@ use expressions::{PropertyValue, UtcTime};
 
 use crate::away::Away;
 use crate::batch::Source;
+use crate::window::Queued;
 
 /// A hub, seen through one consumer group.
 pub trait Hub: Send + Sync + 'static {
@@ -63,6 +64,14 @@ pub enum ReadError {
     Away(#[from] Away),
 }
 
+/// System properties that are dates, although some fronts have them as text
+/// (functions-eventhubs-keda.md 9.1, and the enqueued time).
+pub const SYSTEM_DATES: &[&str] =
+    &["x-opt-enqueued-time", "iothub-enqueuedtime", "creation-time", "absolute-expiry-time"];
+/// Application properties that are dates, although some fronts have them as
+/// text.
+pub const APPLICATION_DATES: &[&str] = &["iothub-creation-time-utc"];
+
 /// One event as the hub gave it.
 #[derive(Clone, PartialEq)]
 pub struct HubEvent {
@@ -90,9 +99,16 @@ impl fmt::Debug for HubEvent {
     }
 }
 
-impl HubEvent {
-    /// How much memory it takes, in bytes, near enough to keep a budget by.
-    pub fn size(&self) -> usize {
+impl Queued for HubEvent {
+    fn sequence_number(&self) -> i64 {
+        self.sequence_number
+    }
+
+    fn enqueued_time(&self) -> UtcTime {
+        self.enqueued_time
+    }
+
+    fn size(&self) -> usize {
         let text = |properties: &[(String, Property)]| -> usize {
             properties.iter().map(|(name, value)| size_of::<(String, Property)>() + name.len() + value.len()).sum()
         };
@@ -133,6 +149,16 @@ impl Property {
             Property::String(value) => PropertyValue::String(value),
             Property::Date(value) => PropertyValue::Date(*value),
             Property::Opaque => PropertyValue::Opaque,
+        }
+    }
+
+    /// Text that has the shape of a date becomes one; for the properties of
+    /// [`SYSTEM_DATES`] and [`APPLICATION_DATES`], so that every front gives
+    /// the same document.
+    pub fn dated(self) -> Property {
+        match &self {
+            Property::String(text) => DateTime::parse_token(text).map_or(self, Property::Date),
+            _ => self,
         }
     }
 

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use delivery::stored_letter::LetterKey;
-use delivery::{Away, DeadLetter, DeadLetters, StoredDeadLetter};
+use delivery::{Away, DeadLetter, DeadLetters, Parking, StoredDeadLetter};
 use expressions::UtcTime;
 use tempfile::NamedTempFile;
 use tokio::task::spawn_blocking;
@@ -59,6 +59,15 @@ impl DeadLetterFolder {
         fs::create_dir_all(path.parent().unwrap_or(&self.path))?;
         fs::rename(self.path.join(&from), path)?;
         self.sync(&[from, to])
+    }
+
+    /// Removes a letter for good; that it is gone already is as good.
+    fn remove(&self, key: &str) -> io::Result<()> {
+        let name = pending(key);
+        match fs::remove_file(self.path.join(&name)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            removed => removed.and_then(|()| self.sync(&[name])),
+        }
     }
 
     fn key_of(&self, file: &Path) -> Option<LetterKey> {
@@ -117,6 +126,42 @@ impl DeadLetters for DeadLetterFolder {
     async fn record(&self, letters: &[DeadLetter<'_>]) -> Result<(), Away> {
         self.write_all(letters).await.map_err(|error| Away::new("the dead-letter folder", error))
     }
+}
+
+const PARKING: &str = "the parking folder";
+
+/// The same as a place to wait in; a folder of dead letters is another one.
+impl Parking for DeadLetterFolder {
+    async fn park(&self, letters: &[DeadLetter<'_>]) -> Result<(), Away> {
+        self.write_all(letters).await.map_err(|error| Away::new(PARKING, error))
+    }
+
+    async fn parked(&self) -> Result<Vec<String>, Away> {
+        let folder = self.clone();
+        let keys = on_another_thread(move || folder.keys()).await?;
+        Ok(keys.into_iter().map(|key| key.text).collect())
+    }
+
+    async fn read_parked(&self, key: &str) -> Result<Option<StoredDeadLetter>, Away> {
+        let (folder, key) = (self.clone(), LetterKey { text: key.to_owned(), replayed: false });
+        on_another_thread(move || match folder.read(&key) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            letter => letter.map(Some),
+        })
+        .await
+    }
+
+    async fn remove_parked(&self, key: &str) -> Result<(), Away> {
+        let (folder, key) = (self.clone(), key.to_owned());
+        on_another_thread(move || folder.remove(&key)).await
+    }
+}
+
+async fn on_another_thread<R: Send + 'static>(
+    work: impl FnOnce() -> io::Result<R> + Send + 'static,
+) -> Result<R, Away> {
+    let done = spawn_blocking(work).await.map_err(io::Error::from).flatten();
+    done.map_err(|error| Away::new(PARKING, error))
 }
 
 fn pending(key: &str) -> PathBuf {
@@ -213,6 +258,24 @@ mod tests {
         assert_eq!(stored.len(), 1);
         let names: Vec<_> = fs::read_dir(folder.path().join("normalize/___devicedata/0")).expect("a folder").collect();
         assert_eq!(names.len(), 1, "no draft is left");
+    }
+
+    #[tokio::test]
+    async fn what_is_parked_is_there_once_until_it_is_removed() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let parking = DeadLetterFolder::new(folder.path().join("parked"));
+        assert_eq!(parking.parked().await.expect("no folder is nothing parked"), Vec::<String>::new());
+        let both = [letter(b"a", Some(8)), letter(b"b", Some(7))];
+        parking.park(&both).await.expect("parked");
+        let first = parking.read_parked(&both[0].key()).await.expect("read");
+        parking.park(&both).await.expect("parked again");
+        assert_eq!(parking.parked().await.expect("keys"), [both[1].key(), both[0].key()]);
+        assert_eq!(parking.read_parked(&both[0].key()).await.expect("read"), first, "since it was parked first");
+        for _ in 0..2 {
+            parking.remove_parked(&both[0].key()).await.expect("removed, or gone already");
+        }
+        assert_eq!(parking.read_parked(&both[0].key()).await.expect("nothing"), None);
+        assert_eq!(parking.parked().await.expect("keys"), [both[1].key()]);
     }
 
     #[tokio::test]

@@ -13,6 +13,7 @@ pub mod compatibility;
 pub mod dead_letters;
 pub mod function;
 pub mod hub;
+pub mod parking;
 
 use std::fmt;
 
@@ -24,6 +25,7 @@ pub use compatibility::{CompatibilitySettings, Profile, Switches, switches};
 pub use dead_letters::{DeadLetterPlace, DeadLetterSettings, EitherDeadLetters};
 pub use function::{Function, FunctionSettings, MappingPlace, TemplateSettings};
 pub use hub::{HubTexts, NormalizationHubSettings};
+pub use parking::{EitherParking, ParkingOptions, ParkingSettings};
 
 /// Reads settings from pairs of name and value, such as the environment.
 ///

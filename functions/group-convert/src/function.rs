@@ -2,13 +2,13 @@
 //! letters.
 
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
-use ::settings::{EitherDeadLetters, Function, MappingPlace};
+use ::settings::{EitherDeadLetters, EitherParking, Function, MappingPlace, ParkingOptions};
 use anyhow::Context;
 use custom_handler::{Answer, Handler, HandlerError, Invocation};
 use delivery::away::error_chain;
-use delivery::{Converter, CurrentMapping, Fates, Tally, Turn};
+use delivery::{Converter, CurrentMapping, Fates, Tally, Turn, Unparked};
 use expressions::UtcTime;
 use fhir_client::client::Client;
 use fhir_client::destination::FhirDestination;
@@ -23,7 +23,10 @@ use crate::settings::Settings;
 #[derive(Debug)]
 pub struct GroupConvert {
     mapping: CurrentMapping<MappingPlace, FhirMapping>,
-    converter: Converter<FhirDestination, EitherDeadLetters>,
+    converter: Converter<FhirDestination, EitherDeadLetters, Option<EitherParking>>,
+    /// How long something may be unknown, and how often it is looked for; none
+    /// when nothing is parked.
+    parking_times: Option<(Duration, Duration)>,
     progress: Progress,
     answer_fates: bool,
 }
@@ -43,13 +46,46 @@ impl GroupConvert {
             saver: Saver::new(client, settings.save),
             time_limit: settings.time_limit,
         };
-        let converter = Converter::new(destination, dead_letters, compatibility);
-        Ok(GroupConvert { mapping, converter, progress: Progress::default(), answer_fates })
+        let ParkingOptions { place, keep_for, look_again } = settings.parking;
+        let parking_times = place.is_some().then_some((keep_for, look_again));
+        let converter = Converter::new(destination, dead_letters, compatibility).with_parking(place);
+        Ok(GroupConvert { mapping, converter, parking_times, progress: Progress::default(), answer_fates })
     }
 
     /// Loads the mapping ahead of the first batch.
     pub async fn load_mapping(&self) {
         self.mapping.load_ahead("FHIR mapping").await;
+    }
+
+    /// Looks again and again for what was unknown; ends at once when nothing is
+    /// parked. Several processes may do so at the same time.
+    pub async fn look_again_for_parked(&self) {
+        let Some((keep_for, pause)) = self.parking_times else { return };
+        loop {
+            tokio::time::sleep(pause).await;
+            if let Err(error) = self.replay_parked(keep_for).await {
+                tracing::warn!(error, "What is parked could not be looked for, and waits on");
+            }
+        }
+    }
+
+    async fn replay_parked(&self, keep_for: Duration) -> Result<(), String> {
+        let (mapping, _) = self.mapping.get().await.map_err(|error| error_chain(&error))?;
+        let now = UtcTime::from(SystemTime::now());
+        let Unparked { ended, waiting } =
+            self.converter.replay_parked(&mapping, now, keep_for).await.map_err(|away| error_chain(&away))?;
+        if ended.measurements > 0 {
+            tracing::info!(
+                measurements = ended.measurements,
+                created = ended.created,
+                merged = ended.merged,
+                superseded = ended.superseded,
+                rejected = ended.rejected,
+                waiting,
+                "Looked again for what was parked"
+            );
+        }
+        Ok(())
     }
 }
 
@@ -73,6 +109,7 @@ impl Handler for GroupConvert {
             unchanged = tally.unchanged,
             superseded = tally.superseded,
             rejected = tally.rejected,
+            parked = tally.parked,
             patients_differing = conversion.patients_differing,
             "Converted a batch"
         );

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use anyhow::Context;
-use azure::{DeadLetterBlobs, DeadLetterHubReader};
+use azure::dead_letter_hub::read_letters;
+use azure::{DeadLetterBlobs, SdkHub};
 use delivery::StoredDeadLetter;
 use delivery::stored_letter::LetterKey;
 use folder::DeadLetterFolder;
@@ -13,6 +14,9 @@ use serde::Deserialize;
 use settings::{Checks, DeadLetterPlace, DeadLetterSettings};
 
 use crate::app_settings::AppSettings;
+
+/// How many bytes of letters may be on their way from a hub.
+const READER_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// Flags that name the place.
 #[derive(Clone, Debug, clap::Args)]
@@ -108,8 +112,12 @@ impl PlaceArguments {
                 Ok(Place::Blobs(blobs))
             }
             DeadLetterPlace::Hub(config, credential) => {
-                let reader = DeadLetterHubReader::new(*config, &self.consumer_group, &credential)?;
-                Ok(Place::Hub(reader.read().await?.letters))
+                let hub = SdkHub::new(*config, &self.consumer_group, &credential, READER_BYTES_MAX)?;
+                let found = read_letters(&hub).await.context("the hub of dead letters cannot be read")?;
+                if found.others > 0 {
+                    eprintln!("{} events of the hub are no dead letters", found.others);
+                }
+                Ok(Place::Hub(found.letters))
             }
         }
     }

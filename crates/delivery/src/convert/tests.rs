@@ -1,5 +1,8 @@
+mod parked;
+
 use std::collections::HashMap;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use std::time::SystemTime;
 
@@ -19,18 +22,26 @@ const MAPPING: &str = r#"{"templateType":"CollectionFhir","template":[
 struct Server {
     observations: Mutex<HashMap<String, Observation>>,
     begun_before: Mutex<Vec<Option<SystemTime>>>,
+    /// `unknown` is known by now.
+    appeared: AtomicBool,
 }
 
 impl Destination for &Server {
     async fn resolve(&self, groups: &[&MeasurementGroup<'_>]) -> Result<Vec<Result<Resolved, Reason>>, Away> {
         let resolve = |group: &&MeasurementGroup<'_>| match group.device_id {
-            "unknown" => Err(Reason::new("DeviceNotFound", "Device not found")),
+            "unknown" if !self.appeared.load(Ordering::Relaxed) => {
+                Err(Reason::new("DeviceNotFound", "Device not found"))
+            }
             device => {
                 let ids = ResourceIds { device: device.to_owned(), patient: "p".to_owned(), encounter: None };
                 Ok(Resolved { ids, patient_differs: device == "another's" })
             }
         };
         Ok(groups.iter().map(resolve).collect())
+    }
+
+    fn may_appear(&self, reason: &Reason) -> bool {
+        reason.code == "DeviceNotFound"
     }
 
     async fn save(&self, pending: &[Pending<'_>], turn: Turn<'_>) -> Result<Vec<SaveOutcome>, Away> {

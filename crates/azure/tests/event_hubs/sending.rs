@@ -1,9 +1,4 @@
-//! The producer against the Event Hubs stand-in, which runs on a thread and a
-//! runtime of its own: the SDK does not get along with a listener on its own.
-
-#![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
-
-mod stand_in;
+//! The producer.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -14,13 +9,14 @@ use std::time::{Duration, Instant};
 use azure::credentials::CredentialSettings;
 use azure::event_hubs::{HubConfig, HubProducer, SendError, TryError};
 use local::event_hubs::client::{Client, Event};
-use local::event_hubs::{DEFAULT_GROUP, StartPosition};
-use stand_in::StandIn;
+use local::event_hubs::{DEFAULT_GROUP, SharedAccessKeys, StartPosition};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
+use crate::stand_in::StandIn;
+
 fn start(state: &Path) -> StandIn {
-    StandIn::start(state, "normalized")
+    StandIn::start(state, "normalized", SharedAccessKeys::default())
 }
 
 fn config(address: SocketAddr, hub: &str) -> HubConfig {
