@@ -191,7 +191,7 @@ impl Answer {
                 format!("worked through: normalized or unmatched; {checkpoint}")
             }
             (Fate::WorkedThrough, Stage::GroupConvert) => {
-                format!("worked through: its measurements are saved or superseded; {checkpoint}")
+                format!("worked through: its measurements are saved, superseded or parked; {checkpoint}")
             }
             (Fate::NotYet, _) => format!("not yet; {checkpoint}"),
         }
