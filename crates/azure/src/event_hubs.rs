@@ -24,7 +24,7 @@ use azure_messaging_eventhubs::error::ErrorKind;
 use azure_messaging_eventhubs::{EventDataBatch, EventDataBatchOptions, EventHubsError, ProducerClient, RetryOptions};
 use tokio::sync::Mutex;
 use tokio::time::timeout;
-use url::{Host, Url};
+use url::Url;
 
 use crate::credentials::CredentialSettings;
 use crate::outgoing_event::OutgoingEvent;
@@ -90,15 +90,7 @@ impl HubConfig {
 }
 
 fn is_loopback(endpoint: &Url) -> bool {
-    match endpoint.host() {
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        // `url` knows no default scheme rules for `amqp`, so addresses come as names.
-        Some(Host::Domain(name)) => {
-            name == "localhost" || name.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
-        }
-        None => false,
-    }
+    endpoint.host_str().is_some_and(crate::connection_string::is_loopback)
 }
 
 /// A configuration that can't work or must not.

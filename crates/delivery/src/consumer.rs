@@ -6,8 +6,8 @@
 //! Positions --balance--> Term of a partition --Pump--> windows --Processor--> checkpoint
 //! ```
 //!
-//! A [`Term`] is one time of owning a partition and the fence of everything
-//! that is written meanwhile; a [`Pump`] reads the partition, cuts windows,
+//! A term is one time of owning a partition and the fence of everything
+//! that is written meanwhile; a pump reads the partition, cuts windows,
 //! hands them to the [`Processor`] until they are done, and stores the position.
 
 mod balance;

@@ -64,6 +64,14 @@ pub enum ReadError {
     Away(#[from] Away),
 }
 
+/// System properties that are dates, although some fronts have them as text
+/// (functions-eventhubs-keda.md 9.1, and the enqueued time).
+pub const SYSTEM_DATES: &[&str] =
+    &["x-opt-enqueued-time", "iothub-enqueuedtime", "creation-time", "absolute-expiry-time"];
+/// Application properties that are dates, although some fronts have them as
+/// text.
+pub const APPLICATION_DATES: &[&str] = &["iothub-creation-time-utc"];
+
 /// One event as the hub gave it.
 #[derive(Clone, PartialEq)]
 pub struct HubEvent {
@@ -141,6 +149,16 @@ impl Property {
             Property::String(value) => PropertyValue::String(value),
             Property::Date(value) => PropertyValue::Date(*value),
             Property::Opaque => PropertyValue::Opaque,
+        }
+    }
+
+    /// Text that has the shape of a date becomes one; for the properties of
+    /// [`SYSTEM_DATES`] and [`APPLICATION_DATES`], so that every front gives
+    /// the same document.
+    pub fn dated(self) -> Property {
+        match &self {
+            Property::String(text) => DateTime::parse_token(text).map_or(self, Property::Date),
+            _ => self,
         }
     }
 

@@ -9,6 +9,7 @@
 //! A run depends on nothing but its seed: tasks run in the order in which they
 //! were woken, and time passes only when [`Machine`] is told so.
 
+pub mod contract;
 pub mod hub;
 pub mod machine;
 pub mod positions;

@@ -172,3 +172,23 @@ impl Positions for MemoryPositions {
         Ok(forgotten.into_iter().map(|(namespace, hub, partition)| format!("{namespace}/{hub}/{partition}")).collect())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use expressions::UtcTime;
+
+    use super::*;
+    use crate::contract::{check_forgetting, check_positions};
+    use crate::machine::Machine;
+
+    #[test]
+    fn does_what_every_store_does() {
+        let runtime = Machine::new(UtcTime::MIN, 1).runtime();
+        let source = |hub: &str| Source { hub: hub.to_owned(), ..Source::default() };
+        futures::executor::block_on(async {
+            check_positions(&MemoryPositions::new(runtime.clone(), source("a"))).await;
+            let a = MemoryPositions::new(runtime, source("a"));
+            check_forgetting(&a, &a.of(source("b"))).await;
+        });
+    }
+}
