@@ -170,6 +170,32 @@ impl Stack {
         })
     }
 
+    /// Waits until group-convert has given so many measurements their fates,
+    /// replayed ones included; gives the counts.
+    ///
+    /// # Panics
+    /// When that takes too long.
+    #[track_caller]
+    pub fn wait_for_measurements(&mut self, measurements: usize) -> Counts {
+        self.iotc.wait_for(&format!("{measurements} measurements have their fates"), ARRIVAL_LIMIT, |_, printed| {
+            let counts = counts(printed.iter().rev().find(|line| line.starts_with("measurements "))?);
+            (counts[0].1 >= measurements).then_some(counts)
+        })
+    }
+
+    /// Runs another `iotc` command to its end; gives whether it succeeded, and
+    /// what it printed to standard output.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    pub fn iotc(&self, arguments: &[&str]) -> (bool, String) {
+        let iotc = crate::folder("IOTC_TEST_BIN", "stack").join("iotc");
+        let done = Command::new(iotc).args(arguments).current_dir(self.folder()).output();
+        let done = done.unwrap_or_else(|error| panic!("cannot start iotc: {error}"));
+        eprint!("{}", String::from_utf8_lossy(&done.stderr));
+        (done.status.success(), String::from_utf8_lossy(&done.stdout).into_owned())
+    }
+
     /// The process of a part: `event-hubs`, `fhir-server`, `normalize` or
     /// `group-convert` for the handlers, `normalize host` and `group-convert
     /// host` for the hosts that run them.

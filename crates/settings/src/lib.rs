@@ -22,7 +22,7 @@ use serde::de::DeserializeOwned;
 use url::Url;
 
 pub use compatibility::{CompatibilitySettings, Profile, Switches, switches};
-pub use dead_letters::{DeadLetterSettings, EitherDeadLetters};
+pub use dead_letters::{DeadLetterPlace, DeadLetterSettings, EitherDeadLetters};
 pub use function::{Function, FunctionSettings, MappingPlace, TemplateSettings};
 pub use hub::{HubTexts, NormalizationHubSettings};
 pub use parking::{EitherParking, ParkingOptions, ParkingSettings};
