@@ -8,8 +8,8 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use delivery::away::error_chain;
 use delivery::{
-    Checkpoint, DeadLetter, DeadLetters, KeptProperties, Load, MappingSource, Position, Positions, Reason, Source,
-    Stage,
+    Checkpoint, DeadLetter, DeadLetters, KeptProperties, Load, MappingSource, Parking, Position, Positions, Reason,
+    Source, Stage,
 };
 use end_to_end::azurite::Azurite;
 use end_to_end::poll::until;
@@ -106,6 +106,27 @@ fn a_replayed_letter_stays_replayed() {
         letters.mark_replayed(&both[0].key()).await.expect("marked");
         letters.record(&both).await.expect("given again");
         assert_eq!(keys(&letters).await, [(both[0].key(), true), (both[1].key(), false)]);
+    });
+}
+
+#[test]
+fn what_is_parked_is_there_once_until_it_is_removed() {
+    let azurite = Azurite::start();
+    let parking = letters(&azurite.container("parked"));
+    let both = [letter(2, b"a"), letter(1, b"b")];
+    run(async {
+        assert_eq!(parking.parked().await.expect("no container is nothing parked"), Vec::<String>::new());
+        assert_eq!(parking.read_parked(&both[0].key()).await.expect("nothing"), None);
+        parking.park(&both).await.expect("parked");
+        let first = parking.read_parked(&both[0].key()).await.expect("read");
+        parking.park(&both).await.expect("parked again");
+        assert_eq!(parking.parked().await.expect("keys"), [both[1].key(), both[0].key()]);
+        assert_eq!(parking.read_parked(&both[0].key()).await.expect("read"), first, "since it was parked first");
+        for _ in 0..2 {
+            parking.remove_parked(&both[0].key()).await.expect("removed, or gone already");
+        }
+        assert_eq!(parking.read_parked(&both[0].key()).await.expect("nothing"), None);
+        assert_eq!(parking.parked().await.expect("keys"), [both[1].key()]);
     });
 }
 

@@ -10,6 +10,7 @@
 //! for the caller to say. Nothing here reads or writes a resource by itself.
 
 mod batch;
+mod bundle_size;
 mod limiter;
 mod retry;
 mod suspect;
@@ -30,7 +31,7 @@ use serde_json::Value;
 use tokio::time::timeout_at;
 use url::Url;
 
-use self::batch::BundleSize;
+use self::bundle_size::BundleSize;
 use self::limiter::Limiter;
 pub use self::retry::RetryOptions;
 pub(crate) use self::retry::spread;
@@ -272,7 +273,7 @@ impl Client {
             .user_agent(concat!("iot-connector/", env!("CARGO_PKG_VERSION")))
             .build()?;
         let limiter = Limiter::new(options.concurrency_max);
-        let bundle_size = BundleSize::new(options.bundle_entries_max);
+        let bundle_size = BundleSize::new(options.bundle_entries_max, options.bundle_bytes_max);
         Ok(Client {
             http,
             tokens,
@@ -366,6 +367,7 @@ impl Client {
             }
             None => None,
         };
+        self.leave_alone(deadline).await?;
         let permit = timeout_at(deadline.into(), self.limiter.permit()).await;
         let _permit = permit.map_err(|_| ServerAway::DeadlinePassed)?;
         let left = deadline.saturating_duration_since(Instant::now());
@@ -386,13 +388,20 @@ impl Client {
             builder = builder.header(CONTENT_TYPE, FHIR_JSON).body(body.clone());
         }
         self.round_trips.fetch_add(1, Ordering::Relaxed);
-        let response = builder.send().await.map_err(no_answer)?;
+        let response = builder.send().await.map_err(|error| self.no_answer(error))?;
         let status = response.status().as_u16();
         let retry_after = retry_after(response.headers(), Timestamp::now());
         let version = version_in(response.headers());
-        let body = read(response).await?;
+        let body = self.read(response).await?;
         match status {
-            429 | 503 => self.limiter.complaint(Instant::now()),
+            429 | 503 => {
+                let now = Instant::now();
+                self.limiter.complaint(now);
+                if let Some(wait) = retry_after {
+                    self.limiter.leave_alone(now, wait);
+                }
+            }
+            408 | 504 => self.limiter.complaint(Instant::now()),
             _ => self.limiter.good(),
         }
         if status < 300 {
@@ -403,6 +412,37 @@ impl Client {
             self.suspects.answered(request, status, asked);
         }
         Ok(Exchange { answer: Answer { status, version, body, asked }, retry_after, token })
+    }
+
+    /// Waits while the server wants to be left alone, by whomever it said so to.
+    async fn leave_alone(&self, deadline: Instant) -> Result<(), ServerAway> {
+        while let Some(then) = self.limiter.left_alone_until(Instant::now()) {
+            if then >= deadline {
+                let wait = then.saturating_duration_since(Instant::now());
+                return Err(ServerAway::Status { status: 429, retry_after: Some(wait) });
+            }
+            tokio::time::sleep_until(then.into()).await;
+        }
+        Ok(())
+    }
+
+    async fn read(&self, mut response: reqwest::Response) -> Result<Vec<u8>, ServerAway> {
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(|error| self.no_answer(error))? {
+            if body.len() + chunk.len() > ANSWER_BYTES_MAX {
+                return Err(ServerAway::NoAnswer { what: "answer too large", source: None });
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(body)
+    }
+
+    /// The server did not answer. One that is too slow gets less at once.
+    fn no_answer(&self, error: reqwest::Error) -> ServerAway {
+        if error.is_timeout() {
+            self.limiter.complaint(Instant::now());
+        }
+        no_answer(error)
     }
 
     async fn forget_token(&self, token: &SecretString) {
@@ -556,17 +596,6 @@ pub(crate) fn is_server_error(status: u16) -> bool {
 fn version_in(headers: &HeaderMap) -> Option<Version> {
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
     text(ETAG).and_then(Version::from_etag).or_else(|| text(LOCATION).and_then(Version::from_location))
-}
-
-async fn read(mut response: reqwest::Response) -> Result<Vec<u8>, ServerAway> {
-    let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(no_answer)? {
-        if body.len() + chunk.len() > ANSWER_BYTES_MAX {
-            return Err(ServerAway::NoAnswer { what: "answer too large", source: None });
-        }
-        body.extend_from_slice(&chunk);
-    }
-    Ok(body)
 }
 
 fn late_token() -> ServerAway {

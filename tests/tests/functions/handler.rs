@@ -40,8 +40,11 @@ fn handler(function: &str, settings: &[(&str, String)]) -> Running {
 
 /// A handler that answers, its address, and how long that took.
 fn ready(function: &str) -> (Running, String, Duration) {
+    ready_with(function, settings(function))
+}
+
+pub(super) fn ready_with(function: &str, mut settings: Vec<(&str, String)>) -> (Running, String, Duration) {
     let port = free_port();
-    let mut settings = settings(function);
     settings.push(("FUNCTIONS_CUSTOMHANDLER_PORT", port.to_string()));
     let address = format!("http://127.0.0.1:{port}");
     let client = Client::builder().no_proxy().build().unwrap();

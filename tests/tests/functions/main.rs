@@ -4,3 +4,4 @@
 
 mod handler;
 mod ingest;
+mod parking;
