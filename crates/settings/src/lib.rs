@@ -28,7 +28,8 @@ pub use function::{Front, Function, FunctionSettings, MappingPlace, TemplateSett
 pub use hub::{HubTexts, NormalizationHubSettings};
 pub use parking::{EitherParking, ParkingOptions, ParkingSettings};
 pub use source::{
-    EitherHub, EitherPositions, NativeOptions, NativeSettings, PositionOptions, PositionPlace, SourceTexts,
+    EitherHub, EitherPositions, NativeOptions, NativeSettings, PositionOptions, PositionPlace, ProcessOptions,
+    SourceTexts,
 };
 
 /// Reads settings from pairs of name and value, such as the environment.
