@@ -17,6 +17,7 @@ use end_to_end::process::{Running, free_port};
 use end_to_end::stack::{Setup, Stack};
 use expressions::UtcTime;
 use serde_json::json;
+use settings::{Checks, HostStorageSettings};
 use url::Url;
 
 fn load(source: &MappingBlob, known: Option<&str>) -> Result<Option<Load>, String> {
@@ -275,4 +276,33 @@ fn letters_in_a_container_are_replayed_from_there() {
     assert!(done && printed.contains("events 1 = 1 replayed"), "{printed}");
     stack.wait_for_measurements(2);
     assert_eq!(stack.fhir().observations(), observations);
+}
+
+/// design.md D13, in the Functions front.
+#[test]
+fn the_fence_of_an_invocation_holds_as_long_as_the_host_owns_the_partition() {
+    let azurite = Azurite::start();
+    let container = azurite.make("azure-webjobs-eventhub");
+    let mut service = container.clone();
+    service.path_segments_mut().expect("a path").pop();
+    let pairs = [("AzureWebJobsStorage__blobServiceUri".to_owned(), service.to_string())];
+    let settings: HostStorageSettings = settings::read(pairs.into_iter()).expect("settings");
+    let mut checks = Checks::default();
+    let ownership = settings.check(&mut checks);
+    let source = Source {
+        namespace: "NS1.servicebus.windows.net".to_owned(),
+        hub: "normalizeddata".to_owned(),
+        consumer_group: "$Default".to_owned(),
+        partition: "0".to_owned(),
+    };
+    let host = positions(&container, "normalizeddata", "$default");
+    run(async {
+        let version = host.claim("0", Some("host a"), None).await.expect("written").expect("nobody had it");
+        let fence = ownership.fence(&source).await.expect("the storage is there");
+        assert_eq!(fence.confirm().await.ok(), Some(true));
+        let renewed = host.claim("0", Some("host a"), Some(&version)).await.expect("written");
+        assert_eq!(fence.confirm().await.ok(), Some(true), "a renewal is no change");
+        host.claim("0", Some("host b"), renewed.as_ref()).await.expect("written").expect("as expected");
+        assert_eq!(fence.confirm().await.ok(), Some(false));
+    });
 }
