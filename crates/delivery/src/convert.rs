@@ -9,7 +9,8 @@
 //! what is [`Pending`], and never sees a mapping: a pending Observation knows
 //! how to make or to change itself.
 
-use std::collections::HashMap;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::future::Future;
 use std::time::SystemTime;
@@ -19,12 +20,13 @@ use mapping::compatibility::OnFailure;
 use mapping::group::{self, GroupKey, MeasurementGroup, ObservationGroup};
 use mapping::identifier::{ObservationIdentity, ResourceIds};
 use mapping::{Compatibility, ConvertError, FhirMapping, Measurement, MergePolicy, Merged, Observation};
+use tracing::Instrument;
 
 use crate::away::Away;
 use crate::batch::Batch;
 use crate::current_mapping::Compiled;
 use crate::dead_letter::{DeadLetter, DeadLetters, Stage};
-use crate::fate::{MeasurementFate, Reason};
+use crate::fate::{Imbalance, MeasurementFate, NO_FATE, Reason, Tally, TemplateCount};
 use crate::incoming;
 use crate::text::properties_json;
 
@@ -140,12 +142,52 @@ pub struct Conversion {
     /// How many Observations get no value from the batch, because the FHIR
     /// mapping names none of their properties (fhir-conversion.md quirk 49).
     pub without_value: usize,
+    /// How many measurements came in, readable or not.
+    pub received: usize,
+    /// How many groups they made.
+    pub groups: usize,
+    /// The Observations that were saved, by how.
+    pub saved: Saved,
+    /// The measurements by template and fate.
+    pub templates: Vec<TemplateCount>,
+    /// When the oldest of them reached the customer's hub.
+    pub oldest_ingestion: Option<UtcTime>,
+}
+
+/// How many Observations were saved how.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Saved {
+    /// New ones.
+    pub created: usize,
+    /// Changed ones.
+    pub merged: usize,
+    /// Those that held everything already.
+    pub unchanged: usize,
+}
+
+impl Saved {
+    fn of(outcomes: &[SaveOutcome]) -> Saved {
+        let count = |wanted: &SaveOutcome| outcomes.iter().filter(|outcome| *outcome == wanted).count();
+        Saved {
+            created: count(&SaveOutcome::Created),
+            merged: count(&SaveOutcome::Merged),
+            unchanged: count(&SaveOutcome::Unchanged),
+        }
+    }
 }
 
 impl Conversion {
     /// All fates, in order.
     pub fn fates(&self) -> impl Iterator<Item = &MeasurementFate> {
         self.events.iter().flatten()
+    }
+
+    /// Whether each measurement that came in has a fate, one that it was given
+    /// on its way.
+    pub fn check(&self) -> Result<(), Imbalance> {
+        let tally = Tally::of_measurements(self.fates());
+        let without = self.fates().filter(|fate| fate.reason().is_some_and(|reason| reason.code == NO_FATE)).count();
+        Imbalance::check("measurements", self.received, tally.measurement_fates() - without)
     }
 }
 
@@ -202,14 +244,27 @@ impl<T: Destination + Sync, D: DeadLetters + Sync> Converter<T, D> {
             self.pending(mapping, &grouping.groups, now, &mut fates).await?;
         let outcomes = match pending.as_slice() {
             [] => Vec::new(),
-            pending => self.destination.save(pending, begun_before).await?,
+            pending => {
+                let span = tracing::info_span!("save", observations = pending.len());
+                self.destination.save(pending, begun_before).instrument(span).await?
+            }
         };
+        let saved = Saved::of(&outcomes);
         for (outcome, members) in outcomes.into_iter().zip(members) {
             settle(&mut fates, &members, &outcome);
         }
         reject_with_winners(&mut fates, &grouping, &incoming.measurements);
-        let conversion = Conversion { events: by_event(batch, &incoming, fates), patients_differing, without_value };
-        self.record(mapping, batch, &conversion).await?;
+        let conversion = Conversion {
+            received: incoming.measurements.len() + incoming.rejected.len(),
+            groups: grouping.groups.len(),
+            saved,
+            templates: by_template(&mapping.mapping, &incoming, &fates),
+            oldest_ingestion: incoming.measurements.iter().filter_map(|measurement| measurement.ingestion_time).min(),
+            events: by_event(batch, &incoming, fates),
+            patients_differing,
+            without_value,
+        };
+        self.record(mapping, batch, &conversion).instrument(tracing::info_span!("record")).await?;
         Ok(conversion)
     }
 
@@ -247,7 +302,11 @@ impl<T: Destination + Sync, D: DeadLetters + Sync> Converter<T, D> {
                 }
             }
         }
-        let resolved = if wanted.is_empty() { Vec::new() } else { self.destination.resolve(&wanted).await? };
+        let span = tracing::info_span!("resolve", groups = wanted.len());
+        let resolved = match wanted.as_slice() {
+            [] => Vec::new(),
+            wanted => self.destination.resolve(wanted).instrument(span).await?,
+        };
         let mut work = Work::default();
         for ((cut, without_value), resolved) in cuts.into_iter().zip(resolved) {
             let ids = match resolved {
@@ -356,6 +415,32 @@ fn settle(fates: &mut [Option<MeasurementFate>], members: &[usize], outcome: &Sa
     }
 }
 
+/// Counts the measurements by the template that the mapping has for them, and
+/// their fates.
+fn by_template(
+    mapping: &FhirMapping,
+    incoming: &incoming::Incoming<'_>,
+    fates: &[Option<MeasurementFate>],
+) -> Vec<TemplateCount> {
+    let mut counts: BTreeMap<(Option<&str>, &'static str, Option<&Cow<'static, str>>), usize> = BTreeMap::new();
+    let no_fate = Cow::Borrowed(NO_FATE);
+    for (measurement, fate) in incoming.measurements.iter().zip(fates) {
+        let template = mapping.template(&measurement.r#type).map(|template| template.type_name.as_str());
+        let (fate, reason) = match fate {
+            Some(fate) => (fate.as_str(), fate.reason().map(|reason| &reason.code)),
+            None => ("rejected", Some(&no_fate)),
+        };
+        *counts.entry((template, fate, reason)).or_default() += 1;
+    }
+    for (_, reason) in &incoming.rejected {
+        *counts.entry((None, "rejected", Some(&reason.code))).or_default() += 1;
+    }
+    let count = |((template, fate, reason), measurements): ((Option<&str>, _, Option<&Cow<'static, str>>), _)| {
+        TemplateCount { template: template.map(str::to_owned), fate, reason: reason.cloned(), measurements }
+    };
+    counts.into_iter().map(count).collect()
+}
+
 /// Hands the fates back to the events. Each measurement is in one group, and
 /// each of a group's in one of its cuts, so a measurement without a fate is a
 /// defect here; it is recorded as such rather than lost.
@@ -366,7 +451,7 @@ fn by_event(
 ) -> Vec<Vec<MeasurementFate>> {
     let mut events: Vec<Vec<(usize, MeasurementFate)>> = vec![Vec::new(); batch.events.len()];
     for ((event, place), fate) in incoming.origins.iter().zip(fates) {
-        let lost = || MeasurementFate::Rejected(Reason::new("NoFate", "the connector gave the measurement no fate"));
+        let lost = || MeasurementFate::Rejected(Reason::new(NO_FATE, "the connector gave the measurement no fate"));
         events[*event].push((*place, fate.unwrap_or_else(lost)));
     }
     for ((event, place), reason) in &incoming.rejected {

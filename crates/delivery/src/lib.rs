@@ -29,8 +29,8 @@ mod text;
 
 pub use away::Away;
 pub use batch::{Batch, BatchEvent, Position, Source};
-pub use convert::{Conversion, Converter, Destination, Pending, Resolved, SaveOutcome};
+pub use convert::{Conversion, Converter, Destination, Pending, Resolved, SaveOutcome, Saved};
 pub use current_mapping::{Compiled, CurrentMapping, EitherSource, Load, MappingSource, MappingUnavailable, Notice};
 pub use dead_letter::{DeadLetter, DeadLetters, Stage};
-pub use fate::{EventFate, Fates, MeasurementFate, Reason, Tally};
-pub use normalize::{MeasurementOutput, Normalizer, OutgoingMeasurements};
+pub use fate::{EventFate, Fates, Imbalance, MeasurementFate, Reason, Tally, TemplateCount};
+pub use normalize::{MeasurementOutput, Normalization, Normalizer, OutgoingMeasurements};

@@ -1,5 +1,7 @@
 //! The settings that both functions have.
 
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
 use azure::{CredentialSettings, MappingBlob};
 use delivery::EitherSource;
 use folder::{DeadLetterFolder, MappingFile};
@@ -35,6 +37,15 @@ pub struct FunctionSettings {
     /// `InternalIdentity__ClientId`: which user-assigned identity to use.
     #[serde(rename = "internalidentity__clientid")]
     pub client_id: Option<String>,
+    /// `Telemetry__PrometheusPort`.
+    #[serde(rename = "telemetry__prometheusport")]
+    pub prometheus_port: Option<String>,
+    /// `Telemetry__PrometheusAddress`.
+    #[serde(rename = "telemetry__prometheusaddress")]
+    pub prometheus_address: Option<String>,
+    /// `Telemetry__ShapesPerMinute`.
+    #[serde(rename = "telemetry__shapesperminute")]
+    pub shapes_a_minute: Option<String>,
     /// `Compatibility__…`.
     #[serde(flatten)]
     pub compatibility: CompatibilitySettings,
@@ -55,6 +66,10 @@ pub struct Function {
     pub switches: Switches,
     /// Which user-assigned identity to use, if not the only one.
     pub client_id: Option<String>,
+    /// Where `GET /metrics` is answered, if anywhere.
+    pub prometheus: Option<SocketAddr>,
+    /// How many shapes of unmatched events are logged a minute at most.
+    pub shapes_a_minute: u32,
 }
 
 impl Function {
@@ -91,6 +106,8 @@ impl Function {
         let dead_letters = checks.required("DeadLetters__Folder", settings.dead_letters, "the path of a folder");
         let answer_fates = checks.flag("Answer__Fates", settings.answer_fates, false);
         let switches = switches(settings.compatibility, checks);
+        let prometheus = prometheus(settings.prometheus_address, settings.prometheus_port, checks);
+        let shapes = checks.number("Telemetry__ShapesPerMinute", settings.shapes_a_minute, 0..=1000, 10);
         Some(Function {
             port,
             mapping: mapping?,
@@ -98,6 +115,8 @@ impl Function {
             answer_fates,
             switches,
             client_id,
+            prometheus,
+            shapes_a_minute: u32::try_from(shapes).unwrap_or(u32::MAX),
         })
     }
 }
@@ -124,6 +143,17 @@ pub fn credential(
     checks.optional(name, value, EXPECTED, parse).unwrap_or(managed)
 }
 
+/// Where metrics are shown: nowhere without a port, and on loopback unless an
+/// address is given, since whoever reaches it can read it.
+fn prometheus(address: Option<String>, port: Option<String>, checks: &mut Checks) -> Option<SocketAddr> {
+    const ADDRESS: &str = "an IP address such as `0.0.0.0`";
+    let parse = |text: &str| text.parse::<IpAddr>().ok();
+    let address = checks.optional("Telemetry__PrometheusAddress", address, ADDRESS, parse);
+    let parse = |text: &str| text.parse::<u16>().ok().filter(|port| *port > 0);
+    let port = checks.optional("Telemetry__PrometheusPort", port, "a port number from 1 to 65535", parse)?;
+    Some(SocketAddr::new(address.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)), port))
+}
+
 /// The port under its name, else under its older one.
 fn port(port: Option<String>, old_port: Option<String>, checks: &mut Checks) -> u16 {
     let named = port.map(|port| ("FUNCTIONS_CUSTOMHANDLER_PORT", port));
@@ -143,6 +173,33 @@ fn port(port: Option<String>, old_port: Option<String>, checks: &mut Checks) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn shows_metrics_on_loopback_unless_told_otherwise() {
+        let cases = [
+            (None, None, Ok(None)),
+            (Some("0.0.0.0"), None, Ok(None)),
+            (None, Some("9464"), Ok(Some("127.0.0.1:9464"))),
+            (Some("0.0.0.0"), Some("9464"), Ok(Some("0.0.0.0:9464"))),
+            (Some("::"), Some("9464"), Ok(Some("[::]:9464"))),
+            (
+                Some("pod"),
+                Some("9464"),
+                Err("app setting `Telemetry__PrometheusAddress` is `pod`; expected an IP address such as `0.0.0.0`"),
+            ),
+            (
+                None,
+                Some("0"),
+                Err("app setting `Telemetry__PrometheusPort` is `0`; expected a port number from 1 to 65535"),
+            ),
+        ];
+        for (address, port, expected) in cases {
+            let mut checks = Checks::default();
+            let at = prometheus(address.map(str::to_owned), port.map(str::to_owned), &mut checks);
+            let shown = checks.finish(Some(at)).map(|at| at.map(|at| at.to_string())).map_err(|e| e.to_string());
+            assert_eq!(shown, expected.map(|at| at.map(str::to_owned)).map_err(str::to_owned));
+        }
+    }
 
     #[test]
     fn finds_the_port_under_both_names() {

@@ -2,13 +2,13 @@
 //! letters.
 
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 use ::settings::{Function, MappingPlace};
 use anyhow::Context;
 use custom_handler::{Answer, Handler, HandlerError, Invocation};
 use delivery::away::error_chain;
-use delivery::{Converter, CurrentMapping, Fates, Tally};
+use delivery::{Batch, Conversion, Converter, CurrentMapping, Fates, Stage, Tally};
 use expressions::UtcTime;
 use fhir_client::client::Client;
 use fhir_client::destination::FhirDestination;
@@ -16,6 +16,8 @@ use fhir_client::identity::Resolver;
 use fhir_client::save::Saver;
 use folder::DeadLetterFolder;
 use mapping::{Compatibility, FhirMapping};
+use telemetry::{metrics, spans};
+use tracing::Instrument;
 
 use crate::progress::Progress;
 use crate::settings::Settings;
@@ -57,14 +59,30 @@ impl GroupConvert {
 impl Handler for GroupConvert {
     async fn handle(&self, invocation: &Invocation) -> Result<Answer, HandlerError> {
         let batch = invocation.batch();
-        let (mapping, notice) = self.mapping.get().await.map_err(|error| HandlerError(error_chain(&error)))?;
+        let span = spans::batch(Stage::GroupConvert, &batch);
+        let conversion = self.convert(&batch).instrument(span).await?;
+        Ok(Answer::new(Fates::Measurements(conversion.events), self.answer_fates))
+    }
+}
+
+impl GroupConvert {
+    async fn convert(&self, batch: &Batch<'_>) -> Result<Conversion, HandlerError> {
+        let began = Instant::now();
+        let got = self.mapping.get().await;
+        metrics::mapping_loaded(Stage::GroupConvert, &got);
+        let (mapping, notice) = got.map_err(|error| HandlerError(error_chain(&error)))?;
         notice.log("FHIR mapping");
-        let begun_before = self.progress.begin(&batch);
+        let begun_before = self.progress.begin(batch);
         let now = UtcTime::from(SystemTime::now());
-        let conversion = self.converter.convert(&mapping, &batch, now, begun_before).await;
-        let conversion = conversion.map_err(|away| HandlerError(error_chain(&away)))?;
-        self.progress.finish(&batch);
+        let conversion = self.converter.convert(&mapping, batch, now, begun_before).await;
+        let conversion = conversion.map_err(|away| {
+            metrics::away(Stage::GroupConvert, away.dependency, began.elapsed());
+            HandlerError(error_chain(&away))
+        })?;
+        self.progress.finish(batch);
+        metrics::converted(batch, &conversion, began.elapsed());
         let tally = Tally::of_measurements(conversion.fates());
+        spans::record(&mapping.version, &tally);
         tracing::info!(
             partition = batch.source.partition,
             measurements = tally.measurements,
@@ -84,7 +102,7 @@ impl Handler for GroupConvert {
                 "Observations without a value: the FHIR mapping names none of their properties"
             );
         }
-        Ok(Answer::new(Fates::Measurements(conversion.events), self.answer_fates))
+        Ok(conversion)
     }
 }
 

@@ -9,22 +9,25 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context;
+use telemetry::Telemetry;
 
 use crate::function::GroupConvert;
 use crate::settings::Settings;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    telemetry::start();
-    let Err(error) = run().await;
+    let mut telemetry = telemetry::start("group-convert");
+    let Err(error) = run(&mut telemetry).await;
     // Never exit code 0: the host takes it for an orderly end and lets the function be.
     tracing::error!(error = format!("{error:#}"), "Group-convert stopped");
+    telemetry.end().await;
     ExitCode::FAILURE
 }
 
-async fn run() -> anyhow::Result<std::convert::Infallible> {
+async fn run(telemetry: &mut Telemetry) -> anyhow::Result<std::convert::Infallible> {
     let settings = Settings::read(::settings::environment()).context("the app settings are not usable")?;
     let port = settings.function.port;
+    telemetry.metrics(settings.function.prometheus).await;
     let listener = custom_handler::listen(port).await?;
     tracing::info!(port, "Group-convert listens");
     let convert = Arc::new(GroupConvert::new(settings)?);

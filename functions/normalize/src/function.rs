@@ -1,12 +1,18 @@
 //! Normalize as a function: the mapping in use, the internal hub, the dead
 //! letters.
 
+use std::time::Instant;
+
 use ::settings::{Function, MappingPlace};
 use custom_handler::{Answer, Handler, HandlerError, Invocation};
 use delivery::away::error_chain;
-use delivery::{Batch, CurrentMapping, EventFate, Fates, Normalizer, Tally};
+use delivery::{Batch, CurrentMapping, EventFate, Fates, Normalizer, Stage, Tally};
 use folder::DeadLetterFolder;
 use mapping::{Compatibility, DeviceMapping};
+use telemetry::metrics::{self, NormalizedBatch};
+use telemetry::shapes::Shapes;
+use telemetry::spans;
+use tracing::Instrument;
 
 use crate::settings::Settings;
 
@@ -21,6 +27,7 @@ type Output = crate::counting::CountingOutput;
 pub struct Normalize {
     mapping: CurrentMapping<MappingPlace, DeviceMapping>,
     normalizer: Normalizer<Output, DeadLetterFolder>,
+    shapes: Shapes,
     answer_fates: bool,
 }
 
@@ -29,7 +36,7 @@ impl Normalize {
     /// batch, so that a dependency that is away does not keep the handler from
     /// starting.
     pub fn new(settings: Settings) -> Normalize {
-        let Function { mapping, dead_letters, switches, answer_fates, .. } = settings.function;
+        let Function { mapping, dead_letters, switches, answer_fates, shapes_a_minute, .. } = settings.function;
         let compatibility = switches.compatibility;
         let mapping = CurrentMapping::new(mapping, move |text| compile(text, &compatibility))
             .keep_last_good(switches.keep_last_good_mapping);
@@ -37,7 +44,8 @@ impl Normalize {
         let output = settings.output;
         #[cfg(feature = "counting-output")]
         let output = crate::counting::CountingOutput::instead_of(settings.output);
-        Normalize { mapping, normalizer: Normalizer::new(output, dead_letters), answer_fates }
+        let normalizer = Normalizer::new(output, dead_letters);
+        Normalize { mapping, normalizer, shapes: Shapes::new(shapes_a_minute), answer_fates }
     }
 
     /// Loads the mapping ahead of the first batch.
@@ -47,11 +55,26 @@ impl Normalize {
 
     /// Works through a batch.
     pub async fn normalize(&self, batch: &Batch<'_>) -> Result<Vec<EventFate>, HandlerError> {
-        let (mapping, notice) = self.mapping.get().await.map_err(|error| HandlerError(error_chain(&error)))?;
+        let span = spans::batch(Stage::Normalize, batch);
+        self.normalize_batch(batch).instrument(span).await
+    }
+
+    async fn normalize_batch(&self, batch: &Batch<'_>) -> Result<Vec<EventFate>, HandlerError> {
+        let began = Instant::now();
+        let got = self.mapping.get().await;
+        metrics::mapping_loaded(Stage::Normalize, &got);
+        let (mapping, notice) = got.map_err(|error| HandlerError(error_chain(&error)))?;
         notice.log("device mapping");
-        let fates = self.normalizer.normalize(&mapping, batch).await;
-        let fates = fates.map_err(|away| HandlerError(error_chain(&away)))?;
-        let tally = Tally::of_events(&fates);
+        let done = self.normalizer.normalize(&mapping, batch).await.map_err(|away| {
+            metrics::away(Stage::Normalize, away.dependency, began.elapsed());
+            HandlerError(error_chain(&away))
+        })?;
+        metrics::normalized(NormalizedBatch { batch, done: &done, took: began.elapsed() });
+        let tally = Tally::of_events(&done.events);
+        if tally.unmatched > 0 {
+            self.shapes.log(&mapping.mapping, batch, &done.events);
+        }
+        spans::record(&mapping.version, &tally);
         tracing::info!(
             partition = batch.source.partition,
             events = tally.events,
@@ -60,7 +83,7 @@ impl Normalize {
             rejected = tally.rejected,
             "Normalized a batch"
         );
-        Ok(fates)
+        Ok(done.events)
     }
 }
 

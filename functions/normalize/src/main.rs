@@ -11,24 +11,27 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context;
+use telemetry::Telemetry;
 
 use crate::function::Normalize;
 use crate::settings::Settings;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    telemetry::start();
+    let mut telemetry = telemetry::start("normalize");
     #[cfg(feature = "counting-output")]
     counting::warn();
-    let Err(error) = run().await;
+    let Err(error) = run(&mut telemetry).await;
     // Never exit code 0: the host takes it for an orderly end and lets the function be.
     tracing::error!(error = format!("{error:#}"), "Normalize stopped");
+    telemetry.end().await;
     ExitCode::FAILURE
 }
 
-async fn run() -> anyhow::Result<std::convert::Infallible> {
+async fn run(telemetry: &mut Telemetry) -> anyhow::Result<std::convert::Infallible> {
     let settings = Settings::read(::settings::environment()).context("the app settings are not usable")?;
     let port = settings.function.port;
+    telemetry.metrics(settings.function.prometheus).await;
     let listener = custom_handler::listen(port).await?;
     tracing::info!(port, "Normalize listens");
     let ingest_token = settings.ingest_token.clone();
