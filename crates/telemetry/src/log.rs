@@ -34,13 +34,14 @@ const OURS: [&str; 12] = [
 /// Libraries that print frames, bodies or addresses below this level; those
 /// hold identifiers of patients. Said after `RUST_LOG`, so that `debug` or
 /// `trace` for everything does not reach them.
-const CAPPED: [&str; 9] = [
+const CAPPED: [&str; 10] = [
     "fe2o3_amqp=warn",
     "serde_amqp=warn",
     "azure_core=warn",
     "azure_core_amqp=warn",
     "azure_messaging_eventhubs=warn",
     "azure_storage_blob=warn",
+    "h2=warn",
     "hyper=warn",
     "hyper_util=warn",
     "reqwest=warn",
