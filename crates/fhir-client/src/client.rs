@@ -11,6 +11,7 @@
 
 mod batch;
 mod limiter;
+mod observer;
 mod retry;
 
 use std::fmt;
@@ -30,6 +31,7 @@ use url::Url;
 
 use self::batch::BundleSize;
 use self::limiter::Limiter;
+pub use self::observer::{RequestObserver, SentRequest};
 pub use self::retry::RetryOptions;
 pub(crate) use self::retry::spread;
 use self::retry::{Backoff, retry_after};
@@ -68,6 +70,8 @@ pub struct ClientOptions {
     /// itself. Defaults to 4 MiB, far below what servers take (30 MB and more),
     /// since some answer a bundle with a timeout when it takes long.
     pub bundle_bytes_max: usize,
+    /// Who is told of each request. Defaults to nobody.
+    pub observer: Option<Arc<dyn RequestObserver>>,
 }
 
 impl ClientOptions {
@@ -81,6 +85,7 @@ impl ClientOptions {
             concurrency_max: 8,
             bundle_entries_max: 100,
             bundle_bytes_max: 4 * 1024 * 1024,
+            observer: None,
         }
     }
 }
@@ -334,19 +339,25 @@ impl Client {
             builder = builder.header(CONTENT_TYPE, FHIR_JSON).body(body.clone());
         }
         self.round_trips.fetch_add(1, Ordering::Relaxed);
-        let response = builder.send().await.map_err(no_answer)?;
-        let status = response.status().as_u16();
-        let retry_after = retry_after(response.headers(), Timestamp::now());
-        let version = version_in(response.headers());
-        let body = read(response).await?;
-        match status {
-            429 | 503 => self.limiter.complaint(Instant::now()),
-            _ => self.limiter.good(),
+        let received = receive(builder).await;
+        match &received {
+            Ok(Received { status: 429 | 503, .. }) => self.limiter.complaint(Instant::now()),
+            Ok(_) => self.limiter.good(),
+            Err(_) => {}
         }
+        self.observe(request, received.as_ref().ok().map(|received| received.status), asked);
+        let Received { status, retry_after, version, body } = received?;
         if status < 300 {
             *self.succeeded() = Some(Instant::now());
         }
         Ok(Exchange { answer: Answer { status, version, body, asked }, retry_after, token })
+    }
+
+    fn observe(&self, request: &Request, status: Option<u16>, asked: Instant) {
+        if let Some(observer) = &self.options.observer {
+            let (kind, took) = (observer::kind(request), asked.elapsed());
+            observer.sent(&SentRequest { kind, status, took, concurrency: self.concurrency() });
+        }
     }
 
     async fn forget_token(&self, token: &SecretString) {
@@ -484,6 +495,22 @@ fn is_about_data(status: u16) -> bool {
 fn version_in(headers: &HeaderMap) -> Option<Version> {
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
     text(ETAG).and_then(Version::from_etag).or_else(|| text(LOCATION).and_then(Version::from_location))
+}
+
+/// An answer, before anything is made of it.
+struct Received {
+    status: u16,
+    retry_after: Option<Duration>,
+    version: Option<Version>,
+    body: Vec<u8>,
+}
+
+async fn receive(request: reqwest::RequestBuilder) -> Result<Received, ServerAway> {
+    let response = request.send().await.map_err(no_answer)?;
+    let status = response.status().as_u16();
+    let retry_after = retry_after(response.headers(), Timestamp::now());
+    let version = version_in(response.headers());
+    Ok(Received { status, retry_after, version, body: read(response).await? })
 }
 
 async fn read(mut response: reqwest::Response) -> Result<Vec<u8>, ServerAway> {

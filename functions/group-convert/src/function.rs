@@ -10,13 +10,14 @@ use custom_handler::{Answer, Handler, HandlerError, Invocation};
 use delivery::away::error_chain;
 use delivery::{Batch, Conversion, Converter, CurrentMapping, Fates, Stage, Tally};
 use expressions::UtcTime;
-use fhir_client::client::Client;
+use fhir_client::client::{Client, ClientOptions, RequestObserver, SentRequest};
 use fhir_client::destination::FhirDestination;
 use fhir_client::identity::Resolver;
 use fhir_client::save::Saver;
 use folder::DeadLetterFolder;
 use mapping::{Compatibility, FhirMapping};
-use telemetry::{metrics, spans};
+use telemetry::metrics::{self, FhirRequest};
+use telemetry::spans;
 use tracing::Instrument;
 
 use crate::progress::Progress;
@@ -40,7 +41,8 @@ impl GroupConvert {
         let compatibility = switches.compatibility;
         let mapping = CurrentMapping::new(mapping, move |text| compile(text, &compatibility))
             .keep_last_good(switches.keep_last_good_mapping);
-        let client = Arc::new(Client::new(settings.fhir, settings.tokens).context("cannot make an HTTP client")?);
+        let fhir = ClientOptions { observer: Some(Arc::new(FhirMetrics)), ..settings.fhir };
+        let client = Arc::new(Client::new(fhir, settings.tokens).context("cannot make an HTTP client")?);
         let destination = FhirDestination {
             resolver: Resolver::new(client.clone(), settings.identity),
             saver: Saver::new(client, settings.save),
@@ -103,6 +105,17 @@ impl GroupConvert {
             );
         }
         Ok(conversion)
+    }
+}
+
+/// Counts the requests to the FHIR server.
+#[derive(Debug)]
+struct FhirMetrics;
+
+impl RequestObserver for FhirMetrics {
+    fn sent(&self, request: &SentRequest) {
+        let SentRequest { kind, status, took, concurrency } = *request;
+        metrics::fhir_request(FhirRequest { kind, status, took, concurrency });
     }
 }
 

@@ -38,7 +38,8 @@ impl Document<'_> {
         let mut left = VALUES_MAX;
         let mut text = self.shape_of(node, DEPTH_MAX, &mut left);
         if text.len() > TEXT_MAX {
-            text.truncate(text.floor_char_boundary(TEXT_MAX));
+            let end = (0..=TEXT_MAX).rev().find(|end| text.is_char_boundary(*end)).unwrap_or_default();
+            text.truncate(end);
             text.push_str(MORE);
         }
         text
