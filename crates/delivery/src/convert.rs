@@ -415,6 +415,9 @@ fn settle(fates: &mut [Option<MeasurementFate>], members: &[usize], outcome: &Sa
     }
 }
 
+/// Template, fate and reason.
+type CountedBy<'f> = (Option<&'f str>, &'static str, Option<&'f Cow<'static, str>>);
+
 /// Counts the measurements by the template that the mapping has for them, and
 /// their fates.
 fn by_template(
@@ -422,7 +425,7 @@ fn by_template(
     incoming: &incoming::Incoming<'_>,
     fates: &[Option<MeasurementFate>],
 ) -> Vec<TemplateCount> {
-    let mut counts: BTreeMap<(Option<&str>, &'static str, Option<&Cow<'static, str>>), usize> = BTreeMap::new();
+    let mut counts: BTreeMap<CountedBy<'_>, usize> = BTreeMap::new();
     let no_fate = Cow::Borrowed(NO_FATE);
     for (measurement, fate) in incoming.measurements.iter().zip(fates) {
         let template = mapping.template(&measurement.r#type).map(|template| template.type_name.as_str());
@@ -435,8 +438,11 @@ fn by_template(
     for (_, reason) in &incoming.rejected {
         *counts.entry((None, "rejected", Some(&reason.code))).or_default() += 1;
     }
-    let count = |((template, fate, reason), measurements): ((Option<&str>, _, Option<&Cow<'static, str>>), _)| {
-        TemplateCount { template: template.map(str::to_owned), fate, reason: reason.cloned(), measurements }
+    let count = |((template, fate, reason), measurements): (CountedBy<'_>, usize)| TemplateCount {
+        template: template.map(str::to_owned),
+        fate,
+        reason: reason.cloned(),
+        measurements,
     };
     counts.into_iter().map(count).collect()
 }
