@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use delivery::{Away, MeasurementOutput, OutgoingMeasurements};
+use delivery::turn::not_ours;
+use delivery::{Away, Fence, MeasurementOutput, OutgoingMeasurements};
 use futures::future::try_join_all;
 
 use crate::event_hubs::HubProducer;
@@ -30,12 +31,15 @@ impl HubOutput {
 }
 
 impl MeasurementOutput for HubOutput {
-    async fn send(&self, measurements: &OutgoingMeasurements) -> Result<Vec<usize>, Away> {
+    async fn send(&self, measurements: &OutgoingMeasurements, fence: &dyn Fence) -> Result<Vec<usize>, Away> {
         let keys = measurements.by_partition_key();
         let mut sends = Vec::with_capacity(keys.len());
         for (key, indexes) in keys {
             sends.push(async move {
                 let events: Vec<&[u8]> = indexes.iter().map(|index| measurements.json(*index)).collect();
+                if !fence.holds() {
+                    return Err(not_ours());
+                }
                 let sent = self.producer.send(&key.to_string(), &events).await;
                 let sent = sent.map_err(|error| Away::new(WHAT, error))?;
                 Ok(sent.too_large.into_iter().map(|position| indexes[position]).collect::<Vec<_>>())

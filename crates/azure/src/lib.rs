@@ -3,16 +3,20 @@
 //! The Azure SDK is used here and nowhere else, so that its next version is
 //! this package's business alone (docs/decisions/0001-azure-sdk-versions.md).
 
+pub mod blob_positions;
 pub mod credentials;
 pub mod event_hubs;
 pub mod hub_output;
 pub mod mapping_blob;
+pub mod sdk_hub;
 
 pub use azure_core::credentials::TokenCredential;
+pub use blob_positions::BlobPositions;
 pub use credentials::CredentialSettings;
 pub use event_hubs::{HubConfig, HubProducer};
 pub use hub_output::HubOutput;
 pub use mapping_blob::MappingBlob;
+pub use sdk_hub::SdkHub;
 
 /// The time now, as tokens of a [`TokenCredential`] give their end.
 pub fn now() -> azure_core::time::OffsetDateTime {

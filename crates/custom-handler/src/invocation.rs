@@ -20,16 +20,12 @@ use std::ops::Range;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
+use delivery::hub::{APPLICATION_DATES, SYSTEM_DATES};
 use delivery::{Batch, BatchEvent, Source};
 use expressions::{DateTime, Properties, UtcTime};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-/// System properties that are dates although they arrive as text
-/// (functions-eventhubs-keda.md 9.1, and the one that we restore).
-const SYSTEM_DATES: &[&str] = &["x-opt-enqueued-time", "iothub-enqueuedtime", "creation-time", "absolute-expiry-time"];
-/// Application properties that are dates although they arrive as text.
-const APPLICATION_DATES: &[&str] = &["iothub-creation-time-utc"];
 /// The host's names of message annotations, and the annotations' own.
 const ANNOTATIONS: [(&str, &str); 4] = [
     ("SequenceNumber", "x-opt-sequence-number"),

@@ -13,7 +13,6 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::future::Future;
-use std::time::SystemTime;
 
 use expressions::UtcTime;
 use mapping::compatibility::OnFailure;
@@ -29,6 +28,7 @@ use crate::dead_letter::{DeadLetter, DeadLetters, Stage};
 use crate::fate::{Imbalance, MeasurementFate, NO_FATE, Reason, Tally, TemplateCount};
 use crate::incoming;
 use crate::text::properties_json;
+use crate::turn::Turn;
 
 /// Dead letters are recorded in slices of so many, each of which may hold a
 /// copy of its event's properties.
@@ -45,12 +45,12 @@ pub trait Destination {
 
     /// Saves Observations: reads each, lets it apply itself, and writes what
     /// changed. Gives the outcomes in order. Several of one id are applied in
-    /// their order and written once. `begun_before` as in
-    /// [`Converter::convert`].
+    /// their order and written once. Fails when the turn's fence no longer
+    /// holds, and writes nothing from then on.
     fn save(
         &self,
         pending: &[Pending<'_>],
-        begun_before: Option<SystemTime>,
+        turn: Turn<'_>,
     ) -> impl Future<Output = Result<Vec<SaveOutcome>, Away>> + Send;
 }
 
@@ -221,17 +221,12 @@ impl<T: Destination + Sync, D: DeadLetters + Sync> Converter<T, D> {
     /// Works through a batch: saves its Observations, records what was
     /// rejected, and gives each measurement's fate. `now` is when new
     /// Observations are issued.
-    ///
-    /// `begun_before` is given when the batch may have been begun before and
-    /// not finished, here or in a process that is gone: nothing of it can have
-    /// been written earlier than that. What was half done then is looked at
-    /// again (design.md D6).
     pub async fn convert(
         &self,
         mapping: &Compiled<FhirMapping>,
         batch: &Batch<'_>,
         now: UtcTime,
-        begun_before: Option<SystemTime>,
+        turn: Turn<'_>,
     ) -> Result<Conversion, Away> {
         let bodies = incoming::unpack(batch);
         let incoming = incoming::read(&bodies, self.compatibility.lenient_measurements);
@@ -246,7 +241,7 @@ impl<T: Destination + Sync, D: DeadLetters + Sync> Converter<T, D> {
             [] => Vec::new(),
             pending => {
                 let span = tracing::info_span!("save", observations = pending.len());
-                self.destination.save(pending, begun_before).instrument(span).await?
+                self.destination.save(pending, turn).instrument(span).await?
             }
         };
         let saved = Saved::of(&outcomes);

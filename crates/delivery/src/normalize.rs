@@ -25,6 +25,7 @@ use crate::current_mapping::Compiled;
 use crate::dead_letter::{DeadLetter, DeadLetters, Stage};
 use crate::fate::{EventFate, Imbalance, Reason, Tally, TemplateCount};
 use crate::text::properties_json;
+use crate::turn::Fence;
 
 /// How much scratch memory is kept from one batch for the next, in bytes: what
 /// an ordinary batch needs. A rare large one must not hold its memory for ever.
@@ -132,7 +133,13 @@ pub trait MeasurementOutput {
     /// Sends all measurements, one batch or more for each partition key, and
     /// returns when the hub has them. Gives the indexes of those that are too
     /// large for any batch; all others are sent.
-    fn send(&self, measurements: &OutgoingMeasurements) -> impl Future<Output = Result<Vec<usize>, Away>> + Send;
+    ///
+    /// Fails when `fence` no longer holds, and sends nothing from then on.
+    fn send(
+        &self,
+        measurements: &OutgoingMeasurements,
+        fence: &dyn Fence,
+    ) -> impl Future<Output = Result<Vec<usize>, Away>> + Send;
 }
 
 /// Normalizes batches; shared by all partitions.
@@ -172,9 +179,14 @@ impl<O: MeasurementOutput + Sync, D: DeadLetters + Sync> Normalizer<O, D> {
 
     /// Works through a batch: sends what it gave, records what was rejected,
     /// and gives each event's fate, by index.
-    pub async fn normalize(&self, mapping: &Compiled<DeviceMapping>, batch: &Batch<'_>) -> Result<Normalization, Away> {
+    pub async fn normalize(
+        &self,
+        mapping: &Compiled<DeviceMapping>,
+        batch: &Batch<'_>,
+        fence: &dyn Fence,
+    ) -> Result<Normalization, Away> {
         let mut memory = self.spare().pop().unwrap_or_default();
-        let done = self.normalize_in(&mut memory, mapping, batch).await;
+        let done = self.normalize_in(&mut memory, mapping, batch, fence).await;
         memory.outgoing.clear();
         if memory.capacity() <= SPARE_BYTES_MAX {
             self.spare().push(memory);
@@ -187,6 +199,7 @@ impl<O: MeasurementOutput + Sync, D: DeadLetters + Sync> Normalizer<O, D> {
         memory: &mut Memory,
         mapping: &Compiled<DeviceMapping>,
         batch: &Batch<'_>,
+        fence: &dyn Fence,
     ) -> Result<Normalization, Away> {
         let Memory { scratch, outgoing } = memory;
         let mut sent = vec![0; mapping.mapping.templates().len()];
@@ -210,10 +223,10 @@ impl<O: MeasurementOutput + Sync, D: DeadLetters + Sync> Normalizer<O, D> {
                 }
             });
             if outgoing.text.len() >= SEND_BYTES_MAX {
-                self.send(outgoing, &mut fates, &mut sent).await?;
+                self.send(outgoing, &mut fates, &mut sent, fence).await?;
             }
         }
-        self.send(outgoing, &mut fates, &mut sent).await?;
+        self.send(outgoing, &mut fates, &mut sent, fence).await?;
         self.record(mapping, batch, &fates).await?;
         Ok(Normalization { events: fates, templates: by_template(&mapping.mapping, &sent) })
     }
@@ -225,12 +238,13 @@ impl<O: MeasurementOutput + Sync, D: DeadLetters + Sync> Normalizer<O, D> {
         outgoing: &mut OutgoingMeasurements,
         fates: &mut [EventFate],
         sent: &mut [usize],
+        fence: &dyn Fence,
     ) -> Result<(), Away> {
         if outgoing.is_empty() {
             return Ok(());
         }
         let span = tracing::info_span!("send", measurements = outgoing.len());
-        for too_large in self.output.send(outgoing).instrument(span).await? {
+        for too_large in self.output.send(outgoing, fence).instrument(span).await? {
             let entry = &mut outgoing.entries[too_large];
             entry.template = None;
             reject_too_large(&mut fates[entry.event]);

@@ -1,9 +1,9 @@
 //! A FHIR server as the destination of delivery: identities and Observations
 //! in one.
 
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
-use delivery::{Away, Destination, Pending, Reason, Resolved, SaveOutcome};
+use delivery::{Away, Destination, Pending, Reason, Resolved, SaveOutcome, Turn};
 use mapping::group::MeasurementGroup;
 use mapping::observation::Observation;
 
@@ -39,8 +39,8 @@ impl Destination for FhirDestination {
         Ok(answers.into_iter().map(settle).collect())
     }
 
-    async fn save(&self, pending: &[Pending<'_>], begun_before: Option<SystemTime>) -> Result<Vec<SaveOutcome>, Away> {
-        let window = Window { begun_before, ..Window::until(Instant::now() + self.time_limit) };
+    async fn save(&self, pending: &[Pending<'_>], turn: Turn<'_>) -> Result<Vec<SaveOutcome>, Away> {
+        let window = Window { begun_before: turn.begun_before, ..Window::until(Instant::now() + self.time_limit) };
         self.saver.save(pending, window).await.map_err(|away| Away::new(DEPENDENCY, away))
     }
 }

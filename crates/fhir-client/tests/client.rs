@@ -67,8 +67,8 @@ async fn tells_of_each_request_and_of_fewer_at_once() {
     let told = Arc::new(Told::default());
     let options = ClientOptions { observer: Some(told.clone()), ..server.options() };
     assert_eq!(search(&Client::new(options, None).unwrap(), soon()).await, "0 found");
-    let told = told.0.lock().unwrap();
-    let shown: Vec<_> = told.iter().map(|sent| (sent.kind, sent.status, sent.concurrency < 8)).collect();
+    let show = |sent: &SentRequest| (sent.kind, sent.status, sent.concurrency < 8);
+    let shown: Vec<_> = told.0.lock().unwrap().iter().map(show).collect();
     assert_eq!(shown, [("search", Some(429), true), ("search", Some(500), true), ("search", Some(200), true)]);
 
     let nowhere = ClientOptions::new(base_url("http://127.0.0.1:9/fhir").unwrap());

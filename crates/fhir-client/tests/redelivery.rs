@@ -7,7 +7,7 @@ mod support;
 
 use std::time::{Duration, SystemTime};
 
-use delivery::{Away, Batch, BatchEvent, Compiled, Converter, DeadLetter, DeadLetters, Source};
+use delivery::{Away, Batch, BatchEvent, Compiled, Converter, DeadLetter, DeadLetters, Source, Turn};
 use expressions::{Properties, UtcTime};
 use fhir_client::destination::FhirDestination;
 use fhir_client::identity::{IdentityOptions, Mode, Resolver};
@@ -56,7 +56,7 @@ async fn convert(converter: &Convert, begun_before: Option<SystemTime>) -> Strin
     let mapping = FhirMapping::load(MAPPING.as_bytes(), &Compatibility::default()).unwrap();
     let mapping = Compiled { version: "v1".to_owned(), mapping };
     let batch = Batch { source: &Source::default(), events: vec![event] };
-    match converter.convert(&mapping, &batch, UtcTime::MIN, begun_before).await {
+    match converter.convert(&mapping, &batch, UtcTime::MIN, Turn { begun_before, ..Turn::UNFENCED }).await {
         Ok(conversion) => conversion.fates().map(ToString::to_string).collect(),
         Err(away) => away.to_string(),
     }

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! Normalization, Conversion, Away --normalized, converted, away--> counters
-//! a partition and its windows     --partition_lag, window_opened, …--> gauges
+//! the delivery loop               --LoopMetrics--> counters, gauges of partitions
 //! a request to the FHIR server    --fhir_request--> histogram
 //! ```
 //!
@@ -30,10 +30,7 @@ use opentelemetry_sdk::metrics::SdkMeterProvider;
 pub use batches::{NormalizedBatch, away, converted, mapping_loaded, normalized};
 pub use fhir::{FhirRequest, fhir_request};
 use instruments::Instruments;
-pub use partitions::{
-    checkpoint_written, event_processed, partition_acquired, partition_lag, partition_released, watchdog_restarted,
-    window_flushed, window_opened,
-};
+pub use partitions::LoopMetrics;
 
 static INSTRUMENTS: OnceLock<Instruments> = OnceLock::new();
 

@@ -8,7 +8,7 @@ use ::settings::{Function, MappingPlace};
 use anyhow::Context;
 use custom_handler::{Answer, Handler, HandlerError, Invocation};
 use delivery::away::error_chain;
-use delivery::{Batch, Conversion, Converter, CurrentMapping, Fates, Stage, Tally};
+use delivery::{Batch, Conversion, Converter, CurrentMapping, Fates, Stage, Tally, Turn};
 use expressions::UtcTime;
 use fhir_client::client::{Client, ClientOptions, RequestObserver, SentRequest};
 use fhir_client::destination::FhirDestination;
@@ -75,8 +75,9 @@ impl GroupConvert {
         let (mapping, notice) = got.map_err(|error| HandlerError(error_chain(&error)))?;
         notice.log("FHIR mapping");
         let begun_before = self.progress.begin(batch);
+        let turn = Turn { begun_before, ..Turn::UNFENCED };
         let now = UtcTime::from(SystemTime::now());
-        let conversion = self.converter.convert(&mapping, batch, now, begun_before).await;
+        let conversion = self.converter.convert(&mapping, batch, now, turn).await;
         let conversion = conversion.map_err(|away| {
             metrics::away(Stage::GroupConvert, away.dependency, began.elapsed());
             HandlerError(error_chain(&away))

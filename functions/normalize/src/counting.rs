@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use axum::Router;
 use axum::routing::get;
 use azure::HubOutput;
-use delivery::{Away, MeasurementOutput, OutgoingMeasurements};
+use delivery::{Away, Fence, MeasurementOutput, OutgoingMeasurements};
 
 static MEASUREMENTS: AtomicU64 = AtomicU64::new(0);
 static BYTES: AtomicU64 = AtomicU64::new(0);
@@ -25,7 +25,7 @@ impl CountingOutput {
 }
 
 impl MeasurementOutput for CountingOutput {
-    async fn send(&self, measurements: &OutgoingMeasurements) -> Result<Vec<usize>, Away> {
+    async fn send(&self, measurements: &OutgoingMeasurements, _: &dyn Fence) -> Result<Vec<usize>, Away> {
         // By partition key, as what is sent is.
         for (_, indexes) in measurements.by_partition_key() {
             let bytes: usize = indexes.iter().map(|index| measurements.json(*index).len()).sum();

@@ -6,7 +6,7 @@ use std::time::Instant;
 use ::settings::{Function, MappingPlace};
 use custom_handler::{Answer, Handler, HandlerError, Invocation};
 use delivery::away::error_chain;
-use delivery::{Batch, CurrentMapping, EventFate, Fates, Normalizer, Stage, Tally};
+use delivery::{Batch, CurrentMapping, EventFate, Fates, Normalizer, Stage, Tally, Unfenced};
 use folder::DeadLetterFolder;
 use mapping::{Compatibility, DeviceMapping};
 use telemetry::metrics::{self, NormalizedBatch};
@@ -65,7 +65,7 @@ impl Normalize {
         metrics::mapping_loaded(Stage::Normalize, &got);
         let (mapping, notice) = got.map_err(|error| HandlerError(error_chain(&error)))?;
         notice.log("device mapping");
-        let done = self.normalizer.normalize(&mapping, batch).await.map_err(|away| {
+        let done = self.normalizer.normalize(&mapping, batch, &Unfenced).await.map_err(|away| {
             metrics::away(Stage::Normalize, away.dependency, began.elapsed());
             HandlerError(error_chain(&away))
         })?;

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use delivery::{
-    Away, Batch, BatchEvent, Compiled, Conversion, Converter, DeadLetter, DeadLetters, MeasurementFate, Source,
+    Away, Batch, BatchEvent, Compiled, Conversion, Converter, DeadLetter, DeadLetters, MeasurementFate, Source, Turn,
 };
 use expressions::{Properties, UtcTime};
 use fhir_client::{FhirDestination, IdentityOptions, Mode, Resolver, SaveOptions, Saver};
@@ -80,7 +80,7 @@ pub(super) fn deliver(measurements: &[Measurement], refusal: Option<u16>) -> std
         });
         let batch = Batch { source: &Source::default(), events: events.collect() };
         let converter = Converter::new(destination, Unread, Compatibility::reference());
-        let conversion = converter.convert(&mapping, &batch, UtcTime::MIN, None).await;
+        let conversion = converter.convert(&mapping, &batch, UtcTime::MIN, Turn::UNFENCED).await;
         let asked = server.asked();
         let searched = |asked: &Asked| asked.search().is_some_and(|search| search.starts_with("Device?"));
         let devices = asked.iter().filter(|asked| searched(asked)).count();

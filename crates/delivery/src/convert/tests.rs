@@ -1,6 +1,8 @@
 use std::collections::HashMap;
 use std::sync::Mutex;
 
+use std::time::SystemTime;
+
 use super::*;
 use crate::batch::Source;
 use crate::testing::{Letters, batch, compiled, now};
@@ -32,8 +34,8 @@ impl Destination for &Server {
         Ok(groups.iter().map(resolve).collect())
     }
 
-    async fn save(&self, pending: &[Pending<'_>], begun_before: Option<SystemTime>) -> Result<Vec<SaveOutcome>, Away> {
-        self.begun_before.lock().expect("one thread").push(begun_before);
+    async fn save(&self, pending: &[Pending<'_>], turn: Turn<'_>) -> Result<Vec<SaveOutcome>, Away> {
+        self.begun_before.lock().expect("one thread").push(turn.begun_before);
         let mut observations = self.observations.lock().expect("one thread");
         let mut save = |pending: &Pending<'_>| {
             let existing = observations.get(&pending.identity.id);
@@ -86,7 +88,7 @@ fn convert_with(
 ) -> Result<Conversion, Away> {
     let mapping = FhirMapping::load(MAPPING.as_bytes(), &compatibility).expect("a good mapping");
     let converter = Converter::new(server, letters, compatibility);
-    now(converter.convert(&compiled(mapping), batch, UtcTime::MIN, begun_before))
+    now(converter.convert(&compiled(mapping), batch, UtcTime::MIN, Turn { begun_before, ..Turn::UNFENCED }))
 }
 
 fn reading(r#type: &str, device: &str, second: u32, value: &str) -> String {

@@ -5,6 +5,7 @@ use mapping::Compatibility;
 use super::*;
 use crate::batch::Source;
 use crate::testing::{Letters, batch, compiled, now};
+use crate::turn::Unfenced;
 
 const MAPPING: &str = r#"{"templateType":"CollectionContent","template":[{"templateType":"JsonPathContent","template":{
     "typeName":"heartrate","typeMatchExpression":"$..[?(@hr)]","deviceIdExpression":"$.d","timestampExpression":"$.t",
@@ -19,7 +20,7 @@ struct Hub {
 }
 
 impl MeasurementOutput for &Hub {
-    async fn send(&self, measurements: &OutgoingMeasurements) -> Result<Vec<usize>, Away> {
+    async fn send(&self, measurements: &OutgoingMeasurements, _: &dyn Fence) -> Result<Vec<usize>, Away> {
         if self.away {
             return Err(Away::new("the internal hub", "no route"));
         }
@@ -42,7 +43,7 @@ fn run(hub: &Hub, letters: &Letters, bodies: &[&str]) -> Result<Vec<EventFate>, 
 fn normalize(hub: &Hub, letters: &Letters, bodies: &[&str]) -> Result<Normalization, Away> {
     let mapping = DeviceMapping::load(MAPPING.as_bytes(), &Compatibility::default()).expect("a good mapping");
     let source = Source::default();
-    now(Normalizer::new(hub, letters).normalize(&compiled(mapping), &batch(&source, bodies)))
+    now(Normalizer::new(hub, letters).normalize(&compiled(mapping), &batch(&source, bodies), &Unfenced))
 }
 
 fn reading(device: &str) -> String {
@@ -115,7 +116,7 @@ fn keeps_the_memory_of_ordinary_batches_only() {
     let mapping = DeviceMapping::load(MAPPING.as_bytes(), &Compatibility::default()).expect("a good mapping");
     let (mapping, source) = (compiled(mapping), Source::default());
     let run = |bodies: &[&str]| {
-        now(normalizer.normalize(&mapping, &batch(&source, bodies))).expect("nothing is away");
+        now(normalizer.normalize(&mapping, &batch(&source, bodies), &Unfenced)).expect("nothing is away");
         normalizer.spare().iter().map(Memory::capacity).collect::<Vec<usize>>()
     };
     let ordinary_event = reading("device1");
@@ -135,7 +136,7 @@ fn an_event_that_the_mapping_fails_on_holds_the_batch_when_told_to() {
     let (mapping, source) = (compiled(mapping), Source::default());
     let (hub, letters, good) = (Hub::default(), Letters::default(), reading("device1"));
     let run = |bodies: &[&str]| {
-        let fates = now(Normalizer::new(&hub, &letters).normalize(&mapping, &batch(&source, bodies)));
+        let fates = now(Normalizer::new(&hub, &letters).normalize(&mapping, &batch(&source, bodies), &Unfenced));
         fates.map(|done| done.events.len()).map_err(|away| away.to_string())
     };
     let waits = Err("a device mapping that fits the event is away".to_owned());

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Counter, Gauge, Histogram, Meter, MeterProvider};
@@ -20,15 +20,29 @@ const LATENCY_SECONDS: [f64; 11] = [0.1, 0.5, 1.0, 5.0, 30.0, 60.0, 300.0, 600.0
 
 const SIZES: [f64; 9] = [0.0, 1.0, 10.0, 100.0, 300.0, 1000.0, 3000.0, 10_000.0, 100_000.0];
 
-/// What is known of an owned partition.
-#[derive(Debug, Default)]
+/// How long a partition is told of after it was last heard of: several times
+/// the period in which the delivery loop tells of the ones that it owns.
+const HEARD_OF_LIMIT: Duration = Duration::from_secs(120);
+
+/// What is known of a partition.
+#[derive(Debug)]
 pub(super) struct Partition {
     pub(super) stage: &'static str,
-    pub(super) lag: Option<u64>,
+    /// When there was last anything to know.
+    pub(super) heard_of: Instant,
+    /// And when it was that.
+    pub(super) lag: Option<(u64, Instant)>,
     pub(super) window_opened: Option<Instant>,
 }
 
-/// By partition; what is not owned any more is not in it, and not reported.
+impl Partition {
+    pub(super) fn new(stage: &'static str) -> Partition {
+        Partition { stage, heard_of: Instant::now(), lag: None, window_opened: None }
+    }
+}
+
+/// By partition. One that is another's now is told of for a while and then no
+/// more.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Partitions(Arc<Mutex<BTreeMap<String, Partition>>>);
 
@@ -91,17 +105,21 @@ impl Instruments {
         }
     }
 
-    /// Lag and age are read when somebody asks, for the partitions that are
-    /// owned then: a gauge would go on telling what it was told last.
+    /// Lag and age are read when somebody asks, for the partitions that were
+    /// heard of lately: a gauge would go on telling what it was told last.
     fn observe(&self, metric: &'static Metric) {
         let (partitions, base) = (self.partitions.clone(), self.base.clone());
         let value = |partition: &Partition| {
+            let fresh = |told: &Instant| told.elapsed() < HEARD_OF_LIMIT;
+            let lag = || Some(partition.lag.filter(|(_, told)| fresh(told))?.0 as f64);
             let age = || Some(partition.window_opened?.elapsed().as_secs_f64());
-            if metric.name == table::PARTITION_LAG.name { partition.lag.map(|lag| lag as f64) } else { age() }
+            if metric.name == table::PARTITION_LAG.name { lag() } else { age() }
         };
         let gauge = self.meter.f64_observable_gauge(metric.name).with_unit(metric.unit).with_description(metric.about);
         let gauge = gauge.with_callback(move |observer| {
-            for (name, partition) in partitions.lock().iter() {
+            let mut partitions = partitions.lock();
+            partitions.retain(|_, partition| partition.heard_of.elapsed() < HEARD_OF_LIMIT);
+            for (name, partition) in partitions.iter() {
                 let Some(value) = value(partition) else { continue };
                 let mut attributes = base.clone();
                 attributes.push(KeyValue::new("stage", partition.stage));

@@ -1,102 +1,95 @@
-//! Partitions, their windows and their checkpoints: for the front that has
-//! them.
+//! Partitions, their windows and their checkpoints, as the delivery loop tells
+//! of them.
 
 use std::time::{Duration, Instant};
 
-use delivery::Stage;
+use delivery::{Flush, Observer, Source, Stage, WindowState};
 use opentelemetry::KeyValue;
 
+use super::instruments::Partition;
 use super::table::{self, Metric};
 use super::{instruments, traffic};
 
-fn operation(stage: Stage) -> &'static str {
-    match stage {
-        Stage::Normalize => "Normalization",
-        Stage::GroupConvert => "FHIRConversion",
-    }
-}
+/// Counts what the delivery loop of a stage tells.
+#[derive(Clone, Copy, Debug)]
+pub struct LoopMetrics(pub Stage);
 
-/// This process reads the partition from now on.
-pub fn partition_acquired(stage: Stage, partition: &str) {
-    let Some(metrics) = instruments() else { return };
-    let owned = {
+impl LoopMetrics {
+    fn operation(self) -> &'static str {
+        match self.0 {
+            Stage::Normalize => "Normalization",
+            Stage::GroupConvert => "FHIRConversion",
+        }
+    }
+
+    fn dimensions(self, metric: &Metric, category: &'static str, source: &Source) -> Vec<KeyValue> {
+        traffic(metric.name, category, self.operation(), &source.partition)
+    }
+
+    fn of_partition(self, source: &Source) -> Vec<KeyValue> {
+        vec![KeyValue::new("stage", self.0.as_str()), KeyValue::new("partition", source.partition.clone())]
+    }
+
+    /// Changes what is known of a partition.
+    fn know(self, source: &Source, change: impl FnOnce(&mut Partition)) {
+        let Some(metrics) = instruments() else { return };
         let mut partitions = metrics.partitions.lock();
-        partitions.entry(partition.to_owned()).or_default().stage = stage.as_str();
-        partitions.len()
-    };
-    metrics.set(&table::PARTITIONS_OWNED, owned as f64, vec![KeyValue::new("stage", stage.as_str())]);
-    let metric = table::PARTITION_INITIALIZED;
-    metrics.count(&metric, 1, traffic(metric.name, "Traffic", operation(stage), partition));
-}
-
-/// The partition is another's, or nobody's; its lag and its window are not told
-/// any more.
-pub fn partition_released(stage: Stage, partition: &str) {
-    let Some(metrics) = instruments() else { return };
-    let owned = {
-        let mut partitions = metrics.partitions.lock();
-        partitions.remove(partition);
-        partitions.len()
-    };
-    metrics.set(&table::PARTITIONS_OWNED, owned as f64, vec![KeyValue::new("stage", stage.as_str())]);
-}
-
-/// How many events of an owned partition wait: the last sequence number of the
-/// hub less that of the checkpoint.
-pub fn partition_lag(partition: &str, events: u64) {
-    let Some(metrics) = instruments() else { return };
-    if let Some(partition) = metrics.partitions.lock().get_mut(partition) {
-        partition.lag = Some(events);
+        let partition = partitions.entry(source.partition.clone()).or_insert_with(|| Partition::new(self.0.as_str()));
+        partition.heard_of = Instant::now();
+        change(partition);
     }
 }
 
-/// The first event of a window of an owned partition came in just now.
-pub fn window_opened(partition: &str) {
-    let Some(metrics) = instruments() else { return };
-    if let Some(partition) = metrics.partitions.lock().get_mut(partition) {
-        partition.window_opened = Some(Instant::now());
+impl Observer for LoopMetrics {
+    fn flushed(&self, source: &Source, flush: Flush) {
+        let Some(metrics) = instruments() else { return };
+        self.know(source, |partition| partition.window_opened = None);
+        let mut attributes = self.of_partition(source);
+        attributes.push(KeyValue::new("reason", flush.why.as_str()));
+        metrics.count(&table::WINDOWS, 1, attributes);
+        let (events, duration) = (table::EVENTS_FLUSHED, table::BATCH_FLUSH_DURATION);
+        metrics.count(&events, flush.events, self.dimensions(&events, "Traffic", source));
+        metrics.record(&duration, milliseconds(flush.duration), self.dimensions(&duration, "Traffic", source));
+        if flush.checkpoint.is_some() {
+            let (watermark, duration) = (table::EVENTS_WATERMARK, table::CHECKPOINT_DURATION);
+            metrics.count(&watermark, 1, self.dimensions(&watermark, "Latency", source));
+            let took = milliseconds(flush.checkpoint_duration);
+            metrics.record(&duration, took, self.dimensions(&duration, "Traffic", source));
+        }
+    }
+
+    fn window(&self, source: &Source, window: WindowState) {
+        let opened = || Instant::now().checked_sub(window.age);
+        self.know(source, |partition| partition.window_opened = if window.events > 0 { opened() } else { None });
+    }
+
+    fn waits(&self, source: &Source, dependency: &'static str) {
+        // Counted where the batch is worked on ([`super::away`]), which knows how
+        // long it took.
+        let _ = (source, dependency);
+    }
+
+    fn lag(&self, source: &Source, events: u64) {
+        self.know(source, |partition| partition.lag = Some((events, Instant::now())));
+    }
+
+    fn expired(&self, source: &Source, events: u64) {
+        let Some(metrics) = instruments() else { return };
+        let events = usize::try_from(events).unwrap_or(usize::MAX);
+        metrics.count(&table::EVENTS_EXPIRED, events, self.of_partition(source));
+    }
+
+    fn restarted(&self, source: &Source) {
+        let Some(metrics) = instruments() else { return };
+        metrics.count(&table::WATCHDOG_RESTARTS, 1, self.of_partition(source));
+    }
+
+    fn owned(&self, partitions: usize) {
+        let Some(metrics) = instruments() else { return };
+        metrics.set(&table::PARTITIONS_OWNED, partitions as f64, vec![KeyValue::new("stage", self.0.as_str())]);
     }
 }
 
-/// A window was closed because of `reason` (a name from a list: `events`,
-/// `time`, `bytes`, …), and all its events have their fates; `took` is the time
-/// since it was closed.
-pub fn window_flushed(stage: Stage, partition: &str, reason: &'static str, events: usize, took: Duration) {
-    let Some(metrics) = instruments() else { return };
-    if let Some(partition) = metrics.partitions.lock().get_mut(partition) {
-        partition.window_opened = None;
-    }
-    let attributes = [("stage", stage.as_str().to_owned()), ("partition", partition.to_owned())];
-    let mut attributes: Vec<_> = attributes.into_iter().map(|(name, value)| KeyValue::new(name, value)).collect();
-    attributes.push(KeyValue::new("reason", reason));
-    metrics.count(&table::WINDOWS, 1, attributes);
-    let dimensions = |metric: &Metric| traffic(metric.name, "Traffic", operation(stage), partition);
-    metrics.count(&table::EVENTS_FLUSHED, events, dimensions(&table::EVENTS_FLUSHED));
-    let milliseconds = took.as_secs_f64() * 1000.0;
-    metrics.record(&table::BATCH_FLUSH_DURATION, milliseconds, dimensions(&table::BATCH_FLUSH_DURATION));
-}
-
-/// A checkpoint was written, which took so long.
-pub fn checkpoint_written(stage: Stage, partition: &str, took: Duration) {
-    let Some(metrics) = instruments() else { return };
-    let dimensions = |metric: &Metric, category| traffic(metric.name, category, operation(stage), partition);
-    let (watermark, duration) = (table::EVENTS_WATERMARK, table::CHECKPOINT_DURATION);
-    metrics.count(&watermark, 1, dimensions(&watermark, "Latency"));
-    metrics.record(&duration, took.as_secs_f64() * 1000.0, dimensions(&duration, "Traffic"));
-}
-
-/// The last event that has its fate reached the hub so long ago.
-pub fn event_processed(stage: Stage, partition: &str, freshness: Duration) {
-    let Some(metrics) = instruments() else { return };
-    let metric = table::EVENT_FRESHNESS;
-    let dimensions = traffic(metric.name, "Latency", operation(stage), partition);
-    metrics.set(&metric, freshness.as_secs_f64() * 1000.0, dimensions);
-}
-
-/// Events waited and none came, so that `scope`, `partition` or `process`, is
-/// restarted.
-pub fn watchdog_restarted(stage: Stage, scope: &'static str) {
-    let Some(metrics) = instruments() else { return };
-    let attributes = vec![KeyValue::new("stage", stage.as_str()), KeyValue::new("scope", scope)];
-    metrics.count(&table::WATCHDOG_RESTARTS, 1, attributes);
+fn milliseconds(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1000.0
 }

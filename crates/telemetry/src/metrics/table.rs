@@ -127,6 +127,12 @@ pub(crate) const PARTITION_LAG: Metric = gauge(
     &["stage", "partition"],
     "Events of an owned partition that wait: behind the last one that has its fate and is checkpointed.",
 );
+pub(crate) const EVENTS_EXPIRED: Metric = counter(
+    "iotc.events.expired",
+    "{event}",
+    &["stage", "partition"],
+    "Events that were gone from the hub before they were read: lost. Alert when it grows.",
+);
 pub(crate) const WINDOW_AGE: Metric =
     gauge("iotc.window.age", "s", &["stage", "partition"], "How long ago the first event of an open window came in.");
 pub(crate) const WINDOWS: Metric = counter(
@@ -140,8 +146,8 @@ pub(crate) const PARTITIONS_OWNED: Metric =
 pub(crate) const WATCHDOG_RESTARTS: Metric = counter(
     "iotc.watchdog.restarts",
     "{restart}",
-    &["stage", "scope"],
-    "How often events waited and none came, so that a `partition` or the whole `process` was restarted.",
+    &["stage", "partition"],
+    "How often events waited in the hub and none came, so that a partition was opened anew.",
 );
 pub(crate) const FHIR_DURATION: Metric = histogram(
     "iotc.fhir.request.duration",
@@ -205,14 +211,6 @@ pub(crate) const BATCH_FLUSH_DURATION: Metric =
 pub(crate) const CHECKPOINT_DURATION: Metric =
     histogram("CheckpointUpdateDurationMs", "", TRAFFIC, "Milliseconds to write a checkpoint.");
 pub(crate) const EVENTS_WATERMARK: Metric = counter("EventsWatermarkUpdated", "", TRAFFIC, "Checkpoints written.");
-pub(crate) const EVENT_FRESHNESS: Metric = gauge(
-    "EventFreshnessDelayPerPartition",
-    "",
-    TRAFFIC,
-    "Milliseconds between the hub's receipt of the last event that has its fate and now.",
-);
-pub(crate) const PARTITION_INITIALIZED: Metric =
-    counter("EventHubPartitionInitialized", "", TRAFFIC, "Partitions that this process began to read.");
 pub(crate) const UNHANDLED: Metric = counter(
     "UnhandledException",
     "",
@@ -222,7 +220,7 @@ pub(crate) const UNHANDLED: Metric = counter(
 
 /// All metrics with a name of their own. Beside these, each reason with a
 /// counterpart in the reference connector counts that one's error metric.
-pub const ALL: [&Metric; 36] = [
+pub const ALL: [&Metric; 35] = [
     &EVENTS,
     &MEASUREMENTS,
     &OBSERVATIONS_WITHOUT_VALUE,
@@ -233,6 +231,7 @@ pub const ALL: [&Metric; 36] = [
     &MAPPING,
     &MAPPING_REFUSED,
     &PARTITION_LAG,
+    &EVENTS_EXPIRED,
     &WINDOW_AGE,
     &WINDOWS,
     &PARTITIONS_OWNED,
@@ -256,7 +255,5 @@ pub const ALL: [&Metric; 36] = [
     &BATCH_FLUSH_DURATION,
     &CHECKPOINT_DURATION,
     &EVENTS_WATERMARK,
-    &EVENT_FRESHNESS,
-    &PARTITION_INITIALIZED,
     &UNHANDLED,
 ];

@@ -1,54 +1,18 @@
-//! The producer against the Event Hubs stand-in, which runs on a thread and a
-//! runtime of its own: the SDK does not get along with a listener on its own.
-
-#![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+//! The producer.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::Arc;
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use azure::credentials::CredentialSettings;
 use azure::event_hubs::{HubConfig, HubProducer, SendError, TryError};
 use local::event_hubs::client::{Client, Event};
-use local::event_hubs::{Config, DEFAULT_GROUP, EventHubs, HubConfig as StandInHub, StartPosition};
+use local::event_hubs::{DEFAULT_GROUP, StartPosition};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
 
-struct StandIn {
-    address: SocketAddr,
-    stop: Option<oneshot::Sender<()>>,
-    thread: Option<JoinHandle<()>>,
-}
-
-fn start(state: &Path) -> StandIn {
-    let hubs = vec![StandInHub { name: "normalized".to_owned(), partitions: Some(4), consumer_groups: Vec::new() }];
-    let listen = SocketAddr::from(([127, 0, 0, 1], 0));
-    let config = Config { listen, state: state.to_owned(), hubs, default_partitions: 1, latency: Config::LATENCY };
-    let (started, address) = std::sync::mpsc::channel();
-    let (stop, stopped) = oneshot::channel::<()>();
-    let thread = std::thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-        runtime.block_on(async {
-            let event_hubs = EventHubs::start(config).await.unwrap();
-            started.send(event_hubs.address()).unwrap();
-            event_hubs.run(async { stopped.await.unwrap_or_default() }).await;
-        });
-    });
-    StandIn { address: address.recv().unwrap(), stop: Some(stop), thread: Some(thread) }
-}
-
-impl Drop for StandIn {
-    fn drop(&mut self) {
-        drop(self.stop.take());
-        if let Some(thread) = self.thread.take() {
-            // A panic over there has been printed.
-            let _ = thread.join();
-        }
-    }
-}
+use crate::stand_in::start;
 
 fn config(address: SocketAddr, hub: &str) -> HubConfig {
     HubConfig {
