@@ -111,7 +111,7 @@ pub(crate) const DEPENDENCY_AWAY: Metric = counter(
 );
 pub(crate) const MAPPING: Metric = gauge(
     "iotc.mapping",
-    "1",
+    "{mapping}",
     &["stage", "version"],
     "1 for the version of the mapping in use, 0 for those that were before it.",
 );

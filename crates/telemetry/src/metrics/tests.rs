@@ -147,13 +147,7 @@ fn every_metric_has_one_row() {
 /// appended.
 fn prometheus_name(metric: &table::Metric) -> String {
     let name = metric.name.replace('.', "_");
-    let unit = if metric.unit == "s" {
-        "_seconds"
-    } else if metric.unit == "1" {
-        "_ratio"
-    } else {
-        ""
-    };
+    let unit = if metric.unit == "s" { "_seconds" } else { "" };
     let total = if metric.kind == Kind::Counter { "_total" } else { "" };
     format!("{name}{unit}{total}")
 }
