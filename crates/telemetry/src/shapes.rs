@@ -41,26 +41,41 @@ impl Shapes {
     /// Logs the shapes of the unmatched events of a batch that were not seen
     /// yet.
     pub fn log(&self, mapping: &DeviceMapping, batch: &Batch<'_>, fates: &[EventFate]) {
+        for (index, shape) in self.new_ones(mapping, batch, fates, Instant::now()) {
+            tracing::warn!(
+                partition = batch.source.partition,
+                sequence_number = batch.events[index].sequence_number,
+                shape,
+                "No template of the device mapping matches an event of this shape"
+            );
+        }
+    }
+
+    /// The shapes that get a line, each with the index of its first event.
+    fn new_ones(
+        &self,
+        mapping: &DeviceMapping,
+        batch: &Batch<'_>,
+        fates: &[EventFate],
+        now: Instant,
+    ) -> Vec<(usize, String)> {
         let mut scratch = Scratch::new();
-        let unmatched = batch.events.iter().zip(fates).filter(|(_, fate)| **fate == EventFate::Unmatched);
-        for (event, _) in unmatched {
-            let now = Instant::now();
-            if !self.lines.is_open(now) || self.looks.take(now).is_none() {
-                return;
-            }
-            let Some(shape) = mapping.shape(&mut scratch, &event.for_mapping()) else { continue };
-            if !self.is_new(&shape) {
+        let mut found = Vec::new();
+        for (index, (event, fate)) in batch.events.iter().zip(fates).enumerate() {
+            if *fate != EventFate::Unmatched {
                 continue;
             }
-            if self.lines.take(now).is_some() {
-                tracing::warn!(
-                    partition = batch.source.partition,
-                    sequence_number = event.sequence_number,
-                    shape,
-                    "No template of the device mapping matches an event of this shape"
-                );
+            if !self.lines.is_open(now) || self.looks.take(now).is_none() {
+                break;
+            }
+            let shape = mapping.shape(&mut scratch, &event.for_mapping());
+            if let Some(shape) = shape.filter(|shape| self.is_new(shape))
+                && self.lines.take(now).is_some()
+            {
+                found.push((index, shape));
             }
         }
+        found
     }
 
     fn is_new(&self, shape: &str) -> bool {
@@ -71,5 +86,59 @@ impl Shapes {
             seen.clear();
         }
         seen.insert(hasher.finish())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use delivery::{BatchEvent, Source};
+    use expressions::{Properties, UtcTime};
+    use mapping::Compatibility;
+
+    use super::*;
+
+    const MAPPING: &[u8] = br#"{"templateType":"CollectionContent","template":[{"templateType":"JsonPathContent",
+        "template":{"typeName":"hr","typeMatchExpression":"$..[?(@hr)]","deviceIdExpression":"$.d",
+        "timestampExpression":"$.t","values":[{"valueExpression":"$.hr","valueName":"hr"}]}}]}"#;
+
+    /// The bodies of the shapes that get a line.
+    fn lines(shapes: &Shapes, bodies: &[&'static str], now: Instant) -> Vec<String> {
+        let mapping = DeviceMapping::load(MAPPING, &Compatibility::default()).expect("a good mapping");
+        let source = Source::default();
+        let event = |body: &&'static str| BatchEvent {
+            body: body.as_bytes(),
+            properties: Properties::NONE,
+            system_properties: Properties::NONE,
+            sequence_number: None,
+            enqueued_time: UtcTime::MIN,
+        };
+        let batch = Batch { source: &source, events: bodies.iter().map(event).collect() };
+        let fate = |body: &&str| match body.contains("hr") {
+            true => EventFate::Normalized { measurements: 1 },
+            false => EventFate::Unmatched,
+        };
+        let fates: Vec<_> = bodies.iter().map(fate).collect();
+        let of_body = |shape: String| shape["{Body: ".len()..shape.find(", Properties").unwrap_or_default()].to_owned();
+        shapes.new_ones(&mapping, &batch, &fates, now).into_iter().map(|(_, shape)| of_body(shape)).collect()
+    }
+
+    #[test]
+    fn each_shape_gets_one_line_and_a_minute_so_many() {
+        let (shapes, now) = (Shapes::new(2), Instant::now());
+        let bodies = ["{\"hr\":1}", "{\"a\":1}", "{\"a\":2}", "{\"b\":\"x\"}", "{\"c\":1}"];
+        assert_eq!(lines(&shapes, &bodies, now), ["{a: integer}", "{b: text}"]);
+        let later = now + Duration::from_secs(60);
+        assert_eq!(lines(&shapes, &bodies, later), ["{c: integer}"]);
+        assert_eq!(lines(&Shapes::new(0), &bodies, now), [""; 0]);
+    }
+
+    #[test]
+    fn looks_at_no_more_events_than_it_may() {
+        let (shapes, now) = (Shapes::new(1000), Instant::now());
+        let known = vec!["{\"a\":1}"; LOOKS_A_MINUTE as usize];
+        assert_eq!(lines(&shapes, &known, now), ["{a: integer}"]);
+        assert_eq!(lines(&shapes, &["{\"b\":1}"], now), [""; 0]);
     }
 }
