@@ -24,9 +24,10 @@ use azure_messaging_eventhubs::error::ErrorKind;
 use azure_messaging_eventhubs::{EventDataBatch, EventDataBatchOptions, EventHubsError, ProducerClient, RetryOptions};
 use tokio::sync::Mutex;
 use tokio::time::timeout;
-use url::{Host, Url};
+use url::Url;
 
 use crate::credentials::CredentialSettings;
+use crate::outgoing_event::OutgoingEvent;
 
 /// Shown in the namespace's connection log.
 pub(crate) const APPLICATION_ID: &str = "iot-connector";
@@ -89,15 +90,7 @@ impl HubConfig {
 }
 
 fn is_loopback(endpoint: &Url) -> bool {
-    match endpoint.host() {
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        // `url` knows no default scheme rules for `amqp`, so addresses come as names.
-        Some(Host::Domain(name)) => {
-            name == "localhost" || name.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
-        }
-        None => false,
-    }
+    endpoint.host_str().is_some_and(crate::connection_string::is_loopback)
 }
 
 /// A configuration that can't work or must not.
@@ -211,7 +204,7 @@ impl HubProducer {
     /// After an error some of the events may be stored; sending all again is
     /// right. The SDK counts the first event of a batch twice, so an event is
     /// too large from about half of the hub's limit (1 MiB) on.
-    pub async fn send<E: AsRef<[u8]>>(&self, partition_key: &str, events: &[E]) -> Result<Sent, SendError> {
+    pub async fn send<E: OutgoingEvent>(&self, partition_key: &str, events: &[E]) -> Result<Sent, SendError> {
         let mut lane = self.lane(partition_key).lock().await;
         let mut sent = Sent::default();
         let mut next = 0;
@@ -232,7 +225,7 @@ impl HubProducer {
 
     /// Sends the first of `events`, as many as fit into a batch, trying again
     /// with a new client when it has to.
-    async fn send_batch<E: AsRef<[u8]>>(
+    async fn send_batch<E: OutgoingEvent>(
         &self,
         lane: &mut Option<ProducerClient>,
         partition_key: &str,
@@ -257,7 +250,7 @@ impl HubProducer {
         }
     }
 
-    async fn try_batch<E: AsRef<[u8]>>(
+    async fn try_batch<E: OutgoingEvent>(
         &self,
         lane: &mut Option<ProducerClient>,
         partition_key: &str,
@@ -311,10 +304,10 @@ struct Filled {
 }
 
 /// Puts events into an empty batch until it is full.
-fn fill<E: AsRef<[u8]>>(batch: &EventDataBatch<'_>, events: &[E]) -> Result<Filled, EventHubsError> {
+fn fill<E: OutgoingEvent>(batch: &EventDataBatch<'_>, events: &[E]) -> Result<Filled, EventHubsError> {
     let mut too_large = Vec::new();
     for (index, event) in events.iter().enumerate() {
-        if batch.try_add_event_data(event.as_ref().to_vec(), None)? {
+        if batch.try_add_event_data(event.event_data(), None)? {
             continue;
         }
         if !batch.is_empty() {

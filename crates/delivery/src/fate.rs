@@ -66,6 +66,9 @@ pub enum MeasurementFate {
     Superseded,
     /// It is among the dead letters.
     Rejected(Reason),
+    /// It waits for what it is about to appear on the server (design.md D7),
+    /// and has another fate later.
+    Parked(Reason),
 }
 
 /// The fates of a batch, by the event's index.
@@ -98,10 +101,10 @@ impl EventFate {
 }
 
 impl MeasurementFate {
-    /// Why it was rejected, if it was.
+    /// Why it was rejected or parked, if it was.
     pub fn reason(&self) -> Option<&Reason> {
         match self {
-            MeasurementFate::Rejected(reason) => Some(reason),
+            MeasurementFate::Rejected(reason) | MeasurementFate::Parked(reason) => Some(reason),
             _ => None,
         }
     }
@@ -114,6 +117,7 @@ impl MeasurementFate {
             MeasurementFate::Unchanged => "unchanged",
             MeasurementFate::Superseded => "superseded",
             MeasurementFate::Rejected(_) => "rejected",
+            MeasurementFate::Parked(_) => "parked",
         }
     }
 }
@@ -129,7 +133,7 @@ pub struct TemplateCount {
     pub template: Option<String>,
     /// `sent` for normalize, a [`MeasurementFate`] for group-convert.
     pub fate: &'static str,
-    /// The code of the reason, for what was rejected.
+    /// The code of the reason, for what was rejected or parked.
     pub reason: Option<Cow<'static, str>>,
     /// How many.
     pub measurements: usize,
@@ -192,6 +196,8 @@ pub struct Tally {
     pub unchanged: usize,
     /// Measurements that gave way to a later one of the same instant.
     pub superseded: usize,
+    /// Measurements that wait for what they are about to appear.
+    pub parked: usize,
 }
 
 impl Tally {
@@ -216,7 +222,7 @@ impl Tally {
 
     /// The measurements of group-convert that have a fate.
     pub fn measurement_fates(&self) -> usize {
-        self.created + self.merged + self.unchanged + self.superseded + self.rejected
+        self.created + self.merged + self.unchanged + self.superseded + self.rejected + self.parked
     }
 
     /// Counts one event of normalize.
@@ -244,6 +250,7 @@ impl Tally {
             MeasurementFate::Unchanged => self.unchanged += 1,
             MeasurementFate::Superseded => self.superseded += 1,
             MeasurementFate::Rejected(_) => self.rejected += 1,
+            MeasurementFate::Parked(_) => self.parked += 1,
         }
     }
 }
@@ -274,12 +281,20 @@ mod tests {
                 Fates::Measurements(vec![
                     vec![MeasurementFate::Created, MeasurementFate::Merged, MeasurementFate::Unchanged],
                     vec![],
-                    vec![MeasurementFate::Superseded, MeasurementFate::Rejected(reason())],
+                    vec![
+                        MeasurementFate::Superseded,
+                        MeasurementFate::Rejected(reason()),
+                        MeasurementFate::Parked(reason()),
+                    ],
                 ]),
                 json!([
                     [{ "fate": "created" }, { "fate": "merged" }, { "fate": "unchanged" }],
                     [],
-                    [{ "fate": "superseded" }, { "fate": "rejected", "reason": "IncompatibleData", "message": "no timestamp" }],
+                    [
+                        { "fate": "superseded" },
+                        { "fate": "rejected", "reason": "IncompatibleData", "message": "no timestamp" },
+                        { "fate": "parked", "reason": "IncompatibleData", "message": "no timestamp" },
+                    ],
                 ]),
             ),
         ];

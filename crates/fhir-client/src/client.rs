@@ -13,12 +13,14 @@ mod batch;
 mod limiter;
 mod observer;
 mod retry;
+mod suspect;
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use delivery::{Fence, Unfenced};
 use jiff::Timestamp;
 use reqwest::header::{
     ACCEPT, CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderMap, HeaderName, IF_MATCH, IF_NONE_MATCH, LOCATION,
@@ -35,6 +37,7 @@ pub use self::observer::{RequestObserver, SentRequest};
 pub use self::retry::RetryOptions;
 pub(crate) use self::retry::spread;
 use self::retry::{Backoff, retry_after};
+use self::suspect::{Suspects, is_suspicious};
 use crate::auth::{CachedTokens, TokenError};
 use crate::search::{Identifier, next_link, page_address, resources_of};
 use crate::version::Version;
@@ -70,6 +73,10 @@ pub struct ClientOptions {
     /// itself. Defaults to 4 MiB, far below what servers take (30 MB and more),
     /// since some answer a bundle with a timeout when it takes long.
     pub bundle_bytes_max: usize,
+    /// How long the server may answer 500 to one request, while it works
+    /// otherwise, until that counts as an answer about the data. Defaults to
+    /// 30 s, longer than a restart or failover behind a gateway takes.
+    pub server_error_patience: Duration,
     /// Who is told of each request. Defaults to nobody.
     pub observer: Option<Arc<dyn RequestObserver>>,
 }
@@ -85,6 +92,7 @@ impl ClientOptions {
             concurrency_max: 8,
             bundle_entries_max: 100,
             bundle_bytes_max: 4 * 1024 * 1024,
+            server_error_patience: Duration::from_secs(30),
             observer: None,
         }
     }
@@ -139,9 +147,35 @@ pub enum ServerAway {
     /// It answered with success and something that is not FHIR JSON.
     #[error("the FHIR server answers with something that is not FHIR JSON")]
     NotFhir,
-    /// The partition belongs to another process now (design.md D13).
-    #[error("the partition belongs to another process")]
+    /// The partition may belong to another process now (design.md D13).
+    #[error("the partition may belong to another process")]
     NotOwner,
+    /// Whom the partition belongs to cannot be found out.
+    #[error("whom the partition belongs to cannot be found out")]
+    OwnerUnknown(#[source] delivery::Away),
+}
+
+/// How long, and under what, requests may be sent.
+#[derive(Clone, Copy)]
+pub(crate) struct Until<'f> {
+    /// Everything ends before this.
+    deadline: Instant,
+    /// Asked before each write, repetitions too: no write begins once it does
+    /// not hold (design.md D13).
+    fence: &'f dyn Fence,
+}
+
+impl From<Instant> for Until<'static> {
+    /// For what belongs to no partition.
+    fn from(deadline: Instant) -> Self {
+        Until { deadline, fence: &Unfenced }
+    }
+}
+
+impl<'f> Until<'f> {
+    pub(crate) fn new(deadline: Instant, fence: &'f dyn Fence) -> Until<'f> {
+        Until { deadline, fence }
+    }
 }
 
 /// What the server must hold for a write to happen.
@@ -167,6 +201,8 @@ pub(crate) struct Request {
     pub(crate) body: Option<Vec<u8>>,
     /// `Prefer: return=minimal` instead of `representation`.
     pub(crate) minimal: bool,
+    /// Of a bundle: an entry is a write.
+    pub(crate) writes: bool,
 }
 
 /// What the server said, whatever its status, but for what [`ServerAway`]
@@ -215,6 +251,7 @@ pub struct Client {
     options: ClientOptions,
     limiter: Limiter,
     bundle_size: BundleSize,
+    suspects: Suspects,
     round_trips: AtomicU64,
     /// When the server last answered something with success.
     succeeded: Mutex<Option<Instant>>,
@@ -247,6 +284,7 @@ impl Client {
             options,
             limiter,
             bundle_size,
+            suspects: Suspects::default(),
             round_trips: AtomicU64::new(0),
             succeeded: Mutex::default(),
             proving: tokio::sync::Mutex::default(),
@@ -285,16 +323,25 @@ impl Client {
             Some(query) => format!("{path}?{query}"),
             None => path.to_owned(),
         };
-        Request { method, url, relative, condition: Condition::None, body: None, minimal: false }
+        Request { method, url, relative, condition: Condition::None, body: None, minimal: false, writes: false }
     }
 
     /// Sends `request` until there is an answer about the data, the attempts
-    /// are used up, or `deadline` would pass.
-    pub(crate) async fn send(&self, request: &Request, deadline: Instant) -> Result<Answer, ServerAway> {
+    /// are used up, or `deadline` would pass. An answer with a status that
+    /// [`is_server_error`] was found to be about this request alone.
+    pub(crate) async fn send<'f>(&self, request: &Request, until: impl Into<Until<'f>>) -> Result<Answer, ServerAway> {
+        let until = until.into();
+        match self.send_again_and_again(request, until).await {
+            Err(ServerAway::Status { status, .. }) if is_suspicious(status) => self.judge(request, status, until).await,
+            other => other,
+        }
+    }
+
+    async fn send_again_and_again(&self, request: &Request, until: Until<'_>) -> Result<Answer, ServerAway> {
         let mut backoff = Backoff::new(self.options.retry);
         let mut token_renewed = false;
         loop {
-            let away = match self.exchange(request, deadline).await {
+            let away = match self.exchange(request, until).await {
                 Ok(Exchange { answer, .. }) if is_about_data(answer.status) => return Ok(answer),
                 Ok(Exchange { answer, token: Some(token), .. }) if answer.status == 401 && !token_renewed => {
                     token_renewed = true;
@@ -307,7 +354,7 @@ impl Client {
             let Some(wait) = away.is_worth_retrying().then(|| backoff.next(away.retry_after())).flatten() else {
                 return Err(away);
             };
-            if Instant::now() + wait >= deadline {
+            if Instant::now() + wait >= until.deadline {
                 return Err(away);
             }
             tokio::time::sleep(wait).await;
@@ -315,7 +362,8 @@ impl Client {
     }
 
     /// Sends `request` once.
-    async fn exchange(&self, request: &Request, deadline: Instant) -> Result<Exchange, ServerAway> {
+    async fn exchange(&self, request: &Request, until: Until<'_>) -> Result<Exchange, ServerAway> {
+        let deadline = until.deadline;
         let token = match &self.tokens {
             Some(tokens) => {
                 let token = timeout_at(deadline.into(), tokens.token()).await.map_err(|_| late_token())?;
@@ -328,6 +376,10 @@ impl Client {
         let left = deadline.saturating_duration_since(Instant::now());
         if left.is_zero() {
             return Err(ServerAway::DeadlinePassed);
+        }
+        // Last, since waiting for a token or a permit takes its time.
+        if request.is_write() && !until.fence.holds() {
+            return Err(ServerAway::NotOwner);
         }
         let asked = Instant::now();
         let mut builder = self.http.request(request.method.clone(), request.url.clone());
@@ -349,6 +401,10 @@ impl Client {
         let Received { status, retry_after, version, body } = received?;
         if status < 300 {
             *self.succeeded() = Some(Instant::now());
+        }
+        // Of a bundle its entries tell.
+        if !request.is_bundle() {
+            self.suspects.answered(request, status, asked);
         }
         Ok(Exchange { answer: Answer { status, version, body, asked }, retry_after, token })
     }
@@ -456,12 +512,23 @@ impl ServerAway {
             ServerAway::Status { status, .. } => !matches!(status, 401 | 403),
             ServerAway::NoAnswer { .. } => true,
             ServerAway::NoToken(error) => error.is_worth_retrying(),
-            ServerAway::DeadlinePassed | ServerAway::NotFhir | ServerAway::NotOwner => false,
+            ServerAway::DeadlinePassed | ServerAway::NotFhir => false,
+            ServerAway::NotOwner | ServerAway::OwnerUnknown(_) => false,
         }
     }
 }
 
 impl Request {
+    /// Whether it holds others.
+    fn is_bundle(&self) -> bool {
+        self.method == Method::POST && self.relative.is_empty()
+    }
+
+    /// Whether it changes something, or one of what it holds does.
+    fn is_write(&self) -> bool {
+        if self.is_bundle() { self.writes } else { self.method != Method::GET }
+    }
+
     fn headers(&self) -> HeaderMap {
         let mut headers = HeaderMap::new();
         let mut put = |name, text: &str| {
@@ -490,6 +557,11 @@ impl Request {
 /// 501 is for the caller, who can do without batches.
 fn is_about_data(status: u16) -> bool {
     !matches!(status, 401 | 403 | 408 | 429) && (status < 500 || status == 501)
+}
+
+/// Whether an answer says that the server failed on what the request holds.
+pub(crate) fn is_server_error(status: u16) -> bool {
+    is_suspicious(status)
 }
 
 fn version_in(headers: &HeaderMap) -> Option<Version> {

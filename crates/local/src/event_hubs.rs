@@ -11,15 +11,14 @@
 //! Hubs, partitions, consumer groups, start positions, epochs, batches and
 //! partition keys behave as functions-eventhubs-keda.md 7 says. What was
 //! accepted survives `kill -9`, once. It is for development: it listens on
-//! loopback, takes any token, and drops no event by age (delete the state folder
-//! to start anew).
+//! loopback, takes any token unless it was given keys, and drops no event by age
+//! (delete the state folder to start anew).
 //!
 //! It runs best as a process of its own: some clients do not get along with a
 //! listener on their own tokio runtime (functions-eventhubs-keda.md 6.3).
 
 mod address;
 mod cbs;
-pub mod client;
 mod connection;
 mod frames;
 mod log;
@@ -32,6 +31,7 @@ mod receiving;
 mod requests;
 mod sending;
 mod store;
+mod tokens;
 
 use std::io;
 use std::net::SocketAddr;
@@ -45,9 +45,11 @@ use tokio::task::JoinSet;
 use connection::Broker;
 use store::Store;
 
+pub use hub_client as client;
+pub use hub_client::StartPosition;
 pub use log::LogError;
-pub use position::StartPosition;
 pub use store::{DEFAULT_GROUP, StoreError};
+pub use tokens::SharedAccessKeys;
 
 /// Clients that wait to be accepted.
 const BACKLOG: u32 = 128;
@@ -152,6 +154,11 @@ impl EventHubs {
     /// Opens the state folder and the port. Clients may connect from now on and
     /// are served as soon as [`EventHubs::run`] is called.
     pub async fn start(config: Config) -> Result<Self, StartError> {
+        Self::start_with_keys(config, SharedAccessKeys::default()).await
+    }
+
+    /// The same for a stand-in that wants tokens signed with one of `keys`.
+    pub async fn start_with_keys(config: Config, keys: SharedAccessKeys) -> Result<Self, StartError> {
         let address = config.listen;
         if !address.ip().is_loopback() {
             return Err(StartError::NotLoopback { address });
@@ -170,8 +177,13 @@ impl EventHubs {
         .map_err(|error| StartError::Listen { address, source: io::Error::other(error) })??;
         let listener = listen(address).map_err(|source| StartError::Listen { address, source })?;
         let address = listener.local_addr().map_err(|source| StartError::Listen { address, source })?;
-        let broker = Arc::new(Broker { store, receivers: Arc::default(), latency });
-        tracing::info!(%address, "The Event Hubs stand-in listens. It is for development: it takes any token.");
+        match keys.is_empty() {
+            true => {
+                tracing::info!(%address, "The Event Hubs stand-in listens. It is for development: it takes any token.")
+            }
+            false => tracing::info!(%address, ?keys, "The Event Hubs stand-in listens. It is for development."),
+        }
+        let broker = Arc::new(Broker { store, receivers: Arc::default(), latency, keys });
         Ok(Self { listener, address, broker })
     }
 

@@ -4,9 +4,10 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use azure::{CredentialSettings, MappingBlob};
 use delivery::EitherSource;
-use folder::{DeadLetterFolder, MappingFile};
+use folder::MappingFile;
 use serde::Deserialize;
 
+use crate::dead_letters::{DeadLetterSettings, EitherDeadLetters};
 use crate::{Checks, CompatibilitySettings, Switches, non_blank, switches};
 
 /// Where a mapping lies: a file, or a blob.
@@ -21,19 +22,15 @@ pub struct FunctionSettings {
     /// `FUNCTIONS_HTTPWORKER_PORT`, its older name.
     #[serde(rename = "functions_httpworker_port")]
     pub old_port: Option<String>,
-    /// `DeadLetters__Folder`: where what is rejected goes.
-    #[serde(rename = "deadletters__folder")]
-    pub dead_letters: Option<String>,
+    /// `DeadLetters__…`: where what is rejected goes.
+    #[serde(flatten)]
+    pub dead_letters: DeadLetterSettings,
     /// `Answer__Fates`: whether answers hold the fates of the batch.
     #[serde(rename = "answer__fates")]
     pub answer_fates: Option<String>,
-    /// `TemplateStorage__BlobStorageContainerUri`: the container of the
-    /// mapping blobs; without it mappings are files.
-    #[serde(rename = "templatestorage__blobstoragecontaineruri")]
-    pub template_container: Option<String>,
-    /// `TemplateStorage__AuthenticationType`.
-    #[serde(rename = "templatestorage__authenticationtype")]
-    pub template_authentication: Option<String>,
+    /// `TemplateStorage__…`: where mapping blobs are.
+    #[serde(flatten)]
+    pub templates: TemplateSettings,
     /// `InternalIdentity__ClientId`: which user-assigned identity to use.
     #[serde(rename = "internalidentity__clientid")]
     pub client_id: Option<String>,
@@ -59,7 +56,7 @@ pub struct Function {
     /// Where the mapping lies.
     pub mapping: MappingPlace,
     /// Where what is rejected goes.
-    pub dead_letters: DeadLetterFolder,
+    pub dead_letters: EitherDeadLetters,
     /// Whether answers hold the fates of the batch.
     pub answer_fates: bool,
     /// Where we differ from the reference connector.
@@ -82,28 +79,8 @@ impl Function {
     ) -> Option<Function> {
         let port = port(settings.port, settings.old_port, checks);
         let client_id = non_blank(settings.client_id);
-        let mapping = checks.required(template, mapping, "the name of a blob, or the path of a file");
-        let container = checks.url("TemplateStorage__BlobStorageContainerUri", settings.template_container);
-        let credential =
-            credential("TemplateStorage__AuthenticationType", settings.template_authentication, &client_id, checks);
-        let mapping = match container {
-            None => Some(EitherSource::First(MappingFile::new(mapping))),
-            Some(container) => {
-                // A container with a SAS in its URL needs no credential, and must not be given one.
-                let credential = match container.query() {
-                    Some(_) => Ok(None),
-                    None => credential.credential().map(Some),
-                };
-                match credential.and_then(|credential| MappingBlob::new(&container, &mapping, credential)) {
-                    Ok(blob) => Some(EitherSource::Second(blob)),
-                    Err(error) => {
-                        checks.problem(format!("`TemplateStorage__BlobStorageContainerUri` cannot be used: {error}"));
-                        None
-                    }
-                }
-            }
-        };
-        let dead_letters = checks.required("DeadLetters__Folder", settings.dead_letters, "the path of a folder");
+        let mapping = settings.templates.check((template, mapping), &client_id, checks);
+        let dead_letters = settings.dead_letters.check(&client_id, checks);
         let answer_fates = checks.flag("Answer__Fates", settings.answer_fates, false);
         let switches = switches(settings.compatibility, checks);
         let prometheus = prometheus(settings.prometheus_address, settings.prometheus_port, checks);
@@ -111,13 +88,51 @@ impl Function {
         Some(Function {
             port,
             mapping: mapping?,
-            dead_letters: DeadLetterFolder::new(dead_letters),
+            dead_letters: dead_letters?,
             answer_fates,
             switches,
             client_id,
             prometheus,
             shapes_a_minute: u32::try_from(shapes).unwrap_or(u32::MAX),
         })
+    }
+}
+
+/// Where mapping blobs are, `TemplateStorage__…`; without a container mappings
+/// are files.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub struct TemplateSettings {
+    #[serde(rename = "templatestorage__blobstoragecontaineruri")]
+    container: Option<String>,
+    #[serde(rename = "templatestorage__authenticationtype")]
+    authentication: Option<String>,
+}
+
+impl TemplateSettings {
+    /// Where the mapping lies that the setting `template` names; none when a
+    /// problem was found.
+    pub fn check(
+        self,
+        (template, mapping): (&str, Option<String>),
+        client_id: &Option<String>,
+        checks: &mut Checks,
+    ) -> Option<MappingPlace> {
+        let mapping = checks.required(template, mapping, "the name of a blob, or the path of a file");
+        let container = checks.url("TemplateStorage__BlobStorageContainerUri", self.container);
+        let credential = credential("TemplateStorage__AuthenticationType", self.authentication, client_id, checks);
+        let Some(container) = container else { return Some(EitherSource::First(MappingFile::new(mapping))) };
+        // A container with a SAS in its URL needs no credential, and must not be given one.
+        let credential = match container.query() {
+            Some(_) => Ok(None),
+            None => credential.credential().map(Some),
+        };
+        match credential.and_then(|credential| MappingBlob::new(&container, &mapping, credential)) {
+            Ok(blob) => Some(EitherSource::Second(blob)),
+            Err(error) => {
+                checks.problem(format!("`TemplateStorage__BlobStorageContainerUri` cannot be used: {error}"));
+                None
+            }
+        }
     }
 }
 

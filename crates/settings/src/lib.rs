@@ -10,7 +10,10 @@
 //! Nothing below `main` reads the environment.
 
 pub mod compatibility;
+pub mod dead_letters;
 pub mod function;
+pub mod hub;
+pub mod parking;
 
 use std::fmt;
 
@@ -19,7 +22,10 @@ use serde::de::DeserializeOwned;
 use url::Url;
 
 pub use compatibility::{CompatibilitySettings, Profile, Switches, switches};
-pub use function::{Function, FunctionSettings, MappingPlace};
+pub use dead_letters::{DeadLetterSettings, EitherDeadLetters};
+pub use function::{Function, FunctionSettings, MappingPlace, TemplateSettings};
+pub use hub::{HubTexts, NormalizationHubSettings};
+pub use parking::{EitherParking, ParkingOptions, ParkingSettings};
 
 /// Reads settings from pairs of name and value, such as the environment.
 ///

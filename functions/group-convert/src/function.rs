@@ -2,19 +2,18 @@
 //! letters.
 
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
-use ::settings::{Function, MappingPlace};
+use ::settings::{EitherDeadLetters, EitherParking, Function, MappingPlace, ParkingOptions};
 use anyhow::Context;
 use custom_handler::{Answer, Handler, HandlerError, Invocation};
 use delivery::away::error_chain;
-use delivery::{Batch, Conversion, Converter, CurrentMapping, Fates, Stage, Tally, Turn};
+use delivery::{Batch, Conversion, Converter, CurrentMapping, Fates, Stage, Tally, Turn, Unparked};
 use expressions::UtcTime;
 use fhir_client::client::{Client, ClientOptions, RequestObserver, SentRequest};
 use fhir_client::destination::FhirDestination;
 use fhir_client::identity::Resolver;
 use fhir_client::save::Saver;
-use folder::DeadLetterFolder;
 use mapping::{Compatibility, FhirMapping};
 use telemetry::metrics::{self, FhirRequest};
 use telemetry::spans;
@@ -27,7 +26,10 @@ use crate::settings::Settings;
 #[derive(Debug)]
 pub struct GroupConvert {
     mapping: CurrentMapping<MappingPlace, FhirMapping>,
-    converter: Converter<FhirDestination, DeadLetterFolder>,
+    converter: Converter<FhirDestination, EitherDeadLetters, Option<EitherParking>>,
+    /// How long something may be unknown, and how often it is looked for; none
+    /// when nothing is parked.
+    parking_times: Option<(Duration, Duration)>,
     progress: Progress,
     answer_fates: bool,
 }
@@ -48,13 +50,48 @@ impl GroupConvert {
             saver: Saver::new(client, settings.save),
             time_limit: settings.time_limit,
         };
-        let converter = Converter::new(destination, dead_letters, compatibility);
-        Ok(GroupConvert { mapping, converter, progress: Progress::default(), answer_fates })
+        let ParkingOptions { place, keep_for, look_again } = settings.parking;
+        let parking_times = place.is_some().then_some((keep_for, look_again));
+        let converter = Converter::new(destination, dead_letters, compatibility).with_parking(place);
+        Ok(GroupConvert { mapping, converter, parking_times, progress: Progress::default(), answer_fates })
     }
 
     /// Loads the mapping ahead of the first batch.
     pub async fn load_mapping(&self) {
         self.mapping.load_ahead("FHIR mapping").await;
+    }
+
+    /// Looks again and again for what was unknown; ends at once when nothing is
+    /// parked. Several processes may do so at the same time.
+    pub async fn look_again_for_parked(&self) {
+        let Some((keep_for, pause)) = self.parking_times else { return };
+        loop {
+            tokio::time::sleep(pause).await;
+            if let Err(error) = self.replay_parked(keep_for).await {
+                tracing::warn!(error, "What is parked could not be looked for, and waits on");
+            }
+        }
+    }
+
+    async fn replay_parked(&self, keep_for: Duration) -> Result<(), String> {
+        let (mapping, _) = self.mapping.get().await.map_err(|error| error_chain(&error))?;
+        let now = UtcTime::from(SystemTime::now());
+        let unparked = self.converter.replay_parked(&mapping, now, keep_for).await;
+        let unparked = unparked.map_err(|away| error_chain(&away))?;
+        metrics::unparked(&unparked);
+        let Unparked { ended, waiting } = unparked;
+        if ended.measurements > 0 {
+            tracing::info!(
+                measurements = ended.measurements,
+                created = ended.created,
+                merged = ended.merged,
+                superseded = ended.superseded,
+                rejected = ended.rejected,
+                waiting,
+                "Looked again for what was parked"
+            );
+        }
+        Ok(())
     }
 }
 
@@ -94,6 +131,7 @@ impl GroupConvert {
             unchanged = tally.unchanged,
             superseded = tally.superseded,
             rejected = tally.rejected,
+            parked = tally.parked,
             patients_differing = conversion.patients_differing,
             "Converted a batch"
         );

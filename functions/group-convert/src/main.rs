@@ -33,6 +33,8 @@ async fn run(telemetry: &mut Telemetry) -> anyhow::Result<std::convert::Infallib
     let convert = Arc::new(GroupConvert::new(settings)?);
     let loading = convert.clone();
     tokio::spawn(async move { loading.load_mapping().await });
+    let parking = convert.clone();
+    tokio::spawn(async move { parking.look_again_for_parked().await });
     let functions = custom_handler::function("group-convert", convert);
     Err(custom_handler::serve(listener, functions).await.into())
 }

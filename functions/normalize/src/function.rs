@@ -3,11 +3,10 @@
 
 use std::time::Instant;
 
-use ::settings::{Function, MappingPlace};
+use ::settings::{EitherDeadLetters, Function, MappingPlace};
 use custom_handler::{Answer, Handler, HandlerError, Invocation};
 use delivery::away::error_chain;
 use delivery::{Batch, CurrentMapping, EventFate, Fates, Normalizer, Stage, Tally, Unfenced};
-use folder::DeadLetterFolder;
 use mapping::{Compatibility, DeviceMapping};
 use telemetry::metrics::{self, NormalizedBatch};
 use telemetry::shapes::Shapes;
@@ -26,7 +25,7 @@ type Output = crate::counting::CountingOutput;
 #[derive(Debug)]
 pub struct Normalize {
     mapping: CurrentMapping<MappingPlace, DeviceMapping>,
-    normalizer: Normalizer<Output, DeadLetterFolder>,
+    normalizer: Normalizer<Output, EitherDeadLetters>,
     shapes: Shapes,
     answer_fates: bool,
 }

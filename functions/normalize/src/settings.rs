@@ -1,25 +1,17 @@
 //! The app settings of normalize (docs/settings.md).
 
-use azure::{HubConfig, HubOutput, HubProducer};
+use azure::HubOutput;
 use secrecy::SecretString;
 use serde::Deserialize;
-use settings::function::credential;
-use settings::{Checks, Function, FunctionSettings, SettingsError};
-use url::Url;
+use settings::{Checks, Function, FunctionSettings, NormalizationHubSettings, SettingsError};
 
 /// The settings as they are.
 #[derive(Deserialize)]
 struct Raw {
     #[serde(rename = "template__devicecontent")]
     device_mapping: Option<String>,
-    #[serde(rename = "normalizationeventhub__eventhubnamespacefqdn")]
-    namespace: Option<String>,
-    #[serde(rename = "normalizationeventhub__eventhubname")]
-    hub: Option<String>,
-    #[serde(rename = "normalizationeventhub__authenticationtype")]
-    authentication: Option<String>,
-    #[serde(rename = "normalizationeventhub__customendpoint")]
-    custom_endpoint: Option<String>,
+    #[serde(flatten)]
+    output: NormalizationHubSettings,
     #[serde(rename = "ingest__token")]
     ingest_token: Option<String>,
     #[serde(flatten)]
@@ -44,28 +36,10 @@ impl Settings {
         let raw: Raw = settings::read(pairs)?;
         let mut checks = Checks::default();
         let function = Function::check(raw.function, ("Template__DeviceContent", raw.device_mapping), &mut checks);
-        let namespace = checks.required(
-            "NormalizationEventHub__EventHubNamespaceFQDN",
-            raw.namespace,
-            "a host name such as `contoso.servicebus.windows.net`",
-        );
-        let hub = checks.required("NormalizationEventHub__EventHubName", raw.hub, "the name of the internal hub");
         let client_id = function.as_ref().and_then(|function| function.client_id.clone());
-        let authentication = "NormalizationEventHub__AuthenticationType";
-        let credential = credential(authentication, raw.authentication, &client_id, &mut checks);
-        let custom_endpoint = checks.optional(
-            "NormalizationEventHub__CustomEndpoint",
-            raw.custom_endpoint,
-            "an address such as `amqp://127.0.0.1:5672`",
-            |text| Url::parse(text).ok(),
-        );
-        let hub = HubConfig { custom_endpoint, ..HubConfig::new(namespace, hub) };
-        let producer = HubProducer::new(hub, &credential);
-        if let Err(error) = &producer {
-            checks.problem(format!("the settings `NormalizationEventHub__…` cannot be used: {error}"));
-        }
+        let producer = raw.output.check(&client_id, &mut checks);
         let ingest_token = checks.secret(raw.ingest_token);
-        let settings = function.zip(producer.ok()).map(|(function, producer)| {
+        let settings = function.zip(producer).map(|(function, producer)| {
             let output = HubOutput::new(producer);
             Settings { function, output, ingest_token }
         });
@@ -113,7 +87,8 @@ mod tests {
         let expected = [
             "app setting `FUNCTIONS_CUSTOMHANDLER_PORT` is `x`; expected a port number",
             "app setting `Template__DeviceContent` is not set; expected the name of a blob, or the path of a file",
-            "app setting `DeadLetters__Folder` is not set; expected the path of a folder",
+            "none of the app settings `DeadLetters__Folder`, `DeadLetters__BlobStorageContainerUri` and \
+             `DeadLetters__EventHubName` is set; expected one",
             "app setting `Compatibility__Profile` is `old`; expected `default` or `reference`",
             "app setting `NormalizationEventHub__AuthenticationType` is `ConnectionString`; expected one of \
              `ManagedIdentity`, `WorkloadIdentity`, `DeveloperTools`, `Development`",

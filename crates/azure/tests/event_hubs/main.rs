@@ -4,5 +4,6 @@
 #![allow(missing_docs, reason = "a test has no public interface")]
 
 mod reading;
+mod sas;
 mod sending;
 mod stand_in;

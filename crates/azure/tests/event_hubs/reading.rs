@@ -1,14 +1,20 @@
 //! The hub as the delivery loop reads it.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::time::Duration;
 
 use azure::credentials::CredentialSettings;
 use azure::{HubConfig, HubProducer, SdkHub};
 use delivery::{Bounds, Hub, HubEvent, ReadError, Reader, Start};
+use local::event_hubs::SharedAccessKeys;
 use tokio::time::timeout;
 
-use crate::stand_in::start;
+use crate::stand_in::StandIn;
+
+fn start(state: &Path) -> StandIn {
+    StandIn::start(state, "normalized", SharedAccessKeys::default())
+}
 
 const SOON: Duration = Duration::from_secs(20);
 

@@ -2,17 +2,22 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use azure::credentials::CredentialSettings;
 use azure::event_hubs::{HubConfig, HubProducer, SendError, TryError};
 use local::event_hubs::client::{Client, Event};
-use local::event_hubs::{DEFAULT_GROUP, StartPosition};
+use local::event_hubs::{DEFAULT_GROUP, SharedAccessKeys, StartPosition};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
-use crate::stand_in::start;
+use crate::stand_in::StandIn;
+
+fn start(state: &Path) -> StandIn {
+    StandIn::start(state, "normalized", SharedAccessKeys::default())
+}
 
 fn config(address: SocketAddr, hub: &str) -> HubConfig {
     HubConfig {

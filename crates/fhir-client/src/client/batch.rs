@@ -20,7 +20,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::retry::Backoff;
-use super::{Answer, Client, Condition, Request, ServerAway, is_about_data};
+use super::suspect::is_suspicious;
+use super::{Answer, Client, Condition, Request, ServerAway, Until, is_about_data};
 use crate::version::Version;
 
 /// What came back for the requests of a batch.
@@ -114,19 +115,20 @@ impl Client {
     /// Sends `requests`, whatever their number, in as few round trips as the
     /// server bears. The order in which they take effect is not defined, so no
     /// two may be about the same resource.
-    pub(crate) async fn batch(&self, requests: &[Request], deadline: Instant) -> BatchAnswers {
+    pub(crate) async fn batch<'f>(&self, requests: &[Request], until: impl Into<Until<'f>>) -> BatchAnswers {
+        let until = until.into();
         let parts = cut(requests, self.bundle_size.now(), self.options().bundle_bytes_max);
-        BatchAnswers::joined(join_all(parts.into_iter().map(|part| self.batch_part(part, deadline))).await)
+        BatchAnswers::joined(join_all(parts.into_iter().map(|part| self.batch_part(part, until))).await)
     }
 
     /// Sends what fits into one bundle. Boxed, since halving calls it again.
-    fn batch_part<'c>(&'c self, requests: &'c [Request], deadline: Instant) -> BoxFuture<'c, BatchAnswers> {
+    fn batch_part<'c>(&'c self, requests: &'c [Request], until: Until<'c>) -> BoxFuture<'c, BatchAnswers> {
         async move {
             if let [request] = requests {
-                return BatchAnswers::one(self.send(request, deadline).await);
+                return BatchAnswers::one(self.send(request, until).await);
             }
-            match self.send_bundle(requests, deadline).await {
-                BundleOutcome::Answers(answers) => self.resend(requests, answers, deadline).await,
+            match self.send_bundle(requests, until).await {
+                BundleOutcome::Answers(answers) => self.resend(requests, answers, until).await,
                 BundleOutcome::Refused { status } => {
                     if matches!(status, 404 | 405 | 501) {
                         if self.bundle_size.was_taken() {
@@ -135,10 +137,10 @@ impl Client {
                             return BatchAnswers::none(requests.len(), Some(away));
                         }
                         self.bundle_size.single();
-                        return self.batch(requests, deadline).await;
+                        return self.batch(requests, until).await;
                     }
                     let (left, right) = requests.split_at(requests.len() / 2);
-                    let halves = [self.batch_part(left, deadline), self.batch_part(right, deadline)];
+                    let halves = [self.batch_part(left, until), self.batch_part(right, until)];
                     let joined = BatchAnswers::joined(join_all(halves).await);
                     if joined.away.is_none() && !joined.has_refused() {
                         // No entry was bad: the bundle as such was, or its size.
@@ -159,11 +161,12 @@ impl Client {
         .boxed()
     }
 
-    async fn send_bundle(&self, requests: &[Request], deadline: Instant) -> BundleOutcome {
+    async fn send_bundle(&self, requests: &[Request], until: Until<'_>) -> BundleOutcome {
         let mut request = self.request(Method::POST, "", None);
         request.minimal = requests.iter().any(|request| request.minimal);
+        request.writes = requests.iter().any(Request::is_write);
         request.body = Some(bundle(requests));
-        let answer = match self.send(&request, deadline).await {
+        let answer = match self.send(&request, until).await {
             Ok(answer) => answer,
             Err(away) => return BundleOutcome::Away(away),
         };
@@ -173,6 +176,9 @@ impl Client {
         match entries(&answer) {
             Some(answers) if answers.len() == requests.len() => {
                 self.bundle_size.grow();
+                for (request, answer) in requests.iter().zip(&answers) {
+                    self.suspects.answered(request, answer.status, answer.asked);
+                }
                 BundleOutcome::Answers(answers)
             }
             Some(_) => BundleOutcome::Refused { status: answer.status },
@@ -180,9 +186,33 @@ impl Client {
         }
     }
 
+    /// Settles what is still `open` after all tries: each is an answer about the
+    /// data, or the server is away for it.
+    async fn judge_all(
+        &self,
+        requests: &[Request],
+        mut all: BatchAnswers,
+        open: Vec<(usize, Answer)>,
+        until: Until<'_>,
+    ) -> BatchAnswers {
+        let judged = open.into_iter().map(|(index, answer)| async move {
+            match is_suspicious(answer.status) {
+                true => (index, self.judge(&requests[index], answer.status, until).await),
+                false => (index, Err(answer.away())),
+            }
+        });
+        for (index, result) in join_all(judged).await {
+            match result {
+                Ok(answer) => all.answers[index] = Some(answer),
+                Err(away) => all.away = all.away.or(Some(away)),
+            }
+        }
+        all
+    }
+
     /// Sends again what was answered with 429, 5xx and the like inside of a
     /// bundle, as long as there is time.
-    async fn resend(&self, requests: &[Request], answers: Vec<Answer>, deadline: Instant) -> BatchAnswers {
+    async fn resend(&self, requests: &[Request], answers: Vec<Answer>, until: Until<'_>) -> BatchAnswers {
         let mut backoff = Backoff::new(self.options().retry);
         let mut all = BatchAnswers { answers: answers.into_iter().map(Some).collect(), away: None };
         loop {
@@ -193,15 +223,14 @@ impl Client {
             }
             let away = answer.away();
             let wait = if away.is_worth_retrying() { backoff.next(None) } else { None };
-            let Some(wait) = wait.filter(|wait| Instant::now() + *wait < deadline) else {
-                all.away = Some(away);
-                return all;
+            let Some(wait) = wait.filter(|wait| Instant::now() + *wait < until.deadline) else {
+                return self.judge_all(requests, all, open, until).await;
             };
             tokio::time::sleep(wait).await;
             let again: Vec<Request> = open.iter().map(|(index, _)| requests[*index].clone()).collect();
             let outcome = match again.as_slice() {
-                [request] => self.send(request, deadline).await.map(|answer| vec![answer]),
-                _ => match self.send_bundle(&again, deadline).await {
+                [request] => self.send(request, until).await.map(|answer| vec![answer]),
+                _ => match self.send_bundle(&again, until).await {
                     BundleOutcome::Answers(answers) => Ok(answers),
                     BundleOutcome::Refused { status } => Err(ServerAway::Status { status, retry_after: None }),
                     BundleOutcome::Away(away) => Err(away),
@@ -225,7 +254,8 @@ impl Client {
 impl BatchAnswers {
     /// Whether a request was refused for what it holds.
     fn has_refused(&self) -> bool {
-        self.answers.iter().flatten().any(|answer| matches!(answer.status, 400 | 413 | 415 | 422))
+        let is_bad = |status| matches!(status, 400 | 413 | 415 | 422) || is_suspicious(status);
+        self.answers.iter().flatten().any(|answer| is_bad(answer.status))
     }
 
     /// Takes out the answers that are not about the data, with their places.

@@ -6,34 +6,20 @@ use fe2o3_amqp::types::primitives::Value;
 
 use super::message::AmqpMessage;
 use super::requests::{Answer, text};
+use super::tokens::{SharedAccessKeys, Tokens};
 
-/// Answers one `put-token`.
-pub fn answer(request: &AmqpMessage) -> Answer {
+/// Answers one `put-token`; a good one is kept in `tokens`.
+pub fn answer(request: &AmqpMessage, keys: &SharedAccessKeys, tokens: &Tokens) -> Answer {
     if text(request, "operation") != Some("put-token") {
         return Answer::failed(400, "amqp:not-implemented", "expected the operation `put-token`");
     }
     let Body::Value(AmqpValue(Value::String(token))) = &request.body else {
         return Answer::failed(400, "com.microsoft:argument-error", "the body is not a token");
     };
-    match authorize(token, text(request, "name").unwrap_or_default()) {
+    match tokens.show(keys, token, text(request, "name").unwrap_or_default()) {
         Ok(()) => Answer::done(202, Value::Null),
-        Err(NotAuthorized) => {
-            Answer::failed(401, "amqp:unauthorized-access", "the token is not valid for the audience")
-        }
+        Err(error) => Answer::failed(401, "amqp:unauthorized-access", error.to_string()),
     }
-}
-
-/// A token does not allow what it is given for.
-struct NotAuthorized;
-
-/// Decides whether `token` (a JWT or a shared access signature) allows to use
-/// `audience`.
-///
-/// This stand-in has no identities: it listens on loopback only and takes any
-/// token that is not empty. Whoever wants signatures checked does it here, and
-/// lets `connection` refuse links whose audience has no token.
-fn authorize(token: &str, _audience: &str) -> Result<(), NotAuthorized> {
-    if token.is_empty() { Err(NotAuthorized) } else { Ok(()) }
 }
 
 #[cfg(test)]
@@ -57,7 +43,8 @@ mod tests {
             let mut properties = ApplicationProperties::default();
             properties.0.insert("operation".to_owned(), SimpleValue::String(operation.to_owned()));
             request.application_properties = Some(properties);
-            assert_eq!(answer(&request).status, status, "{operation}");
+            let answer = answer(&request, &SharedAccessKeys::default(), &Tokens::default());
+            assert_eq!(answer.status, status, "{operation}");
         }
     }
 }

@@ -18,15 +18,16 @@ use fe2o3_amqp::types::messaging::{FilterSet, TargetArchetype};
 use fe2o3_amqp::types::performatives::Attach;
 use fe2o3_amqp::types::primitives::{Symbol, Value};
 use fe2o3_amqp::{Receiver, Sender};
+use hub_client::StartPosition;
 use tokio::net::TcpStream;
 
 use super::address::Address;
-use super::position::StartPosition;
 use super::receivers::{Receivers, Refused, Seat};
-use super::receiving::Receiving;
+use super::receiving::{Permit, Receiving};
 use super::requests::{self, AnsweringLinks};
 use super::sending::Sending;
 use super::store::Store;
+use super::tokens::{SharedAccessKeys, Tokens};
 use super::{cbs, frames, management};
 
 /// What the standard tier announces.
@@ -58,6 +59,8 @@ pub struct Broker {
     pub receivers: Arc<Receivers>,
     /// See [`super::Config::latency`].
     pub latency: Duration,
+    /// What opens the hubs; empty: anything.
+    pub keys: SharedAccessKeys,
 }
 
 /// Serves one client until it or the socket ends.
@@ -75,8 +78,9 @@ pub async fn serve(socket: TcpStream, broker: Arc<Broker>) {
             Err(error) => return tracing::debug!(%error, "A client did not get as far as a connection"),
         };
         let acceptor = SessionAcceptor::builder().handle_max(HANDLE_MAX).build();
+        let tokens = Arc::new(Tokens::default());
         while let Ok(session) = acceptor.accept(&mut connection).await {
-            tokio::spawn(serve_session(session, broker.clone()));
+            tokio::spawn(serve_session(session, broker.clone(), tokens.clone()));
         }
     };
     // The links end with the engine, which ends when the pipe does.
@@ -86,10 +90,10 @@ pub async fn serve(socket: TcpStream, broker: Arc<Broker>) {
     }
 }
 
-async fn serve_session(mut session: ListenerSessionHandle, broker: Arc<Broker>) {
+async fn serve_session(mut session: ListenerSessionHandle, broker: Arc<Broker>, tokens: Arc<Tokens>) {
     let answering = Arc::new(AnsweringLinks::default());
     while let Some(attach) = session.next_incoming_attach().await {
-        let plan = plan(&attach, &broker);
+        let plan = plan(&attach, &broker, &tokens);
         let metrics = matches!(&plan, Ok(Plan::Receive(receiving)) if receiving.runtime_metrics);
         let attached = match &plan {
             Ok(_) => accept(attach, &mut session, metrics).await,
@@ -102,7 +106,7 @@ async fn serve_session(mut session: ListenerSessionHandle, broker: Arc<Broker>) 
                 continue;
             }
         };
-        tokio::spawn(serve_link(link, plan, answering.clone(), broker.clone()));
+        tokio::spawn(serve_link(link, plan, answering.clone(), broker.clone(), tokens.clone()));
     }
 }
 
@@ -152,7 +156,7 @@ enum Plan {
 }
 
 /// Decides what a link is for, or why it is refused.
-fn plan(attach: &Attach, broker: &Broker) -> Result<Plan, Error> {
+fn plan(attach: &Attach, broker: &Broker, tokens: &Arc<Tokens>) -> Result<Plan, Error> {
     let target = match attach.target.as_deref() {
         Some(TargetArchetype::Target(target)) => target.address.as_deref(),
         _ => None,
@@ -173,11 +177,35 @@ fn plan(attach: &Attach, broker: &Broker) -> Result<Plan, Error> {
             target: target.unwrap_or_default().to_owned(),
             name: attach.name.clone(),
         }),
-        (Address::Hub { hub, partition }, true) => plan_sending(broker, hub, partition).map(Plan::Send),
+        (Address::Hub { hub, partition }, true) => {
+            may(broker, tokens, &entity(hub, None, partition))?;
+            plan_sending(broker, hub, partition).map(Plan::Send)
+        }
         (Address::ConsumerGroup { hub, group, partition }, false) => {
-            plan_receiving(broker, attach, hub, group, partition).map(Plan::Receive)
+            let entity = entity(hub, Some(group), Some(partition));
+            may(broker, tokens, &entity)?;
+            let permit = Permit { keys: broker.keys.clone(), tokens: tokens.clone(), entity };
+            plan_receiving(broker, attach, (hub, group, partition), permit).map(Plan::Receive)
         }
         _ => Err(unknown()),
+    }
+}
+
+/// What a token has to cover.
+fn entity(hub: &str, group: Option<&str>, partition: Option<&str>) -> String {
+    let mut entity = hub.to_owned();
+    for (word, name) in [("ConsumerGroups", group), ("Partitions", partition)] {
+        if let Some(name) = name {
+            entity.extend(["/", word, "/", name]);
+        }
+    }
+    entity
+}
+
+fn may(broker: &Broker, tokens: &Tokens, entity: &str) -> Result<(), Error> {
+    match tokens.cover(&broker.keys, entity) {
+        true => Ok(()),
+        false => Err(error(AmqpError::UnauthorizedAccess, format!("no token for `{entity}` was shown"))),
     }
 }
 
@@ -193,7 +221,12 @@ fn plan_sending(broker: &Broker, hub: &str, partition: Option<&str>) -> Result<S
     Ok(Sending { hub: hub.clone(), partition })
 }
 
-fn plan_receiving(broker: &Broker, attach: &Attach, hub: &str, group: &str, id: &str) -> Result<Receiving, Error> {
+fn plan_receiving(
+    broker: &Broker,
+    attach: &Attach,
+    (hub, group, id): (&str, &str, &str),
+    permit: Permit,
+) -> Result<Receiving, Error> {
     let found = broker.store.hub(hub).ok_or_else(|| not_found(format!("there is no hub `{hub}`")))?;
     if !found.has_consumer_group(group) {
         return Err(not_found(format!("hub `{hub}` has no consumer group `{group}`")));
@@ -210,7 +243,7 @@ fn plan_receiving(broker: &Broker, attach: &Attach, hub: &str, group: &str, id: 
     })?;
     let wanted = attach.desired_capabilities.as_ref();
     let runtime_metrics = wanted.is_some_and(|wanted| wanted.0.iter().any(|name| name.as_str() == RUNTIME_METRICS));
-    Ok(Receiving { reader: partition.read_from(&position), partition, place, runtime_metrics })
+    Ok(Receiving { reader: partition.read_from(&position), partition, place, runtime_metrics, permit })
 }
 
 /// The start position in the filters of the source. Without one a receiver
@@ -251,13 +284,17 @@ async fn serve_link(
     plan: Result<Plan, Error>,
     answering: Arc<AnsweringLinks>,
     broker: Arc<Broker>,
+    tokens: Arc<Tokens>,
 ) {
     match (link, plan) {
         (LinkEndpoint::Receiver(link), Ok(Plan::TakeTokens)) => {
-            requests::serve(CBS, link, &answering, cbs::answer).await;
+            requests::serve(CBS, link, &answering, |request| cbs::answer(request, &broker.keys, &tokens)).await;
         }
         (LinkEndpoint::Receiver(link), Ok(Plan::TakeManagementRequests)) => {
-            requests::serve(MANAGEMENT, link, &answering, |request| management::answer(&broker.store, request)).await;
+            requests::serve(MANAGEMENT, link, &answering, |request| {
+                management::answer(&broker.store, request, |hub| tokens.cover(&broker.keys, hub))
+            })
+            .await;
         }
         (LinkEndpoint::Sender(link), Ok(Plan::Answer { node, target, name })) => {
             requests::send_answers(link, answering.attach(node, [&target, &name])).await;

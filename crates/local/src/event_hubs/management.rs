@@ -11,12 +11,15 @@ const HUB: &str = "com.microsoft:eventhub";
 const PARTITION: &str = "com.microsoft:partition";
 const NOT_FOUND: &str = "amqp:not-found";
 
-/// Answers one `READ`.
-pub fn answer(store: &Store, request: &AmqpMessage) -> Answer {
+/// Answers one `READ`, if it `may` be asked for that hub.
+pub fn answer(store: &Store, request: &AmqpMessage, may: impl Fn(&str) -> bool) -> Answer {
     if text(request, "operation") != Some("READ") {
         return Answer::failed(400, "amqp:not-implemented", "expected the operation `READ`");
     }
     let name = text(request, "name").unwrap_or_default();
+    if !may(name) {
+        return Answer::failed(401, "amqp:unauthorized-access", format!("no token for hub `{name}` was shown"));
+    }
     let Some(hub) = store.hub(name) else {
         return Answer::failed(404, NOT_FOUND, format!("there is no hub `{name}`"));
     };

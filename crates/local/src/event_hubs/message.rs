@@ -4,37 +4,16 @@
 //! Bodies, properties and application properties pass through unchanged
 //! (functions-eventhubs-keda.md 7.5 and 7.6).
 
-use fe2o3_amqp::types::messaging::message::__private::Serializable;
-use fe2o3_amqp::types::messaging::message::DecodeIntoMessage;
-use fe2o3_amqp::types::messaging::{Body, DeliveryAnnotations, Message, MessageAnnotations};
-use fe2o3_amqp::types::primitives::{Timestamp, Value};
-use serde_amqp::read::SliceReader;
+use fe2o3_amqp::types::messaging::{Body, DeliveryAnnotations, MessageAnnotations};
+use fe2o3_amqp::types::primitives::Value;
+use hub_client::message::{
+    BATCH_FORMAT, ENQUEUED_TIME, OFFSET, PARTITION_KEY, SEQUENCE_NUMBER, decode, encode, partition_key,
+};
 
 use super::log::StoredEvent;
 use super::partition::PartitionStatus;
 
-/// A message with any kind of body.
-pub type AmqpMessage = Message<Body<Value>>;
-
-/// The message format of a batch: each data section of the body is one encoded
-/// message.
-pub const BATCH_FORMAT: u32 = 0x8001_3700;
-
-pub const SEQUENCE_NUMBER: &str = "x-opt-sequence-number";
-pub const OFFSET: &str = "x-opt-offset";
-pub const ENQUEUED_TIME: &str = "x-opt-enqueued-time";
-pub const PARTITION_KEY: &str = "x-opt-partition-key";
-
-/// Reads one encoded message.
-pub fn decode(bytes: &[u8]) -> Result<AmqpMessage, serde_amqp::Error> {
-    Body::<Value>::decode_message_from_reader(SliceReader::new(bytes))
-}
-
-/// Writes one message.
-pub fn encode(message: &AmqpMessage) -> Result<Vec<u8>, serde_amqp::Error> {
-    // The library keeps `Serialize` of messages behind this wrapper.
-    serde_amqp::to_vec(&Serializable(message))
-}
+pub use hub_client::message::{AmqpMessage, timestamp};
 
 /// The events of one transfer, ready to be stored, and what they share.
 #[derive(Debug)]
@@ -59,22 +38,6 @@ impl Transferred {
         };
         Ok(Self { partition_key, events })
     }
-}
-
-/// The partition key that a sender gave. The Python client sends it as binary.
-pub fn partition_key(message: &AmqpMessage) -> Option<String> {
-    match annotation(message, PARTITION_KEY)? {
-        Value::String(key) => Some(key.clone()),
-        Value::Symbol(key) => Some(key.0.clone()),
-        Value::Binary(key) => String::from_utf8(key.to_vec()).ok(),
-        _ => None,
-    }
-}
-
-/// One message annotation by its name.
-pub fn annotation<'m>(message: &'m AmqpMessage, name: &str) -> Option<&'m Value> {
-    let annotations = message.message_annotations.as_ref()?;
-    annotations.0.iter().find(|(key, _)| **key == name.into()).map(|(_, value)| value)
 }
 
 /// The key of a batch stands in its envelope; each stored event carries it itself.
@@ -109,15 +72,12 @@ pub fn runtime_metrics(status: &PartitionStatus, now_ms: i64) -> DeliveryAnnotat
     metrics
 }
 
-/// An AMQP timestamp of milliseconds since 1970.
-pub fn timestamp(milliseconds: i64) -> Value {
-    Value::Timestamp(Timestamp::from_milliseconds(milliseconds))
-}
-
 #[cfg(test)]
 mod tests {
     use fe2o3_amqp::types::messaging::{AmqpValue, ApplicationProperties, Batch, Data, Properties};
-    use fe2o3_amqp::types::primitives::{Binary, OrderedMap, SimpleValue, Symbol, Uuid};
+    use fe2o3_amqp::types::primitives::{Binary, OrderedMap, SimpleValue, Timestamp, Uuid};
+
+    use hub_client::message::annotation;
 
     use super::*;
 
@@ -196,18 +156,6 @@ mod tests {
         let events: Vec<AmqpMessage> = batch.events.iter().map(|event| decode(event).unwrap()).collect();
         assert_eq!(events.iter().map(|event| event.body.clone()).collect::<Vec<_>>(), [body("a"), body("b")]);
         assert!(events.iter().all(|event| partition_key(event).as_deref() == Some("k")));
-    }
-
-    #[test]
-    fn takes_the_key_as_string_symbol_or_binary() {
-        let keys = [
-            Value::String("k".to_owned()),
-            Value::Symbol(Symbol::from("k")),
-            Value::Binary(Binary::from(b"k".to_vec())),
-        ];
-        for key in keys {
-            assert_eq!(partition_key(&with_key(body("").into(), key)).as_deref(), Some("k"));
-        }
     }
 
     #[test]

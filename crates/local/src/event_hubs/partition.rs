@@ -13,10 +13,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
+use hub_client::StartPosition;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::log::{Entry, Log, LogError, LogReader, StoredEvent};
-use super::position::StartPosition;
+use super::position::first_sequence_number;
 use super::store::now_ms;
 
 /// Batches that may wait for a partition's writer; senders wait beyond it.
@@ -136,7 +137,7 @@ impl Partition {
 
     /// Starts to read at `position`, as the partition is now.
     pub fn read_from(&self, position: &StartPosition) -> PartitionReader {
-        let next = self.stored.with_entries(|entries| position.first_sequence_number(entries));
+        let next = self.stored.with_entries(|entries| first_sequence_number(position, entries));
         PartitionReader { stored: self.stored.clone(), count: self.stored.count.subscribe(), next, file: None }
     }
 }

@@ -7,7 +7,7 @@
 use std::io;
 use std::sync::Arc;
 
-use fe2o3_amqp::types::definitions::LinkError;
+use fe2o3_amqp::types::definitions::{AmqpError, Error, LinkError};
 use fe2o3_amqp::{Sendable, Sender};
 
 use super::connection::{close_sender, error, internal_error};
@@ -16,6 +16,7 @@ use super::message::{AmqpMessage, runtime_metrics, to_deliver};
 use super::partition::{Partition, PartitionReader};
 use super::receivers::Place;
 use super::store::now_ms;
+use super::tokens::{SharedAccessKeys, Tokens};
 
 /// What a client receives from.
 pub struct Receiving {
@@ -27,6 +28,18 @@ pub struct Receiving {
     pub place: Place,
     /// Whether it wants to know the end of the partition with each event.
     pub runtime_metrics: bool,
+    /// What it may do.
+    pub permit: Permit,
+}
+
+/// The right to receive, as long as a token lasts.
+pub struct Permit {
+    /// What opens the hubs.
+    pub keys: SharedAccessKeys,
+    /// What the connection has shown.
+    pub tokens: Arc<Tokens>,
+    /// What is received from.
+    pub entity: String,
 }
 
 impl Receiving {
@@ -34,7 +47,7 @@ impl Receiving {
     pub async fn serve(mut self, mut link: Sender) {
         loop {
             tokio::select! {
-                () = self.place.stolen() => return close_stolen(link).await,
+                error = lost(&self.place, &self.permit) => return close_sender(link, error).await,
                 _ = link.on_detach() => return,
                 () = self.reader.ready() => (),
             }
@@ -48,13 +61,13 @@ impl Receiving {
             for message in messages {
                 let sendable = Sendable::builder().message(message).settled(true).build();
                 let sent = tokio::select! {
-                    () = self.place.stolen() => None,
-                    sent = link.send_batchable(sendable) => Some(sent.is_ok()),
+                    error = lost(&self.place, &self.permit) => Err(error),
+                    sent = link.send_batchable(sendable) => Ok(sent.is_ok()),
                 };
                 match sent {
-                    Some(true) => (),
-                    Some(false) => return,
-                    None => return close_stolen(link).await,
+                    Ok(true) => (),
+                    Ok(false) => return,
+                    Err(error) => return close_sender(link, error).await,
                 }
             }
         }
@@ -74,6 +87,12 @@ impl Receiving {
     }
 }
 
-async fn close_stolen(link: Sender) {
-    close_sender(link, error(LinkError::Stolen, "a receiver with a higher or equal epoch took the partition")).await;
+/// Waits until a client may not receive any more, and says why.
+async fn lost(place: &Place, permit: &Permit) -> Error {
+    tokio::select! {
+        () = place.stolen() => error(LinkError::Stolen, "a receiver with a higher or equal epoch took the partition"),
+        () = permit.tokens.ended(&permit.keys, &permit.entity) => {
+            error(AmqpError::UnauthorizedAccess, "the token has ended")
+        }
+    }
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 use delivery::reference_metrics;
 use delivery::{
     Batch, Compiled, Conversion, EventFate, Imbalance, MappingUnavailable, Normalization, Notice, Stage, Tally,
-    TemplateCount,
+    TemplateCount, Unparked,
 };
 use opentelemetry::KeyValue;
 
@@ -117,6 +117,23 @@ pub fn converted(batch: &Batch<'_>, done: &Conversion, took: Duration) {
         record(&table::INGESTION_LATENCY, latency.as_secs_f64());
         record(&table::INGESTION_LATENCY_MS, milliseconds(latency));
     }
+}
+
+/// Counts what was parked and has its end now.
+pub fn unparked(unparked: &Unparked) {
+    let Some(metrics) = instruments() else { return };
+    let Unparked { ended, waiting } = unparked;
+    let by_fate = [
+        ("created", ended.created),
+        ("merged", ended.merged),
+        ("unchanged", ended.unchanged),
+        ("superseded", ended.superseded),
+        ("rejected", ended.rejected),
+    ];
+    for (fate, measurements) in by_fate.into_iter().filter(|(_, measurements)| *measurements > 0) {
+        metrics.count(&table::PARKED_ENDED, measurements, vec![KeyValue::new("fate", fate)]);
+    }
+    metrics.set(&table::PARKED_WAITING, *waiting as f64, Vec::new());
 }
 
 /// Counts a batch that is to be given again, because `dependency` was away.

@@ -76,8 +76,22 @@ pub(crate) const MEASUREMENTS: Metric = counter(
     "iotc.measurements",
     "{measurement}",
     &["stage", "template", "fate", "reason"],
-    "Measurements by template and fate: `sent` in normalize; `created`, `merged`, `unchanged`, `superseded` or \
-     `rejected` in group-convert, there with `template` `other` for what the FHIR mapping has no template for.",
+    "Measurements by template and fate: `sent` in normalize; `created`, `merged`, `unchanged`, `superseded`, \
+     `rejected` or `parked` in group-convert, there with `template` `other` for what the FHIR mapping has no template \
+     for.",
+);
+pub(crate) const PARKED_ENDED: Metric = counter(
+    "iotc.parked.ended",
+    "{measurement}",
+    &["fate"],
+    "Measurements that were parked and have their end now: `created`, `merged`, `superseded`, or `rejected` when they \
+     were unknown for too long.",
+);
+pub(crate) const PARKED_WAITING: Metric = gauge(
+    "iotc.parked.waiting",
+    "{measurement}",
+    &[],
+    "Measurements that were still parked when they were last looked for.",
 );
 pub(crate) const OBSERVATIONS_WITHOUT_VALUE: Metric = counter(
     "iotc.observations.without_value",
@@ -220,9 +234,11 @@ pub(crate) const UNHANDLED: Metric = counter(
 
 /// All metrics with a name of their own. Beside these, each reason with a
 /// counterpart in the reference connector counts that one's error metric.
-pub const ALL: [&Metric; 35] = [
+pub const ALL: [&Metric; 37] = [
     &EVENTS,
     &MEASUREMENTS,
+    &PARKED_ENDED,
+    &PARKED_WAITING,
     &OBSERVATIONS_WITHOUT_VALUE,
     &PATIENTS_DIFFERING,
     &CONSERVATION_VIOLATIONS,

@@ -5,8 +5,8 @@ use std::collections::VecDeque;
 use fe2o3_amqp::types::messaging::{ApplicationProperties, Batch, Body, Data, MessageAnnotations, Properties};
 use fe2o3_amqp::types::primitives::{Binary, SimpleValue, Value};
 
-use super::ClientError;
-use crate::event_hubs::message::{
+use crate::error::ClientError;
+use crate::message::{
     AmqpMessage, ENQUEUED_TIME, OFFSET, PARTITION_KEY, SEQUENCE_NUMBER, annotation, encode, partition_key,
 };
 
@@ -24,6 +24,9 @@ pub struct Event {
     /// The bytes of all data sections; of a body that is no data, its text or
     /// nothing.
     pub body: Vec<u8>,
+    /// Whether the body was of a kind that has no bytes: an AMQP sequence, or a
+    /// value that is neither text nor binary. `body` is empty then.
+    pub is_body_unusable: bool,
     /// What the sender added, in its order and with its types.
     pub application_properties: Vec<(String, SimpleValue)>,
     /// The message's standard properties: message id, content type and so on.
@@ -35,7 +38,7 @@ pub struct Event {
 
 impl Event {
     /// `None` without the annotations that every event of Event Hubs has.
-    pub(super) fn from_message(message: AmqpMessage) -> Option<Self> {
+    pub(crate) fn from_message(message: AmqpMessage) -> Option<Self> {
         let Some(&Value::Long(sequence_number)) = annotation(&message, SEQUENCE_NUMBER) else { return None };
         let Some(Value::String(offset)) = annotation(&message, OFFSET) else { return None };
         let Some(Value::Timestamp(enqueued)) = annotation(&message, ENQUEUED_TIME) else { return None };
@@ -57,6 +60,7 @@ impl Event {
             enqueued_ms: enqueued.milliseconds(),
             partition_key: partition_key(&message),
             annotations,
+            is_body_unusable: is_unusable(&message.body),
             body: body_bytes(message.body),
             application_properties: message.application_properties.into_iter().flat_map(|all| all.0).collect(),
             properties: message.properties,
@@ -73,6 +77,14 @@ fn body_bytes(body: Body<Value>) -> Vec<u8> {
             _ => Vec::new(),
         },
         Body::Sequence(_) | Body::Empty => Vec::new(),
+    }
+}
+
+fn is_unusable(body: &Body<Value>) -> bool {
+    match body {
+        Body::Value(value) => !matches!(value.0, Value::String(_) | Value::Binary(_) | Value::Null),
+        Body::Sequence(_) => true,
+        Body::Data(_) | Body::Empty => false,
     }
 }
 
@@ -127,7 +139,7 @@ fn data(sections: Vec<Vec<u8>>) -> Body<Value> {
 const SECTION_BYTES: usize = 8;
 
 /// Puts events into batch messages of at most `bytes_max`, in order.
-pub(super) fn batches(
+pub(crate) fn batches(
     events: &[NewEvent],
     partition_key: Option<&str>,
     bytes_max: usize,
