@@ -81,9 +81,13 @@ fn a_blob_that_is_not_there_is_named_without_the_sas() {
 }
 
 fn positions(azurite: &Azurite, hub: &str, group: &str) -> BlobPositions {
+    read_by(azurite, hub, group, "normalize")
+}
+
+fn read_by(azurite: &Azurite, hub: &str, group: &str, reader: &'static str) -> BlobPositions {
     let (namespace, hub) = ("ns1.servicebus.windows.net".to_owned(), hub.to_owned());
     let source = Source { namespace, hub, consumer_group: group.to_owned(), partition: String::new() };
-    BlobPositions::new(&azurite.container, &source, None).expect("names")
+    BlobPositions::new(&azurite.container, (&source, reader), None).expect("names")
 }
 
 #[test]
@@ -92,7 +96,9 @@ fn positions_in_blobs_do_what_every_store_does() {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     runtime.block_on(async {
         simulator::contract::check_positions(&positions(&azurite, "hub", "$Default")).await;
-        simulator::contract::check_forgetting(&positions(&azurite, "a", "g"), &positions(&azurite, "b", "g")).await;
+        let other = read_by(&azurite, "internal", "g", "group-convert");
+        simulator::contract::check_forgetting(&positions(&azurite, "a", "g"), &positions(&azurite, "b", "g"), &other)
+            .await;
     });
 }
 

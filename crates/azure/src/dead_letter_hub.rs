@@ -20,7 +20,7 @@ use azure_messaging_eventhubs::{
     ConsumerClient, EventHubsError, OpenReceiverOptions, StartLocation, StartPosition,
     models::{MessageId, ReceivedEventData},
 };
-use delivery::{Away, DeadLetter, DeadLetters, StoredDeadLetter};
+use delivery::{Away, DeadLetter, DeadLetters, StoredDeadLetter, Unfenced};
 use expressions::UtcTime;
 use futures::{StreamExt, TryStreamExt, stream};
 use tokio::time::timeout;
@@ -98,7 +98,7 @@ impl DeadLetterHub {
                 PropertiedEvent::new(text).message_id(key).content_type("application/json").property(KEY, key.as_str())
             })
             .collect();
-        let sent = self.producer.send(partition_key, &events).await;
+        let sent = self.producer.send(partition_key, &events, &Unfenced).await;
         sent.map(|sent| sent.too_large).map_err(|error: SendError| Away::new(WHAT, error))
     }
 }

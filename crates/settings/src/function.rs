@@ -1,13 +1,12 @@
 //! The settings that both functions have.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-
 use azure::{CredentialSettings, MappingBlob};
 use delivery::EitherSource;
 use folder::MappingFile;
 use serde::Deserialize;
 
 use crate::dead_letters::{DeadLetterSettings, EitherDeadLetters};
+use crate::telemetry::{TelemetryOptions, TelemetrySettings};
 use crate::{Checks, CompatibilitySettings, Switches, non_blank, switches};
 
 /// Where a mapping lies: a file, or a blob.
@@ -34,25 +33,31 @@ pub struct FunctionSettings {
     /// `InternalIdentity__ClientId`: which user-assigned identity to use.
     #[serde(rename = "internalidentity__clientid")]
     pub client_id: Option<String>,
-    /// `Telemetry__PrometheusPort`.
-    #[serde(rename = "telemetry__prometheusport")]
-    pub prometheus_port: Option<String>,
-    /// `Telemetry__PrometheusAddress`.
-    #[serde(rename = "telemetry__prometheusaddress")]
-    pub prometheus_address: Option<String>,
-    /// `Telemetry__ShapesPerMinute`.
-    #[serde(rename = "telemetry__shapesperminute")]
-    pub shapes_a_minute: Option<String>,
+    /// `Telemetry__…`: what is told of the function.
+    #[serde(flatten)]
+    pub telemetry: TelemetrySettings,
     /// `Compatibility__…`.
     #[serde(flatten)]
     pub compatibility: CompatibilitySettings,
 }
 
+/// How events come to a function (design.md D1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Front {
+    /// The Functions host posts them to this port.
+    Host {
+        /// `FUNCTIONS_CUSTOMHANDLER_PORT`.
+        port: u16,
+    },
+    /// The process reads its hub itself.
+    Native,
+}
+
 /// What both functions need to start, checked.
 #[derive(Debug)]
 pub struct Function {
-    /// Where the host wants the handler.
-    pub port: u16,
+    /// How events come.
+    pub front: Front,
     /// Where the mapping lies.
     pub mapping: MappingPlace,
     /// Where what is rejected goes.
@@ -63,10 +68,8 @@ pub struct Function {
     pub switches: Switches,
     /// Which user-assigned identity to use, if not the only one.
     pub client_id: Option<String>,
-    /// Where `GET /metrics` is answered, if anywhere.
-    pub prometheus: Option<SocketAddr>,
-    /// How many shapes of unmatched events are logged a minute at most.
-    pub shapes_a_minute: u32,
+    /// What is told of the function.
+    pub telemetry: TelemetryOptions,
 }
 
 impl Function {
@@ -77,23 +80,21 @@ impl Function {
         (template, mapping): (&str, Option<String>),
         checks: &mut Checks,
     ) -> Option<Function> {
-        let port = port(settings.port, settings.old_port, checks);
+        let front = front(settings.port, settings.old_port, checks);
         let client_id = non_blank(settings.client_id);
         let mapping = settings.templates.check((template, mapping), &client_id, checks);
         let dead_letters = settings.dead_letters.check(&client_id, checks);
         let answer_fates = checks.flag("Answer__Fates", settings.answer_fates, false);
         let switches = switches(settings.compatibility, checks);
-        let prometheus = prometheus(settings.prometheus_address, settings.prometheus_port, checks);
-        let shapes = checks.number("Telemetry__ShapesPerMinute", settings.shapes_a_minute, 0..=1000, 10);
+        let telemetry = settings.telemetry.check(checks);
         Some(Function {
-            port,
+            front,
             mapping: mapping?,
             dead_letters: dead_letters?,
             answer_fates,
             switches,
             client_id,
-            prometheus,
-            shapes_a_minute: u32::try_from(shapes).unwrap_or(u32::MAX),
+            telemetry,
         })
     }
 }
@@ -158,31 +159,16 @@ pub fn credential(
     checks.optional(name, value, EXPECTED, parse).unwrap_or(managed)
 }
 
-/// Where metrics are shown: nowhere without a port, and on loopback unless an
-/// address is given, since whoever reaches it can read it.
-fn prometheus(address: Option<String>, port: Option<String>, checks: &mut Checks) -> Option<SocketAddr> {
-    const ADDRESS: &str = "an IP address such as `0.0.0.0`";
-    let parse = |text: &str| text.parse::<IpAddr>().ok();
-    let address = checks.optional("Telemetry__PrometheusAddress", address, ADDRESS, parse);
-    let parse = |text: &str| text.parse::<u16>().ok().filter(|port| *port > 0);
-    let port = checks.optional("Telemetry__PrometheusPort", port, "a port number from 1 to 65535", parse)?;
-    Some(SocketAddr::new(address.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)), port))
-}
-
-/// The port under its name, else under its older one.
-fn port(port: Option<String>, old_port: Option<String>, checks: &mut Checks) -> u16 {
-    let named = port.map(|port| ("FUNCTIONS_CUSTOMHANDLER_PORT", port));
-    let Some((name, value)) = named.or(old_port.map(|port| ("FUNCTIONS_HTTPWORKER_PORT", port))) else {
-        checks.problem(
-            "app setting `FUNCTIONS_CUSTOMHANDLER_PORT` is not set; the Functions host sets it, see docs/functions.md"
-                .to_owned(),
-        );
-        return 0;
-    };
-    value.parse().unwrap_or_else(|_| {
+/// The host's when it says where it wants the handler, under either name.
+fn front(port: Option<String>, old_port: Option<String>, checks: &mut Checks) -> Front {
+    let named = non_blank(port).map(|port| ("FUNCTIONS_CUSTOMHANDLER_PORT", port));
+    let named = named.or(non_blank(old_port).map(|port| ("FUNCTIONS_HTTPWORKER_PORT", port)));
+    let Some((name, value)) = named else { return Front::Native };
+    let port = value.parse().unwrap_or_else(|_| {
         checks.problem(format!("app setting `{name}` is `{value}`; expected a port number"));
         0
-    })
+    });
+    Front::Host { port }
 }
 
 #[cfg(test)]
@@ -190,47 +176,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn shows_metrics_on_loopback_unless_told_otherwise() {
+    fn the_host_says_where_it_wants_the_handler_under_either_name() {
         let cases = [
-            (None, None, Ok(None)),
-            (Some("0.0.0.0"), None, Ok(None)),
-            (None, Some("9464"), Ok(Some("127.0.0.1:9464"))),
-            (Some("0.0.0.0"), Some("9464"), Ok(Some("0.0.0.0:9464"))),
-            (Some("::"), Some("9464"), Ok(Some("[::]:9464"))),
-            (
-                Some("pod"),
-                Some("9464"),
-                Err("app setting `Telemetry__PrometheusAddress` is `pod`; expected an IP address such as `0.0.0.0`"),
-            ),
-            (
-                None,
-                Some("0"),
-                Err("app setting `Telemetry__PrometheusPort` is `0`; expected a port number from 1 to 65535"),
-            ),
-        ];
-        for (address, port, expected) in cases {
-            let mut checks = Checks::default();
-            let at = prometheus(address.map(str::to_owned), port.map(str::to_owned), &mut checks);
-            let shown = checks.finish(Some(at)).map(|at| at.map(|at| at.to_string())).map_err(|e| e.to_string());
-            assert_eq!(shown, expected.map(|at| at.map(str::to_owned)).map_err(str::to_owned));
-        }
-    }
-
-    #[test]
-    fn finds_the_port_under_both_names() {
-        let not_set = "app setting `FUNCTIONS_CUSTOMHANDLER_PORT` is not set; \
-                       the Functions host sets it, see docs/functions.md";
-        let cases = [
-            (None, None, Err(not_set)),
-            (None, Some("81"), Ok(81)),
-            (Some("82"), Some("81"), Ok(82)),
+            (None, None, Ok(Front::Native)),
+            (Some(" "), None, Ok(Front::Native)),
+            (None, Some("81"), Ok(Front::Host { port: 81 })),
+            (Some("82"), Some("81"), Ok(Front::Host { port: 82 })),
             (Some("x"), None, Err("app setting `FUNCTIONS_CUSTOMHANDLER_PORT` is `x`; expected a port number")),
         ];
         for (name, old_name, expected) in cases {
             let mut checks = Checks::default();
-            let port = port(name.map(str::to_owned), old_name.map(str::to_owned), &mut checks);
+            let front = front(name.map(str::to_owned), old_name.map(str::to_owned), &mut checks);
             let expected = expected.map_err(str::to_owned);
-            assert_eq!(checks.finish(Some(port)).map_err(|error| error.to_string()), expected);
+            assert_eq!(checks.finish(Some(front)).map_err(|error| error.to_string()), expected);
         }
     }
 }

@@ -27,7 +27,7 @@ use std::sync::OnceLock;
 use opentelemetry::KeyValue;
 use opentelemetry_sdk::metrics::SdkMeterProvider;
 
-pub use batches::{NormalizedBatch, away, converted, mapping_loaded, normalized, unparked};
+pub use batches::{NormalizedBatch, away, converted, mapping_in_use, normalized, unparked};
 pub use fhir::{FhirRequest, fhir_request};
 use instruments::Instruments;
 pub use partitions::LoopMetrics;

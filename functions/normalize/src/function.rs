@@ -6,7 +6,10 @@ use std::time::Instant;
 use ::settings::{EitherDeadLetters, Function, MappingPlace};
 use custom_handler::{Answer, Handler, HandlerError, Invocation};
 use delivery::away::error_chain;
-use delivery::{Batch, CurrentMapping, EventFate, Fates, Normalizer, Stage, Tally, Unfenced};
+use delivery::{
+    Away, Batch, CurrentMapping, EventFate, Fates, Fence, MappingUnavailable, Normalizer, Processor, Stage, Tally,
+    Turn, Unfenced,
+};
 use mapping::{Compatibility, DeviceMapping};
 use telemetry::metrics::{self, NormalizedBatch};
 use telemetry::shapes::Shapes;
@@ -14,6 +17,11 @@ use telemetry::spans;
 use tracing::Instrument;
 
 use crate::settings::Settings;
+
+/// What the function is called.
+pub const NAME: &str = "normalize";
+/// What is counted is counted for this.
+const STAGE: Stage = Stage::Normalize;
 
 /// Where measurements go.
 #[cfg(not(feature = "counting-output"))]
@@ -35,7 +43,7 @@ impl Normalize {
     /// batch, so that a dependency that is away does not keep the handler from
     /// starting.
     pub fn new(settings: Settings) -> Normalize {
-        let Function { mapping, dead_letters, switches, answer_fates, shapes_a_minute, .. } = settings.function;
+        let Function { mapping, dead_letters, switches, answer_fates, telemetry, .. } = settings.function;
         let compatibility = switches.compatibility;
         let mapping = CurrentMapping::new(mapping, move |text| compile(text, &compatibility))
             .keep_last_good(switches.keep_last_good_mapping);
@@ -44,7 +52,7 @@ impl Normalize {
         #[cfg(feature = "counting-output")]
         let output = crate::counting::CountingOutput::instead_of(settings.output);
         let normalizer = Normalizer::new(output, dead_letters);
-        Normalize { mapping, normalizer, shapes: Shapes::new(shapes_a_minute), answer_fates }
+        Normalize { mapping, normalizer, shapes: Shapes::new(telemetry.shapes_a_minute), answer_fates }
     }
 
     /// Loads the mapping ahead of the first batch.
@@ -53,27 +61,28 @@ impl Normalize {
     }
 
     /// Works through a batch.
-    pub async fn normalize(&self, batch: &Batch<'_>) -> Result<Vec<EventFate>, HandlerError> {
-        let span = spans::batch(Stage::Normalize, batch);
-        self.normalize_batch(batch).instrument(span).await
+    pub async fn normalize(&self, batch: &Batch<'_>, fence: &dyn Fence) -> Result<Vec<EventFate>, Away> {
+        let began = Instant::now();
+        let done = self.normalize_batch(batch, fence, began).instrument(spans::batch(STAGE, batch)).await;
+        done.inspect_err(|away| metrics::away(STAGE, away.dependency, began.elapsed()))
     }
 
-    async fn normalize_batch(&self, batch: &Batch<'_>) -> Result<Vec<EventFate>, HandlerError> {
-        let began = Instant::now();
-        let got = self.mapping.get().await;
-        metrics::mapping_loaded(Stage::Normalize, &got);
-        let (mapping, notice) = got.map_err(|error| HandlerError(error_chain(&error)))?;
+    async fn normalize_batch(
+        &self,
+        batch: &Batch<'_>,
+        fence: &dyn Fence,
+        began: Instant,
+    ) -> Result<Vec<EventFate>, Away> {
+        let (mapping, notice) = self.mapping.get().await.map_err(MappingUnavailable::into_away)?;
         notice.log("device mapping");
-        let done = self.normalizer.normalize(&mapping, batch, &Unfenced).await.map_err(|away| {
-            metrics::away(Stage::Normalize, away.dependency, began.elapsed());
-            HandlerError(error_chain(&away))
-        })?;
+        metrics::mapping_in_use(STAGE, &mapping.version, &notice);
+        let done = self.normalizer.normalize(&mapping, batch, fence).await?;
         metrics::normalized(NormalizedBatch { batch, done: &done, took: began.elapsed() });
         let tally = Tally::of_events(&done.events);
+        spans::record(&mapping.version, &tally);
         if tally.unmatched > 0 {
             self.shapes.log(&mapping.mapping, batch, &done.events);
         }
-        spans::record(&mapping.version, &tally);
         tracing::info!(
             partition = batch.source.partition,
             events = tally.events,
@@ -88,8 +97,21 @@ impl Normalize {
 
 impl Handler for Normalize {
     async fn handle(&self, invocation: &Invocation) -> Result<Answer, HandlerError> {
-        let fates = self.normalize(&invocation.batch()).await?;
+        let fates = self.normalize(&invocation.batch(), &Unfenced).await;
+        let fates = fates.map_err(|away| HandlerError(error_chain(&away)))?;
         Ok(Answer::new(Fates::Events(fates), self.answer_fates))
+    }
+}
+
+impl Processor for Normalize {
+    async fn process(&self, batch: &Batch<'_>, turn: Turn<'_>) -> Result<(), Away> {
+        let fates = Fates::Events(self.normalize(batch, turn.fence).await?);
+        if self.answer_fates
+            && let Err(error) = native::print_fates(NAME, batch, &fates)
+        {
+            tracing::warn!(%error, "The fates of a batch could not be written out");
+        }
+        Ok(())
     }
 }
 

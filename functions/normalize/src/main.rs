@@ -1,5 +1,6 @@
 //! The function that turns device events into measurements: reads its
-//! settings, joins the parts, and serves the Functions host.
+//! settings, joins the parts, and serves the Functions host or reads the
+//! customer's hub itself.
 
 #[cfg(feature = "counting-output")]
 mod counting;
@@ -10,37 +11,68 @@ mod settings;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use ::settings::Front;
 use anyhow::Context;
+use axum::Router;
+use delivery::Stage;
+use native::Reading;
 use telemetry::Telemetry;
+use telemetry::metrics::LoopMetrics;
 
-use crate::function::Normalize;
+use crate::function::{NAME, Normalize};
 use crate::settings::Settings;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let mut telemetry = telemetry::start("normalize");
+    let mut telemetry = telemetry::start(NAME);
     #[cfg(feature = "counting-output")]
     counting::warn();
-    let Err(error) = run(&mut telemetry).await;
-    // Never exit code 0: the host takes it for an orderly end and lets the function be.
-    tracing::error!(error = format!("{error:#}"), "Normalize stopped");
+    let ended = match run(&mut telemetry).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!(error = format!("{error:#}"), "Normalize stopped");
+            ExitCode::FAILURE
+        }
+    };
     telemetry.end().await;
-    ExitCode::FAILURE
+    ended
 }
 
-async fn run(telemetry: &mut Telemetry) -> anyhow::Result<std::convert::Infallible> {
-    let settings = Settings::read(::settings::environment()).context("the app settings are not usable")?;
-    let port = settings.function.port;
-    telemetry.metrics(settings.function.prometheus).await;
+async fn run(telemetry: &mut Telemetry) -> anyhow::Result<()> {
+    let mut settings = Settings::read(::settings::environment()).context("the app settings are not usable")?;
+    telemetry.metrics(settings.function.telemetry.prometheus).await;
+    match (settings.function.front, settings.native.take()) {
+        (Front::Host { port }, _) => {
+            // Never exit code 0: the host takes it for an orderly end and lets the function be.
+            let Err(error) = serve_host(port, settings).await;
+            Err(error)
+        }
+        (Front::Native, Some(options)) => {
+            let reading = Reading { windowed: false, longest_request: azure::event_hubs::SEND_TIMEOUT };
+            let (normalize, routes) = begin(settings);
+            native::run(options, normalize, Arc::new(LoopMetrics(Stage::Normalize)), reading, routes).await
+        }
+        (Front::Native, None) => anyhow::bail!("there is no hub to read"),
+    }
+}
+
+/// Serves the Functions host, for as long as that lives.
+async fn serve_host(port: u16, settings: Settings) -> anyhow::Result<std::convert::Infallible> {
     let listener = custom_handler::listen(port).await?;
     tracing::info!(port, "Normalize listens");
-    let ingest_token = settings.ingest_token.clone();
+    let (normalize, routes) = begin(settings);
+    let functions = custom_handler::function(NAME, normalize).merge(routes);
+    Err(custom_handler::serve(listener, functions).await.into())
+}
+
+/// Makes the function and its HTTP routes, and begins to load the mapping.
+fn begin(mut settings: Settings) -> (Arc<Normalize>, Router) {
+    let ingest_token = settings.ingest_token.take();
     let normalize = Arc::new(Normalize::new(settings));
     let loading = normalize.clone();
     tokio::spawn(async move { loading.load_mapping().await });
-    let functions = custom_handler::function("normalize", normalize.clone());
-    let functions = functions.merge(ingest::router(normalize, ingest_token));
+    let routes = ingest::router(normalize.clone(), ingest_token);
     #[cfg(feature = "counting-output")]
-    let functions = functions.merge(counting::router());
-    Err(custom_handler::serve(listener, functions).await.into())
+    let routes = routes.merge(counting::router());
+    (normalize, routes)
 }

@@ -1,14 +1,11 @@
 //! What became of batches, of windows and of what was in them.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, PoisonError};
+use std::sync::PoisonError;
 use std::time::{Duration, Instant, SystemTime};
 
 use delivery::reference_metrics;
-use delivery::{
-    Batch, Compiled, Conversion, EventFate, Imbalance, MappingUnavailable, Normalization, Notice, Stage, Tally,
-    TemplateCount, Unparked,
-};
+use delivery::{Batch, Conversion, EventFate, Imbalance, Normalization, Notice, Stage, Tally, TemplateCount, Unparked};
 use opentelemetry::KeyValue;
 
 use super::instruments::Instruments;
@@ -153,23 +150,13 @@ pub fn away(stage: Stage, dependency: &'static str, took: Duration) {
     metrics.count(&table::UNHANDLED, 1, dimensions);
 }
 
-/// Says which version of its mapping a stage works with, or that it has none to
-/// work with; `got` is what [`delivery::CurrentMapping::get`] gave.
-pub fn mapping_loaded<M>(stage: Stage, got: &Result<(Arc<Compiled<M>>, Notice), MappingUnavailable>) {
+/// Says which version of its mapping a stage works with, and counts a newer one
+/// that cannot be used.
+pub fn mapping_in_use(stage: Stage, version: &str, notice: &Notice) {
     let Some(metrics) = instruments() else { return };
-    match got {
-        Ok((mapping, notice)) => {
-            mapping_in_use(metrics, stage, &mapping.version);
-            if matches!(notice, Notice::KeptLastGood { .. }) {
-                metrics.count(&table::MAPPING_REFUSED, 1, vec![KeyValue::new("stage", stage.as_str())]);
-            }
-        }
-        Err(MappingUnavailable::Away(error)) => away(stage, error.dependency, Duration::ZERO),
-        Err(MappingUnavailable::Invalid { .. }) => away(stage, "a valid mapping", Duration::ZERO),
+    if matches!(notice, Notice::KeptLastGood { .. }) {
+        metrics.count(&table::MAPPING_REFUSED, 1, vec![KeyValue::new("stage", stage.as_str())]);
     }
-}
-
-fn mapping_in_use(metrics: &Instruments, stage: Stage, version: &str) {
     let mut current = metrics.mapping.lock().unwrap_or_else(PoisonError::into_inner);
     if current.as_deref() == Some(version) {
         return;

@@ -121,7 +121,7 @@ pub(crate) const DEPENDENCY_AWAY: Metric = counter(
     "iotc.dependency.away",
     "{batch}",
     &["stage", "dependency"],
-    "Batches that are to be given again, by what was away: a dependency, or `a valid mapping`.",
+    "Batches that are to be given again, by what was away: a dependency, or `a usable mapping`.",
 );
 pub(crate) const MAPPING: Metric = gauge(
     "iotc.mapping",

@@ -193,7 +193,7 @@ fn the_documentation_has_every_metric() {
 #[test]
 fn names_at_the_endpoint_are_as_documented() {
     scraped();
-    mapping_loaded_for_test();
+    mapping_in_use(Stage::Normalize, "v1", &delivery::Notice::Unchanged);
     let metrics = LoopMetrics(Stage::Normalize);
     metrics.owned(2);
     let text = scraped();
@@ -201,9 +201,4 @@ fn names_at_the_endpoint_are_as_documented() {
     for metric in [table::PARTITIONS_OWNED, table::MAPPING] {
         assert!(shown(&prometheus_name(&metric)), "{}: {text}", prometheus_name(&metric));
     }
-}
-
-fn mapping_loaded_for_test() {
-    let compiled = std::sync::Arc::new(delivery::Compiled { version: "v1".to_owned(), mapping: () });
-    mapping_loaded(Stage::Normalize, &Ok((compiled, delivery::Notice::Unchanged)));
 }
