@@ -16,6 +16,7 @@ pub mod host;
 pub mod hub;
 pub mod parking;
 pub mod source;
+pub mod telemetry;
 
 use std::fmt;
 
