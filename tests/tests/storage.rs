@@ -125,9 +125,13 @@ fn what_cannot_be_stored_is_away_and_names_no_sas() {
 }
 
 fn positions(container: &Url, hub: &str, group: &str) -> BlobPositions {
+    read_by(container, hub, group, "normalize")
+}
+
+fn read_by(container: &Url, hub: &str, group: &str, reader: &'static str) -> BlobPositions {
     let (namespace, hub) = ("ns1.servicebus.windows.net".to_owned(), hub.to_owned());
     let source = Source { namespace, hub, consumer_group: group.to_owned(), partition: String::new() };
-    BlobPositions::new(container, &source, None).expect("names")
+    BlobPositions::new(container, (&source, reader), None).expect("names")
 }
 
 #[test]
@@ -137,7 +141,13 @@ fn positions_in_blobs_do_what_every_store_does() {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     runtime.block_on(async {
         simulator::contract::check_positions(&positions(&container, "hub", "$Default")).await;
-        simulator::contract::check_forgetting(&positions(&container, "a", "g"), &positions(&container, "b", "g")).await;
+        let other = read_by(&container, "internal", "g", "group-convert");
+        simulator::contract::check_forgetting(
+            &positions(&container, "a", "g"),
+            &positions(&container, "b", "g"),
+            &other,
+        )
+        .await;
     });
 }
 

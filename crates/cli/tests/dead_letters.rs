@@ -63,11 +63,11 @@ impl StandIn {
     /// All events of the internal hub.
     async fn internal(&self) -> Vec<HubEvent> {
         let config = self.config("internal");
-        let hub = SdkHub::new(config, "$Default", &CredentialSettings::Development, 8 << 20).unwrap();
+        let hub = SdkHub::new(config, "$Default", &CredentialSettings::Development).unwrap();
         let mut events = Vec::new();
         for partition in hub.partitions().await.unwrap() {
             let bounds = hub.bounds(&partition).await.unwrap();
-            let mut reader = hub.open(&partition, Start::Beginning).await.unwrap();
+            let mut reader = hub.open(&partition, Start::Beginning, 8 << 20).await.unwrap();
             for _ in bounds.first..=bounds.last {
                 events.push(reader.next().await.unwrap());
             }

@@ -16,9 +16,6 @@ use settings::{Checks, DeadLetterPlace, DeadLetterSettings};
 
 use crate::app_settings::AppSettings;
 
-/// How many bytes of letters may be on their way from a hub.
-const READER_BYTES_MAX: usize = 64 * 1024 * 1024;
-
 /// How many letters are read at the same time: a container answers one in
 /// some tens of milliseconds, and one letter has a MB or two at the most.
 pub const READ_AT_ONCE: usize = 16;
@@ -117,7 +114,7 @@ impl PlaceArguments {
                 Ok(Place::Blobs(blobs))
             }
             DeadLetterPlace::Hub(config, credential) => {
-                let hub = SdkHub::new(*config, &self.consumer_group, &credential, READER_BYTES_MAX)?;
+                let hub = SdkHub::new(*config, &self.consumer_group, &credential)?;
                 let found = read_letters(&hub).await.context("the hub of dead letters cannot be read")?;
                 if found.others > 0 {
                     eprintln!("{} events of the hub are no dead letters", found.others);

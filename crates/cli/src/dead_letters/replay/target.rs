@@ -195,7 +195,7 @@ impl Target {
         }
         for (key, places) in keys {
             let outgoing: Vec<_> = places.iter().map(|place| events[*place].1.outgoing()).collect();
-            let sent = hub.producer().send(&key, &outgoing).await.context("the internal hub")?;
+            let sent = hub.producer().send(&key, &outgoing, &Unfenced).await.context("the internal hub")?;
             for too_large in sent.too_large {
                 outcomes[places[too_large]].1 = Outcome::Rejected {
                     reason: "MeasurementTooLarge".to_owned(),
