@@ -306,3 +306,28 @@ fn the_fence_of_an_invocation_holds_as_long_as_the_host_owns_the_partition() {
         assert_eq!(fence.confirm().await.ok(), Some(false));
     });
 }
+
+#[test]
+fn a_fate_is_told_by_letters_and_checkpoint() {
+    let azurite = Azurite::start();
+    let (container, checkpoints) = (azurite.container("letters"), azurite.make("azure-webjobs-eventhub"));
+    let checkpoint = Checkpoint { sequence_number: 41, offset: String::new() };
+    run(async {
+        letters(&container).record(&[letter(40, b"mark4711")]).await.expect("stored");
+        let positions = positions(&checkpoints, "devicedata", "$Default");
+        positions.write_checkpoint("0", &checkpoint, None).await.expect("the storage is there");
+    });
+    let fate = |sequence: &str| {
+        let mut iotc = Command::new(end_to_end::folder("IOTC_TEST_BIN", "storage").join("iotc"));
+        iotc.args(["fate", "--partition", "0", "--sequence", sequence, "--event-hub", "DeviceData"]);
+        iotc.args(["--event-namespace", "ns1.servicebus.windows.net", "--event-consumer-group", "$Default"]);
+        iotc.args(["--checkpoints", checkpoints.as_str(), "--container", container.as_str()]);
+        let output = iotc.output().expect("iotc");
+        String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()
+    };
+    let rejected = fate("40");
+    assert!(rejected.starts_with("rejected; the checkpoint is at 41\n"), "{rejected}");
+    assert!(rejected.contains("InvalidDataFormat: not JSON") && rejected.contains("mapping v1"), "{rejected}");
+    assert_eq!(fate("41"), "worked through: normalized or unmatched; the checkpoint is at 41\n");
+    assert_eq!(fate("42"), "not yet; the checkpoint is at 41\n");
+}
