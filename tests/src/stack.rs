@@ -111,6 +111,12 @@ impl Stack {
         &self.ready.connection_string
     }
 
+    /// Where the Event Hubs stand-in listens.
+    pub fn event_hubs_address(&self) -> String {
+        let endpoint = self.connection_string().split(';').next().unwrap_or_default();
+        format!("amqp://127.0.0.1:{}", endpoint.rsplit(':').next().unwrap_or_default())
+    }
+
     /// The token for ingest.
     ///
     /// # Panics

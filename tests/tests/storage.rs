@@ -1,14 +1,22 @@
 //! Mappings and dead letters in blobs, on Azurite.
 
+use std::process::Command;
+use std::time::Duration;
+
 use azure::{BlobPositions, CredentialSettings, DeadLetterBlobs, MappingBlob};
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use delivery::away::error_chain;
 use delivery::{
     Checkpoint, DeadLetter, DeadLetters, KeptProperties, Load, MappingSource, Parking, Position, Positions, Reason,
     Source, Stage,
 };
 use end_to_end::azurite::Azurite;
-use end_to_end::process::free_port;
+use end_to_end::poll::until;
+use end_to_end::process::{Running, free_port};
+use end_to_end::stack::{Setup, Stack};
 use expressions::UtcTime;
+use serde_json::json;
 use url::Url;
 
 fn load(source: &MappingBlob, known: Option<&str>) -> Result<Option<Load>, String> {
@@ -138,9 +146,13 @@ fn what_cannot_be_stored_is_away_and_names_no_sas() {
 }
 
 fn positions(container: &Url, hub: &str, group: &str) -> BlobPositions {
+    read_by(container, hub, group, "normalize")
+}
+
+fn read_by(container: &Url, hub: &str, group: &str, reader: &'static str) -> BlobPositions {
     let (namespace, hub) = ("ns1.servicebus.windows.net".to_owned(), hub.to_owned());
     let source = Source { namespace, hub, consumer_group: group.to_owned(), partition: String::new() };
-    BlobPositions::new(container, &source, None).expect("names")
+    BlobPositions::new(container, (&source, reader), None).expect("names")
 }
 
 #[test]
@@ -150,7 +162,9 @@ fn positions_in_blobs_do_what_every_store_does() {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     runtime.block_on(async {
         simulator::contract::check_positions(&positions(&container, "hub", "$Default")).await;
-        simulator::contract::check_forgetting(&positions(&container, "a", "g"), &positions(&container, "b", "g")).await;
+        let other = read_by(&container, "internal", "g", "group-convert");
+        let (a, b) = (positions(&container, "a", "g"), positions(&container, "b", "g"));
+        simulator::contract::check_forgetting(&a, &b, &other).await;
     });
 }
 
@@ -168,4 +182,97 @@ fn positions_lie_where_the_functions_host_and_keda_look_for_them() {
     assert_eq!(header("x-ms-meta-sequencenumber").as_deref(), Some("41"));
     assert_eq!(header("x-ms-meta-offset").as_deref(), Some("4200"));
     assert_eq!(header("content-length").as_deref(), Some("0"));
+}
+
+const DEVICE_MAPPING: &str = r#"{ "templateType": "CollectionContent", "template": [
+    { "templateType": "JsonPathContent", "template": {
+        "typeName": "heartrate", "typeMatchExpression": "$..[?(@heartrate)]",
+        "deviceIdExpression": "$.device", "patientIdExpression": "$.device", "timestampExpression": "$.at",
+        "values": [ { "required": true, "valueExpression": "$.heartrate.bpm", "valueName": "hr" } ] } } ] }"#;
+
+const FHIR_MAPPING: &str = r#"{ "templateType": "CollectionFhirTemplate", "template": [
+    { "templateType": "CodeValueFhir", "template": {
+        "typeName": "heartrate", "codes": [ { "code": "8867-4", "system": "http://loinc.org" } ],
+        "value": { "valueType": "Quantity", "valueName": "hr", "unit": "count/min" } } } ] }"#;
+
+/// Normalize beside the stack's own, with its letters in a container; gives its
+/// address.
+fn normalize(stack: &Stack, container: &Url) -> (Running, String) {
+    let port = free_port();
+    let mapping = stack.folder().join("devicecontent.json").display().to_string();
+    let settings = [
+        ("FUNCTIONS_CUSTOMHANDLER_PORT", port.to_string()),
+        ("DeadLetters__BlobStorageContainerUri", container.to_string()),
+        ("Template__DeviceContent", mapping),
+        ("NormalizationEventHub__EventHubNamespaceFQDN", "localhost".to_owned()),
+        ("NormalizationEventHub__EventHubName", "normalizeddata".to_owned()),
+        ("NormalizationEventHub__AuthenticationType", "Development".to_owned()),
+        ("NormalizationEventHub__CustomEndpoint", stack.event_hubs_address()),
+    ];
+    let mut command = Command::new(end_to_end::folder("IOTC_TEST_BIN", "storage").join("normalize"));
+    let mut process = Running::start("normalize", command.env_clear().envs(settings));
+    let address = format!("http://127.0.0.1:{port}");
+    until("normalize answers", Duration::from_secs(30), || {
+        process.check_running();
+        reqwest::blocking::get(&address).ok()
+    });
+    (process, address)
+}
+
+/// One event, as the Functions host hands it over.
+fn invocation(body: &str) -> serde_json::Value {
+    let context = json!({
+        "IsCheckpointingAfterInvocation": true, "FullyQualifiedNamespace": "localhost", "EventHubName": "devicedata",
+        "ConsumerGroup": "$Default", "PartitionId": "0",
+    });
+    json!({
+        "Data": { "events": json!([BASE64_STANDARD.encode(body)]).to_string() },
+        "Metadata": {
+            "TriggerPartitionContext": context,
+            "PartitionContext": context,
+            "PartitionKeyArray": "[null]",
+            "OffsetArray": "[\"0\"]",
+            "SequenceNumberArray": "[7]",
+            "EnqueuedTimeUtcArray": "[\"2026-11-20T12:00:00.123\"]",
+            "PropertiesArray": "[{}]",
+            "SystemPropertiesArray": "[{}]",
+        },
+    })
+}
+
+#[test]
+fn letters_in_a_container_are_replayed_from_there() {
+    let azurite = Azurite::start();
+    let mut stack = Setup::with_mappings(DEVICE_MAPPING, FHIR_MAPPING).start();
+    let container = azurite.container("letters");
+    let (_normalize, address) = normalize(&stack, &container);
+    let event = invocation(r#"{"device":"d1","at":"2020-11-01T12:00:00Z","heartrate":78}"#);
+    // Given again, as after a crash, its rejection is no second letter.
+    for _ in 0..2 {
+        let post = reqwest::blocking::Client::new().post(format!("{address}/normalize")).json(&event).send();
+        assert_eq!(post.expect("an answer").status(), 200);
+    }
+    let place = ["--container", container.as_str()];
+    let list = |stack: &Stack, more: &[&str]| {
+        let (done, printed) = stack.iotc(&[&["dead-letters", "list"], &place[..], more].concat());
+        assert!(done && !printed.contains("sig="), "{printed}");
+        printed.lines().filter(|line| !line.starts_with(' ')).count()
+    };
+    assert_eq!(list(&stack, &["--reason", "IncompatibleData", "--first", "7"]), 1);
+
+    let better = DEVICE_MAPPING.replace("$.heartrate.bpm", "$.heartrate");
+    std::fs::write(stack.folder().join("devicecontent.json"), better).expect("written");
+    let endpoint = stack.event_hubs_address();
+    let target = ["--internal-hub", "normalizeddata", "--internal-namespace", "localhost"];
+    let access = ["--internal-authentication", "Development", "--internal-endpoint", &endpoint];
+    let command = ["dead-letters", "replay", "--device-mapping", "devicecontent.json"];
+    let replay = [&command[..], &place, &target, &access].concat();
+    let (done, printed) = stack.iotc(&replay);
+    assert!(done && printed.contains("events 1 = 1 replayed"), "{printed}");
+    let observations = stack.wait_for_an_observation();
+    assert_eq!((list(&stack, &[]), list(&stack, &["--replayed"])), (0, 1));
+    let (done, printed) = stack.iotc(&[&replay[..], &["--replayed"]].concat());
+    assert!(done && printed.contains("events 1 = 1 replayed"), "{printed}");
+    stack.wait_for_measurements(2);
+    assert_eq!(stack.fhir().observations(), observations);
 }

@@ -46,9 +46,9 @@ const TIERS: [Tier; 5] = [
     },
     Tier {
         name: "storage",
-        about: "Azurite, for mappings and positions in blobs",
+        about: "Azurite, for mappings, positions and dead letters in blobs",
         components: &["azurite"],
-        needs_binaries: false,
+        needs_binaries: true,
         runs: &[&["-p", "end-to-end", "--test", "storage"]],
     },
     Tier {

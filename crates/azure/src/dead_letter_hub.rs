@@ -15,7 +15,9 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::time::{Duration, SystemTime};
 
-use delivery::{Away, DeadLetter, DeadLetters, Hub, HubEvent, Property, ReadError, Reader, Start, StoredDeadLetter};
+use delivery::{
+    Away, DeadLetter, DeadLetters, Hub, HubEvent, Property, ReadError, Reader, Start, StoredDeadLetter, Unfenced,
+};
 use expressions::UtcTime;
 use tokio::time::timeout;
 
@@ -23,6 +25,9 @@ use crate::event_hubs::{HubProducer, SendError};
 use crate::outgoing_event::PropertiedEvent;
 
 const WHAT: &str = "the dead-letter hub";
+
+/// How many bytes of letters may be on their way to who reads them.
+const READ_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// The application property with a letter's key.
 const KEY: &str = "key";
@@ -88,7 +93,7 @@ impl DeadLetterHub {
                 PropertiedEvent::new(text).message_id(key).content_type("application/json").property(KEY, key.as_str())
             })
             .collect();
-        let sent = self.producer.send(partition_key, &events).await;
+        let sent = self.producer.send(partition_key, &events, &Unfenced).await;
         sent.map(|sent| sent.too_large).map_err(|error: SendError| Away::new(WHAT, error))
     }
 }
@@ -141,7 +146,7 @@ pub async fn read_letters(hub: &impl Hub) -> Result<HubLetters, ReadError> {
         if bounds.first > bounds.last {
             continue;
         }
-        let mut reader = hub.open(&partition, Start::Beginning).await?;
+        let mut reader = hub.open(&partition, Start::Beginning, READ_BYTES_MAX).await?;
         loop {
             let event = timeout(EVENT_LIMIT, reader.next()).await;
             let event = event.map_err(|_| Away::new(WHAT, "an event that is there does not come"))??;

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use delivery::replay::REPLAY_PROPERTY;
-use delivery::turn::not_ours;
 use delivery::{Away, Fence, MeasurementOutput, OutgoingMeasurements};
 use futures::future::try_join_all;
 
@@ -52,15 +51,12 @@ impl MeasurementOutput for HubOutput {
         for (key, indexes) in keys {
             sends.push(async move {
                 let events: Vec<&[u8]> = indexes.iter().map(|index| measurements.json(*index)).collect();
-                if !fence.holds() {
-                    return Err(not_ours());
-                }
                 let key = key.to_string();
                 let sent = match self.replay {
-                    false => self.producer.send(&key, &events).await,
+                    false => self.producer.send(&key, &events, fence).await,
                     true => {
                         let events: Vec<_> = events.into_iter().map(marked).collect();
-                        self.producer.send(&key, &events).await
+                        self.producer.send(&key, &events, fence).await
                     }
                 };
                 let sent = sent.map_err(|error| Away::new(WHAT, error))?;

@@ -5,11 +5,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context, bail};
-use azure::{BlobPositions, CredentialSettings};
+use azure::CredentialSettings;
 use delivery::{Positions, Source, Stage};
 use local::functions_host::{Checkpoints, FolderCheckpoints, PartitionKey};
 use serde::Serialize;
-use settings::Checks;
+use settings::{Checks, PositionPlace};
 use url::Url;
 
 use crate::dead_letters::place::{Place, PlaceArguments};
@@ -126,15 +126,23 @@ impl Arguments {
                 partition: source.partition.clone(),
             };
             let checkpoint = FolderCheckpoints::new(&state.join("functions-host")).read(&key);
-            let checkpoint = checkpoint.context("the checkpoint cannot be read")?;
-            return Ok(checkpoint.map(|checkpoint| checkpoint.sequence_number));
+            if let Some(checkpoint) = checkpoint.context("the checkpoint cannot be read")? {
+                return Ok(Some(checkpoint.sequence_number));
+            }
+            // With `--front native`.
+            return self.stored(&PositionPlace::Folder(state.join("positions")), source).await;
         }
         let Some(url) = &self.checkpoints else { bail!("`--checkpoints` is missing") };
         let credential = match url.query() {
             Some(_) => None,
             None => Some(self.checkpoint_credential()?.credential()?),
         };
-        let positions = BlobPositions::new(url, source, credential).context("`--checkpoints` cannot be used")?;
+        self.stored(&PositionPlace::Container(url.clone(), credential), source).await
+    }
+
+    async fn stored(&self, place: &PositionPlace, source: &Source) -> anyhow::Result<Option<i64>> {
+        let positions = place.of(source, self.stage.as_str()).map_err(anyhow::Error::msg);
+        let positions = positions.context("the checkpoints cannot be read")?;
         let checkpoint = positions.checkpoint(&source.partition).await?;
         Ok(checkpoint.map(|(checkpoint, _)| checkpoint.sequence_number))
     }
@@ -191,7 +199,7 @@ impl Answer {
                 format!("worked through: normalized or unmatched; {checkpoint}")
             }
             (Fate::WorkedThrough, Stage::GroupConvert) => {
-                format!("worked through: its measurements are saved or superseded; {checkpoint}")
+                format!("worked through: its measurements are saved, superseded or parked; {checkpoint}")
             }
             (Fate::NotYet, _) => format!("not yet; {checkpoint}"),
         }

@@ -36,6 +36,7 @@ mod testing;
 mod text;
 pub mod turn;
 pub mod window;
+pub mod window_log;
 
 pub use away::Away;
 pub use batch::{Batch, BatchEvent, Position, Source};
@@ -54,3 +55,4 @@ pub use stored_letter::StoredDeadLetter;
 pub use text::KeptProperties;
 pub use turn::{Fence, Turn, Unfenced};
 pub use window::{Window, WindowRules};
+pub use window_log::WindowLog;

@@ -37,11 +37,23 @@ pub struct FunctionSettings {
     pub compatibility: CompatibilitySettings,
 }
 
+/// How events come to a function (design.md D1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Front {
+    /// The Functions host posts them to this port.
+    Host {
+        /// `FUNCTIONS_CUSTOMHANDLER_PORT`.
+        port: u16,
+    },
+    /// The process reads its hub itself.
+    Native,
+}
+
 /// What both functions need to start, checked.
 #[derive(Debug)]
 pub struct Function {
-    /// Where the host wants the handler.
-    pub port: u16,
+    /// How events come.
+    pub front: Front,
     /// Where the mapping lies.
     pub mapping: MappingPlace,
     /// Where what is rejected goes.
@@ -62,13 +74,13 @@ impl Function {
         (template, mapping): (&str, Option<String>),
         checks: &mut Checks,
     ) -> Option<Function> {
-        let port = port(settings.port, settings.old_port, checks);
+        let front = front(settings.port, settings.old_port, checks);
         let client_id = non_blank(settings.client_id);
         let mapping = settings.templates.check((template, mapping), &client_id, checks);
         let dead_letters = settings.dead_letters.check(&client_id, checks);
         let answer_fates = checks.flag("Answer__Fates", settings.answer_fates, false);
         let switches = switches(settings.compatibility, checks);
-        Some(Function { port, mapping: mapping?, dead_letters: dead_letters?, answer_fates, switches, client_id })
+        Some(Function { front, mapping: mapping?, dead_letters: dead_letters?, answer_fates, switches, client_id })
     }
 }
 
@@ -132,20 +144,16 @@ pub fn credential(
     checks.optional(name, value, EXPECTED, parse).unwrap_or(managed)
 }
 
-/// The port under its name, else under its older one.
-fn port(port: Option<String>, old_port: Option<String>, checks: &mut Checks) -> u16 {
-    let named = port.map(|port| ("FUNCTIONS_CUSTOMHANDLER_PORT", port));
-    let Some((name, value)) = named.or(old_port.map(|port| ("FUNCTIONS_HTTPWORKER_PORT", port))) else {
-        checks.problem(
-            "app setting `FUNCTIONS_CUSTOMHANDLER_PORT` is not set; the Functions host sets it, see docs/functions.md"
-                .to_owned(),
-        );
-        return 0;
-    };
-    value.parse().unwrap_or_else(|_| {
+/// The host's when it says where it wants the handler, under either name.
+fn front(port: Option<String>, old_port: Option<String>, checks: &mut Checks) -> Front {
+    let named = non_blank(port).map(|port| ("FUNCTIONS_CUSTOMHANDLER_PORT", port));
+    let named = named.or(non_blank(old_port).map(|port| ("FUNCTIONS_HTTPWORKER_PORT", port)));
+    let Some((name, value)) = named else { return Front::Native };
+    let port = value.parse().unwrap_or_else(|_| {
         checks.problem(format!("app setting `{name}` is `{value}`; expected a port number"));
         0
-    })
+    });
+    Front::Host { port }
 }
 
 #[cfg(test)]
@@ -153,20 +161,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn finds_the_port_under_both_names() {
-        let not_set = "app setting `FUNCTIONS_CUSTOMHANDLER_PORT` is not set; \
-                       the Functions host sets it, see docs/functions.md";
+    fn the_host_says_where_it_wants_the_handler_under_either_name() {
         let cases = [
-            (None, None, Err(not_set)),
-            (None, Some("81"), Ok(81)),
-            (Some("82"), Some("81"), Ok(82)),
+            (None, None, Ok(Front::Native)),
+            (Some(" "), None, Ok(Front::Native)),
+            (None, Some("81"), Ok(Front::Host { port: 81 })),
+            (Some("82"), Some("81"), Ok(Front::Host { port: 82 })),
             (Some("x"), None, Err("app setting `FUNCTIONS_CUSTOMHANDLER_PORT` is `x`; expected a port number")),
         ];
         for (name, old_name, expected) in cases {
             let mut checks = Checks::default();
-            let port = port(name.map(str::to_owned), old_name.map(str::to_owned), &mut checks);
+            let front = front(name.map(str::to_owned), old_name.map(str::to_owned), &mut checks);
             let expected = expected.map_err(str::to_owned);
-            assert_eq!(checks.finish(Some(port)).map_err(|error| error.to_string()), expected);
+            assert_eq!(checks.finish(Some(front)).map_err(|error| error.to_string()), expected);
         }
     }
 }

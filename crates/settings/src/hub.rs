@@ -22,15 +22,20 @@ pub struct NormalizationHubSettings {
 }
 
 impl NormalizationHubSettings {
-    /// The internal hub; none when a problem was found.
-    pub fn check(self, client_id: &Option<String>, checks: &mut Checks) -> Option<HubProducer> {
-        let (config, credential) = HubTexts {
+    /// The settings without their names.
+    pub fn texts(self) -> HubTexts {
+        HubTexts {
             namespace: self.namespace,
             hub: self.hub,
             authentication: self.authentication,
             custom_endpoint: self.custom_endpoint,
         }
-        .check("NormalizationEventHub", "the name of the internal hub", client_id, checks);
+    }
+
+    /// The internal hub; none when a problem was found.
+    pub fn check(self, client_id: &Option<String>, checks: &mut Checks) -> Option<HubProducer> {
+        let (config, credential) =
+            self.texts().check("NormalizationEventHub", "the name of the internal hub", client_id, checks);
         producer("NormalizationEventHub", config, &credential, checks)
     }
 }

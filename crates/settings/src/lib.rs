@@ -14,6 +14,7 @@ pub mod dead_letters;
 pub mod function;
 pub mod hub;
 pub mod parking;
+pub mod source;
 
 use std::fmt;
 
@@ -23,9 +24,12 @@ use url::Url;
 
 pub use compatibility::{CompatibilitySettings, Profile, Switches, switches};
 pub use dead_letters::{DeadLetterPlace, DeadLetterSettings, EitherDeadLetters};
-pub use function::{Function, FunctionSettings, MappingPlace, TemplateSettings};
+pub use function::{Front, Function, FunctionSettings, MappingPlace, TemplateSettings};
 pub use hub::{HubTexts, NormalizationHubSettings};
 pub use parking::{EitherParking, ParkingOptions, ParkingSettings};
+pub use source::{
+    EitherHub, EitherPositions, NativeOptions, NativeSettings, PositionOptions, PositionPlace, SourceTexts,
+};
 
 /// Reads settings from pairs of name and value, such as the environment.
 ///

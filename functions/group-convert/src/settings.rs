@@ -11,8 +11,11 @@ use fhir_client::save::SaveOptions;
 use secrecy::SecretString;
 use serde::Deserialize;
 use settings::{
-    Checks, Function, FunctionSettings, ParkingOptions, ParkingSettings, Profile, SettingsError, non_blank,
+    Checks, Front, Function, FunctionSettings, NativeOptions, NativeSettings, NormalizationHubSettings, ParkingOptions,
+    ParkingSettings, PositionOptions, Profile, SettingsError, SourceTexts, non_blank,
 };
+
+use crate::function::NAME;
 
 /// The settings as they are.
 #[derive(Deserialize)]
@@ -39,6 +42,14 @@ struct Raw {
     encounter_system: Option<String>,
     #[serde(flatten)]
     fhir: FhirSettings,
+    #[serde(flatten)]
+    input: NormalizationHubSettings,
+    #[serde(rename = "normalizationeventhub__eventhubconsumergroup")]
+    group: Option<String>,
+    #[serde(rename = "normalizationeventhub__connectionstring")]
+    connection_string: Option<String>,
+    #[serde(flatten)]
+    native: NativeSettings,
     #[serde(flatten)]
     function: FunctionSettings,
 }
@@ -101,6 +112,10 @@ pub struct Settings {
     pub save: SaveOptions,
     /// `FhirService__TimeLimitSeconds`.
     pub time_limit: Duration,
+    /// Where the limits of windows are kept, and when one closes.
+    pub positions: PositionOptions,
+    /// The internal hub, when the process reads it itself.
+    pub native: Option<NativeOptions>,
 }
 
 impl Settings {
@@ -133,6 +148,13 @@ impl Settings {
         let fhir = client_options(&raw.fhir, &mut checks);
         let client_id = function.as_ref().and_then(|function| function.client_id.clone());
         let parking = raw.parking.check(&client_id, &mut checks);
+        let positions = raw.native.check(&client_id, &mut checks);
+        let is_native = function.as_ref().is_some_and(|function| function.front == Front::Native);
+        let input =
+            SourceTexts { hub: raw.input.texts(), consumer_group: raw.group, connection_string: raw.connection_string };
+        let native = is_native
+            .then(|| input.check(("NormalizationEventHub", NAME), &client_id, positions.clone(), &mut checks))
+            .flatten();
         let tokens = tokens(raw.fhir, fhir.as_ref(), client_id, &mut checks);
         let settings = function.zip(fhir).map(|(function, fhir)| Settings {
             function,
@@ -142,6 +164,8 @@ impl Settings {
             identity,
             save: SaveOptions { legacy_ids, recreate_deleted, ..save },
             time_limit: Duration::from_secs(time_limit),
+            positions,
+            native,
         });
         checks.finish(settings)
     }

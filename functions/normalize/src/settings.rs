@@ -3,7 +3,12 @@
 use azure::HubOutput;
 use secrecy::SecretString;
 use serde::Deserialize;
-use settings::{Checks, Function, FunctionSettings, NormalizationHubSettings, SettingsError};
+use settings::{
+    Checks, Front, Function, FunctionSettings, HubTexts, NativeOptions, NativeSettings, NormalizationHubSettings,
+    SettingsError, SourceTexts,
+};
+
+use crate::function::NAME;
 
 /// The settings as they are.
 #[derive(Deserialize)]
@@ -12,8 +17,22 @@ struct Raw {
     device_mapping: Option<String>,
     #[serde(flatten)]
     output: NormalizationHubSettings,
+    #[serde(rename = "inputeventhub__eventhubnamespacefqdn")]
+    input_namespace: Option<String>,
+    #[serde(rename = "inputeventhub__eventhubname")]
+    input_hub: Option<String>,
+    #[serde(rename = "inputeventhub__eventhubconsumergroup")]
+    input_group: Option<String>,
+    #[serde(rename = "inputeventhub__authenticationtype")]
+    input_authentication: Option<String>,
+    #[serde(rename = "inputeventhub__customendpoint")]
+    input_endpoint: Option<String>,
+    #[serde(rename = "inputeventhub__connectionstring")]
+    input_connection_string: Option<String>,
     #[serde(rename = "ingest__token")]
     ingest_token: Option<String>,
+    #[serde(flatten)]
+    native: NativeSettings,
     #[serde(flatten)]
     function: FunctionSettings,
 }
@@ -28,6 +47,8 @@ pub struct Settings {
     pub output: HubOutput,
     /// `Ingest__Token`: who may post events; nobody when it is not set.
     pub ingest_token: Option<SecretString>,
+    /// The customer's hub, when the process reads it itself.
+    pub native: Option<NativeOptions>,
 }
 
 impl Settings {
@@ -39,9 +60,23 @@ impl Settings {
         let client_id = function.as_ref().and_then(|function| function.client_id.clone());
         let producer = raw.output.check(&client_id, &mut checks);
         let ingest_token = checks.secret(raw.ingest_token);
+        let positions = raw.native.check(&client_id, &mut checks);
+        let is_native = function.as_ref().is_some_and(|function| function.front == Front::Native);
+        let input = SourceTexts {
+            hub: HubTexts {
+                namespace: raw.input_namespace,
+                hub: raw.input_hub,
+                authentication: raw.input_authentication,
+                custom_endpoint: raw.input_endpoint,
+            },
+            consumer_group: raw.input_group,
+            connection_string: raw.input_connection_string,
+        };
+        let native =
+            is_native.then(|| input.check(("InputEventHub", NAME), &client_id, positions, &mut checks)).flatten();
         let settings = function.zip(producer).map(|(function, producer)| {
             let output = HubOutput::new(producer);
-            Settings { function, output, ingest_token }
+            Settings { function, output, ingest_token, native }
         });
         checks.finish(settings)
     }
@@ -65,14 +100,12 @@ mod tests {
         // Later pairs win, as in a map.
         let all: std::collections::BTreeMap<_, _> = good.iter().chain(changes).copied().collect();
         let pairs = all.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned()));
-        Settings::read(pairs)
-            .map(|settings| format!("port {}", settings.function.port))
-            .unwrap_or_else(|e| e.to_string())
+        Settings::read(pairs).map(|settings| format!("{:?}", settings.function.front)).unwrap_or_else(|e| e.to_string())
     }
 
     #[test]
     fn reads_good_settings() {
-        assert_eq!(problems(&[]), "port 7001");
+        assert_eq!(problems(&[]), "Host { port: 7001 }");
     }
 
     #[test]

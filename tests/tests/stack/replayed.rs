@@ -41,8 +41,7 @@ fn event(hour: usize, values: &str) -> String {
 }
 
 fn replay(stack: &Stack, more: &[&str]) -> (bool, String) {
-    let host = stack.connection_string().split(';').next().unwrap_or_default().to_owned();
-    let endpoint = format!("amqp://127.0.0.1:{}", host.rsplit(':').next().unwrap());
+    let endpoint = stack.event_hubs_address();
     let target = ["--internal-hub", "normalizeddata", "--internal-namespace", "localhost"];
     let access = ["--internal-authentication", "Development", "--internal-endpoint", &endpoint];
     let mapping = ["--device-mapping", "devicecontent.json"];

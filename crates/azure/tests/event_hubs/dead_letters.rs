@@ -17,7 +17,7 @@ fn config(stand_in: &StandIn) -> HubConfig {
 
 fn letters(stand_in: &StandIn) -> (DeadLetterHub, SdkHub) {
     let producer = HubProducer::new(config(stand_in), &CredentialSettings::Development).unwrap();
-    let hub = SdkHub::new(config(stand_in), "$Default", &CredentialSettings::Development, 8 << 20);
+    let hub = SdkHub::new(config(stand_in), "$Default", &CredentialSettings::Development);
     (DeadLetterHub::new(producer), hub.unwrap())
 }
 

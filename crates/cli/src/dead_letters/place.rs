@@ -15,9 +15,6 @@ use settings::{Checks, DeadLetterPlace, DeadLetterSettings};
 
 use crate::app_settings::AppSettings;
 
-/// How many bytes of letters may be on their way from a hub.
-const READER_BYTES_MAX: usize = 64 * 1024 * 1024;
-
 /// Flags that name the place.
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Where the dead letters are (without these, the app settings DeadLetters__…)")]
@@ -112,7 +109,7 @@ impl PlaceArguments {
                 Ok(Place::Blobs(blobs))
             }
             DeadLetterPlace::Hub(config, credential) => {
-                let hub = SdkHub::new(*config, &self.consumer_group, &credential, READER_BYTES_MAX)?;
+                let hub = SdkHub::new(*config, &self.consumer_group, &credential)?;
                 let found = read_letters(&hub).await.context("the hub of dead letters cannot be read")?;
                 if found.others > 0 {
                     eprintln!("{} events of the hub are no dead letters", found.others);

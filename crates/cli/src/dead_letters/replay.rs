@@ -59,8 +59,8 @@ pub struct Event {
 pub enum Outcome {
     /// The hub has it.
     Replayed {
-        /// What the event gave; one or more lists for group-convert.
-        measurements: usize,
+        /// How many events were sent for it: its measurements, or itself again.
+        sent: usize,
     },
     /// It fails again.
     Rejected {
@@ -78,7 +78,7 @@ pub enum Outcome {
 impl From<EventFate> for Outcome {
     fn from(fate: EventFate) -> Outcome {
         match fate {
-            EventFate::Normalized { measurements } => Outcome::Replayed { measurements },
+            EventFate::Normalized { measurements } => Outcome::Replayed { sent: measurements },
             EventFate::Unmatched => Outcome::Unmatched,
             EventFate::Rejected { reason, .. } => {
                 Outcome::Rejected { reason: reason.code.into_owned(), message: reason.message }
@@ -96,7 +96,8 @@ struct Counts {
     rejected: usize,
     unmatched: usize,
     impossible: usize,
-    measurements: usize,
+    /// Events that the internal hub got, or would get.
+    sent: usize,
 }
 
 /// Replays the letters that fit; fails when one does not get through.
@@ -169,9 +170,9 @@ impl Replay<'_> {
     fn count(&mut self, event: &Event, outcome: &Outcome) -> anyhow::Result<()> {
         self.counts.events += 1;
         match outcome {
-            Outcome::Replayed { measurements } => {
+            Outcome::Replayed { sent } => {
                 self.counts.replayed += 1;
-                self.counts.measurements += measurements;
+                self.counts.sent += sent;
             }
             Outcome::Rejected { .. } => self.counts.rejected += 1,
             Outcome::Unmatched => self.counts.unmatched += 1,
@@ -188,11 +189,11 @@ impl Replay<'_> {
         if self.arguments.json {
             return Ok(output::print(&serde_json::to_string(&self.counts)?)?);
         }
-        let Counts { events, replayed, rejected, unmatched, impossible, measurements } = self.counts;
+        let Counts { events, replayed, rejected, unmatched, impossible, sent } = self.counts;
         let did = if self.arguments.dry_run { "would be replayed" } else { "replayed" };
         Ok(output::print(&format!(
             "events {events} = {replayed} {did} + {rejected} rejected again + {unmatched} unmatched \
-             + {impossible} without their event\nmeasurements {measurements}"
+             + {impossible} without their event\nsent   {sent} to the internal hub"
         ))?)
     }
 }

@@ -183,8 +183,7 @@ impl Target {
 
     /// Sends events of the internal hub again, as they were.
     async fn send_again(&self, events: &[(usize, Owned<'_>)]) -> anyhow::Result<Vec<(usize, Outcome)>> {
-        let mut outcomes: Vec<_> =
-            events.iter().map(|(index, _)| (*index, Outcome::Replayed { measurements: 1 })).collect();
+        let mut outcomes: Vec<_> = events.iter().map(|(index, _)| (*index, Outcome::Replayed { sent: 1 })).collect();
         let Some(hub) = &self.output.0 else { return Ok(outcomes) };
         let mut keys: Vec<(String, Vec<usize>)> = Vec::new();
         for (place, (_, event)) in events.iter().enumerate() {
@@ -196,7 +195,7 @@ impl Target {
         }
         for (key, places) in keys {
             let outgoing: Vec<_> = places.iter().map(|place| events[*place].1.outgoing()).collect();
-            let sent = hub.producer().send(&key, &outgoing).await.context("the internal hub")?;
+            let sent = hub.producer().send(&key, &outgoing, &Unfenced).await.context("the internal hub")?;
             for too_large in sent.too_large {
                 outcomes[places[too_large]].1 = Outcome::Rejected {
                     reason: "MeasurementTooLarge".to_owned(),
