@@ -1,15 +1,17 @@
 //! A blob container, opened with a SAS or a credential.
 
-use std::collections::HashMap;
 use std::future::Future;
 use std::time::Duration;
 
 use azure_core::error::ErrorKind;
-use azure_core::http::{StatusCode, Url};
-use azure_storage_blob::models::BlobClientGetPropertiesResultHeaders;
-use azure_storage_blob::{BlobClient, BlobContainerClient};
+use azure_core::http::{ClientOptions, ExponentialRetryOptions, RetryOptions, StatusCode, Url};
+use azure_storage_blob::{BlobContainerClient, BlobContainerClientOptions};
 
 use crate::credentials::CredentialSettings;
+
+/// How often the SDK tries again, with growing pauses, some seconds in all: a
+/// batch is tried again anyway, and a person at a terminal waits no minute.
+const TRIES_AGAIN: u32 = 4;
 
 /// Opens a container. A container with a SAS in its URL needs no credential,
 /// and must not be given one. Nothing is asked of the storage yet.
@@ -18,25 +20,10 @@ pub fn open_container(url: &Url, credential: &CredentialSettings) -> azure_core:
         Some(_) => None,
         None => Some(credential.credential()?),
     };
-    BlobContainerClient::new(url.clone(), credential, None)
-}
-
-/// The blob `name`, whose folders stay folders.
-pub(crate) fn blob(container: &BlobContainerClient, name: &str) -> BlobClient {
-    container.blob_client(name)
-}
-
-/// The metadata of a blob; none when there is no such blob or container.
-pub async fn metadata(
-    container: &BlobContainerClient,
-    name: &str,
-) -> Result<Option<HashMap<String, String>>, StorageError> {
-    let properties = within(blob(container, name).get_properties(None)).await;
-    match properties {
-        Ok(properties) => Ok(Some(properties.metadata().map_err(StorageError::from)?)),
-        Err(error) if error.status == Some(StatusCode::NotFound) => Ok(None),
-        Err(error) => Err(error),
-    }
+    let retry = ExponentialRetryOptions { max_retries: TRIES_AGAIN, ..ExponentialRetryOptions::default() };
+    let client_options = ClientOptions { retry: RetryOptions::exponential(retry), ..ClientOptions::default() };
+    let options = BlobContainerClientOptions { client_options, ..BlobContainerClientOptions::default() };
+    BlobContainerClient::new(url.clone(), credential, Some(options))
 }
 
 /// How long one request may take, the SDK's tries included.

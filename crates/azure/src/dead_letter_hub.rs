@@ -4,7 +4,7 @@
 //! carries its key as message id and as the application property `key`. A hub
 //! cannot refuse what it has already, so a letter that is recorded again is
 //! there twice: whoever reads takes the first of each key, as
-//! [`DeadLetterHubReader`] does.
+//! [`read_letters`] does.
 //!
 //! A letter that is larger than the hub takes is sent without body and
 //! properties, and says so (`payloadOmitted`): it counts and names its event,
@@ -12,24 +12,22 @@
 //! folder has no such limit.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::collections::btree_map::Entry;
 use std::time::{Duration, SystemTime};
 
-use azure_core::credentials::TokenCredential;
-use azure_messaging_eventhubs::{
-    ConsumerClient, EventHubsError, OpenReceiverOptions, StartLocation, StartPosition,
-    models::{MessageId, ReceivedEventData},
+use delivery::{
+    Away, DeadLetter, DeadLetters, Hub, HubEvent, Property, ReadError, Reader, Start, StoredDeadLetter, Unfenced,
 };
-use delivery::{Away, DeadLetter, DeadLetters, StoredDeadLetter, Unfenced};
 use expressions::UtcTime;
-use futures::{StreamExt, TryStreamExt, stream};
 use tokio::time::timeout;
 
-use crate::credentials::CredentialSettings;
-use crate::event_hubs::{APPLICATION_ID, HubConfig, HubProducer, InvalidHub, SendError};
+use crate::event_hubs::{HubProducer, SendError};
 use crate::outgoing_event::PropertiedEvent;
 
 const WHAT: &str = "the dead-letter hub";
+
+/// How many bytes of letters may be on their way to who reads them.
+const READ_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// The application property with a letter's key.
 const KEY: &str = "key";
@@ -38,11 +36,8 @@ const KEY: &str = "key";
 /// not there by then is given again with its batch.
 const TIME_LIMIT: Duration = Duration::from_secs(120);
 
-/// How long the hub may take for anything that a reader asks.
-const ANSWER_LIMIT: Duration = Duration::from_secs(30);
-
-/// How many partitions are read at the same time.
-const READERS_MAX: usize = 8;
+/// How long the next event of a partition that is not at its end may take.
+const EVENT_LIMIT: Duration = Duration::from_secs(30);
 
 /// A hub of dead letters, to be written to.
 #[derive(Debug)]
@@ -112,113 +107,54 @@ impl DeadLetters for DeadLetterHub {
     }
 }
 
-/// A hub of dead letters, to be read.
-pub struct DeadLetterHubReader {
-    config: HubConfig,
-    consumer_group: String,
-    credential: Arc<dyn TokenCredential>,
-}
-
-impl std::fmt::Debug for DeadLetterHubReader {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("DeadLetterHubReader").field("config", &self.config).finish_non_exhaustive()
-    }
-}
-
-/// Why letters cannot be read.
-#[derive(Debug, thiserror::Error)]
-pub enum ReadHubError {
-    /// The hub said no, or cannot be reached.
-    #[error("the dead-letter hub cannot be read")]
-    Hub(#[from] EventHubsError),
-    /// The hub took too long.
-    #[error("the dead-letter hub did not answer within {} s", ANSWER_LIMIT.as_secs())]
-    TimedOut,
-}
-
 /// What a hub of dead letters holds.
 #[derive(Debug, Default)]
 pub struct HubLetters {
     /// The letters by key, of each the first.
     pub letters: BTreeMap<String, StoredDeadLetter>,
+    /// Letters that were there already.
+    pub repeats: usize,
     /// Events that are no letters.
     pub others: usize,
 }
 
-impl DeadLetterHubReader {
-    /// Reads as `consumer_group`. Connects to nothing yet.
-    pub fn new(
-        config: HubConfig,
-        consumer_group: &str,
-        credential: &CredentialSettings,
-    ) -> Result<DeadLetterHubReader, InvalidHub> {
-        config.check(credential)?;
-        let credential =
-            credential.credential().map_err(|error| InvalidHub::Credential { reason: error.to_string() })?;
-        Ok(DeadLetterHubReader { config, consumer_group: consumer_group.to_owned(), credential })
-    }
-
-    /// Reads all letters that the hub still has, from the beginning of each
-    /// partition to what is its end now.
-    pub async fn read(&self) -> Result<HubLetters, ReadHubError> {
-        let mut builder = ConsumerClient::builder()
-            .with_application_id(APPLICATION_ID.to_owned())
-            .with_consumer_group(self.consumer_group.clone());
-        if let Some(endpoint) = &self.config.custom_endpoint {
-            builder = builder.with_custom_endpoint(endpoint.to_string());
+impl HubLetters {
+    fn add(&mut self, event: &HubEvent) {
+        let key = event.properties.iter().find_map(|(name, value)| match value {
+            Property::String(key) if name == KEY => Some(key.clone()),
+            _ => None,
+        });
+        let letter = serde_json::from_slice(&event.body);
+        match key.zip(letter.ok()) {
+            None => self.others += 1,
+            Some((key, letter)) => match self.letters.entry(key) {
+                Entry::Vacant(place) => {
+                    place.insert(letter);
+                }
+                Entry::Occupied(_) => self.repeats += 1,
+            },
         }
-        let opening = builder.open(&self.config.namespace, self.config.hub.clone(), self.credential.clone());
-        let client = in_time(opening).await?;
-        let partitions = in_time(client.get_eventhub_properties()).await?.partition_ids;
-        let reads = partitions.into_iter().map(|partition| read_partition(&client, partition)).collect::<Vec<_>>();
-        let read: Vec<HubLetters> = stream::iter(reads).buffered(READERS_MAX).try_collect().await?;
-        let mut all = HubLetters::default();
-        for HubLetters { letters, others } in read {
-            for (key, letter) in letters {
-                all.letters.entry(key).or_insert(letter);
-            }
-            all.others += others;
-        }
-        Ok(all)
     }
 }
 
-async fn read_partition(client: &ConsumerClient, partition: String) -> Result<HubLetters, ReadHubError> {
+/// Reads all letters that a hub still has, from the beginning of each partition
+/// to what is its end now.
+pub async fn read_letters(hub: &impl Hub) -> Result<HubLetters, ReadError> {
     let mut found = HubLetters::default();
-    let properties = in_time(client.get_partition_properties(&partition)).await?;
-    if properties.is_empty {
-        return Ok(found);
-    }
-    let start = StartPosition { location: StartLocation::Earliest, inclusive: true };
-    let options = OpenReceiverOptions { start_position: Some(start), ..Default::default() };
-    let receiver = in_time(client.open_receiver_on_partition(partition, Some(options))).await?;
-    let mut events = receiver.stream_events();
-    let mut last = -1;
-    while last < properties.last_enqueued_sequence_number {
-        let Some(event) = in_time(events.try_next()).await? else { break };
-        last = event.sequence_number().unwrap_or(i64::MAX);
-        match letter(&event) {
-            Some((key, letter)) => {
-                found.letters.entry(key).or_insert(letter);
+    for partition in hub.partitions().await? {
+        let bounds = hub.bounds(&partition).await?;
+        if bounds.first > bounds.last {
+            continue;
+        }
+        let mut reader = hub.open(&partition, Start::Beginning, READ_BYTES_MAX).await?;
+        loop {
+            let event = timeout(EVENT_LIMIT, reader.next()).await;
+            let event = event.map_err(|_| Away::new(WHAT, "an event that is there does not come"))??;
+            found.add(&event);
+            if event.sequence_number >= bounds.last {
+                break;
             }
-            None => found.others += 1,
         }
     }
     Ok(found)
-}
-
-fn letter(event: &ReceivedEventData) -> Option<(String, StoredDeadLetter)> {
-    let event = event.event_data();
-    let key = match event.message_id()? {
-        MessageId::String(key) => key.clone(),
-        _ => return None,
-    };
-    Some((key, serde_json::from_slice(event.body()?).ok()?))
-}
-
-async fn in_time<T>(asked: impl Future<Output = Result<T, EventHubsError>>) -> Result<T, ReadHubError> {
-    match timeout(ANSWER_LIMIT, asked).await {
-        Ok(answer) => Ok(answer?),
-        Err(_) => Err(ReadHubError::TimedOut),
-    }
 }

@@ -24,7 +24,7 @@ pub use connection_string::{ConnectionString, InvalidConnectionString};
 pub use container::{StorageError, open_container};
 pub use credentials::CredentialSettings;
 pub use dead_letter_blobs::DeadLetterBlobs;
-pub use dead_letter_hub::{DeadLetterHub, DeadLetterHubReader};
+pub use dead_letter_hub::{DeadLetterHub, HubLetters};
 pub use event_hubs::{HubConfig, HubProducer};
 pub use hub_output::HubOutput;
 pub use mapping_blob::MappingBlob;

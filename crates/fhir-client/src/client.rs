@@ -10,6 +10,7 @@
 //! for the caller to say. Nothing here reads or writes a resource by itself.
 
 mod batch;
+mod bundle_size;
 mod limiter;
 mod observer;
 mod retry;
@@ -31,7 +32,7 @@ use serde_json::Value;
 use tokio::time::timeout_at;
 use url::Url;
 
-use self::batch::BundleSize;
+use self::bundle_size::BundleSize;
 use self::limiter::Limiter;
 pub use self::observer::{RequestObserver, SentRequest};
 pub use self::retry::RetryOptions;
@@ -277,7 +278,7 @@ impl Client {
             .user_agent(concat!("iot-connector/", env!("CARGO_PKG_VERSION")))
             .build()?;
         let limiter = Limiter::new(options.concurrency_max);
-        let bundle_size = BundleSize::new(options.bundle_entries_max);
+        let bundle_size = BundleSize::new(options.bundle_entries_max, options.bundle_bytes_max);
         Ok(Client {
             http,
             tokens,
@@ -371,6 +372,7 @@ impl Client {
             }
             None => None,
         };
+        self.leave_alone(deadline).await?;
         let permit = timeout_at(deadline.into(), self.limiter.permit()).await;
         let _permit = permit.map_err(|_| ServerAway::DeadlinePassed)?;
         let left = deadline.saturating_duration_since(Instant::now());
@@ -391,10 +393,18 @@ impl Client {
             builder = builder.header(CONTENT_TYPE, FHIR_JSON).body(body.clone());
         }
         self.round_trips.fetch_add(1, Ordering::Relaxed);
-        let received = receive(builder).await;
+        let received = self.receive(builder).await;
+        let now = Instant::now();
         match &received {
-            Ok(Received { status: 429 | 503, .. }) => self.limiter.complaint(Instant::now()),
+            Ok(Received { status: 429 | 503, retry_after, .. }) => {
+                self.limiter.complaint(now);
+                if let Some(wait) = *retry_after {
+                    self.limiter.leave_alone(now, wait);
+                }
+            }
+            Ok(Received { status: 408 | 504, .. }) => self.limiter.complaint(now),
             Ok(_) => self.limiter.good(),
+            // `no_answer` has told the limiter.
             Err(_) => {}
         }
         self.observe(request, received.as_ref().ok().map(|received| received.status), asked);
@@ -414,6 +424,45 @@ impl Client {
             let (kind, took) = (observer::kind(request), asked.elapsed());
             observer.sent(&SentRequest { kind, status, took, concurrency: self.concurrency() });
         }
+    }
+
+    async fn receive(&self, request: reqwest::RequestBuilder) -> Result<Received, ServerAway> {
+        let response = request.send().await.map_err(|error| self.no_answer(error))?;
+        let status = response.status().as_u16();
+        let retry_after = retry_after(response.headers(), Timestamp::now());
+        let version = version_in(response.headers());
+        Ok(Received { status, retry_after, version, body: self.read(response).await? })
+    }
+
+    /// Waits while the server wants to be left alone, by whomever it said so to.
+    async fn leave_alone(&self, deadline: Instant) -> Result<(), ServerAway> {
+        while let Some(then) = self.limiter.left_alone_until(Instant::now()) {
+            if then >= deadline {
+                let wait = then.saturating_duration_since(Instant::now());
+                return Err(ServerAway::Status { status: 429, retry_after: Some(wait) });
+            }
+            tokio::time::sleep_until(then.into()).await;
+        }
+        Ok(())
+    }
+
+    async fn read(&self, mut response: reqwest::Response) -> Result<Vec<u8>, ServerAway> {
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(|error| self.no_answer(error))? {
+            if body.len() + chunk.len() > ANSWER_BYTES_MAX {
+                return Err(ServerAway::NoAnswer { what: "answer too large", source: None });
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(body)
+    }
+
+    /// The server did not answer. One that is too slow gets less at once.
+    fn no_answer(&self, error: reqwest::Error) -> ServerAway {
+        if error.is_timeout() {
+            self.limiter.complaint(Instant::now());
+        }
+        no_answer(error)
     }
 
     async fn forget_token(&self, token: &SecretString) {
@@ -575,25 +624,6 @@ struct Received {
     retry_after: Option<Duration>,
     version: Option<Version>,
     body: Vec<u8>,
-}
-
-async fn receive(request: reqwest::RequestBuilder) -> Result<Received, ServerAway> {
-    let response = request.send().await.map_err(no_answer)?;
-    let status = response.status().as_u16();
-    let retry_after = retry_after(response.headers(), Timestamp::now());
-    let version = version_in(response.headers());
-    Ok(Received { status, retry_after, version, body: read(response).await? })
-}
-
-async fn read(mut response: reqwest::Response) -> Result<Vec<u8>, ServerAway> {
-    let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(no_answer)? {
-        if body.len() + chunk.len() > ANSWER_BYTES_MAX {
-            return Err(ServerAway::NoAnswer { what: "answer too large", source: None });
-        }
-        body.extend_from_slice(&chunk);
-    }
-    Ok(body)
 }
 
 fn late_token() -> ServerAway {

@@ -135,6 +135,26 @@ async fn merges_again_after_a_conflict() {
     }
 }
 
+/// Somebody else is faster each time.
+#[tokio::test]
+async fn gives_up_after_so_many_conflicts() {
+    let server = start(HAPI).await;
+    let saver = saver(&server, |options| options.rounds_max = 4);
+    let ours = samples("d1", &[(0, "60")]);
+    server.put(samples("d1", &[(3, "0")]).alone());
+    let (path, mut writes) = (ours.path(), 0);
+    server.before(move |state, seen| {
+        if seen.method == "PUT" && seen.path == path {
+            writes += 1;
+            state.write(samples("d1", &[(3, &writes.to_string())]).alone());
+        }
+        None
+    });
+    let drafts = [ours, samples("d2", &[(0, "60")])];
+    assert_eq!(save(&saver, &drafts).await, "WriteConflict;created");
+    assert_eq!(saver.counts().conflicts, 4);
+}
+
 #[tokio::test]
 async fn merges_back_what_a_create_overwrote() {
     for habits in [HAPI, SEKMET, AZURE, Habits { keeps_if_none_match: false, ..UUID }] {

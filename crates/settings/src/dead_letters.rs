@@ -1,9 +1,13 @@
 //! Where dead letters go: a folder, a blob container or a hub (docs/dead-letters.md).
 
-use azure::{DeadLetterBlobs, DeadLetterHub};
+use std::fmt;
+use std::path::PathBuf;
+
+use azure::{CredentialSettings, DeadLetterBlobs, DeadLetterHub, HubConfig};
 use delivery::{Away, DeadLetter, DeadLetters};
 use folder::DeadLetterFolder;
 use serde::Deserialize;
+use url::Url;
 
 use crate::function::credential;
 use crate::hub::{HubTexts, producer};
@@ -51,9 +55,50 @@ impl DeadLetters for EitherDeadLetters {
     }
 }
 
+/// The one place that the settings name, not opened yet.
+#[derive(Clone)]
+pub enum DeadLetterPlace {
+    /// A folder of the machine.
+    Folder(PathBuf),
+    /// A blob container.
+    Container(Url, CredentialSettings),
+    /// A hub.
+    Hub(Box<HubConfig>, CredentialSettings),
+}
+
+/// Without the address of the container: it may carry a SAS.
+impl fmt::Debug for DeadLetterPlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            DeadLetterPlace::Folder(_) => "Folder",
+            DeadLetterPlace::Container(..) => "Container",
+            DeadLetterPlace::Hub(..) => "Hub",
+        })
+    }
+}
+
 impl DeadLetterSettings {
-    /// The one place that is given; none when a problem was found.
+    /// The one place that is given, to be written to; none when a problem was
+    /// found.
     pub fn check(self, client_id: &Option<String>, checks: &mut Checks) -> Option<EitherDeadLetters> {
+        match self.place(client_id, checks)? {
+            DeadLetterPlace::Folder(folder) => Some(EitherDeadLetters::Folder(DeadLetterFolder::new(folder))),
+            DeadLetterPlace::Container(container, credential) => {
+                let blobs = DeadLetterBlobs::new(&container, &credential);
+                if let Err(error) = &blobs {
+                    checks.problem(format!("`{CONTAINER}` cannot be used: {error}"));
+                }
+                blobs.ok().map(EitherDeadLetters::Blobs)
+            }
+            DeadLetterPlace::Hub(config, credential) => {
+                let producer = producer("DeadLetters", *config, &credential, checks);
+                producer.map(|producer| EitherDeadLetters::Hub(Box::new(DeadLetterHub::new(producer))))
+            }
+        }
+    }
+
+    /// The one place that is given; none when a problem was found.
+    pub fn place(self, client_id: &Option<String>, checks: &mut Checks) -> Option<DeadLetterPlace> {
         let hub = HubTexts {
             namespace: self.namespace,
             hub: self.hub,
@@ -75,20 +120,15 @@ impl DeadLetterSettings {
             return None;
         }
         if let Some(folder) = folder {
-            return Some(EitherDeadLetters::Folder(DeadLetterFolder::new(folder)));
+            return Some(DeadLetterPlace::Folder(folder.into()));
         }
         if container.is_some() {
             let container = checks.url(CONTAINER, container);
             let credential = credential("DeadLetters__AuthenticationType", self.authentication, client_id, checks);
-            let blobs = DeadLetterBlobs::new(&container?, &credential);
-            if let Err(error) = &blobs {
-                checks.problem(format!("`{CONTAINER}` cannot be used: {error}"));
-            }
-            return blobs.ok().map(EitherDeadLetters::Blobs);
+            return container.map(|container| DeadLetterPlace::Container(container, credential));
         }
         let (config, credential) = hub.check("DeadLetters", "the name of a hub for dead letters", client_id, checks);
-        let producer = producer("DeadLetters", config, &credential, checks);
-        producer.map(|producer| EitherDeadLetters::Hub(Box::new(DeadLetterHub::new(producer))))
+        Some(DeadLetterPlace::Hub(Box::new(config), credential))
     }
 }
 

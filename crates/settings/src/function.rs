@@ -41,6 +41,14 @@ pub struct FunctionSettings {
     pub compatibility: CompatibilitySettings,
 }
 
+impl FunctionSettings {
+    /// Whether the process is to read its hub itself: no host says where it
+    /// wants the handler.
+    pub fn is_native(&self) -> bool {
+        [&self.port, &self.old_port].into_iter().all(|port| non_blank(port.clone()).is_none())
+    }
+}
+
 /// How events come to a function (design.md D1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Front {

@@ -24,12 +24,13 @@ use serde::de::DeserializeOwned;
 use url::Url;
 
 pub use compatibility::{CompatibilitySettings, Profile, Switches, switches};
-pub use dead_letters::{DeadLetterSettings, EitherDeadLetters};
+pub use dead_letters::{DeadLetterPlace, DeadLetterSettings, EitherDeadLetters};
 pub use function::{Front, Function, FunctionSettings, MappingPlace, TemplateSettings};
 pub use hub::{HubTexts, NormalizationHubSettings};
 pub use parking::{EitherParking, ParkingOptions, ParkingSettings};
 pub use source::{
-    EitherHub, EitherPositions, NativeOptions, NativeSettings, PositionOptions, PositionPlace, SourceTexts,
+    EitherHub, EitherPositions, NativeOptions, NativeSettings, PositionOptions, PositionPlace, ProcessOptions,
+    SourceTexts,
 };
 
 /// Reads settings from pairs of name and value, such as the environment.

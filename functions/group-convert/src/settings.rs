@@ -11,7 +11,7 @@ use fhir_client::save::SaveOptions;
 use secrecy::SecretString;
 use serde::Deserialize;
 use settings::{
-    Checks, Front, Function, FunctionSettings, NativeOptions, NativeSettings, NormalizationHubSettings, ParkingOptions,
+    Checks, Function, FunctionSettings, NativeOptions, NativeSettings, NormalizationHubSettings, ParkingOptions,
     ParkingSettings, PositionOptions, Profile, SettingsError, SourceTexts, non_blank,
 };
 
@@ -123,6 +123,7 @@ impl Settings {
     pub fn read(pairs: impl Iterator<Item = (String, String)>) -> Result<Settings, SettingsError> {
         let raw: Raw = settings::read(pairs)?;
         let mut checks = Checks::default();
+        let is_native = raw.function.is_native();
         let function = Function::check(raw.function, ("Template__FhirMapping", raw.fhir_mapping), &mut checks);
         let mode = checks.optional(
             "ResourceIdentity__ResourceIdentityServiceType",
@@ -149,7 +150,6 @@ impl Settings {
         let client_id = function.as_ref().and_then(|function| function.client_id.clone());
         let parking = raw.parking.check(&client_id, &mut checks);
         let positions = raw.native.check(&client_id, &mut checks);
-        let is_native = function.as_ref().is_some_and(|function| function.front == Front::Native);
         let input =
             SourceTexts { hub: raw.input.texts(), consumer_group: raw.group, connection_string: raw.connection_string };
         let native = is_native

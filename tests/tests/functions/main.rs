@@ -5,4 +5,5 @@
 mod collector;
 mod handler;
 mod ingest;
+mod parking;
 mod telemetry;

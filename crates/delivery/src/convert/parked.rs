@@ -137,7 +137,8 @@ impl<T: Destination + Sync, D: DeadLetters + Sync, P: Parking + Sync> Converter<
         if !part.measurements.is_empty() {
             // An earlier attempt may have come to any point.
             let begun_before = parked.iter().map(|parked| parked.since).min().map(system_time);
-            let turn = Turn { begun_before, ..Turn::UNFENCED };
+            // Of no partition's term: what is seen here is no window's memory.
+            let turn = Turn { begun_before, term: u64::MAX, ..Turn::UNFENCED };
             self.save(mapping, part, now, turn, &mut Conversion::default()).await?;
         }
         let saved = origins.into_iter().zip(fates).filter_map(|(at, fate)| Some((*places.get(&at)?, fate?)));

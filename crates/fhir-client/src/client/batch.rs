@@ -11,7 +11,6 @@
 //! Entries that are answered with 429 or 5xx are sent again like requests.
 
 use std::borrow::Cow;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Instant;
 
 use futures::future::{BoxFuture, FutureExt, join_all};
@@ -19,10 +18,14 @@ use reqwest::Method;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use super::bundle_size::named_limit;
 use super::retry::Backoff;
 use super::suspect::is_suspicious;
 use super::{Answer, Client, Condition, Request, ServerAway, Until, is_about_data};
 use crate::version::Version;
+
+/// No server refuses so few bytes: a 413 is then about the entries.
+const BYTES_ALL_TAKE: usize = 256 * 1024;
 
 /// What came back for the requests of a batch.
 pub(crate) struct BatchAnswers {
@@ -30,52 +33,6 @@ pub(crate) struct BatchAnswers {
     pub(crate) answers: Vec<Option<Answer>>,
     /// Why the first of the missing answers is missing.
     pub(crate) away: Option<ServerAway>,
-}
-
-/// How many entries a bundle may have now.
-///
-/// Halved when the server does not bear a bundle, and growing back slowly; 1
-/// means single requests and stays, since it is what a server without batches
-/// needs.
-#[derive(Debug)]
-pub(super) struct BundleSize {
-    most: usize,
-    now: AtomicUsize,
-    /// The server has taken a bundle, so it knows batches.
-    taken: AtomicBool,
-}
-
-impl BundleSize {
-    pub(super) fn new(most: usize) -> BundleSize {
-        BundleSize { most: most.max(1), now: AtomicUsize::new(most.max(1)), taken: AtomicBool::new(false) }
-    }
-
-    fn now(&self) -> usize {
-        self.now.load(Ordering::Relaxed)
-    }
-
-    fn grow(&self) {
-        self.taken.store(true, Ordering::Relaxed);
-        let size = self.now();
-        if (2..self.most).contains(&size) {
-            self.now.store((size + size.div_ceil(10)).min(self.most), Ordering::Relaxed);
-        }
-    }
-
-    /// A bundle of `entries` was too much. Never goes below 2, where a bundle
-    /// still says whether the server takes bundles.
-    fn shrink(&self, entries: usize) {
-        let size = (entries / 2).max(2).min(self.now());
-        self.now.store(size, Ordering::Relaxed);
-    }
-
-    fn was_taken(&self) -> bool {
-        self.taken.load(Ordering::Relaxed)
-    }
-
-    fn single(&self) {
-        self.now.store(1, Ordering::Relaxed);
-    }
 }
 
 impl BatchAnswers {
@@ -107,6 +64,8 @@ enum BundleOutcome {
     /// The server takes no bundle, or not this one.
     Refused {
         status: u16,
+        /// The most entries that it takes, if it says so.
+        limit: Option<usize>,
     },
     Away(ServerAway),
 }
@@ -117,7 +76,7 @@ impl Client {
     /// two may be about the same resource.
     pub(crate) async fn batch<'f>(&self, requests: &[Request], until: impl Into<Until<'f>>) -> BatchAnswers {
         let until = until.into();
-        let parts = cut(requests, self.bundle_size.now(), self.options().bundle_bytes_max);
+        let parts = cut(requests, self.bundle_size.now(), self.bundle_size.bytes());
         BatchAnswers::joined(join_all(parts.into_iter().map(|part| self.batch_part(part, until))).await)
     }
 
@@ -129,7 +88,7 @@ impl Client {
             }
             match self.send_bundle(requests, until).await {
                 BundleOutcome::Answers(answers) => self.resend(requests, answers, until).await,
-                BundleOutcome::Refused { status } => {
+                BundleOutcome::Refused { status, limit } => {
                     if matches!(status, 404 | 405 | 501) {
                         if self.bundle_size.was_taken() {
                             // It knows batches; something else answers now.
@@ -139,14 +98,18 @@ impl Client {
                         self.bundle_size.single();
                         return self.batch(requests, until).await;
                     }
-                    let (left, right) = requests.split_at(requests.len() / 2);
-                    let halves = [self.batch_part(left, until), self.batch_part(right, until)];
-                    let joined = BatchAnswers::joined(join_all(halves).await);
+                    let size = limit.unwrap_or(requests.len().div_ceil(2));
+                    let parts = cut(requests, size, usize::MAX);
+                    let parts = parts.into_iter().map(|part| self.batch_part(part, until));
+                    let joined = BatchAnswers::joined(join_all(parts).await);
                     if joined.away.is_none() && !joined.has_refused() {
                         // No entry was bad: the bundle as such was, or its size.
                         match requests.len() {
                             2 => self.bundle_size.single(),
-                            entries => self.bundle_size.shrink(entries),
+                            _ if status == 413 && limit.is_none() && bytes(requests) > BYTES_ALL_TAKE => {
+                                self.bundle_size.limit_bytes(bytes(requests) / 2);
+                            }
+                            _ => self.bundle_size.limit_entries(size),
                         }
                     }
                     joined
@@ -171,7 +134,8 @@ impl Client {
             Err(away) => return BundleOutcome::Away(away),
         };
         if !answer.is_success() {
-            return BundleOutcome::Refused { status: answer.status };
+            let limit = named_limit(&answer.body, requests.len());
+            return BundleOutcome::Refused { status: answer.status, limit };
         }
         match entries(&answer) {
             Some(answers) if answers.len() == requests.len() => {
@@ -181,7 +145,7 @@ impl Client {
                 }
                 BundleOutcome::Answers(answers)
             }
-            Some(_) => BundleOutcome::Refused { status: answer.status },
+            Some(_) => BundleOutcome::Refused { status: answer.status, limit: None },
             None => BundleOutcome::Away(ServerAway::NotFhir),
         }
     }
@@ -232,7 +196,7 @@ impl Client {
                 [request] => self.send(request, until).await.map(|answer| vec![answer]),
                 _ => match self.send_bundle(&again, until).await {
                     BundleOutcome::Answers(answers) => Ok(answers),
-                    BundleOutcome::Refused { status } => Err(ServerAway::Status { status, retry_after: None }),
+                    BundleOutcome::Refused { status, .. } => Err(ServerAway::Status { status, retry_after: None }),
                     BundleOutcome::Away(away) => Err(away),
                 },
             };
@@ -268,6 +232,11 @@ impl BatchAnswers {
         }
         open
     }
+}
+
+/// The bytes of the resources.
+fn bytes(requests: &[Request]) -> usize {
+    requests.iter().filter_map(|request| request.body.as_ref()).map(Vec::len).sum()
 }
 
 /// Cuts `requests` into parts of at most `entries_max`, and of at most
@@ -436,23 +405,5 @@ mod tests {
         assert_eq!(lengths(&five, 100, 35), [3, 2]);
         assert_eq!(lengths(&[with(99), with(1)], 100, 35), [1, 1]);
         assert!(lengths(&[], 100, 35).is_empty());
-    }
-
-    #[test]
-    fn bundles_shrink_and_grow_back() {
-        let size = BundleSize::new(100);
-        size.shrink(100);
-        assert_eq!(size.now(), 50);
-        size.grow();
-        assert_eq!(size.now(), 55);
-        for _ in 0..20 {
-            size.grow();
-        }
-        assert_eq!(size.now(), 100);
-        size.shrink(3);
-        assert_eq!(size.now(), 2);
-        size.single();
-        size.grow();
-        assert_eq!(size.now(), 1);
     }
 }

@@ -220,3 +220,26 @@ fn a_reading_that_gave_way_to_a_parked_one_is_parked_too() {
     world.appear();
     assert_eq!(world.look_again(0), "1 created, 1 superseded");
 }
+
+/// A list is unpacked once, however many of it are parked: the limit for bombs
+/// is not met by what came through as one event.
+#[test]
+fn a_large_list_of_which_all_is_parked_comes_again_whole() {
+    use std::io::Write;
+
+    let world = World::default();
+    let blanks = " ".repeat(20_000);
+    let list = (0..60).map(|minute| heart_rate("unknown", minute, "70") + &blanks).collect::<Vec<_>>().join(",");
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    packed.write_all(format!("[{list}]").as_bytes()).expect("memory");
+    let packed = packed.finish().expect("memory");
+    let source = Source::default();
+    let mut batch = batch(&source, &["" as &str]);
+    batch.events[0].body = &packed;
+    batch.events[0].properties = expressions::Properties::Json { text: r#"{"IsMeasurementGroup":true}"#, dates: &[] };
+    batch.events[0].system_properties =
+        expressions::Properties::Json { text: r#"{"content-type":"application/gzip"}"#, dates: &[] };
+    assert_eq!(world.give(&batch), vec!["parked"; 60].join(","));
+    world.appear();
+    assert_eq!(world.look_again(0), "60 created");
+}
