@@ -394,17 +394,16 @@ impl Client {
         }
         self.round_trips.fetch_add(1, Ordering::Relaxed);
         let received = self.receive(builder).await;
-        let now = Instant::now();
         match &received {
             Ok(Received { status: 429 | 503, retry_after, .. }) => {
+                let now = Instant::now();
                 self.limiter.complaint(now);
-                if let Some(wait) = *retry_after {
-                    self.limiter.leave_alone(now, wait);
+                if let Some(wait) = retry_after {
+                    self.limiter.leave_alone(now, *wait);
                 }
             }
-            Ok(Received { status: 408 | 504, .. }) => self.limiter.complaint(now),
+            Ok(Received { status: 408 | 504, .. }) => self.limiter.complaint(Instant::now()),
             Ok(_) => self.limiter.good(),
-            // `no_answer` has told the limiter.
             Err(_) => {}
         }
         self.observe(request, received.as_ref().ok().map(|received| received.status), asked);
@@ -419,21 +418,6 @@ impl Client {
         Ok(Exchange { answer: Answer { status, version, body, asked }, retry_after, token })
     }
 
-    fn observe(&self, request: &Request, status: Option<u16>, asked: Instant) {
-        if let Some(observer) = &self.options.observer {
-            let (kind, took) = (observer::kind(request), asked.elapsed());
-            observer.sent(&SentRequest { kind, status, took, concurrency: self.concurrency() });
-        }
-    }
-
-    async fn receive(&self, request: reqwest::RequestBuilder) -> Result<Received, ServerAway> {
-        let response = request.send().await.map_err(|error| self.no_answer(error))?;
-        let status = response.status().as_u16();
-        let retry_after = retry_after(response.headers(), Timestamp::now());
-        let version = version_in(response.headers());
-        Ok(Received { status, retry_after, version, body: self.read(response).await? })
-    }
-
     /// Waits while the server wants to be left alone, by whomever it said so to.
     async fn leave_alone(&self, deadline: Instant) -> Result<(), ServerAway> {
         while let Some(then) = self.limiter.left_alone_until(Instant::now()) {
@@ -444,6 +428,14 @@ impl Client {
             tokio::time::sleep_until(then.into()).await;
         }
         Ok(())
+    }
+
+    async fn receive(&self, request: reqwest::RequestBuilder) -> Result<Received, ServerAway> {
+        let response = request.send().await.map_err(|error| self.no_answer(error))?;
+        let status = response.status().as_u16();
+        let retry_after = retry_after(response.headers(), Timestamp::now());
+        let version = version_in(response.headers());
+        Ok(Received { status, retry_after, version, body: self.read(response).await? })
     }
 
     async fn read(&self, mut response: reqwest::Response) -> Result<Vec<u8>, ServerAway> {
@@ -463,6 +455,13 @@ impl Client {
             self.limiter.complaint(Instant::now());
         }
         no_answer(error)
+    }
+
+    fn observe(&self, request: &Request, status: Option<u16>, asked: Instant) {
+        if let Some(observer) = &self.options.observer {
+            let (kind, took) = (observer::kind(request), asked.elapsed());
+            observer.sent(&SentRequest { kind, status, took, concurrency: self.concurrency() });
+        }
     }
 
     async fn forget_token(&self, token: &SecretString) {

@@ -12,6 +12,7 @@
 pub mod compatibility;
 pub mod dead_letters;
 pub mod function;
+pub mod host;
 pub mod hub;
 pub mod parking;
 pub mod source;
@@ -26,6 +27,7 @@ use url::Url;
 pub use compatibility::{CompatibilitySettings, Profile, Switches, switches};
 pub use dead_letters::{DeadLetterPlace, DeadLetterSettings, EitherDeadLetters};
 pub use function::{Front, Function, FunctionSettings, MappingPlace, TemplateSettings};
+pub use host::{HostOwnership, HostStorageSettings};
 pub use hub::{HubTexts, NormalizationHubSettings};
 pub use parking::{EitherParking, ParkingOptions, ParkingSettings};
 pub use source::{

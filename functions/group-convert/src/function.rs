@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use ::settings::{EitherDeadLetters, EitherParking, Function, MappingPlace, ParkingOptions};
+use ::settings::{EitherDeadLetters, EitherParking, Function, HostOwnership, MappingPlace, ParkingOptions};
 use anyhow::Context;
 use custom_handler::{Answer, Handler, HandlerError, Invocation};
 use delivery::away::error_chain;
@@ -23,7 +23,7 @@ use telemetry::spans;
 use tracing::Instrument;
 
 use crate::settings::Settings;
-use crate::windows::Windows;
+use crate::windows::{WindowTurn, Windows};
 
 /// What the function is called.
 pub const NAME: &str = "group-convert";
@@ -39,6 +39,8 @@ pub struct GroupConvert {
     /// when nothing is parked.
     parking_times: Option<(Duration, Duration)>,
     windows: Windows,
+    /// Of the host, when it gives the batches.
+    ownership: HostOwnership,
     answer_fates: bool,
 }
 
@@ -61,7 +63,14 @@ impl GroupConvert {
         let ParkingOptions { place, keep_for, look_again } = settings.parking;
         let parking_times = place.is_some().then_some((keep_for, look_again));
         let converter = Converter::new(destination, dead_letters, compatibility).with_parking(place);
-        Ok(GroupConvert { mapping, converter, parking_times, windows: Windows::new(settings.positions), answer_fates })
+        Ok(GroupConvert {
+            mapping,
+            converter,
+            parking_times,
+            windows: Windows::new(settings.positions),
+            ownership: settings.ownership,
+            answer_fates,
+        })
     }
 
     /// Loads the mapping ahead of the first batch.
@@ -149,10 +158,11 @@ impl GroupConvert {
     /// Works through what the Functions host gives, window by window.
     async fn convert_all(&self, batch: &Batch<'_>) -> Result<Vec<Vec<MeasurementFate>>, Away> {
         let mut turns = self.windows.begin(batch.source).await?;
+        let fence = self.ownership.fence(batch.source).await?;
         let mut fates = Vec::with_capacity(batch.events.len());
         for window in turns.cut(batch) {
-            let begun_before = turns.window(&window, UtcTime::from(SystemTime::now())).await?;
-            let turn = Turn { begun_before, ..Turn::UNFENCED };
+            let WindowTurn { begun_before, term } = turns.window(&window, UtcTime::from(SystemTime::now())).await?;
+            let turn = Turn { fence: &*fence, term, begun_before };
             fates.extend(self.convert(&window, turn).await?);
             turns.finish_window(&window);
         }

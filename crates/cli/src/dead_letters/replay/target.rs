@@ -177,8 +177,8 @@ impl Target {
             });
         }
         let source = Source::default();
-        let done = self.normalizer.normalize(mapping, &Batch { source: &source, events: batch }, &Unfenced).await?;
-        Ok(events.iter().zip(done.events).map(|((index, _), fate)| (*index, fate.into())).collect())
+        let fates = self.normalizer.normalize(mapping, &Batch { source: &source, events: batch }, &Unfenced).await?;
+        Ok(events.iter().zip(fates.events).map(|((index, _), fate)| (*index, fate.into())).collect())
     }
 
     /// Sends events of the internal hub again, as they were.
