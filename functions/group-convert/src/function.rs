@@ -130,7 +130,7 @@ impl GroupConvert {
         let mut fates = Vec::with_capacity(batch.events.len());
         for window in turns.cut(batch) {
             let begun_before = turns.window(&window, UtcTime::from(SystemTime::now())).await?;
-            let turn = Turn { begun_before, term: turns.term(), ..Turn::UNFENCED };
+            let turn = Turn { begun_before, ..Turn::UNFENCED };
             fates.extend(self.convert(&window, turn).await?);
             turns.finish_window(&window);
         }

@@ -11,7 +11,6 @@
 //! before.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -26,8 +25,6 @@ use crate::function::NAME;
 #[derive(Debug)]
 pub struct Windows {
     options: PositionOptions,
-    /// Terms so far, of all partitions.
-    terms: AtomicU64,
     partitions: Mutex<HashMap<Source, Partition>>,
 }
 
@@ -36,8 +33,6 @@ pub struct Windows {
 struct Partition {
     /// The last sequence number that was finished.
     finished: Option<i64>,
-    /// Which term of ownership this is; 0 before the first.
-    term: u64,
     stored: Option<(EitherPositions, WindowLog)>,
 }
 
@@ -48,20 +43,19 @@ pub struct Turns<'w> {
     windows: &'w Windows,
     source: Source,
     finished: Option<i64>,
-    term: u64,
     stored: Option<(EitherPositions, WindowLog)>,
 }
 
 impl Windows {
     /// Nothing is known yet.
     pub fn new(options: PositionOptions) -> Windows {
-        Windows { options, terms: AtomicU64::new(0), partitions: Mutex::default() }
+        Windows { options, partitions: Mutex::default() }
     }
 
     /// To be called before a batch is worked on.
     pub async fn begin(&self, source: &Source) -> Result<Turns<'_>, Away> {
         // Taken out, so that a batch that fails leaves nothing behind.
-        let Partition { finished, term, stored } = self.partitions().remove(source).unwrap_or_default();
+        let Partition { finished, stored } = self.partitions().remove(source).unwrap_or_default();
         let stored = match (stored, &self.options.place) {
             (None, Some(place)) => {
                 let positions = place.of(source, NAME).map_err(|error| Away::new("the checkpoint storage", error))?;
@@ -70,7 +64,7 @@ impl Windows {
             }
             (stored, _) => stored,
         };
-        Ok(Turns { windows: self, source: source.clone(), finished, term, stored })
+        Ok(Turns { windows: self, source: source.clone(), finished, stored })
     }
 
     fn partitions(&self) -> MutexGuard<'_, HashMap<Source, Partition>> {
@@ -102,22 +96,11 @@ impl Turns<'_> {
         let follows = self.finished.zip(limits).is_some_and(|(last, (first, _))| last.checked_add(1) == Some(first));
         // Until it is finished.
         self.finished = None;
-        if !follows {
-            // Another process may have had the partition in between.
-            self.term = self.windows.terms.fetch_add(1, Ordering::Relaxed) + 1;
-        }
         match (&mut self.stored, limits) {
             (Some((positions, log)), Some(limits)) => log.begin(positions, &window.source.partition, limits, now).await,
             _ if follows => Ok(None),
             _ => Ok(Some(oldest(window))),
         }
-    }
-
-    /// The term of ownership of the window that was begun last: the host does not
-    /// say when one ends, but what does not follow is given after one has
-    /// (design.md D13).
-    pub fn term(&self) -> u64 {
-        self.term
     }
 
     /// Everything of a window has its fate.
@@ -127,8 +110,8 @@ impl Turns<'_> {
 
     /// Everything of the batch has its fate.
     pub fn finish(self) {
-        let Turns { windows, source, finished, term, stored } = self;
-        windows.partitions().insert(source, Partition { finished, term, stored });
+        let Turns { windows, source, finished, stored } = self;
+        windows.partitions().insert(source, Partition { finished, stored });
     }
 }
 
@@ -189,33 +172,6 @@ mod tests {
         }
         turns.finish();
         shown.join(", ")
-    }
-
-    /// The term of each partition now, of those that were worked on.
-    fn term(windows: &Windows, partition: &str) -> u64 {
-        let partitions = windows.partitions();
-        let found = partitions.iter().find(|(source, _)| source.partition == partition);
-        found.map_or(0, |(_, partition)| partition.term)
-    }
-
-    /// design.md D13: what the FHIR client remembers counts within one.
-    #[tokio::test]
-    async fn a_term_ends_where_another_process_may_have_had_the_partition() {
-        let windows = windows(None, 2);
-        let mut terms = Vec::new();
-        for (partition, numbers) in [
-            ("0", &[40, 41, 42, 43][..]),
-            ("1", &[7]),
-            ("0", &[44]),
-            ("0", &[60]),
-            ("0", &[61, 62]),
-            ("1", &[8]),
-            ("1", &[8]),
-        ] {
-            work(&windows, partition, numbers, None).await;
-            terms.push(term(&windows, partition));
-        }
-        assert_eq!(terms, [1, 2, 1, 3, 3, 2, 4]);
     }
 
     #[tokio::test]
