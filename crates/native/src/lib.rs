@@ -49,9 +49,9 @@ pub async fn run(
     reading: Reading,
     routes: Router,
 ) -> anyhow::Result<()> {
-    let stop = stop::signal(options.stop_on_stdin_end)?.shared();
+    let stop = stop::signal(options.process.stop_on_stdin_end)?.shared();
     let (ready, readiness) = watch::channel(false);
-    let server = match options.listen {
+    let server = match options.process.listen {
         None => None,
         Some(address) => {
             let listener = tokio::net::TcpListener::bind(address);
@@ -61,7 +61,7 @@ pub async fn run(
             Some(tokio::spawn(serving))
         }
     };
-    let owner = owner();
+    let owner = options.process.name.unwrap_or_else(owner);
     tracing::info!(owner, "Reads natively");
     let consumer_options = ConsumerOptions {
         rules: options.rules,
@@ -79,7 +79,8 @@ pub async fn run(
     Ok(())
 }
 
-/// A name for people, and something that makes it different at each start.
+/// A name for people, and something that makes it different at each start: a
+/// process that does not know its name must not take another for itself.
 fn owner() -> String {
     let host = std::env::var("HOSTNAME").unwrap_or_default();
     format!("{host}-{}", uuid::Uuid::new_v4()).trim_start_matches('-').to_owned()

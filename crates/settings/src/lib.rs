@@ -12,9 +12,11 @@
 pub mod compatibility;
 pub mod dead_letters;
 pub mod function;
+pub mod host;
 pub mod hub;
 pub mod parking;
 pub mod source;
+pub mod telemetry;
 
 use std::fmt;
 
@@ -25,10 +27,12 @@ use url::Url;
 pub use compatibility::{CompatibilitySettings, Profile, Switches, switches};
 pub use dead_letters::{DeadLetterPlace, DeadLetterSettings, EitherDeadLetters};
 pub use function::{Front, Function, FunctionSettings, MappingPlace, TemplateSettings};
+pub use host::{HostOwnership, HostStorageSettings};
 pub use hub::{HubTexts, NormalizationHubSettings};
 pub use parking::{EitherParking, ParkingOptions, ParkingSettings};
 pub use source::{
-    EitherHub, EitherPositions, NativeOptions, NativeSettings, PositionOptions, PositionPlace, SourceTexts,
+    EitherHub, EitherPositions, NativeOptions, NativeSettings, PositionOptions, PositionPlace, ProcessOptions,
+    SourceTexts,
 };
 
 /// Reads settings from pairs of name and value, such as the environment.

@@ -42,6 +42,8 @@ pub struct NativeSettings {
     max_bytes: Option<String>,
     #[serde(rename = "http__listen")]
     listen: Option<String>,
+    #[serde(rename = "process__name")]
+    name: Option<String>,
     #[serde(rename = "process__stoponstdinend")]
     stop_on_stdin_end: Option<String>,
 }
@@ -66,6 +68,16 @@ pub struct NativeOptions {
     pub positions: EitherPositions,
     /// `EventBatching__…`.
     pub rules: WindowRules,
+    /// What concerns the process.
+    pub process: ProcessOptions,
+}
+
+/// What concerns a native process, whatever its hub.
+#[derive(Clone, Debug, Default)]
+pub struct ProcessOptions {
+    /// `Process__Name`: what it calls itself among the others that read the
+    /// hub; the same after a restart, and no two that run have the same.
+    pub name: Option<String>,
     /// `Http__Listen`.
     pub listen: Option<SocketAddr>,
     /// `Process__StopOnStdinEnd`.
@@ -113,10 +125,8 @@ pub struct PositionOptions {
     pub place: Option<PositionPlace>,
     /// When a window closes.
     pub rules: WindowRules,
-    /// `Http__Listen`.
-    pub listen: Option<SocketAddr>,
-    /// `Process__StopOnStdinEnd`.
-    pub stop_on_stdin_end: bool,
+    /// What concerns the process.
+    pub process: ProcessOptions,
 }
 
 impl NativeSettings {
@@ -168,7 +178,8 @@ impl NativeSettings {
         let expected = "an address and port such as `0.0.0.0:8080`";
         let listen = checks.optional("Http__Listen", self.listen, expected, |text| text.parse().ok());
         let stop_on_stdin_end = checks.flag("Process__StopOnStdinEnd", self.stop_on_stdin_end, false);
-        PositionOptions { place, rules, listen, stop_on_stdin_end }
+        let process = ProcessOptions { name: non_blank(self.name), listen, stop_on_stdin_end };
+        PositionOptions { place, rules, process }
     }
 }
 
@@ -184,19 +195,19 @@ impl SourceTexts {
         checks: &mut Checks,
     ) -> Option<NativeOptions> {
         let hub = self.hub(prefix, client_id, checks);
-        let PositionOptions { place, rules, listen, stop_on_stdin_end } = positions;
+        let PositionOptions { place, rules, process } = positions;
         let Some(place) = place else {
             checks.problem(
                 "app setting `CheckpointStorage__BlobStorageContainerUri` is not set; expected the URL of a blob \
-                 container (or `CheckpointStorage__Folder`, on one machine); without the Functions host positions \
-                 are kept there"
+                 container (or `CheckpointStorage__Folder`, on one machine) for positions: no Functions host set \
+                 `FUNCTIONS_CUSTOMHANDLER_PORT`, so the process reads its hub itself"
                     .to_owned(),
             );
             return None;
         };
         let hub = hub?;
         match place.of(&hub.source(""), reader) {
-            Ok(positions) => Some(NativeOptions { hub, positions, rules, listen, stop_on_stdin_end }),
+            Ok(positions) => Some(NativeOptions { hub, positions, rules, process }),
             Err(error) => {
                 checks
                     .problem(format!("the settings `{prefix}__…` and `CheckpointStorage__…` cannot be used: {error}"));

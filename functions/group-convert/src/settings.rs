@@ -11,8 +11,9 @@ use fhir_client::save::SaveOptions;
 use secrecy::SecretString;
 use serde::Deserialize;
 use settings::{
-    Checks, Front, Function, FunctionSettings, NativeOptions, NativeSettings, NormalizationHubSettings, ParkingOptions,
-    ParkingSettings, PositionOptions, Profile, SettingsError, SourceTexts, non_blank,
+    Checks, Function, FunctionSettings, HostOwnership, HostStorageSettings, NativeOptions, NativeSettings,
+    NormalizationHubSettings, ParkingOptions, ParkingSettings, PositionOptions, Profile, SettingsError, SourceTexts,
+    non_blank,
 };
 
 use crate::function::NAME;
@@ -50,6 +51,8 @@ struct Raw {
     connection_string: Option<String>,
     #[serde(flatten)]
     native: NativeSettings,
+    #[serde(flatten)]
+    host_storage: HostStorageSettings,
     #[serde(flatten)]
     function: FunctionSettings,
 }
@@ -116,6 +119,8 @@ pub struct Settings {
     pub positions: PositionOptions,
     /// The internal hub, when the process reads it itself.
     pub native: Option<NativeOptions>,
+    /// Where the Functions host says who owns a partition.
+    pub ownership: HostOwnership,
 }
 
 impl Settings {
@@ -123,6 +128,7 @@ impl Settings {
     pub fn read(pairs: impl Iterator<Item = (String, String)>) -> Result<Settings, SettingsError> {
         let raw: Raw = settings::read(pairs)?;
         let mut checks = Checks::default();
+        let is_native = raw.function.is_native();
         let function = Function::check(raw.function, ("Template__FhirMapping", raw.fhir_mapping), &mut checks);
         let mode = checks.optional(
             "ResourceIdentity__ResourceIdentityServiceType",
@@ -149,7 +155,7 @@ impl Settings {
         let client_id = function.as_ref().and_then(|function| function.client_id.clone());
         let parking = raw.parking.check(&client_id, &mut checks);
         let positions = raw.native.check(&client_id, &mut checks);
-        let is_native = function.as_ref().is_some_and(|function| function.front == Front::Native);
+        let ownership = raw.host_storage.check(&mut checks);
         let input =
             SourceTexts { hub: raw.input.texts(), consumer_group: raw.group, connection_string: raw.connection_string };
         let native = is_native
@@ -166,6 +172,7 @@ impl Settings {
             time_limit: Duration::from_secs(time_limit),
             positions,
             native,
+            ownership,
         });
         checks.finish(settings)
     }

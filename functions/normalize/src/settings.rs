@@ -4,7 +4,7 @@ use azure::HubOutput;
 use secrecy::SecretString;
 use serde::Deserialize;
 use settings::{
-    Checks, Front, Function, FunctionSettings, HubTexts, NativeOptions, NativeSettings, NormalizationHubSettings,
+    Checks, Function, FunctionSettings, HubTexts, NativeOptions, NativeSettings, NormalizationHubSettings,
     SettingsError, SourceTexts,
 };
 
@@ -56,12 +56,12 @@ impl Settings {
     pub fn read(pairs: impl Iterator<Item = (String, String)>) -> Result<Settings, SettingsError> {
         let raw: Raw = settings::read(pairs)?;
         let mut checks = Checks::default();
+        let is_native = raw.function.is_native();
         let function = Function::check(raw.function, ("Template__DeviceContent", raw.device_mapping), &mut checks);
         let client_id = function.as_ref().and_then(|function| function.client_id.clone());
         let producer = raw.output.check(&client_id, &mut checks);
         let ingest_token = checks.secret(raw.ingest_token);
         let positions = raw.native.check(&client_id, &mut checks);
-        let is_native = function.as_ref().is_some_and(|function| function.front == Front::Native);
         let input = SourceTexts {
             hub: HubTexts {
                 namespace: raw.input_namespace,

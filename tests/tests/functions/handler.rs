@@ -117,6 +117,7 @@ fn bad_settings_are_named_all_at_once_and_no_secret() {
             vec![("Compatibility__Profile", "old"), ("NormalizationEventHub__CustomEndpoint", "amqp://10.0.0.1:5672")],
             vec![
                 "FUNCTIONS_CUSTOMHANDLER_PORT",
+                "CheckpointStorage__BlobStorageContainerUri",
                 "Template__DeviceContent",
                 "DeadLetters__Folder",
                 "Compatibility__Profile",
@@ -133,6 +134,7 @@ fn bad_settings_are_named_all_at_once_and_no_secret() {
             ],
             vec![
                 "FUNCTIONS_CUSTOMHANDLER_PORT",
+                "CheckpointStorage__BlobStorageContainerUri",
                 "Template__FhirMapping",
                 "DeadLetters__Folder",
                 "Compatibility__Profile",

@@ -2,6 +2,8 @@
 //! stand-in, and the handlers by themselves.
 #![allow(clippy::unwrap_used, reason = "a test stops where something is not what it should be")]
 
+mod collector;
 mod handler;
 mod ingest;
 mod parking;
+mod telemetry;

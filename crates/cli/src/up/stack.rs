@@ -164,6 +164,8 @@ impl Plan {
     /// The function as a process of its own.
     fn native(&self, name: &'static str, mut environment: Vec<(&'static str, String)>) -> Program {
         environment.push(("Process__StopOnStdinEnd", "true".to_owned()));
+        // One of each: after a crash it goes on at once with what was its own.
+        environment.push(("Process__Name", name.to_owned()));
         if name == "normalize" {
             environment.push(("Http__Listen", format!("127.0.0.1:{}", self.http_port)));
         }
