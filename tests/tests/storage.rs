@@ -4,8 +4,8 @@ use std::net::TcpStream;
 use std::process::Command;
 use std::time::Duration;
 
-use azure::MappingBlob;
-use delivery::{Load, MappingSource};
+use azure::{BlobPositions, MappingBlob};
+use delivery::{Checkpoint, Load, MappingSource, Positions, Source};
 use end_to_end::poll::until;
 use end_to_end::process::{Running, free_port};
 use url::Url;
@@ -78,4 +78,39 @@ fn a_blob_that_is_not_there_is_named_without_the_sas() {
     let error = load(&source, None).expect_err("there is no such blob");
     assert!(error.contains("the mapping blob is away") && error.contains("nope.json"), "{error}");
     assert!(!error.contains("sig=") && !format!("{source:?}").contains("sig="), "{error}");
+}
+
+fn positions(azurite: &Azurite, hub: &str, group: &str) -> BlobPositions {
+    let (namespace, hub) = ("ns1.servicebus.windows.net".to_owned(), hub.to_owned());
+    let source = Source { namespace, hub, consumer_group: group.to_owned(), partition: String::new() };
+    BlobPositions::new(&azurite.container, &source, None).expect("names")
+}
+
+#[test]
+fn positions_in_blobs_do_what_every_store_does() {
+    let azurite = Azurite::start();
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    runtime.block_on(async {
+        simulator::contract::check_positions(&positions(&azurite, "hub", "$Default")).await;
+        simulator::contract::check_forgetting(&positions(&azurite, "a", "g"), &positions(&azurite, "b", "g")).await;
+    });
+}
+
+/// functions-eventhubs-keda.md 4.1 and 4.3.
+#[test]
+fn positions_lie_where_the_functions_host_and_keda_look_for_them() {
+    let azurite = Azurite::start();
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let checkpoint = Checkpoint { sequence_number: 41, offset: "4200".to_owned() };
+    let written = runtime.block_on(positions(&azurite, "Hub1", "$Default").write_checkpoint("0", &checkpoint, None));
+    assert!(written.expect("the storage is there").is_some());
+    let mut url = azurite.container.clone();
+    let name = ["ns1.servicebus.windows.net", "hub1", "$default", "checkpoint", "0"];
+    url.path_segments_mut().expect("a path").extend(name);
+    let answer = azurite.http.head(url).send().expect("an answer");
+    assert_eq!(answer.status(), 200);
+    let header = |name: &str| answer.headers().get(name).map(|value| value.to_str().expect("text").to_owned());
+    assert_eq!(header("x-ms-meta-sequencenumber").as_deref(), Some("41"));
+    assert_eq!(header("x-ms-meta-offset").as_deref(), Some("4200"));
+    assert_eq!(header("content-length").as_deref(), Some("0"));
 }

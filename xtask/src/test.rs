@@ -46,7 +46,7 @@ const TIERS: [Tier; 5] = [
     },
     Tier {
         name: "storage",
-        about: "Azurite, for mappings in blobs",
+        about: "Azurite, for mappings and positions in blobs",
         components: &["azurite"],
         needs_binaries: false,
         runs: &[&["-p", "end-to-end", "--test", "storage"]],

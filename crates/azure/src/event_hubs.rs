@@ -29,7 +29,7 @@ use url::Url;
 use crate::credentials::CredentialSettings;
 
 /// Shown in the namespace's connection log.
-const APPLICATION_ID: &str = "iot-connector";
+pub(crate) const APPLICATION_ID: &str = "iot-connector";
 
 /// Where to send, and how long to try.
 #[derive(Clone, Debug)]
@@ -70,7 +70,7 @@ impl HubConfig {
         }
     }
 
-    fn check(&self, credential: &CredentialSettings) -> Result<(), InvalidHub> {
+    pub(crate) fn check(&self, credential: &CredentialSettings) -> Result<(), InvalidHub> {
         let loopback = self.custom_endpoint.as_ref().map(is_loopback);
         let plain = self.custom_endpoint.as_ref().is_some_and(|endpoint| endpoint.scheme() == "amqp");
         let scheme = self.custom_endpoint.as_ref().map_or("amqps", Url::scheme);

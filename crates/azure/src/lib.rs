@@ -4,6 +4,7 @@
 //! this package's business alone (docs/decisions/0001-azure-sdk-versions.md).
 
 mod amqp_event;
+pub mod blob_positions;
 pub mod connection_string;
 pub mod credentials;
 pub mod event_hubs;
@@ -11,8 +12,10 @@ pub mod external_identity;
 pub mod hub_output;
 pub mod mapping_blob;
 pub mod sas_hub;
+pub mod sdk_hub;
 
 pub use azure_core::credentials::TokenCredential;
+pub use blob_positions::BlobPositions;
 pub use connection_string::{ConnectionString, InvalidConnectionString};
 pub use credentials::CredentialSettings;
 pub use event_hubs::{HubConfig, HubProducer};
@@ -20,6 +23,7 @@ pub use external_identity::{CertificateUri, ExternalIdentity, VaultCertificate};
 pub use hub_output::HubOutput;
 pub use mapping_blob::MappingBlob;
 pub use sas_hub::{SasHub, SasHubConfig};
+pub use sdk_hub::SdkHub;
 
 /// The time now, as tokens of a [`TokenCredential`] give their end.
 pub fn now() -> azure_core::time::OffsetDateTime {

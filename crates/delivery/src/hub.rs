@@ -8,6 +8,7 @@ use expressions::{PropertyValue, UtcTime};
 
 use crate::away::Away;
 use crate::batch::Source;
+use crate::window::Queued;
 
 /// A hub, seen through one consumer group.
 pub trait Hub: Send + Sync + 'static {
@@ -98,9 +99,16 @@ impl fmt::Debug for HubEvent {
     }
 }
 
-impl HubEvent {
-    /// How much memory it takes, in bytes, near enough to keep a budget by.
-    pub fn size(&self) -> usize {
+impl Queued for HubEvent {
+    fn sequence_number(&self) -> i64 {
+        self.sequence_number
+    }
+
+    fn enqueued_time(&self) -> UtcTime {
+        self.enqueued_time
+    }
+
+    fn size(&self) -> usize {
         let text = |properties: &[(String, Property)]| -> usize {
             properties.iter().map(|(name, value)| size_of::<(String, Property)>() + name.len() + value.len()).sum()
         };

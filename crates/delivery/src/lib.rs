@@ -16,11 +16,13 @@
 
 pub mod away;
 pub mod batch;
+pub mod consumer;
 pub mod convert;
 pub mod current_mapping;
 pub mod dead_letter;
 pub mod fate;
 pub mod hub;
+pub mod hub_batch;
 pub mod incoming;
 pub mod normalize;
 pub mod positions;
@@ -30,15 +32,19 @@ pub mod runtime;
 mod testing;
 mod text;
 pub mod turn;
+pub mod window;
 
 pub use away::Away;
 pub use batch::{Batch, BatchEvent, Position, Source};
+pub use consumer::{Consumer, ConsumerError, ConsumerOptions, Flush, Observer, Processor, Unobserved, WindowState};
 pub use convert::{Conversion, Converter, Destination, Pending, Resolved, SaveOutcome};
 pub use current_mapping::{Compiled, CurrentMapping, EitherSource, Load, MappingSource, MappingUnavailable, Notice};
 pub use dead_letter::{DeadLetter, DeadLetters, Stage};
 pub use fate::{EventFate, Fates, MeasurementFate, Reason, Tally};
 pub use hub::{Bounds, Hub, HubEvent, Property, ReadError, Reader, Start};
+pub use hub_batch::HubBatch;
 pub use normalize::{MeasurementOutput, Normalizer, OutgoingMeasurements};
-pub use positions::{Checkpoint, Ownership, Positions, Version, WindowMark};
+pub use positions::{Checkpoint, Layout, Ownership, Positions, Version, WindowMark};
 pub use runtime::Runtime;
 pub use turn::{Fence, Turn, Unfenced};
+pub use window::{Window, WindowRules};

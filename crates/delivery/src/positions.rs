@@ -9,6 +9,7 @@ use std::time::Duration;
 use expressions::UtcTime;
 
 use crate::away::Away;
+use crate::batch::Source;
 
 /// The positions of one hub and consumer group.
 pub trait Positions: Send + Sync + 'static {
@@ -48,6 +49,72 @@ pub trait Positions: Send + Sync + 'static {
     /// before: when it reads one of them again, it starts from its beginning
     /// (design.md D14). Gives what was forgotten, as `namespace/hub/partition`.
     fn forget_others(&self) -> impl Future<Output = Result<Vec<String>, Away>> + Send;
+}
+
+/// The names under which the positions of a hub and consumer group are stored.
+///
+/// In lower case: .NET writes them so, KEDA compares them as they are, and the
+/// service tells no case apart (functions-eventhubs-keda.md 4).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Layout {
+    hub: String,
+    group: String,
+}
+
+/// What is stored of a partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Who owns it.
+    Ownership,
+    /// Its position.
+    Checkpoint,
+    /// Its last window that was begun.
+    Window,
+}
+
+/// A hub or its namespace has no name, so that its positions would be mixed
+/// with those of others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the {0} has no name")]
+pub struct NoName(pub &'static str);
+
+impl Layout {
+    /// The names for a source; its partition does not matter.
+    pub fn new(source: &Source) -> Result<Layout, NoName> {
+        let name = |what, name: &str| match name.trim() {
+            "" => Err(NoName(what)),
+            name => Ok(name.to_lowercase()),
+        };
+        let (namespace, hub) = (name("namespace", &source.namespace)?, name("hub", &source.hub)?);
+        let group = name("consumer group", &source.consumer_group)?;
+        Ok(Layout { hub: format!("{namespace}/{hub}"), group })
+    }
+
+    /// What all names of a kind begin with.
+    pub fn prefix(&self, kind: Kind) -> String {
+        let kind = match kind {
+            Kind::Ownership => "ownership",
+            Kind::Checkpoint => "checkpoint",
+            Kind::Window => "window",
+        };
+        format!("{}/{}/{kind}/", self.hub, self.group)
+    }
+
+    /// The name for a partition.
+    pub fn name(&self, kind: Kind, partition: &str) -> String {
+        self.prefix(kind) + partition
+    }
+
+    /// Whether a name is that of a position of our consumer group in another
+    /// hub.
+    pub fn is_of_another_hub(&self, name: &str) -> bool {
+        let parts: Vec<&str> = name.split('/').collect();
+        let [namespace, hub, group, kind, _] = parts.as_slice() else { return false };
+        let is_position = matches!(*kind, "ownership" | "checkpoint" | "window");
+        is_position
+            && group.eq_ignore_ascii_case(&self.group)
+            && !format!("{namespace}/{hub}").eq_ignore_ascii_case(&self.hub)
+    }
 }
 
 /// One state of what is stored, to notice that somebody changed it: an ETag.
@@ -91,4 +158,46 @@ pub struct WindowMark {
     pub last: i64,
     /// When it was begun.
     pub begun: UtcTime,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn layout(namespace: &str, hub: &str, group: &str) -> Result<Layout, String> {
+        let (namespace, hub, group) = (namespace.to_owned(), hub.to_owned(), group.to_owned());
+        let source = Source { namespace, hub, consumer_group: group, partition: String::new() };
+        Layout::new(&source).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn names_are_those_of_the_functions_host() {
+        let layout = layout("NS1.servicebus.windows.net", "DeviceData", "$Default").unwrap();
+        let name = layout.name(Kind::Checkpoint, "0");
+        assert_eq!(name, "ns1.servicebus.windows.net/devicedata/$default/checkpoint/0");
+        assert_eq!(layout.prefix(Kind::Ownership), "ns1.servicebus.windows.net/devicedata/$default/ownership/");
+    }
+
+    #[test]
+    fn a_source_without_names_has_no_positions() {
+        assert_eq!(layout("", "hub", "g"), Err("the namespace has no name".to_owned()));
+        assert_eq!(layout("ns", " ", "g"), Err("the hub has no name".to_owned()));
+        assert_eq!(layout("ns", "hub", ""), Err("the consumer group has no name".to_owned()));
+    }
+
+    #[test]
+    fn other_hubs_of_the_group_are_told_from_everything_else() {
+        let layout = layout("ns", "hub", "g").unwrap();
+        for (name, is_other) in [
+            ("ns/hub/g/checkpoint/0", false),
+            ("NS/Hub/G/checkpoint/0", false),
+            ("ns/old/g/checkpoint/0", true),
+            ("old/hub/g/window/31", true),
+            ("ns/old/other/checkpoint/0", false),
+            ("ns/old/g/letters/0", false),
+            ("ns/old/g/checkpoint", false),
+        ] {
+            assert_eq!(layout.is_of_another_hub(name), is_other, "{name}");
+        }
+    }
 }

@@ -1,14 +1,16 @@
-//! Implements delivery's traits on a folder of the machine: mapping files and
-//! dead letters.
+//! Implements delivery's traits on a folder of the machine: mapping files,
+//! dead letters and positions.
 //!
 //! For `func` on a laptop, for a mounted ConfigMap, and for the local stack;
 //! the same traits on Azure are in `azure`.
 
 pub mod dead_letters;
 pub mod mapping_file;
+pub mod positions;
 
 pub use dead_letters::{DeadLetterFolder, StoredDeadLetter};
 pub use mapping_file::MappingFile;
+pub use positions::PositionFolder;
 
 /// Bytes in lower-case hex.
 fn hex(bytes: &[u8]) -> String {

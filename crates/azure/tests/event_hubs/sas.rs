@@ -2,10 +2,6 @@
 //! keys: it verifies every signature, closes links whose token ended, and knows
 //! epochs.
 
-#![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
-
-mod stand_in;
-
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;

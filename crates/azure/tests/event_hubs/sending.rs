@@ -1,9 +1,4 @@
-//! The producer against the Event Hubs stand-in, which runs on a thread and a
-//! runtime of its own: the SDK does not get along with a listener on its own.
-
-#![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
-
-mod stand_in;
+//! The producer.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

@@ -1,0 +1,82 @@
+//! What every store of positions has to do, for the tests of each.
+
+use delivery::{Checkpoint, Positions, WindowMark};
+use expressions::UtcTime;
+
+/// Checks a store that is empty.
+///
+/// # Panics
+///
+/// When the store does not do what it has to.
+pub async fn check_positions(positions: &impl Positions) {
+    check_ownership(positions).await;
+    check_checkpoints(positions).await;
+    check_windows(positions).await;
+}
+
+async fn check_ownership(positions: &impl Positions) {
+    assert_eq!(positions.ownerships().await.expect("read"), [], "nothing is owned");
+    let first = positions.claim("0", Some("a"), None).await.expect("written").expect("nobody had it");
+    assert_eq!(positions.claim("0", Some("b"), None).await.expect("read"), None, "somebody has it");
+    let owned = positions.ownerships().await.expect("read");
+    assert_eq!((owned.len(), owned[0].partition.as_str(), owned[0].owner.as_deref()), (1, "0", Some("a")));
+    assert!(owned[0].age.as_secs() < 60, "{:?}", owned[0].age);
+    let renewed = positions.claim("0", Some("a"), Some(&first)).await.expect("written").expect("it was as expected");
+    assert_eq!(positions.claim("0", Some("b"), Some(&first)).await.expect("read"), None, "it was renewed");
+    let seen = positions.ownerships().await.expect("read").remove(0).version;
+    assert_eq!(seen, renewed, "a listing gives the version that a claim needs");
+    let taken = positions.claim("0", Some("b"), Some(&seen)).await.expect("written").expect("it was as expected");
+    assert_eq!(positions.claim("0", Some("a"), Some(&renewed)).await.expect("read"), None, "it was taken");
+    positions.claim("0", None, Some(&taken)).await.expect("written").expect("it was as expected");
+    assert_eq!(positions.ownerships().await.expect("read")[0].owner, None, "it was released");
+}
+
+async fn check_checkpoints(positions: &impl Positions) {
+    let at = |sequence_number: i64| Checkpoint { sequence_number, offset: (sequence_number * 7).to_string() };
+    assert_eq!(positions.checkpoint("0").await.expect("read"), None, "there is none");
+    let none = Checkpoint { sequence_number: -1, offset: String::new() };
+    let first = positions.write_checkpoint("0", &none, None).await.expect("written").expect("there was none");
+    assert_eq!(positions.checkpoint("0").await.expect("read"), Some((none, first.clone())));
+    assert_eq!(positions.write_checkpoint("0", &at(5), None).await.expect("read"), None, "there is one");
+    let second = positions.write_checkpoint("0", &at(5), Some(&first)).await.expect("written").expect("as expected");
+    assert_eq!(positions.write_checkpoint("0", &at(4), Some(&first)).await.expect("read"), None, "it was changed");
+    assert_eq!(positions.checkpoint("0").await.expect("read"), Some((at(5), second)));
+    assert_eq!(positions.checkpoint("1").await.expect("read"), None, "of the other there is none");
+}
+
+async fn check_windows(positions: &impl Positions) {
+    assert_eq!(positions.window("0").await.expect("read"), None);
+    let begun = UtcTime::from_unix_milliseconds(1_604_232_000_123).expect("a time");
+    for window in [WindowMark { first: 0, last: 9, begun }, WindowMark { first: 10, last: 10, begun }] {
+        positions.write_window("0", &window).await.expect("written");
+        assert_eq!(positions.window("0").await.expect("read"), Some(window));
+    }
+    assert_eq!(positions.window("1").await.expect("read"), None);
+}
+
+/// Checks that what two sources store in one store is kept apart, and that the
+/// positions of the one are forgotten when the other begins. `a` and `b` are
+/// the same store, for two hubs.
+///
+/// # Panics
+///
+/// When the store does not do what it has to.
+pub async fn check_forgetting(a: &impl Positions, b: &impl Positions) {
+    let checkpoint = Checkpoint { sequence_number: 3, offset: "300".to_owned() };
+    let window = WindowMark { first: 1, last: 3, begun: UtcTime::MIN };
+    for partition in ["0", "31"] {
+        a.write_checkpoint(partition, &checkpoint, None).await.expect("written").expect("there was none");
+        a.claim(partition, Some("a"), None).await.expect("written").expect("nobody had it");
+        a.write_window(partition, &window).await.expect("written");
+    }
+    b.write_checkpoint("0", &checkpoint, None).await.expect("written").expect("there was none");
+    let mut forgotten = b.forget_others().await.expect("written");
+    forgotten.sort();
+    assert_eq!(forgotten.len(), 2, "{forgotten:?}");
+    assert!(forgotten[0].ends_with("/0") && forgotten[1].ends_with("/31"), "{forgotten:?}");
+    assert_eq!(a.checkpoint("0").await.expect("read"), None);
+    assert_eq!(a.window("31").await.expect("read"), None);
+    assert_eq!(a.ownerships().await.expect("read"), []);
+    assert!(b.checkpoint("0").await.expect("read").is_some(), "its own stays");
+    assert_eq!(b.forget_others().await.expect("read"), [""; 0]);
+}

@@ -1,0 +1,194 @@
+//! Positions in memory.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use delivery::{Away, Checkpoint, Ownership, Positions, Runtime, Source, Version, WindowMark};
+
+use crate::machine::SimulatedRuntime;
+
+/// The positions of a consumer group, with those of other hubs that it read
+/// before; clones for another source are the same store.
+#[derive(Clone)]
+pub struct MemoryPositions {
+    runtime: Arc<SimulatedRuntime>,
+    source: Source,
+    stored: Arc<Mutex<Stored>>,
+}
+
+/// Namespace, hub, partition.
+type Place = (String, String, String);
+
+#[derive(Default)]
+struct Stored {
+    ownerships: BTreeMap<Place, (Option<String>, Duration, u64)>,
+    checkpoints: BTreeMap<Place, (Checkpoint, u64)>,
+    windows: BTreeMap<Place, WindowMark>,
+    writes: u64,
+}
+
+impl fmt::Debug for MemoryPositions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoryPositions").field("source", &self.source).finish_non_exhaustive()
+    }
+}
+
+impl MemoryPositions {
+    /// An empty store, for a hub.
+    pub fn new(runtime: Arc<SimulatedRuntime>, source: Source) -> MemoryPositions {
+        MemoryPositions { runtime, source, stored: Arc::default() }
+    }
+
+    /// The same store for another hub.
+    pub fn of(&self, source: Source) -> MemoryPositions {
+        MemoryPositions { source, ..self.clone() }
+    }
+
+    /// The sequence number of a partition's checkpoint.
+    pub fn sequence_number(&self, partition: &str) -> Option<i64> {
+        self.lock().checkpoints.get(&self.place(partition)).map(|(checkpoint, _)| checkpoint.sequence_number)
+    }
+
+    /// Who owns a partition.
+    pub fn owner(&self, partition: &str) -> Option<String> {
+        self.lock().ownerships.get(&self.place(partition)).and_then(|ownership| ownership.0.clone())
+    }
+
+    /// Makes another the owner of a partition, whoever it was.
+    pub fn steal(&self, partition: &str, owner: &str) {
+        let at = self.runtime.elapsed();
+        let mut stored = self.lock();
+        stored.writes += 1;
+        let version = stored.writes;
+        stored.ownerships.insert(self.place(partition), (Some(owner.to_owned()), at, version));
+    }
+
+    /// Makes nobody the owner of a partition.
+    pub fn release(&self, partition: &str) {
+        let at = self.runtime.elapsed();
+        let mut stored = self.lock();
+        stored.writes += 1;
+        let version = stored.writes;
+        stored.ownerships.insert(self.place(partition), (None, at, version));
+    }
+
+    /// Every checkpoint that is stored, of whichever hub, as
+    /// `namespace/hub/partition` in lower case.
+    pub fn checkpoints(&self) -> Vec<String> {
+        let name = |(namespace, hub, partition): &Place| format!("{namespace}/{hub}/{partition}");
+        self.lock().checkpoints.keys().map(name).collect()
+    }
+
+    fn place(&self, partition: &str) -> Place {
+        (self.source.namespace.to_lowercase(), self.source.hub.to_lowercase(), partition.to_owned())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Stored> {
+        self.stored.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn version(number: u64) -> Version {
+    Version(number.to_string())
+}
+
+impl Positions for MemoryPositions {
+    async fn ownerships(&self) -> Result<Vec<Ownership>, Away> {
+        let now = self.runtime.elapsed();
+        let ours = self.place("");
+        let stored = self.lock();
+        let ours = stored.ownerships.iter().filter(|(place, _)| (&place.0, &place.1) == (&ours.0, &ours.1));
+        let ownership = |(place, (owner, at, number)): (&Place, &(Option<String>, Duration, u64))| Ownership {
+            partition: place.2.clone(),
+            owner: owner.clone(),
+            age: now.saturating_sub(*at),
+            version: version(*number),
+        };
+        Ok(ours.map(ownership).collect())
+    }
+
+    async fn claim(
+        &self,
+        partition: &str,
+        owner: Option<&str>,
+        expected: Option<&Version>,
+    ) -> Result<Option<Version>, Away> {
+        let at = self.runtime.elapsed();
+        let mut stored = self.lock();
+        let place = self.place(partition);
+        let is = stored.ownerships.get(&place).map(|ownership| version(ownership.2));
+        if is.as_ref() != expected {
+            return Ok(None);
+        }
+        stored.writes += 1;
+        let number = stored.writes;
+        stored.ownerships.insert(place, (owner.map(str::to_owned), at, number));
+        Ok(Some(version(number)))
+    }
+
+    async fn checkpoint(&self, partition: &str) -> Result<Option<(Checkpoint, Version)>, Away> {
+        let stored = self.lock();
+        let found = stored.checkpoints.get(&self.place(partition));
+        Ok(found.map(|(checkpoint, number)| (checkpoint.clone(), version(*number))))
+    }
+
+    async fn write_checkpoint(
+        &self,
+        partition: &str,
+        checkpoint: &Checkpoint,
+        expected: Option<&Version>,
+    ) -> Result<Option<Version>, Away> {
+        let mut stored = self.lock();
+        let place = self.place(partition);
+        let is = stored.checkpoints.get(&place).map(|(_, number)| version(*number));
+        if is.as_ref() != expected {
+            return Ok(None);
+        }
+        stored.writes += 1;
+        let number = stored.writes;
+        stored.checkpoints.insert(place, (checkpoint.clone(), number));
+        Ok(Some(version(number)))
+    }
+
+    async fn window(&self, partition: &str) -> Result<Option<WindowMark>, Away> {
+        Ok(self.lock().windows.get(&self.place(partition)).copied())
+    }
+
+    async fn write_window(&self, partition: &str, window: &WindowMark) -> Result<(), Away> {
+        self.lock().windows.insert(self.place(partition), *window);
+        Ok(())
+    }
+
+    async fn forget_others(&self) -> Result<Vec<String>, Away> {
+        let ours = self.place("");
+        let is_ours = |place: &Place| (&place.0, &place.1) == (&ours.0, &ours.1);
+        let mut stored = self.lock();
+        let forgotten: Vec<Place> = stored.checkpoints.keys().filter(|place| !is_ours(place)).cloned().collect();
+        stored.checkpoints.retain(|place, _| is_ours(place));
+        stored.ownerships.retain(|place, _| is_ours(place));
+        stored.windows.retain(|place, _| is_ours(place));
+        Ok(forgotten.into_iter().map(|(namespace, hub, partition)| format!("{namespace}/{hub}/{partition}")).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use expressions::UtcTime;
+
+    use super::*;
+    use crate::contract::{check_forgetting, check_positions};
+    use crate::machine::Machine;
+
+    #[test]
+    fn does_what_every_store_does() {
+        let runtime = Machine::new(UtcTime::MIN, 1).runtime();
+        let source = |hub: &str| Source { hub: hub.to_owned(), ..Source::default() };
+        futures::executor::block_on(async {
+            check_positions(&MemoryPositions::new(runtime.clone(), source("a"))).await;
+            let a = MemoryPositions::new(runtime, source("a"));
+            check_forgetting(&a, &a.of(source("b"))).await;
+        });
+    }
+}
