@@ -32,11 +32,10 @@ use tokio_rustls::rustls::{self, ClientConfig};
 
 use crate::amqp_event::hub_event;
 use crate::connection_string::{ConnectionString, SasToken};
+use crate::sdk_hub::EVENT_BYTES_MAX;
 
 /// What a token is called in `put-token`.
 const TOKEN_TYPE: &str = "servicebus.windows.net:sastoken";
-/// The largest message of a hub (functions-eventhubs-keda.md 7.6).
-const MESSAGE_BYTES_MAX: usize = 1024 * 1024;
 /// Events on their way to a reader, at most, as other clients ask for.
 const CREDIT_MAX: usize = 300;
 /// Readers own partitions by epoch, as every processor does.
@@ -78,14 +77,14 @@ impl SasHubConfig {
             hub,
             consumer_group: consumer_group.to_owned(),
             what: "the input hub",
-            in_flight_bytes: 16 * MESSAGE_BYTES_MAX,
+            in_flight_bytes: 16 * EVENT_BYTES_MAX,
             step_timeout: Duration::from_secs(30),
             token_lifetime: Duration::from_secs(3600),
         })
     }
 
     fn credit(&self) -> u32 {
-        (self.in_flight_bytes / MESSAGE_BYTES_MAX).clamp(1, CREDIT_MAX) as u32
+        (self.in_flight_bytes / EVENT_BYTES_MAX).clamp(1, CREDIT_MAX) as u32
     }
 }
 
@@ -377,7 +376,7 @@ mod tests {
 
     #[test]
     fn credit_keeps_to_the_budget() {
-        let cases = [(0, 1), (1, 1), (MESSAGE_BYTES_MAX, 1), (16 * MESSAGE_BYTES_MAX - 1, 15), (usize::MAX, 300)];
+        let cases = [(0, 1), (1, 1), (EVENT_BYTES_MAX, 1), (16 * EVENT_BYTES_MAX - 1, 15), (usize::MAX, 300)];
         for (bytes, credit) in cases {
             assert_eq!(config(bytes).credit(), credit, "{bytes}");
         }

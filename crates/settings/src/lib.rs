@@ -11,6 +11,7 @@
 
 pub mod compatibility;
 pub mod function;
+pub mod identity;
 
 use std::fmt;
 
@@ -20,6 +21,7 @@ use url::Url;
 
 pub use compatibility::{CompatibilitySettings, Profile, Switches, switches};
 pub use function::{Function, FunctionSettings, MappingPlace};
+pub use identity::{ExternalIdentitySettings, HubAccess, InputAccessSettings};
 
 /// Reads settings from pairs of name and value, such as the environment.
 ///

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use azure::{CredentialSettings, TokenCredential};
+use azure::{CredentialSettings, ExternalIdentity, TokenCredential};
 use fhir_client::auth::{AccessToken, CachedTokens, ClientCredentials, TokenEndpoint, TokenError};
 use fhir_client::client::ClientOptions;
 use fhir_client::identity::{IdentityOptions, Mode, PatientCheck};
 use fhir_client::save::SaveOptions;
 use secrecy::SecretString;
 use serde::Deserialize;
-use settings::{Checks, Function, FunctionSettings, Profile, SettingsError, non_blank};
+use settings::{Checks, ExternalIdentitySettings, Function, FunctionSettings, Profile, SettingsError, non_blank};
 
 /// The settings as they are.
 #[derive(Deserialize)]
@@ -34,6 +34,8 @@ struct Raw {
     #[serde(flatten)]
     fhir: FhirSettings,
     #[serde(flatten)]
+    external: ExternalIdentitySettings,
+    #[serde(flatten)]
     function: FunctionSettings,
 }
 
@@ -42,6 +44,8 @@ struct Raw {
 struct FhirSettings {
     #[serde(rename = "fhirservice__url")]
     url: Option<String>,
+    #[serde(rename = "fhirservice__authenticationtype")]
+    authentication: Option<String>,
     #[serde(rename = "fhirservice__authority")]
     authority: Option<String>,
     #[serde(rename = "fhirservice__clientid")]
@@ -104,7 +108,8 @@ impl Settings {
         let time_limit = checks.number("FhirService__TimeLimitSeconds", raw.fhir.time_limit.clone(), 1..=280, 240);
         let fhir = client_options(&raw.fhir, &mut checks);
         let client_id = function.as_ref().and_then(|function| function.client_id.clone());
-        let tokens = tokens(raw.fhir, fhir.as_ref(), client_id, &mut checks);
+        let external = raw.external.check(&client_id, &mut checks);
+        let tokens = tokens(raw.fhir, fhir.as_ref(), (client_id, external), &mut checks);
         let settings = function.zip(fhir).map(|(function, fhir)| Settings {
             function,
             fhir,
@@ -134,29 +139,81 @@ fn client_options(settings: &FhirSettings, checks: &mut Checks) -> Option<Client
     Some(ClientOptions { bundle_entries_max: entries as usize, ..ClientOptions::new(url?) })
 }
 
-/// The managed identity when it is asked for, client credentials when there is
-/// an authority, and otherwise no token (fhir-conversion.md 8.4). Checks them
-/// without a usable URL of the server, `fhir`, too.
+/// As whom the FHIR server is opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum FhirAuthentication {
+    ExternalIdentity,
+    ManagedIdentity,
+    ClientCredentials,
+    /// The server wants no token.
+    None,
+}
+
+impl FhirAuthentication {
+    /// What the setting says. Without it: client credentials when there is an
+    /// authority, else the external identity when there is one, since the
+    /// server is the customer's (resource-provider.md 4.10), else the managed
+    /// identity when it is asked for (fhir-conversion.md 8.4).
+    fn check(settings: &FhirSettings, has_external: bool, checks: &mut Checks) -> FhirAuthentication {
+        let wanted = checks.optional(
+            "FhirService__AuthenticationType",
+            settings.authentication.clone(),
+            "one of `ExternalIdentity`, `ManagedIdentity`, `ClientCredentials`, `None`",
+            |text| match text.to_ascii_lowercase().as_str() {
+                "externalidentity" => Some(Self::ExternalIdentity),
+                "managedidentity" => Some(Self::ManagedIdentity),
+                "clientcredentials" => Some(Self::ClientCredentials),
+                "none" => Some(Self::None),
+                _ => None,
+            },
+        );
+        let asks_for_identity = checks.flag("FhirClient__UseManagedIdentity", settings.managed_identity.clone(), false);
+        let has_authority = non_blank(settings.authority.clone()).is_some();
+        wanted.unwrap_or(match (asks_for_identity, has_authority) {
+            (true, _) | (false, false) if has_external => Self::ExternalIdentity,
+            (true, _) => Self::ManagedIdentity,
+            (false, true) => Self::ClientCredentials,
+            (false, false) => Self::None,
+        })
+    }
+}
+
+/// The tokens for the server, if it wants any. Checks them without a usable URL
+/// of the server, `fhir`, too.
 fn tokens(
     settings: FhirSettings,
     fhir: Option<&ClientOptions>,
-    identity: Option<String>,
+    (internal, external): (Option<String>, Option<ExternalIdentity>),
     checks: &mut Checks,
 ) -> Option<Arc<CachedTokens>> {
+    let authentication = FhirAuthentication::check(&settings, external.is_some(), checks);
     let audience = fhir.map(|fhir| fhir.base_url.as_str().trim_end_matches('/').to_owned());
-    let resource = non_blank(settings.resource).or(audience).unwrap_or_default();
-    if checks.flag("FhirClient__UseManagedIdentity", settings.managed_identity, false) {
-        let credential = CredentialSettings::ManagedIdentity { client_id: identity }.credential();
-        return match credential {
-            Ok(credential) => Some(identity_tokens(credential, &resource)),
-            Err(error) => {
-                checks.problem(format!("`FhirClient__UseManagedIdentity` cannot be followed: {error}"));
-                None
-            }
-        };
+    let resource = non_blank(settings.resource.clone()).or(audience).unwrap_or_default();
+    let identity = match (authentication, external) {
+        (FhirAuthentication::None, _) => return None,
+        (FhirAuthentication::ClientCredentials, _) => return client_credentials(settings, &resource, checks),
+        (FhirAuthentication::ManagedIdentity, _) => CredentialSettings::ManagedIdentity { client_id: internal },
+        (FhirAuthentication::ExternalIdentity, Some(identity)) => CredentialSettings::ExternalIdentity(identity),
+        (FhirAuthentication::ExternalIdentity, None) => {
+            let problem = "app setting `FhirService__AuthenticationType` is `ExternalIdentity`; expected \
+                           `ExternalIdentity__ClientId` with its client id";
+            checks.problem(problem.to_owned());
+            return None;
+        }
+    };
+    match identity.credential() {
+        Ok(credential) => Some(identity_tokens(credential, &resource)),
+        Err(error) => {
+            checks.problem(format!("the identity for the FHIR server cannot be used: {error}"));
+            None
+        }
     }
+}
+
+fn client_credentials(settings: FhirSettings, resource: &str, checks: &mut Checks) -> Option<Arc<CachedTokens>> {
     let expected = "an absolute http or https URL of an authority or token endpoint";
-    let endpoint = checks.optional("FhirService__Authority", settings.authority, expected, |text| {
+    let authority = checks.required("FhirService__Authority", settings.authority, expected);
+    let endpoint = checks.optional("FhirService__Authority", Some(authority), expected, |text| {
         TokenEndpoint::from_authority(text).ok()
     })?;
     let client_id =
@@ -165,7 +222,7 @@ fn tokens(
     if secret.is_none() {
         checks.problem("app setting `FhirService__ClientSecret` is not set; expected the client's secret".to_owned());
     }
-    let scope = endpoint.scope(&resource);
+    let scope = endpoint.scope(resource);
     let secret = secret.unwrap_or_else(|| SecretString::from(String::new()));
     match ClientCredentials::new(endpoint, client_id, secret) {
         Ok(credentials) => Some(Arc::new(CachedTokens::new(Arc::new(credentials), scope))),
@@ -185,7 +242,7 @@ fn identity_tokens(credential: Arc<dyn TokenCredential>, resource: &str) -> Arc<
         let credential = credential.clone();
         async move {
             let token = credential.get_token(&[&scope], None).await.map_err(|error| TokenError::Unreachable {
-                what: "the managed identity gives none",
+                what: "the identity gives none",
                 source: Some(error.into()),
             })?;
             let lifetime = token.expires_on - azure::now();
@@ -230,6 +287,29 @@ mod tests {
         ];
         assert_eq!(problems(&client), "Create true");
         assert_eq!(problems(&[("FhirClient__UseManagedIdentity", "true")]), "Lookup true");
+    }
+
+    #[test]
+    fn the_server_is_opened_as_the_type_says_or_as_the_external_identity() {
+        let check = |pairs: &[(&str, &str)], has_external: bool| {
+            let raw: FhirSettings =
+                settings::read(pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))).unwrap();
+            FhirAuthentication::check(&raw, has_external, &mut Checks::default())
+        };
+        let managed = ("FhirClient__UseManagedIdentity", "true");
+        let authority = ("FhirService__Authority", "https://login.example/tenant");
+        let of = |kind| ("FhirService__AuthenticationType", kind);
+        assert_eq!(check(&[], false), FhirAuthentication::None);
+        assert_eq!(check(&[], true), FhirAuthentication::ExternalIdentity);
+        assert_eq!(check(&[managed], false), FhirAuthentication::ManagedIdentity);
+        assert_eq!(check(&[managed], true), FhirAuthentication::ExternalIdentity);
+        assert_eq!(check(&[authority], true), FhirAuthentication::ClientCredentials);
+        assert_eq!(check(&[managed, authority], false), FhirAuthentication::ManagedIdentity);
+        assert_eq!(check(&[managed, of("managedidentity")], true), FhirAuthentication::ManagedIdentity);
+        assert_eq!(check(&[authority, of("None")], true), FhirAuthentication::None);
+        assert_eq!(check(&[authority, of("ExternalIdentity")], true), FhirAuthentication::ExternalIdentity);
+        let problem = problems(&[of("ExternalIdentity")]);
+        assert!(problem.contains("expected `ExternalIdentity__ClientId`"), "{problem}");
     }
 
     #[test]

@@ -28,6 +28,9 @@ async fn main() -> ExitCode {
 
 async fn run() -> anyhow::Result<std::convert::Infallible> {
     let settings = Settings::read(::settings::environment()).context("the app settings are not usable")?;
+    if let Some(warning) = settings.warning {
+        tracing::warn!("{warning}");
+    }
     let port = settings.function.port;
     let listener = custom_handler::listen(port).await?;
     tracing::info!(port, "Normalize listens");

@@ -4,7 +4,7 @@ use azure::{HubConfig, HubOutput, HubProducer};
 use secrecy::SecretString;
 use serde::Deserialize;
 use settings::function::credential;
-use settings::{Checks, Function, FunctionSettings, SettingsError};
+use settings::{Checks, ExternalIdentitySettings, Function, FunctionSettings, InputAccessSettings, SettingsError};
 use url::Url;
 
 /// The settings as they are.
@@ -23,6 +23,10 @@ struct Raw {
     #[serde(rename = "ingest__token")]
     ingest_token: Option<String>,
     #[serde(flatten)]
+    input: InputAccessSettings,
+    #[serde(flatten)]
+    external: ExternalIdentitySettings,
+    #[serde(flatten)]
     function: FunctionSettings,
 }
 
@@ -36,6 +40,8 @@ pub struct Settings {
     pub output: HubOutput,
     /// `Ingest__Token`: who may post events; nobody when it is not set.
     pub ingest_token: Option<SecretString>,
+    /// What is not as somebody may think it is; to be logged.
+    pub warning: Option<&'static str>,
 }
 
 impl Settings {
@@ -51,6 +57,8 @@ impl Settings {
         );
         let hub = checks.required("NormalizationEventHub__EventHubName", raw.hub, "the name of the internal hub");
         let client_id = function.as_ref().and_then(|function| function.client_id.clone());
+        let external = raw.external.check(&client_id, &mut checks);
+        let warning = raw.input.check_host(external.as_ref(), &mut checks);
         let authentication = "NormalizationEventHub__AuthenticationType";
         let credential = credential(authentication, raw.authentication, &client_id, &mut checks);
         let custom_endpoint = checks.optional(
@@ -67,7 +75,7 @@ impl Settings {
         let ingest_token = checks.secret(raw.ingest_token);
         let settings = function.zip(producer.ok()).map(|(function, producer)| {
             let output = HubOutput::new(producer);
-            Settings { function, output, ingest_token }
+            Settings { function, output, ingest_token, warning }
         });
         checks.finish(settings)
     }
@@ -119,6 +127,17 @@ mod tests {
              `ManagedIdentity`, `WorkloadIdentity`, `DeveloperTools`, `Development`",
         ];
         assert_eq!(problems, expected.join("\n"));
+    }
+
+    #[test]
+    fn a_certificate_that_the_host_cannot_use_is_said() {
+        let certificate = [
+            ("ExternalIdentity__ClientId", "c1"),
+            ("ExternalIdentity__TenantId", "t1"),
+            ("ExternalIdentity__CertificateUri", "https://v1.vault.azure.net/certificates/mi-c1"),
+        ];
+        let problem = problems(&certificate);
+        assert!(problem.contains("cannot open the customer's hub in the Functions front"), "{problem}");
     }
 
     #[test]

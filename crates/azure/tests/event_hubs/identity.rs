@@ -2,10 +2,6 @@
 //! CA, against a key vault that wants the internal identity's token and a token
 //! endpoint that checks what the external one shows.
 
-#![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
-
-mod stand_in;
-
 use std::process::Stdio;
 use std::time::Duration;
 
