@@ -48,7 +48,7 @@ pub enum CredentialSettings {
         secret: SecretString,
     },
     /// The connector's external identity, for what is the customer's.
-    ExternalIdentity(ExternalIdentity),
+    ExternalIdentity(Box<ExternalIdentity>),
     /// Whoever is logged in to the Azure CLI or the Azure Developer CLI.
     DeveloperTools,
     /// A made-up token, for a stand-in on this machine. Whoever uses it must

@@ -123,7 +123,7 @@ impl InputAccessSettings {
                 None
             }
             (None | Some("externalidentity"), _, Some(identity)) => {
-                Some(HubAccess::Credential(CredentialSettings::ExternalIdentity(identity.clone())))
+                Some(HubAccess::Credential(CredentialSettings::ExternalIdentity(Box::new(identity.clone()))))
             }
             (Some("externalidentity"), _, None) => {
                 checks.problem(format!("app setting `{TYPE}` is `ExternalIdentity`; expected `ExternalIdentity__ClientId` with its client id"));

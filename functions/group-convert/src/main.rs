@@ -4,6 +4,7 @@
 mod function;
 mod progress;
 mod settings;
+mod tokens;
 
 use std::process::ExitCode;
 use std::sync::Arc;

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use azure::{CredentialSettings, ExternalIdentity, TokenCredential};
-use fhir_client::auth::{AccessToken, CachedTokens, ClientCredentials, TokenEndpoint, TokenError};
+use fhir_client::auth::CachedTokens;
 use fhir_client::client::ClientOptions;
 use fhir_client::identity::{IdentityOptions, Mode, PatientCheck};
 use fhir_client::save::SaveOptions;
-use secrecy::SecretString;
 use serde::Deserialize;
 use settings::{Checks, ExternalIdentitySettings, Function, FunctionSettings, Profile, SettingsError, non_blank};
+
+use crate::tokens::tokens;
 
 /// The settings as they are.
 #[derive(Deserialize)]
@@ -41,25 +41,25 @@ struct Raw {
 
 /// What says where the FHIR server is and who we are to it.
 #[derive(Deserialize)]
-struct FhirSettings {
+pub struct FhirSettings {
     #[serde(rename = "fhirservice__url")]
-    url: Option<String>,
+    pub(crate) url: Option<String>,
     #[serde(rename = "fhirservice__authenticationtype")]
-    authentication: Option<String>,
+    pub(crate) authentication: Option<String>,
     #[serde(rename = "fhirservice__authority")]
-    authority: Option<String>,
+    pub(crate) authority: Option<String>,
     #[serde(rename = "fhirservice__clientid")]
-    client_id: Option<String>,
+    pub(crate) client_id: Option<String>,
     #[serde(rename = "fhirservice__clientsecret")]
-    client_secret: Option<String>,
+    pub(crate) client_secret: Option<String>,
     #[serde(rename = "fhirservice__resource")]
-    resource: Option<String>,
+    pub(crate) resource: Option<String>,
     #[serde(rename = "fhirservice__batchentries")]
     batch_entries: Option<String>,
     #[serde(rename = "fhirservice__timelimitseconds")]
     time_limit: Option<String>,
     #[serde(rename = "fhirclient__usemanagedidentity")]
-    managed_identity: Option<String>,
+    pub(crate) managed_identity: Option<String>,
 }
 
 /// Everything group-convert needs to start, checked.
@@ -139,120 +139,6 @@ fn client_options(settings: &FhirSettings, checks: &mut Checks) -> Option<Client
     Some(ClientOptions { bundle_entries_max: entries as usize, ..ClientOptions::new(url?) })
 }
 
-/// As whom the FHIR server is opened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum FhirAuthentication {
-    ExternalIdentity,
-    ManagedIdentity,
-    ClientCredentials,
-    /// The server wants no token.
-    None,
-}
-
-impl FhirAuthentication {
-    /// What the setting says. Without it: client credentials when there is an
-    /// authority, else the external identity when there is one, since the
-    /// server is the customer's (resource-provider.md 4.10), else the managed
-    /// identity when it is asked for (fhir-conversion.md 8.4).
-    fn check(settings: &FhirSettings, has_external: bool, checks: &mut Checks) -> FhirAuthentication {
-        let wanted = checks.optional(
-            "FhirService__AuthenticationType",
-            settings.authentication.clone(),
-            "one of `ExternalIdentity`, `ManagedIdentity`, `ClientCredentials`, `None`",
-            |text| match text.to_ascii_lowercase().as_str() {
-                "externalidentity" => Some(Self::ExternalIdentity),
-                "managedidentity" => Some(Self::ManagedIdentity),
-                "clientcredentials" => Some(Self::ClientCredentials),
-                "none" => Some(Self::None),
-                _ => None,
-            },
-        );
-        let asks_for_identity = checks.flag("FhirClient__UseManagedIdentity", settings.managed_identity.clone(), false);
-        let has_authority = non_blank(settings.authority.clone()).is_some();
-        wanted.unwrap_or(match (asks_for_identity, has_authority) {
-            (true, _) | (false, false) if has_external => Self::ExternalIdentity,
-            (true, _) => Self::ManagedIdentity,
-            (false, true) => Self::ClientCredentials,
-            (false, false) => Self::None,
-        })
-    }
-}
-
-/// The tokens for the server, if it wants any. Checks them without a usable URL
-/// of the server, `fhir`, too.
-fn tokens(
-    settings: FhirSettings,
-    fhir: Option<&ClientOptions>,
-    (internal, external): (Option<String>, Option<ExternalIdentity>),
-    checks: &mut Checks,
-) -> Option<Arc<CachedTokens>> {
-    let authentication = FhirAuthentication::check(&settings, external.is_some(), checks);
-    let audience = fhir.map(|fhir| fhir.base_url.as_str().trim_end_matches('/').to_owned());
-    let resource = non_blank(settings.resource.clone()).or(audience).unwrap_or_default();
-    let identity = match (authentication, external) {
-        (FhirAuthentication::None, _) => return None,
-        (FhirAuthentication::ClientCredentials, _) => return client_credentials(settings, &resource, checks),
-        (FhirAuthentication::ManagedIdentity, _) => CredentialSettings::ManagedIdentity { client_id: internal },
-        (FhirAuthentication::ExternalIdentity, Some(identity)) => CredentialSettings::ExternalIdentity(identity),
-        (FhirAuthentication::ExternalIdentity, None) => {
-            let problem = "app setting `FhirService__AuthenticationType` is `ExternalIdentity`; expected \
-                           `ExternalIdentity__ClientId` with its client id";
-            checks.problem(problem.to_owned());
-            return None;
-        }
-    };
-    match identity.credential() {
-        Ok(credential) => Some(identity_tokens(credential, &resource)),
-        Err(error) => {
-            checks.problem(format!("the identity for the FHIR server cannot be used: {error}"));
-            None
-        }
-    }
-}
-
-fn client_credentials(settings: FhirSettings, resource: &str, checks: &mut Checks) -> Option<Arc<CachedTokens>> {
-    let expected = "an absolute http or https URL of an authority or token endpoint";
-    let authority = checks.required("FhirService__Authority", settings.authority, expected);
-    let endpoint = checks.optional("FhirService__Authority", Some(authority), expected, |text| {
-        TokenEndpoint::from_authority(text).ok()
-    })?;
-    let client_id =
-        checks.required("FhirService__ClientId", settings.client_id, "the client id of an app registration");
-    let secret = checks.secret(settings.client_secret);
-    if secret.is_none() {
-        checks.problem("app setting `FhirService__ClientSecret` is not set; expected the client's secret".to_owned());
-    }
-    let scope = endpoint.scope(resource);
-    let secret = secret.unwrap_or_else(|| SecretString::from(String::new()));
-    match ClientCredentials::new(endpoint, client_id, secret) {
-        Ok(credentials) => Some(Arc::new(CachedTokens::new(Arc::new(credentials), scope))),
-        Err(error) => {
-            checks.problem(format!("the settings `FhirService__…` cannot be used: {error}"));
-            None
-        }
-    }
-}
-
-fn identity_tokens(credential: Arc<dyn TokenCredential>, resource: &str) -> Arc<CachedTokens> {
-    let scope = match resource.strip_suffix("/.default") {
-        Some(_) => resource.to_owned(),
-        None => format!("{}/.default", resource.trim_end_matches('/')),
-    };
-    let ask = move |scope: String| {
-        let credential = credential.clone();
-        async move {
-            let token = credential.get_token(&[&scope], None).await.map_err(|error| TokenError::Unreachable {
-                what: "the identity gives none",
-                source: Some(error.into()),
-            })?;
-            let lifetime = token.expires_on - azure::now();
-            let lifetime = Duration::try_from(lifetime).unwrap_or_default();
-            Ok(AccessToken { secret: SecretString::from(token.token.secret().to_owned()), lifetime })
-        }
-    };
-    Arc::new(CachedTokens::new(Arc::new(ask), scope))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -287,28 +173,7 @@ mod tests {
         ];
         assert_eq!(problems(&client), "Create true");
         assert_eq!(problems(&[("FhirClient__UseManagedIdentity", "true")]), "Lookup true");
-    }
-
-    #[test]
-    fn the_server_is_opened_as_the_type_says_or_as_the_external_identity() {
-        let check = |pairs: &[(&str, &str)], has_external: bool| {
-            let raw: FhirSettings =
-                settings::read(pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))).unwrap();
-            FhirAuthentication::check(&raw, has_external, &mut Checks::default())
-        };
-        let managed = ("FhirClient__UseManagedIdentity", "true");
-        let authority = ("FhirService__Authority", "https://login.example/tenant");
-        let of = |kind| ("FhirService__AuthenticationType", kind);
-        assert_eq!(check(&[], false), FhirAuthentication::None);
-        assert_eq!(check(&[], true), FhirAuthentication::ExternalIdentity);
-        assert_eq!(check(&[managed], false), FhirAuthentication::ManagedIdentity);
-        assert_eq!(check(&[managed], true), FhirAuthentication::ExternalIdentity);
-        assert_eq!(check(&[authority], true), FhirAuthentication::ClientCredentials);
-        assert_eq!(check(&[managed, authority], false), FhirAuthentication::ManagedIdentity);
-        assert_eq!(check(&[managed, of("managedidentity")], true), FhirAuthentication::ManagedIdentity);
-        assert_eq!(check(&[authority, of("None")], true), FhirAuthentication::None);
-        assert_eq!(check(&[authority, of("ExternalIdentity")], true), FhirAuthentication::ExternalIdentity);
-        let problem = problems(&[of("ExternalIdentity")]);
+        let problem = problems(&[("FhirService__AuthenticationType", "ExternalIdentity")]);
         assert!(problem.contains("expected `ExternalIdentity__ClientId`"), "{problem}");
     }
 

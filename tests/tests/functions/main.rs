@@ -3,4 +3,5 @@
 #![allow(clippy::unwrap_used, reason = "a test stops where something is not what it should be")]
 
 mod handler;
+mod identity;
 mod ingest;

@@ -51,7 +51,7 @@ fn identity() -> Result<Arc<dyn TokenCredential>, Failure> {
         authority_host: Some(std::env::var("AZURE_AUTHORITY_HOST")?.parse()?),
         certificate: Some(certificate),
     };
-    Ok(CredentialSettings::ExternalIdentity(identity).credential()?)
+    Ok(CredentialSettings::ExternalIdentity(Box::new(identity)).credential()?)
 }
 
 async fn token(identity: Option<&Arc<dyn TokenCredential>>, scope: &str) -> Result<String, Failure> {

@@ -117,10 +117,12 @@ impl TokenEndpoint {
         self.shared.state().certificates.push(known);
     }
 
-    /// Forgets a certificate.
+    /// Forgets a certificate, and the tokens that were given for it.
     pub fn withdraw(&self, certificate: &ClientCertificate) {
         let withdrawn = thumbprint(certificate);
-        self.shared.state().certificates.retain(|(_, known, _)| *known != withdrawn);
+        let mut state = self.shared.state();
+        state.certificates.retain(|(_, known, _)| *known != withdrawn);
+        state.issued.retain(|_, issued| issued.thumbprint.as_ref() != Some(&withdrawn));
     }
 
     /// Whom a token was given to; none for one that is not from here.
