@@ -78,12 +78,32 @@ fn sampled(name: &'static str, kind: &'static str, readings: usize) -> Window {
             for device in 0..16 {
                 let second = first_second + reading * 300 / readings;
                 let value = format!("{}", 55 + random.below(60));
-                bodies.push(body(kind, device, at(second, random.below(1000)), &[(kind, value)]));
+                bodies.push(body(kind, device, Some(device), at(second, random.below(1000)), &[(kind, value)]));
             }
         }
         bodies
     };
     Window { name, readings, before: part(600), bodies: part(900) }
+}
+
+/// Heart rates of 1000 devices, one each, into an hour of SampledData for each:
+/// what is saved one window after the other. No patient is named, since it is
+/// the Device that knows its Patient (fhir-conversion.md 7.3).
+pub fn thousand_devices() -> Window {
+    let mut random = Random(0x107c_0123);
+    let mut part = |second: usize| -> Vec<Vec<u8>> {
+        let mut one = |device| {
+            let value = format!("{}", 55 + random.below(60));
+            body("heartrate", device, None, at(second, random.below(1000)), &[("heartrate", value)])
+        };
+        (0..1000).map(&mut one).collect()
+    };
+    Window { name: "thousand_devices", readings: 1, before: part(600), bodies: part(900) }
+}
+
+/// The identifier of a device in the windows.
+pub fn device_id(device: usize) -> String {
+    format!("device-{device:05}")
 }
 
 /// Temperatures of 250 devices, four of each, every one an Observation. The
@@ -113,7 +133,9 @@ pub fn components() -> Window {
 
 fn single(kind: &str, values: impl Fn(&mut Random) -> Vec<(&'static str, String)>) -> Vec<Vec<u8>> {
     let mut random = Random(0x107c_0122);
-    let body = |index: usize| body(kind, index % 250, at(index / 250 * 60, index as u64), &values(&mut random));
+    let body = |index: usize| {
+        body(kind, index % 250, Some(index % 250), at(index / 250 * 60, index as u64), &values(&mut random))
+    };
     (0..1000).map(body).collect()
 }
 
@@ -123,15 +145,21 @@ fn at(second: usize, millisecond: u64) -> UtcTime {
     UtcTime::from_parts((2026, 11, 20), (10, 0, 0), 0).unwrap_or_default().saturating_add(ticks)
 }
 
-fn body(kind: &str, device: usize, time: UtcTime, values: &[(&'static str, String)]) -> Vec<u8> {
+fn body(
+    kind: &str,
+    device: usize,
+    patient: Option<usize>,
+    time: UtcTime,
+    values: &[(&'static str, String)],
+) -> Vec<u8> {
     let properties =
         values.iter().map(|(name, value)| Property { name: (*name).into(), value: Some(value.as_str().into()) });
     let measurement = Measurement {
         r#type: kind.into(),
         occurrence_time: time,
         ingestion_time: Some(time.saturating_add(7 * TICKS_PER_SECOND / 10)),
-        device_id: format!("device-{device:05}").into(),
-        patient_id: Some(format!("patient-{device:05}").into()),
+        device_id: device_id(device).into(),
+        patient_id: patient.map(|patient| format!("patient-{patient:05}").into()),
         encounter_id: None,
         correlation_id: None,
         properties: properties.collect(),

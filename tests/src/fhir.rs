@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use reqwest::blocking::Client;
-use serde_json::Value;
 use serde_json::value::RawValue;
+use serde_json::{Value, json};
 
 /// How long one request may take.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -82,6 +82,34 @@ impl Fhir {
     /// When it does not answer.
     pub fn observations(&self) -> Observations {
         self.try_observations().unwrap_or_else(|| panic!("{} does not answer", self.url))
+    }
+
+    /// Writes resources under their own ids, 100 at once.
+    ///
+    /// # Panics
+    /// When the server takes one of them not.
+    pub fn put_all(&self, resources: &[Value]) {
+        for part in resources.chunks(100) {
+            let entry = |resource: &Value| {
+                let text = |name: &str| resource[name].as_str().unwrap_or_default();
+                let url = format!("{}/{}", text("resourceType"), text("id"));
+                json!({ "resource": resource, "request": { "method": "PUT", "url": url } })
+            };
+            let entries: Vec<Value> = part.iter().map(entry).collect();
+            let bundle = json!({ "resourceType": "Bundle", "type": "batch", "entry": entries });
+            let sent =
+                self.http.post(&self.url).header("content-type", "application/fhir+json").body(bundle.to_string());
+            let answer = sent.send().and_then(|answer| answer.error_for_status()?.text());
+            let answer: Value = parse(&answer.unwrap_or_else(|error| panic!("{} takes no batch: {error}", self.url)));
+            let statuses: Vec<&str> = answer["entry"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .filter_map(|e| e["response"]["status"].as_str())
+                .collect();
+            let all_taken = statuses.len() == part.len() && statuses.iter().all(|status| status.starts_with("20"));
+            assert!(all_taken, "{} answers {statuses:?}", self.url);
+        }
     }
 
     /// One resource as the server has it.

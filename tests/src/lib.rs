@@ -3,6 +3,7 @@
 //! Nothing is skipped in silence: a test that needs a program which is not
 //! there fails and names the `cargo xtask test` that brings it.
 
+pub mod azurite;
 pub mod clients;
 pub mod fhir;
 pub mod hapi;

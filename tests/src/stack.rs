@@ -111,6 +111,12 @@ impl Stack {
         &self.ready.connection_string
     }
 
+    /// Where the Event Hubs stand-in listens.
+    pub fn event_hubs_address(&self) -> String {
+        let endpoint = self.connection_string().split(';').next().unwrap_or_default();
+        format!("amqp://127.0.0.1:{}", endpoint.rsplit(':').next().unwrap_or_default())
+    }
+
     /// The token for ingest.
     ///
     /// # Panics
@@ -168,6 +174,32 @@ impl Stack {
             let is_done = counts(line)[0].1 >= events && !measurements.contains("under way");
             is_done.then(|| (counts(line), counts(measurements)))
         })
+    }
+
+    /// Waits until group-convert has given so many measurements their fates,
+    /// replayed ones included; gives the counts.
+    ///
+    /// # Panics
+    /// When that takes too long.
+    #[track_caller]
+    pub fn wait_for_measurements(&mut self, measurements: usize) -> Counts {
+        self.iotc.wait_for(&format!("{measurements} measurements have their fates"), ARRIVAL_LIMIT, |_, printed| {
+            let counts = counts(printed.iter().rev().find(|line| line.starts_with("measurements "))?);
+            (counts[0].1 >= measurements).then_some(counts)
+        })
+    }
+
+    /// Runs another `iotc` command to its end; gives whether it succeeded, and
+    /// what it printed to standard output.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    pub fn iotc(&self, arguments: &[&str]) -> (bool, String) {
+        let iotc = crate::folder("IOTC_TEST_BIN", "stack").join("iotc");
+        let done = Command::new(iotc).args(arguments).current_dir(self.folder()).output();
+        let done = done.unwrap_or_else(|error| panic!("cannot start iotc: {error}"));
+        eprint!("{}", String::from_utf8_lossy(&done.stderr));
+        (done.status.success(), String::from_utf8_lossy(&done.stdout).into_owned())
     }
 
     /// The process of a part: `event-hubs`, `fhir-server`, `normalize` or

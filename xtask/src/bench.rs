@@ -5,10 +5,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use crate::components;
 use crate::run::{cargo, run, target};
 
 /// The benchmarks, each a bench target of the package `benches`.
-const NAMES: [&str; 4] = ["normalize", "handler", "convert", "start"];
+const NAMES: [&str; 5] = ["normalize", "handler", "convert", "start", "save"];
+
+/// The FHIR servers that `save` starts.
+const SERVERS: [&str; 2] = ["hapi", "sekmet"];
 
 /// Runs a benchmark; what follows its name is for the benchmark.
 pub fn bench(arguments: &[String]) -> Result<ExitCode, String> {
@@ -22,8 +26,17 @@ pub fn bench(arguments: &[String]) -> Result<ExitCode, String> {
     };
     let rest = with_whole_paths(rest);
     let binaries = binaries.into_iter().flat_map(|binary| [OsString::from("--binary"), binary.into_os_string()]);
-    let bench = ["bench", "--quiet", "--package", "benches", "--bench", name, "--"];
-    run(cargo().args(bench).args(binaries).args(rest))?;
+    let bench = ["bench", "--quiet", "--package", "benches", "--bench", name];
+    let mut command = cargo();
+    command.args(bench);
+    if name == "save" {
+        command.args(["--features", "save"]);
+        for server in SERVERS {
+            let component = components::named(server)?;
+            command.env(component.variable, component.folder()?);
+        }
+    }
+    run(command.arg("--").args(binaries).args(rest))?;
     Ok(ExitCode::SUCCESS)
 }
 

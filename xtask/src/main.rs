@@ -4,7 +4,7 @@
 //! demo [--stay]                 builds the release binaries and runs the samples through them
 //! test [TIER]                   runs the tests, with the real parts they need
 //! app normalize|group-convert   lays out an app root for `func start`
-//! bench NAME [--json]           measures normalize, handler, convert or start, beside its yardstick
+//! bench NAME [--json]           measures normalize, handler, convert, start or save, beside its yardstick
 //! fuzz [TARGET …] [--seconds N] [--jobs N]   runs the fuzz targets
 //! deny                          checks licences, banned crates and sources
 //! components [NAME …]           installs the real parts that tests need, into the cache folder
@@ -22,7 +22,7 @@ mod test;
 use std::process::ExitCode;
 
 const USAGE: &str = "usage: cargo xtask demo [--stay] | test [TIER] | app normalize|group-convert [--out DIR] | \
-                     bench normalize|handler|convert|start [--json] | fuzz [TARGET ...] [--seconds N] [--jobs N] | \
+                     bench normalize|handler|convert|start|save [--json] | fuzz [TARGET ...] [--seconds N] [--jobs N] | \
                      deny | components [NAME ...]";
 
 fn main() -> ExitCode {

@@ -19,7 +19,7 @@ struct Tier {
     runs: &'static [&'static [&'static str]],
 }
 
-const TIERS: [Tier; 5] = [
+const TIERS: [Tier; 6] = [
     Tier {
         name: "quick",
         about: "all packages, without other processes' help",
@@ -46,10 +46,17 @@ const TIERS: [Tier; 5] = [
     },
     Tier {
         name: "storage",
-        about: "Azurite, for mappings and positions in blobs",
+        about: "Azurite, for mappings, positions and dead letters in blobs",
         components: &["azurite"],
-        needs_binaries: false,
+        needs_binaries: true,
         runs: &[&["-p", "end-to-end", "--test", "storage"]],
+    },
+    Tier {
+        name: "native",
+        about: "functions that read their hubs themselves, over Azurite, HAPI FHIR and sekmet-fhir",
+        components: &["azurite", "hapi", "sekmet"],
+        needs_binaries: true,
+        runs: &[&["-p", "end-to-end", "--test", "native"]],
     },
     Tier {
         name: "fhir",

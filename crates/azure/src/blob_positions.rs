@@ -2,12 +2,14 @@
 //! have them (functions-eventhubs-keda.md 4).
 //!
 //! ```text
-//! <namespace>/<hub>/<group>/checkpoint/0   metadata sequencenumber, offset
-//! <namespace>/<hub>/<group>/ownership/0    metadata ownerid
-//! <namespace>/<hub>/<group>/window/0       metadata first, last, begun
+//! <namespace>/<hub>/<group>/checkpoint/0   metadata sequencenumber, offset, reader
+//! <namespace>/<hub>/<group>/ownership/0    metadata ownerid, reader
+//! <namespace>/<hub>/<group>/window/0       metadata first, last, begun, reader
 //! ```
 //!
-//! Every blob is empty. What is written on a condition fails with 409 or 412
+//! Every blob is empty. The reader is the function: normalize and group-convert
+//! may share a container, and neither forgets what the other stored, nor what
+//! the Functions host did. What is written on a condition fails with 409 or 412
 //! when somebody else was there.
 
 use std::collections::HashMap;
@@ -43,6 +45,7 @@ const DATE: HeaderName = HeaderName::from_static("date");
 const SEQUENCE_NUMBER: &str = "sequencenumber";
 const OFFSET: &str = "offset";
 const OWNER: &str = "ownerid";
+const READER: &str = "reader";
 const FIRST: &str = "first";
 const LAST: &str = "last";
 const BEGUN: &str = "begun";
@@ -53,6 +56,7 @@ type Metadata = HashMap<String, String>;
 pub struct BlobPositions {
     container: BlobContainerClient,
     layout: Layout,
+    reader: &'static str,
 }
 
 impl fmt::Debug for BlobPositions {
@@ -75,14 +79,15 @@ pub enum InvalidPositions {
 
 impl BlobPositions {
     /// The positions of `source` in `container`, whose URL may carry a SAS; then
-    /// there is no credential. Opens nothing yet.
+    /// there is no credential. `reader` is the function that reads. Opens
+    /// nothing yet.
     pub fn new(
         container: &Url,
-        source: &Source,
+        (source, reader): (&Source, &'static str),
         credential: Option<Arc<dyn TokenCredential>>,
     ) -> Result<BlobPositions, InvalidPositions> {
         let layout = Layout::new(source)?;
-        Ok(BlobPositions { container: BlobContainerClient::new(container.clone(), credential, None)?, layout })
+        Ok(BlobPositions { container: BlobContainerClient::new(container.clone(), credential, None)?, layout, reader })
     }
 
     fn blob(&self, kind: Kind, partition: &str) -> BlobClient {
@@ -109,9 +114,10 @@ impl BlobPositions {
     async fn write(
         &self,
         (kind, partition): (Kind, &str),
-        metadata: Metadata,
+        mut metadata: Metadata,
         expected: Option<&Version>,
     ) -> Result<Option<Version>, Away> {
+        metadata.insert(READER.to_owned(), self.reader.to_owned());
         let blob = self.blob(kind, partition);
         let writing = async {
             let written = match expected {
@@ -254,6 +260,7 @@ impl Positions for BlobPositions {
             (FIRST.to_owned(), window.first.to_string()),
             (LAST.to_owned(), window.last.to_string()),
             (BEGUN.to_owned(), begun),
+            (READER.to_owned(), self.reader.to_owned()),
         ]);
         let blob = self.blob(Kind::Window, partition);
         let writing = async {
@@ -268,7 +275,9 @@ impl Positions for BlobPositions {
     async fn forget_others(&self) -> Result<Vec<String>, Away> {
         let (blobs, _) = self.list(None).await?;
         let mut forgotten = Vec::new();
-        for name in blobs.into_iter().filter_map(|blob| blob.name) {
+        for blob in blobs {
+            let reader = blob.metadata.and_then(|metadata| metadata.values?.remove(READER));
+            let Some(name) = blob.name.filter(|_| reader.as_deref() == Some(self.reader)) else { continue };
             if !self.layout.is_of_another_hub(&name) {
                 continue;
             }

@@ -22,14 +22,20 @@ use azure_core_amqp::error::AmqpErrorKind;
 use azure_core_amqp::{AmqpError, AmqpErrorCondition};
 use azure_messaging_eventhubs::error::ErrorKind;
 use azure_messaging_eventhubs::{EventDataBatch, EventDataBatchOptions, EventHubsError, ProducerClient, RetryOptions};
+use delivery::Fence;
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 use url::Url;
 
 use crate::credentials::CredentialSettings;
+use crate::outgoing_event::OutgoingEvent;
 
 /// Shown in the namespace's connection log.
 pub(crate) const APPLICATION_ID: &str = "iot-connector";
+
+/// How long a hub may take to accept a batch, far above the tens of
+/// milliseconds that it takes: the longest request of a producer.
+pub const SEND_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Where to send, and how long to try.
 #[derive(Clone, Debug)]
@@ -65,7 +71,7 @@ impl HubConfig {
             custom_endpoint: None,
             connections: 8,
             connect_timeout: Duration::from_secs(30),
-            send_timeout: Duration::from_secs(10),
+            send_timeout: SEND_TIMEOUT,
             tries: 4,
         }
     }
@@ -157,6 +163,9 @@ pub enum TryError {
     /// No answer in time. The events may be stored.
     #[error("the hub did not accept in time")]
     SendTimedOut,
+    /// The partition that the events come from may be another's.
+    #[error("the ownership of the partition was not renewed in time, or is another's")]
+    Fenced,
     /// The SDK or the hub said no.
     #[error(transparent)]
     Client(#[from] EventHubsError),
@@ -203,12 +212,20 @@ impl HubProducer {
     /// After an error some of the events may be stored; sending all again is
     /// right. The SDK counts the first event of a batch twice, so an event is
     /// too large from about half of the hub's limit (1 MiB) on.
-    pub async fn send<E: AsRef<[u8]>>(&self, partition_key: &str, events: &[E]) -> Result<Sent, SendError> {
+    ///
+    /// Nothing is sent any more once `fence` does not hold, which is asked
+    /// before each batch, also before one that is tried again.
+    pub async fn send<E: OutgoingEvent>(
+        &self,
+        partition_key: &str,
+        events: &[E],
+        fence: &dyn Fence,
+    ) -> Result<Sent, SendError> {
         let mut lane = self.lane(partition_key).lock().await;
         let mut sent = Sent::default();
         let mut next = 0;
         while next < events.len() {
-            let filled = self.send_batch(&mut lane, partition_key, &events[next..]).await?;
+            let filled = self.send_batch(&mut lane, partition_key, &events[next..], fence).await?;
             sent.too_large.extend(filled.too_large.iter().map(|index| next + index));
             next += filled.events;
         }
@@ -224,15 +241,16 @@ impl HubProducer {
 
     /// Sends the first of `events`, as many as fit into a batch, trying again
     /// with a new client when it has to.
-    async fn send_batch<E: AsRef<[u8]>>(
+    async fn send_batch<E: OutgoingEvent>(
         &self,
         lane: &mut Option<ProducerClient>,
         partition_key: &str,
         events: &[E],
+        fence: &dyn Fence,
     ) -> Result<Filled, SendError> {
         let mut tries = 0;
         loop {
-            let error = match self.try_batch(lane, partition_key, events).await {
+            let error = match self.try_batch(lane, partition_key, events, fence).await {
                 Ok(filled) => return Ok(filled),
                 Err(error) => error,
             };
@@ -241,7 +259,7 @@ impl HubProducer {
             if is_refusal(&error) {
                 return Err(SendError::Refused { hub, source: error });
             }
-            if tries >= self.config.tries {
+            if tries >= self.config.tries || matches!(error, TryError::Fenced) {
                 return Err(SendError::Away { hub, source: error });
             }
             tracing::warn!(hub, tries, %error, "A batch was not accepted; trying again");
@@ -249,11 +267,12 @@ impl HubProducer {
         }
     }
 
-    async fn try_batch<E: AsRef<[u8]>>(
+    async fn try_batch<E: OutgoingEvent>(
         &self,
         lane: &mut Option<ProducerClient>,
         partition_key: &str,
         events: &[E],
+        fence: &dyn Fence,
     ) -> Result<Filled, TryError> {
         // Taken out, so that a client that failed, or whose send was given up
         // half way, is not used again.
@@ -270,6 +289,9 @@ impl HubProducer {
         if batch.is_empty() {
             drop(batch);
         } else {
+            if !fence.holds() {
+                return Err(TryError::Fenced);
+            }
             let sending = client.send_batch(batch, None);
             timeout(self.config.send_timeout, sending).await.map_err(|_| TryError::SendTimedOut)??;
         }
@@ -303,10 +325,10 @@ struct Filled {
 }
 
 /// Puts events into an empty batch until it is full.
-fn fill<E: AsRef<[u8]>>(batch: &EventDataBatch<'_>, events: &[E]) -> Result<Filled, EventHubsError> {
+fn fill<E: OutgoingEvent>(batch: &EventDataBatch<'_>, events: &[E]) -> Result<Filled, EventHubsError> {
     let mut too_large = Vec::new();
     for (index, event) in events.iter().enumerate() {
-        if batch.try_add_event_data(event.as_ref().to_vec(), None)? {
+        if batch.try_add_event_data(event.event_data(), None)? {
             continue;
         }
         if !batch.is_empty() {

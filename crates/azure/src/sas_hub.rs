@@ -32,12 +32,10 @@ use tokio_rustls::rustls::{self, ClientConfig};
 
 use crate::amqp_event::hub_event;
 use crate::connection_string::{ConnectionString, SasToken};
-use crate::sdk_hub::EVENT_BYTES_MAX;
+use crate::credit::credit_within;
 
 /// What a token is called in `put-token`.
 const TOKEN_TYPE: &str = "servicebus.windows.net:sastoken";
-/// Events on their way to a reader, at most, as other clients ask for.
-const CREDIT_MAX: usize = 300;
 /// Readers own partitions by epoch, as every processor does.
 const EPOCH: i64 = 0;
 /// Between two tries to renew a token.
@@ -54,10 +52,6 @@ pub struct SasHubConfig {
     pub consumer_group: String,
     /// What it is called when it is away: "the input hub".
     pub what: &'static str,
-    /// How many bytes of events may be on their way to, or wait in, each
-    /// reader. Events may have 1 MiB, so there are as many as it has MiB, but
-    /// at least one.
-    pub in_flight_bytes: usize,
     /// How long each step may take but waiting for events.
     pub step_timeout: Duration,
     /// How long a token holds. It is renewed after four fifths of that.
@@ -65,7 +59,7 @@ pub struct SasHubConfig {
 }
 
 impl SasHubConfig {
-    /// The defaults: 16 MiB in flight, 30 s a step, tokens of an hour. `hub` is
+    /// The defaults: 30 s a step, tokens of an hour. `hub` is
     /// for a connection string without `EntityPath`.
     pub fn new(connection: ConnectionString, hub: Option<&str>, consumer_group: &str) -> Result<Self, InvalidSasHub> {
         let hub = connection.hub().or(hub).unwrap_or_default().to_owned();
@@ -77,14 +71,9 @@ impl SasHubConfig {
             hub,
             consumer_group: consumer_group.to_owned(),
             what: "the input hub",
-            in_flight_bytes: 16 * EVENT_BYTES_MAX,
             step_timeout: Duration::from_secs(30),
             token_lifetime: Duration::from_secs(3600),
         })
-    }
-
-    fn credit(&self) -> u32 {
-        (self.in_flight_bytes / EVENT_BYTES_MAX).clamp(1, CREDIT_MAX) as u32
     }
 }
 
@@ -234,7 +223,7 @@ impl Hub for SasHub {
         Ok(Bounds { first: properties.first_sequence_number, last: properties.last_sequence_number })
     }
 
-    async fn open(&self, partition: &str, from: Start) -> Result<SasReader, Away> {
+    async fn open(&self, partition: &str, from: Start, bytes_max: usize) -> Result<SasReader, Away> {
         let config = &self.shared.config;
         let opening = async {
             let mut connected = self.shared.connect().await?;
@@ -243,7 +232,7 @@ impl Hub for SasHub {
                 Start::Beginning | Start::After(..0) => StartPosition::Earliest,
                 Start::After(sequence_number) => StartPosition::SequenceNumber { sequence_number, inclusive: false },
             };
-            let options = ReceiverOptions { epoch: Some(EPOCH), credit: config.credit() };
+            let options = ReceiverOptions { epoch: Some(EPOCH), credit: credit_within(bytes_max) as u32 };
             let receiver =
                 connected.client.receiver_with(&config.consumer_group, partition, &position, options).await?;
             let (dropped, ended) = oneshot::channel();
@@ -367,20 +356,6 @@ impl Reader for SasReader {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn config(in_flight_bytes: usize) -> SasHubConfig {
-        let text = "Endpoint=sb://localhost;SharedAccessKeyName=n;SharedAccessKey=k;UseDevelopmentEmulator=true";
-        let config = SasHubConfig::new(text.parse().unwrap(), Some("hub"), "$default").unwrap();
-        SasHubConfig { in_flight_bytes, ..config }
-    }
-
-    #[test]
-    fn credit_keeps_to_the_budget() {
-        let cases = [(0, 1), (1, 1), (EVENT_BYTES_MAX, 1), (16 * EVENT_BYTES_MAX - 1, 15), (usize::MAX, 300)];
-        for (bytes, credit) in cases {
-            assert_eq!(config(bytes).credit(), credit, "{bytes}");
-        }
-    }
 
     #[test]
     fn a_hub_needs_a_name_and_the_connection_strings_wins() {

@@ -27,24 +27,16 @@ use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
 use crate::credentials::CredentialSettings;
+use crate::credit::credit_within;
 use crate::event_hubs::{APPLICATION_ID, HubConfig, InvalidHub};
 
 const WHAT: &str = "the hub";
-
-/// The largest event of a hub of the standard tier; a premium one may be told
-/// to take more.
-pub const EVENT_BYTES_MAX: usize = 1024 * 1024;
-
-/// The SDK's own default; more brings nothing.
-const CREDIT_MAX: usize = 300;
 
 /// A hub that is read with tokens.
 pub struct SdkHub {
     config: HubConfig,
     consumer_group: String,
     credential: Arc<dyn TokenCredential>,
-    /// How many events of a partition may be on their way to us.
-    credit: usize,
     /// Asks for properties; made anew after an error.
     asking: Mutex<Option<ConsumerClient>>,
 }
@@ -54,32 +46,22 @@ impl fmt::Debug for SdkHub {
         f.debug_struct("SdkHub")
             .field("config", &self.config)
             .field("consumer_group", &self.consumer_group)
-            .field("credit", &self.credit)
             .finish_non_exhaustive()
     }
 }
 
-/// How many events of one partition may be on their way, so that what a reader
-/// holds never exceeds so many bytes.
-pub fn credit_within(bytes: usize) -> usize {
-    (bytes / EVENT_BYTES_MAX).clamp(2, CREDIT_MAX)
-}
-
 impl SdkHub {
-    /// Checks the configuration; connects to nothing yet. A reader never holds
-    /// more than `reader_bytes_max` bytes of events.
+    /// Checks the configuration; connects to nothing yet.
     pub fn new(
         config: HubConfig,
         consumer_group: impl Into<String>,
         credential: &CredentialSettings,
-        reader_bytes_max: usize,
     ) -> Result<SdkHub, InvalidHub> {
         config.check(credential)?;
         let credential =
             credential.credential().map_err(|error| InvalidHub::Credential { reason: error.to_string() })?;
-        let credit = credit_within(reader_bytes_max);
         let (consumer_group, asking) = (consumer_group.into(), Mutex::default());
-        Ok(SdkHub { config, consumer_group, credential, credit, asking })
+        Ok(SdkHub { config, consumer_group, credential, asking })
     }
 
     async fn client(&self) -> Result<ConsumerClient, Away> {
@@ -143,14 +125,14 @@ impl Hub for SdkHub {
         Ok(Bounds { first: properties.beginning_sequence_number, last: properties.last_enqueued_sequence_number })
     }
 
-    async fn open(&self, partition: &str, from: Start) -> Result<SdkReader, Away> {
+    async fn open(&self, partition: &str, from: Start, bytes_max: usize) -> Result<SdkReader, Away> {
         let client = self.client().await?;
         let location = match from {
             Start::Beginning => StartLocation::Earliest,
             Start::After(number) => StartLocation::SequenceNumber(number),
         };
         // Half of it waits in the channel.
-        let credit = (self.credit / 2).max(1);
+        let credit = (credit_within(bytes_max) / 2).max(1);
         let options = OpenReceiverOptions {
             owner_level: Some(0),
             prefetch: u32::try_from(credit).ok(),

@@ -1,8 +1,12 @@
-//! `iotc`: the local stack, validation of mappings, and the conformance cases.
+//! `iotc`: the local stack, validation of mappings, the conformance cases, dead
+//! letters and fates.
 //!
 //! Results go to standard output, everything else to standard error.
 
+mod app_settings;
 mod conformance;
+mod dead_letters;
+mod fate;
 mod output;
 mod stand_in;
 mod up;
@@ -28,6 +32,11 @@ enum Command {
     Validate(validate::Arguments),
     /// Run the language-neutral cases of a folder.
     Conformance(conformance::Arguments),
+    /// Look at rejected events and measurements, and give them again.
+    #[command(subcommand)]
+    DeadLetters(dead_letters::DeadLetters),
+    /// Say what became of one event.
+    Fate(fate::Arguments),
     /// One of the stand-ins, as `iotc up` starts it.
     #[command(hide = true, subcommand)]
     StandIn(stand_in::StandIn),
@@ -39,6 +48,8 @@ async fn main() -> ExitCode {
         Command::Up(arguments) => up::run(arguments).await,
         Command::Validate(arguments) => validate::run(&arguments),
         Command::Conformance(arguments) => conformance::run(&arguments),
+        Command::DeadLetters(command) => dead_letters::run(command).await,
+        Command::Fate(arguments) => fate::run(arguments).await,
         Command::StandIn(which) => stand_in::run(which).await,
     };
     done.unwrap_or_else(|error| {

@@ -4,7 +4,8 @@
 //! input --> event-hubs --> functions-host(normalize) --> event-hubs --> functions-host(group-convert) --> fhir-server
 //! ```
 //!
-//! Each is a process of its own over a state folder, so that any of them can be
+//! With `--front native` the functions read the hubs themselves, without the
+//! host. Each is a process of its own over a state folder, so that any of them can be
 //! killed at any time and goes on where it was.
 
 mod apps;
@@ -35,6 +36,15 @@ const ERRORS_REMEMBERED: usize = 50;
 /// How long the samples may take to the other end.
 const SAMPLES_PATIENCE: Duration = Duration::from_secs(120);
 
+/// Who reads the hubs for the functions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Front {
+    /// The Functions host (its stand-in), as on Azure.
+    Host,
+    /// The functions themselves, as processes of their own.
+    Native,
+}
+
 /// Arguments of `iotc up`.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Arguments {
@@ -60,6 +70,9 @@ pub struct Arguments {
     /// be given several times.
     #[arg(long)]
     register_device: Vec<String>,
+    /// Who reads the hubs: the Functions host, or the functions themselves.
+    #[arg(long, value_enum, default_value_t = Front::Host)]
+    front: Front,
     /// How the FHIR stand-in behaves at the edges.
     #[arg(long, default_value = "hapi", value_parser = ["hapi", "azure", "uuid"])]
     fhir_personality: String,

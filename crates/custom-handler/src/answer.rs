@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use delivery::{EventFate, Fates, MeasurementFate, Reason, Tally};
+use delivery::{Fates, Reason, Tally};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -48,11 +48,11 @@ fn summary(fates: &Fates) -> String {
             )
         }
         Fates::Measurements(events) => {
-            let Tally { measurements, created, merged, unchanged, superseded, rejected, .. } =
+            let Tally { measurements, created, merged, unchanged, superseded, rejected, parked, .. } =
                 Tally::of_measurements(events.iter().flatten());
             format!(
                 "{measurements} measurements: {created} created, {merged} merged, {unchanged} unchanged, \
-                 {superseded} superseded, {rejected} rejected"
+                 {superseded} superseded, {rejected} rejected, {parked} parked"
             )
         }
     }
@@ -61,20 +61,23 @@ fn summary(fates: &Fates) -> String {
 /// A line for each code. Texts differ by their places in the data, so a line
 /// for each of them could be as many as there are events.
 fn rejections(fates: &Fates) -> Vec<String> {
-    let reasons: Vec<&Reason> = match fates {
-        Fates::Events(fates) => fates.iter().filter_map(EventFate::reason).collect(),
-        Fates::Measurements(events) => events.iter().flatten().filter_map(MeasurementFate::reason).collect(),
+    let reasons: Vec<(String, &Reason)> = match fates {
+        Fates::Events(fates) => fates.iter().filter_map(|fate| Some((fate.to_string(), fate.reason()?))).collect(),
+        Fates::Measurements(events) => {
+            events.iter().flatten().filter_map(|fate| Some((fate.to_string(), fate.reason()?))).collect()
+        }
     };
-    let mut by_code: BTreeMap<&str, (usize, &str)> = BTreeMap::new();
-    for reason in reasons {
-        by_code.entry(&reason.code).or_insert((0, &reason.message)).0 += 1;
+    let mut by_code: BTreeMap<(&str, &str), (usize, &str)> = BTreeMap::new();
+    for (fate, reason) in &reasons {
+        by_code.entry((fate, &reason.code)).or_insert((0, &reason.message)).0 += 1;
     }
-    let line = |(code, (count, example))| format!("{count} rejected as {code}, for example: {example}");
+    let line = |((fate, code), (count, example))| format!("{count} {fate} as {code}, for example: {example}");
     by_code.into_iter().map(line).collect()
 }
 
 #[cfg(test)]
 mod tests {
+    use delivery::{EventFate, MeasurementFate};
     use serde_json::json;
 
     use super::*;
@@ -94,9 +97,12 @@ mod tests {
             "2 rejected as InvalidDataFormat, for example: not JSON at byte 3",
         ];
         assert_eq!(Answer::new(Fates::Events(fates), false).logs, logs);
-        let fates = vec![vec![MeasurementFate::Created, MeasurementFate::Rejected(Reason::new("NoValue", "none"))]];
+        let parked = MeasurementFate::Parked(Reason::new("DeviceNotFound", "not there"));
+        let rejected = MeasurementFate::Rejected(Reason::new("NoValue", "none"));
+        let fates = vec![vec![MeasurementFate::Created, rejected, parked]];
         let logs = [
-            "2 measurements: 1 created, 0 merged, 0 unchanged, 0 superseded, 1 rejected",
+            "3 measurements: 1 created, 0 merged, 0 unchanged, 0 superseded, 1 rejected, 1 parked",
+            "1 parked as DeviceNotFound, for example: not there",
             "1 rejected as NoValue, for example: none",
         ];
         assert_eq!(Answer::new(Fates::Measurements(fates), false).logs, logs);
@@ -108,7 +114,7 @@ mod tests {
         for (with_fates, return_value) in [(false, json!(null)), (true, json!({ "fates": [[{ "fate": "created" }]] }))]
         {
             let answer = serde_json::to_value(Answer::new(fates(), with_fates)).expect("JSON");
-            let logs = "1 measurements: 1 created, 0 merged, 0 unchanged, 0 superseded, 0 rejected";
+            let logs = "1 measurements: 1 created, 0 merged, 0 unchanged, 0 superseded, 0 rejected, 0 parked";
             assert_eq!(answer, json!({ "Outputs": {}, "Logs": [logs], "ReturnValue": return_value }));
         }
     }

@@ -4,8 +4,10 @@ use std::fmt;
 
 use expressions::{Properties, UtcTime};
 
+use crate::window::Queued;
+
 /// Where the events of a batch come from.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Source {
     /// The namespace's host name, or empty where there is no hub.
     pub namespace: String,
@@ -39,6 +41,21 @@ pub struct BatchEvent<'b> {
     pub sequence_number: Option<i64>,
     /// When the hub received it; becomes `IngestionTimeUtc`.
     pub enqueued_time: UtcTime,
+}
+
+/// For a front that cuts what it is given.
+impl Queued for BatchEvent<'_> {
+    fn sequence_number(&self) -> i64 {
+        self.sequence_number.unwrap_or_default()
+    }
+
+    fn enqueued_time(&self) -> UtcTime {
+        self.enqueued_time
+    }
+
+    fn size(&self) -> usize {
+        self.body.len()
+    }
 }
 
 /// The place of one event, to find it again.

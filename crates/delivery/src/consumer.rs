@@ -47,6 +47,12 @@ pub trait Processor: Send + Sync + 'static {
     fn process(&self, batch: &Batch<'_>, turn: Turn<'_>) -> impl Future<Output = Result<(), Away>> + Send;
 }
 
+impl<T: Processor> Processor for Arc<T> {
+    async fn process(&self, batch: &Batch<'_>, turn: Turn<'_>) -> Result<(), Away> {
+        (**self).process(batch, turn).await
+    }
+}
+
 /// How a hub is read.
 #[derive(Clone, Debug)]
 pub struct ConsumerOptions {
@@ -67,6 +73,9 @@ pub struct ConsumerOptions {
     pub longest_request: Duration,
     /// How many bytes the open windows of all partitions may hold together.
     pub window_bytes_max: usize,
+    /// How many bytes of events may be on their way from all partitions
+    /// together.
+    pub in_flight_bytes_max: usize,
     /// After how long without an event a partition counts as idle: its hub is
     /// asked whether there is something after all.
     pub idle_after: Duration,
@@ -88,6 +97,7 @@ impl ConsumerOptions {
             expiry: Duration::from_secs(120),
             longest_request: Duration::from_secs(60),
             window_bytes_max: 32 * 1024 * 1024,
+            in_flight_bytes_max: 32 * 1024 * 1024,
             idle_after: Duration::from_secs(60),
             restarts_max: 3,
         }
@@ -138,6 +148,7 @@ impl<H: Hub, P: Positions, R: Runtime, S: Processor> Consumer<H, P, R, S> {
         let gave_up = gave_up.map(|_| ());
         let stop: Ended = futures::future::select(stop.boxed(), gave_up).map(|_| ()).boxed().shared();
         let Some(partitions) = self.prepare(&stop).await else { return Ok(()) };
+        self.shared.observer.ready();
         let mut pumps = Pumps::new();
         let mut terms = 0;
         let stuck = loop {
@@ -189,6 +200,7 @@ impl<H: Hub, P: Positions, R: Runtime, S: Processor> Consumer<H, P, R, S> {
             );
         }
         let partitions = shared.hub.partitions().await?;
+        shared.share_in_flight(partitions.len());
         for partition in &partitions {
             if shared.positions.checkpoint(partition).await?.is_none() {
                 let before_first = shared.hub.bounds(partition).await?.first - 1;

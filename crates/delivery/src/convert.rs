@@ -9,6 +9,8 @@
 //! what is [`Pending`], and never sees a mapping: a pending Observation knows
 //! how to make or to change itself.
 
+mod parked;
+
 use std::collections::HashMap;
 use std::fmt;
 use std::future::Future;
@@ -25,8 +27,11 @@ use crate::current_mapping::Compiled;
 use crate::dead_letter::{DeadLetter, DeadLetters, Stage};
 use crate::fate::{MeasurementFate, Reason};
 use crate::incoming;
+use crate::parking::{NoParking, Parking};
 use crate::text::properties_json;
 use crate::turn::Turn;
+
+pub use self::parked::Unparked;
 
 /// Dead letters are recorded in slices of so many, each of which may hold a
 /// copy of its event's properties.
@@ -40,6 +45,12 @@ pub trait Destination {
         &self,
         groups: &[&MeasurementGroup<'_>],
     ) -> impl Future<Output = Result<Vec<Result<Resolved, Reason>>, Away>> + Send;
+
+    /// Whether something that [`Destination::resolve`] gave this reason for may
+    /// still appear on the server, so that it is worth waiting for.
+    fn may_appear(&self, _: &Reason) -> bool {
+        false
+    }
 
     /// Saves Observations: reads each, lets it apply itself, and writes what
     /// changed. Gives the outcomes in order. Several of one id are applied in
@@ -89,6 +100,7 @@ pub struct Pending<'m> {
     group: ObservationGroup<'m>,
     ids: ResourceIds,
     issued: UtcTime,
+    policy: MergePolicy,
     /// How it is found on the server (fhir-conversion.md 5.2).
     pub identity: ObservationIdentity,
 }
@@ -110,11 +122,7 @@ impl Pending<'_> {
     /// What is to be written in place of `existing`; none when it holds
     /// everything already.
     pub fn merge(&self, existing: &Observation) -> Result<Option<Observation>, Reason> {
-        let policy = match self.mapping.compatibility().stored_values_win {
-            true => MergePolicy::StoredWins,
-            false => MergePolicy::NewWins,
-        };
-        let merged = self.mapping.merge(existing, &self.group, policy);
+        let merged = self.mapping.merge(existing, &self.group, self.policy);
         merged.map(Merged::amended).map_err(|error| reason(&error))
     }
 
@@ -151,14 +159,22 @@ impl Conversion {
 
 /// Converts batches; shared by all partitions.
 #[derive(Debug)]
-pub struct Converter<T, D> {
+pub struct Converter<T, D, P = NoParking> {
     destination: T,
     dead_letters: D,
+    parking: P,
     compatibility: Compatibility,
 }
 
 /// One pending Observation's measurements, by position.
 type Members = Vec<usize>;
+
+/// Measurements that are grouped and saved together, and their fates.
+struct Part<'p, 'b> {
+    measurements: &'p [Measurement<'b>],
+    fates: &'p mut [Option<MeasurementFate>],
+    replayed: bool,
+}
 
 /// What is to be saved.
 #[derive(Default)]
@@ -170,12 +186,24 @@ struct Work<'m> {
     without_value: usize,
 }
 
-impl<T: Destination + Sync, D: DeadLetters + Sync> Converter<T, D> {
-    /// A converter that writes to `destination`.
+impl<T, D> Converter<T, D> {
+    /// A converter that writes to `destination` and parks nothing.
     pub fn new(destination: T, dead_letters: D, compatibility: Compatibility) -> Converter<T, D> {
-        Converter { destination, dead_letters, compatibility }
+        Converter { destination, dead_letters, parking: NoParking, compatibility }
     }
 
+    /// The same with a place for what waits.
+    pub fn with_parking<P: Parking>(self, parking: P) -> Converter<T, D, P> {
+        Converter {
+            destination: self.destination,
+            dead_letters: self.dead_letters,
+            parking,
+            compatibility: self.compatibility,
+        }
+    }
+}
+
+impl<T: Destination + Sync, D: DeadLetters + Sync, P: Parking + Sync> Converter<T, D, P> {
     /// Works through a batch: saves its Observations, records what was
     /// rejected, and gives each measurement's fate. `now` is when new
     /// Observations are issued.
@@ -189,23 +217,57 @@ impl<T: Destination + Sync, D: DeadLetters + Sync> Converter<T, D> {
         let bodies = incoming::unpack(batch);
         let incoming = incoming::read(&bodies, self.compatibility.lenient_measurements);
         let mut fates: Vec<Option<MeasurementFate>> = vec![None; incoming.measurements.len()];
-        let grouping = group::group(&incoming.measurements, &self.compatibility);
+        let mut conversion = Conversion::default();
+        // Live readings are saved before replayed ones, which only fill what is left.
+        let (live, replayed) = incoming.measurements.split_at(incoming.live);
+        let (live_fates, replayed_fates) = fates.split_at_mut(incoming.live);
+        for part in [
+            Part { measurements: live, fates: live_fates, replayed: false },
+            Part { measurements: replayed, fates: replayed_fates, replayed: true },
+        ] {
+            if !part.measurements.is_empty() {
+                self.save(mapping, part, now, turn, &mut conversion).await?;
+            }
+        }
+        conversion.events = by_event(batch, &incoming, fates);
+        self.record(mapping, batch, &conversion).await?;
+        Ok(conversion)
+    }
+
+    /// Saves the Observations of one part of a batch and gives its measurements
+    /// their fates.
+    async fn save(
+        &self,
+        mapping: &Compiled<FhirMapping>,
+        Part { measurements, fates, replayed }: Part<'_, '_>,
+        now: UtcTime,
+        turn: Turn<'_>,
+        conversion: &mut Conversion,
+    ) -> Result<(), Away> {
+        let grouping = group::group(measurements, &self.compatibility);
         for position in &grouping.superseded {
             fates[*position] = Some(MeasurementFate::Superseded);
         }
-        let Work { pending, members, patients_differing, without_value } =
-            self.pending(mapping, &grouping.groups, now, &mut fates).await?;
+        let Work { mut pending, members, patients_differing, without_value } =
+            self.pending(mapping, &grouping.groups, now, fates).await?;
+        if replayed {
+            pending.iter_mut().for_each(|pending| pending.policy = MergePolicy::StoredWins);
+        }
         let outcomes = match pending.as_slice() {
             [] => Vec::new(),
             pending => self.destination.save(pending, turn).await?,
         };
         for (outcome, members) in outcomes.into_iter().zip(members) {
-            settle(&mut fates, &members, &outcome);
+            match outcome {
+                // What fills no gap has given way to what is there (design.md D7).
+                SaveOutcome::Unchanged if replayed => give(fates, &members, &MeasurementFate::Superseded),
+                outcome => give(fates, &members, &outcome.into()),
+            }
         }
-        reject_with_winners(&mut fates, &grouping, &incoming.measurements);
-        let conversion = Conversion { events: by_event(batch, &incoming, fates), patients_differing, without_value };
-        self.record(mapping, batch, &conversion).await?;
-        Ok(conversion)
+        go_with_winners(fates, &grouping, measurements);
+        conversion.patients_differing += patients_differing;
+        conversion.without_value += without_value;
+        Ok(())
     }
 
     /// Cuts the groups whose ids are known into pending Observations; the
@@ -243,6 +305,10 @@ impl<T: Destination + Sync, D: DeadLetters + Sync> Converter<T, D> {
             }
         }
         let resolved = if wanted.is_empty() { Vec::new() } else { self.destination.resolve(&wanted).await? };
+        let policy = match mapping.compatibility().stored_values_win {
+            true => MergePolicy::StoredWins,
+            false => MergePolicy::NewWins,
+        };
         let mut work = Work::default();
         for ((cut, without_value), resolved) in cuts.into_iter().zip(resolved) {
             let ids = match resolved {
@@ -252,7 +318,11 @@ impl<T: Destination + Sync, D: DeadLetters + Sync> Converter<T, D> {
                     resolved.ids
                 }
                 Err(reason) => {
-                    reject(fates, cut.iter().flat_map(|group| group.measurements.iter().copied()), &reason);
+                    let measurements = cut.iter().flat_map(|group| &group.measurements);
+                    let parks = self.parking.is_open() && self.destination.may_appear(&reason);
+                    let fate = if parks { MeasurementFate::Parked } else { MeasurementFate::Rejected };
+                    let fate = fate(reason);
+                    measurements.for_each(|position| fates[*position] = Some(fate.clone()));
                     settle_superseded(fates, &cut);
                     continue;
                 }
@@ -261,28 +331,25 @@ impl<T: Destination + Sync, D: DeadLetters + Sync> Converter<T, D> {
             for mut group in cut {
                 work.members.push(std::mem::take(&mut group.measurements));
                 let identity = ObservationIdentity::of(&ids, &group);
-                work.pending.push(Pending { mapping, group, ids: ids.clone(), issued: now, identity });
+                work.pending.push(Pending { mapping, group, ids: ids.clone(), issued: now, policy, identity });
             }
         }
         Ok(work)
     }
 
+    /// Stores what was rejected and what is parked.
     async fn record(
         &self,
         mapping: &Compiled<FhirMapping>,
         batch: &Batch<'_>,
         conversion: &Conversion,
     ) -> Result<(), Away> {
-        let mut letters = Vec::with_capacity(LETTERS_AT_ONCE);
+        let (mut rejected, mut parked) = (Vec::with_capacity(LETTERS_AT_ONCE), Vec::new());
         for (index, fates) in conversion.events.iter().enumerate() {
             let event = &batch.events[index];
             for (measurement, fate) in fates.iter().enumerate() {
-                let MeasurementFate::Rejected(reason) = fate else { continue };
-                if letters.len() == LETTERS_AT_ONCE {
-                    self.dead_letters.record(&letters).await?;
-                    letters.clear();
-                }
-                letters.push(DeadLetter {
+                let Some(reason) = fate.reason() else { continue };
+                let letter = DeadLetter {
                     stage: Stage::GroupConvert,
                     reason: reason.clone(),
                     mapping_version: mapping.version.clone(),
@@ -291,10 +358,24 @@ impl<T: Destination + Sync, D: DeadLetters + Sync> Converter<T, D> {
                     body: event.body,
                     properties: properties_json(event.properties),
                     system_properties: properties_json(event.system_properties),
-                });
+                };
+                let parks = matches!(fate, MeasurementFate::Parked(_));
+                let letters = if parks { &mut parked } else { &mut rejected };
+                letters.push(letter);
+                if letters.len() < LETTERS_AT_ONCE {
+                    continue;
+                }
+                match parks {
+                    true => self.parking.park(letters).await?,
+                    false => self.dead_letters.record(letters).await?,
+                }
+                letters.clear();
             }
         }
-        if letters.is_empty() { Ok(()) } else { self.dead_letters.record(&letters).await }
+        if !parked.is_empty() {
+            self.parking.park(&parked).await?;
+        }
+        if rejected.is_empty() { Ok(()) } else { self.dead_letters.record(&rejected).await }
     }
 }
 
@@ -305,9 +386,9 @@ fn reject(fates: &mut [Option<MeasurementFate>], measurements: impl Iterator<Ite
 }
 
 /// A reading that gave way to a later one of the same instant goes with it when
-/// that one is rejected: it is in no Observation, so it has to be among the dead
-/// letters.
-fn reject_with_winners(
+/// that one is rejected or parked: it is in no Observation, so it has to be
+/// there too.
+fn go_with_winners(
     fates: &mut [Option<MeasurementFate>],
     grouping: &group::Grouping<'_>,
     measurements: &[Measurement<'_>],
@@ -320,16 +401,20 @@ fn reject_with_winners(
         (GroupKey::of(measurement), measurement.occurrence_time)
     };
     let winners = grouping.groups.iter().flat_map(|group| &group.readings).map(|reading| reading.measurement);
-    let rejected: HashMap<_, Reason> = winners
+    let unsaved: HashMap<_, MeasurementFate> = winners
         .filter_map(|winner| match &fates[winner] {
-            Some(MeasurementFate::Rejected(reason)) => Some((instant(winner), reason.clone())),
+            Some(fate) if fate.reason().is_some() => Some((instant(winner), fate.clone())),
             _ => None,
         })
         .collect();
     for loser in &grouping.superseded {
-        if let Some(reason) = rejected.get(&instant(*loser)) {
-            let message = format!("a later reading of the same instant was rejected: {}", reason.message);
-            fates[*loser] = Some(MeasurementFate::Rejected(Reason { message, ..reason.clone() }));
+        match unsaved.get(&instant(*loser)) {
+            Some(MeasurementFate::Rejected(reason)) => {
+                let message = format!("a later reading of the same instant was rejected: {}", reason.message);
+                fates[*loser] = Some(MeasurementFate::Rejected(Reason { message, ..reason.clone() }));
+            }
+            Some(fate) => fates[*loser] = Some(fate.clone()),
+            None => {}
         }
     }
 }
@@ -340,14 +425,20 @@ fn settle_superseded(fates: &mut [Option<MeasurementFate>], cut: &[ObservationGr
     }
 }
 
-fn settle(fates: &mut [Option<MeasurementFate>], members: &[usize], outcome: &SaveOutcome) {
+fn give(fates: &mut [Option<MeasurementFate>], members: &[usize], fate: &MeasurementFate) {
     for position in members {
-        fates[*position] = Some(match outcome {
+        fates[*position] = Some(fate.clone());
+    }
+}
+
+impl From<SaveOutcome> for MeasurementFate {
+    fn from(outcome: SaveOutcome) -> MeasurementFate {
+        match outcome {
             SaveOutcome::Created => MeasurementFate::Created,
             SaveOutcome::Merged => MeasurementFate::Merged,
             SaveOutcome::Unchanged => MeasurementFate::Unchanged,
-            SaveOutcome::Rejected(reason) => MeasurementFate::Rejected(reason.clone()),
-        });
+            SaveOutcome::Rejected(reason) => MeasurementFate::Rejected(reason),
+        }
     }
 }
 

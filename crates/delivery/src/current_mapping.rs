@@ -62,6 +62,18 @@ pub enum MappingUnavailable {
     },
 }
 
+impl MappingUnavailable {
+    /// As what it is for a batch: something that it needs is away.
+    pub fn into_away(self) -> Away {
+        match self {
+            MappingUnavailable::Away(away) => away,
+            invalid @ MappingUnavailable::Invalid { .. } => {
+                Away::new("a usable mapping", one_line(&invalid.to_string()))
+            }
+        }
+    }
+}
+
 /// A compiled mapping and its version.
 #[derive(Debug)]
 pub struct Compiled<M> {

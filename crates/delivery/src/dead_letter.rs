@@ -3,12 +3,16 @@
 use std::fmt;
 use std::future::Future;
 
+use serde::{Deserialize, Serialize};
+
 use crate::away::Away;
 use crate::batch::Position;
 use crate::fate::Reason;
+use crate::text::KeptProperties;
 
 /// Where on the path something was rejected.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Stage {
     /// An event, by normalize.
     Normalize,
@@ -42,10 +46,10 @@ pub struct DeadLetter<'b> {
     pub measurement: usize,
     /// The event's bytes as received.
     pub body: &'b [u8],
-    /// The application properties as JSON text, or empty.
-    pub properties: String,
-    /// The system properties as JSON text, or empty.
-    pub system_properties: String,
+    /// The application properties.
+    pub properties: KeptProperties,
+    /// The system properties.
+    pub system_properties: KeptProperties,
 }
 
 /// Without body and properties: they hold what is a patient's.
@@ -64,9 +68,8 @@ impl fmt::Debug for DeadLetter<'_> {
 
 /// A durable place for dead letters.
 ///
-/// Writing the same letter again (same origin, body, stage, measurement and
-/// reason) makes no second one: a batch that is given again repeats its
-/// rejections. What came by HTTP has the same origin however often it comes.
+/// Writing a letter with the same [`DeadLetter::key`] again makes no second one:
+/// a batch that is given again repeats its rejections.
 pub trait DeadLetters {
     /// Stores all letters, or fails as a whole; when it returns they are
     /// durable.
@@ -101,8 +104,8 @@ mod tests {
             position: batch.position(0),
             measurement: 0,
             body: text.as_bytes(),
-            properties: text.clone(),
-            system_properties: text.clone(),
+            properties: KeptProperties { text: text.clone(), dates: Vec::new() },
+            system_properties: KeptProperties { text: text.clone(), dates: Vec::new() },
         };
         let shown = format!("{event:?} {batch:?} {letter:?}");
         let bytes = format!("{:?}", MARK.as_bytes());

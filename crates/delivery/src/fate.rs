@@ -66,6 +66,9 @@ pub enum MeasurementFate {
     Superseded,
     /// It is among the dead letters.
     Rejected(Reason),
+    /// It waits for what it is about to appear on the server (design.md D7),
+    /// and has another fate later.
+    Parked(Reason),
 }
 
 /// The fates of a batch, by the event's index.
@@ -89,10 +92,10 @@ impl EventFate {
 }
 
 impl MeasurementFate {
-    /// Why it was rejected, if it was.
+    /// Why it was rejected or parked, if it was.
     pub fn reason(&self) -> Option<&Reason> {
         match self {
-            MeasurementFate::Rejected(reason) => Some(reason),
+            MeasurementFate::Rejected(reason) | MeasurementFate::Parked(reason) => Some(reason),
             _ => None,
         }
     }
@@ -116,6 +119,7 @@ impl fmt::Display for MeasurementFate {
             MeasurementFate::Unchanged => "unchanged",
             MeasurementFate::Superseded => "superseded",
             MeasurementFate::Rejected(_) => "rejected",
+            MeasurementFate::Parked(_) => "parked",
         })
     }
 }
@@ -144,6 +148,8 @@ pub struct Tally {
     pub unchanged: usize,
     /// Measurements that gave way to a later one of the same instant.
     pub superseded: usize,
+    /// Measurements that wait for what they are about to appear.
+    pub parked: usize,
 }
 
 impl Tally {
@@ -186,6 +192,7 @@ impl Tally {
             MeasurementFate::Unchanged => self.unchanged += 1,
             MeasurementFate::Superseded => self.superseded += 1,
             MeasurementFate::Rejected(_) => self.rejected += 1,
+            MeasurementFate::Parked(_) => self.parked += 1,
         }
     }
 }
@@ -216,12 +223,20 @@ mod tests {
                 Fates::Measurements(vec![
                     vec![MeasurementFate::Created, MeasurementFate::Merged, MeasurementFate::Unchanged],
                     vec![],
-                    vec![MeasurementFate::Superseded, MeasurementFate::Rejected(reason())],
+                    vec![
+                        MeasurementFate::Superseded,
+                        MeasurementFate::Rejected(reason()),
+                        MeasurementFate::Parked(reason()),
+                    ],
                 ]),
                 json!([
                     [{ "fate": "created" }, { "fate": "merged" }, { "fate": "unchanged" }],
                     [],
-                    [{ "fate": "superseded" }, { "fate": "rejected", "reason": "IncompatibleData", "message": "no timestamp" }],
+                    [
+                        { "fate": "superseded" },
+                        { "fate": "rejected", "reason": "IncompatibleData", "message": "no timestamp" },
+                        { "fate": "parked", "reason": "IncompatibleData", "message": "no timestamp" },
+                    ],
                 ]),
             ),
         ];

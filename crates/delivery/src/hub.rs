@@ -24,8 +24,14 @@ pub trait Hub: Send + Sync + 'static {
     /// What a partition holds.
     fn bounds(&self, partition: &str) -> impl Future<Output = Result<Bounds, Away>> + Send;
 
-    /// Begins to read a partition.
-    fn open(&self, partition: &str, from: Start) -> impl Future<Output = Result<Self::Reader, Away>> + Send;
+    /// Begins to read a partition. What is on its way and not yet given to the
+    /// caller never takes more than `bytes_max`, unless a single event does.
+    fn open(
+        &self,
+        partition: &str,
+        from: Start,
+        bytes_max: usize,
+    ) -> impl Future<Output = Result<Self::Reader, Away>> + Send;
 }
 
 /// Reads one partition in its order.

@@ -14,24 +14,33 @@ use mapping::measurement::MeasurementReadError;
 
 use crate::batch::{Batch, BatchEvent};
 use crate::fate::Reason;
+use crate::replay::REPLAY_PROPERTY;
 
 /// How large the packed lists of a batch may get in all when they are unpacked,
 /// in bytes: far above what a batch of the hub holds, so that only bombs meet it.
 const UNPACKED_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
 /// What each event of a batch holds, unpacked.
-pub struct Bodies<'b>(Vec<Result<Body<'b>, Reason>>);
+pub struct Bodies<'b>(Vec<Unpacked<'b>>);
+
+struct Unpacked<'b> {
+    body: Result<Body<'b>, Reason>,
+    replayed: bool,
+}
 
 enum Body<'b> {
     One(&'b [u8]),
     List(Cow<'b, [u8]>),
 }
 
-/// The measurements of a batch in their order, each with its origin.
+/// The measurements of a batch in their order, each with its origin; those of
+/// replayed events stand behind all others.
 #[derive(Default)]
 pub struct Incoming<'b> {
     /// The measurements.
     pub measurements: Vec<Measurement<'b>>,
+    /// How many of them, from the front, are not replayed (design.md D7).
+    pub live: usize,
     /// For each measurement its event and its place in it.
     pub origins: Vec<(usize, usize)>,
     /// What is no measurement: event, place in it, and why.
@@ -41,11 +50,14 @@ pub struct Incoming<'b> {
 /// Unpacks what is packed in a batch, for measurements to borrow from.
 pub fn unpack<'b>(batch: &Batch<'b>) -> Bodies<'b> {
     let mut room = UNPACKED_BYTES_MAX;
-    let mut body = |event: &BatchEvent<'b>| match is_list(event) {
-        true => list(event, &mut room).map(Body::List),
-        false => Ok(Body::One(event.body)),
+    let mut unpack = |event: &BatchEvent<'b>| {
+        let body = match flag(event.properties, "IsMeasurementGroup") {
+            true => list(event, &mut room).map(Body::List),
+            false => Ok(Body::One(event.body)),
+        };
+        Unpacked { body, replayed: flag(event.properties, REPLAY_PROPERTY) }
     };
-    Bodies(batch.events.iter().map(&mut body).collect())
+    Bodies(batch.events.iter().map(&mut unpack).collect())
 }
 
 /// Reads a batch. Events are taken in their order, lists or not (quirk 55).
@@ -55,19 +67,13 @@ pub fn read<'b>(bodies: &'b Bodies<'_>, lenient: bool) -> Incoming<'b> {
     let mut incoming = Incoming::default();
     incoming.measurements.reserve(bodies.0.len());
     incoming.origins.reserve(bodies.0.len());
-    for (index, body) in bodies.0.iter().enumerate() {
-        match body {
-            Ok(Body::One(body)) if lenient => incoming.take((index, 0), Measurement::read_lenient(body)),
-            Ok(Body::One(body)) => incoming.take((index, 0), Measurement::read(body)),
-            Ok(Body::List(body)) => match Measurement::read_list(body) {
-                Ok(read) => {
-                    for (place, measurement) in read.into_iter().enumerate() {
-                        incoming.take((index, place), measurement);
-                    }
-                }
-                Err(error) => incoming.rejected.push(((index, 0), invalid(&error))),
-            },
-            Err(reason) => incoming.rejected.push(((index, 0), reason.clone())),
+    for replayed in [false, true] {
+        let events = bodies.0.iter().enumerate().filter(|(_, event)| event.replayed == replayed);
+        for (index, event) in events {
+            incoming.take_event(index, &event.body, lenient);
+        }
+        if !replayed {
+            incoming.live = incoming.measurements.len();
         }
     }
     incoming
@@ -85,6 +91,22 @@ impl fmt::Debug for Incoming<'_> {
 }
 
 impl<'b> Incoming<'b> {
+    fn take_event(&mut self, index: usize, body: &'b Result<Body<'_>, Reason>, lenient: bool) {
+        match body {
+            Ok(Body::One(body)) if lenient => self.take((index, 0), Measurement::read_lenient(body)),
+            Ok(Body::One(body)) => self.take((index, 0), Measurement::read(body)),
+            Ok(Body::List(body)) => match Measurement::read_list(body) {
+                Ok(read) => {
+                    for (place, measurement) in read.into_iter().enumerate() {
+                        self.take((index, place), measurement);
+                    }
+                }
+                Err(error) => self.rejected.push(((index, 0), invalid(&error))),
+            },
+            Err(reason) => self.rejected.push(((index, 0), reason.clone())),
+        }
+    }
+
     fn take(&mut self, origin: (usize, usize), read: Result<Measurement<'b>, MeasurementReadError>) {
         match read {
             Ok(measurement) => {
@@ -121,19 +143,18 @@ fn inflate(body: &[u8], room: &mut u64) -> Result<Vec<u8>, Reason> {
     }
 }
 
-/// Whether the event holds a list: the property may be a boolean or text.
-fn is_list(event: &BatchEvent<'_>) -> bool {
-    const NAME: &str = "IsMeasurementGroup";
-    match event.properties {
+/// Whether a property says yes: it may be a boolean or text.
+fn flag(properties: Properties<'_>, wanted: &str) -> bool {
+    match properties {
         Properties::Typed(members) => members.iter().any(|(name, value)| {
-            *name == NAME
+            *name == wanted
                 && match value {
                     PropertyValue::Bool(value) => *value,
                     PropertyValue::String(text) => text.eq_ignore_ascii_case("true"),
                     _ => false,
                 }
         }),
-        Properties::Json { text, .. } => match json_member(text, NAME) {
+        Properties::Json { text, .. } => match json_member(text, wanted) {
             Some(serde_json::Value::Bool(value)) => value,
             Some(serde_json::Value::String(text)) => text.eq_ignore_ascii_case("true"),
             _ => false,

@@ -45,9 +45,10 @@ pub trait Positions: Send + Sync + 'static {
     /// Takes note of a window that is about to be begun.
     fn write_window(&self, partition: &str, window: &WindowMark) -> impl Future<Output = Result<(), Away>> + Send;
 
-    /// Forgets the positions of every other hub that this consumer group read
-    /// before: when it reads one of them again, it starts from its beginning
-    /// (design.md D14). Gives what was forgotten, as `namespace/hub/partition`.
+    /// Forgets the positions of every other hub that this reader read before
+    /// with its consumer group: when it reads one of them again, it starts from
+    /// its beginning (design.md D14). What other readers stored stays. Gives
+    /// what was forgotten, as `namespace/hub/partition`.
     fn forget_others(&self) -> impl Future<Output = Result<Vec<String>, Away>> + Send;
 }
 

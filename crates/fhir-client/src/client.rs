@@ -10,14 +10,17 @@
 //! for the caller to say. Nothing here reads or writes a resource by itself.
 
 mod batch;
+mod bundle_size;
 mod limiter;
 mod retry;
+mod suspect;
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use delivery::{Fence, Unfenced};
 use jiff::Timestamp;
 use reqwest::header::{
     ACCEPT, CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderMap, HeaderName, IF_MATCH, IF_NONE_MATCH, LOCATION,
@@ -28,11 +31,12 @@ use serde_json::Value;
 use tokio::time::timeout_at;
 use url::Url;
 
-use self::batch::BundleSize;
+use self::bundle_size::BundleSize;
 use self::limiter::Limiter;
 pub use self::retry::RetryOptions;
 pub(crate) use self::retry::spread;
 use self::retry::{Backoff, retry_after};
+use self::suspect::{Suspects, is_suspicious};
 use crate::auth::{CachedTokens, TokenError};
 use crate::search::{Identifier, next_link, page_address, resources_of};
 use crate::version::Version;
@@ -68,6 +72,10 @@ pub struct ClientOptions {
     /// itself. Defaults to 4 MiB, far below what servers take (30 MB and more),
     /// since some answer a bundle with a timeout when it takes long.
     pub bundle_bytes_max: usize,
+    /// How long the server may answer 500 to one request, while it works
+    /// otherwise, until that counts as an answer about the data. Defaults to
+    /// 30 s, longer than a restart or failover behind a gateway takes.
+    pub server_error_patience: Duration,
 }
 
 impl ClientOptions {
@@ -81,6 +89,7 @@ impl ClientOptions {
             concurrency_max: 8,
             bundle_entries_max: 100,
             bundle_bytes_max: 4 * 1024 * 1024,
+            server_error_patience: Duration::from_secs(30),
         }
     }
 }
@@ -134,9 +143,35 @@ pub enum ServerAway {
     /// It answered with success and something that is not FHIR JSON.
     #[error("the FHIR server answers with something that is not FHIR JSON")]
     NotFhir,
-    /// The partition belongs to another process now (design.md D13).
-    #[error("the partition belongs to another process")]
+    /// The partition may belong to another process now (design.md D13).
+    #[error("the partition may belong to another process")]
     NotOwner,
+    /// Whom the partition belongs to cannot be found out.
+    #[error("whom the partition belongs to cannot be found out")]
+    OwnerUnknown(#[source] delivery::Away),
+}
+
+/// How long, and under what, requests may be sent.
+#[derive(Clone, Copy)]
+pub(crate) struct Until<'f> {
+    /// Everything ends before this.
+    deadline: Instant,
+    /// Asked before each write, repetitions too: no write begins once it does
+    /// not hold (design.md D13).
+    fence: &'f dyn Fence,
+}
+
+impl From<Instant> for Until<'static> {
+    /// For what belongs to no partition.
+    fn from(deadline: Instant) -> Self {
+        Until { deadline, fence: &Unfenced }
+    }
+}
+
+impl<'f> Until<'f> {
+    pub(crate) fn new(deadline: Instant, fence: &'f dyn Fence) -> Until<'f> {
+        Until { deadline, fence }
+    }
 }
 
 /// What the server must hold for a write to happen.
@@ -162,6 +197,8 @@ pub(crate) struct Request {
     pub(crate) body: Option<Vec<u8>>,
     /// `Prefer: return=minimal` instead of `representation`.
     pub(crate) minimal: bool,
+    /// Of a bundle: an entry is a write.
+    pub(crate) writes: bool,
 }
 
 /// What the server said, whatever its status, but for what [`ServerAway`]
@@ -210,6 +247,7 @@ pub struct Client {
     options: ClientOptions,
     limiter: Limiter,
     bundle_size: BundleSize,
+    suspects: Suspects,
     round_trips: AtomicU64,
     /// When the server last answered something with success.
     succeeded: Mutex<Option<Instant>>,
@@ -235,13 +273,14 @@ impl Client {
             .user_agent(concat!("iot-connector/", env!("CARGO_PKG_VERSION")))
             .build()?;
         let limiter = Limiter::new(options.concurrency_max);
-        let bundle_size = BundleSize::new(options.bundle_entries_max);
+        let bundle_size = BundleSize::new(options.bundle_entries_max, options.bundle_bytes_max);
         Ok(Client {
             http,
             tokens,
             options,
             limiter,
             bundle_size,
+            suspects: Suspects::default(),
             round_trips: AtomicU64::new(0),
             succeeded: Mutex::default(),
             proving: tokio::sync::Mutex::default(),
@@ -280,16 +319,25 @@ impl Client {
             Some(query) => format!("{path}?{query}"),
             None => path.to_owned(),
         };
-        Request { method, url, relative, condition: Condition::None, body: None, minimal: false }
+        Request { method, url, relative, condition: Condition::None, body: None, minimal: false, writes: false }
     }
 
     /// Sends `request` until there is an answer about the data, the attempts
-    /// are used up, or `deadline` would pass.
-    pub(crate) async fn send(&self, request: &Request, deadline: Instant) -> Result<Answer, ServerAway> {
+    /// are used up, or `deadline` would pass. An answer with a status that
+    /// [`is_server_error`] was found to be about this request alone.
+    pub(crate) async fn send<'f>(&self, request: &Request, until: impl Into<Until<'f>>) -> Result<Answer, ServerAway> {
+        let until = until.into();
+        match self.send_again_and_again(request, until).await {
+            Err(ServerAway::Status { status, .. }) if is_suspicious(status) => self.judge(request, status, until).await,
+            other => other,
+        }
+    }
+
+    async fn send_again_and_again(&self, request: &Request, until: Until<'_>) -> Result<Answer, ServerAway> {
         let mut backoff = Backoff::new(self.options.retry);
         let mut token_renewed = false;
         loop {
-            let away = match self.exchange(request, deadline).await {
+            let away = match self.exchange(request, until).await {
                 Ok(Exchange { answer, .. }) if is_about_data(answer.status) => return Ok(answer),
                 Ok(Exchange { answer, token: Some(token), .. }) if answer.status == 401 && !token_renewed => {
                     token_renewed = true;
@@ -302,7 +350,7 @@ impl Client {
             let Some(wait) = away.is_worth_retrying().then(|| backoff.next(away.retry_after())).flatten() else {
                 return Err(away);
             };
-            if Instant::now() + wait >= deadline {
+            if Instant::now() + wait >= until.deadline {
                 return Err(away);
             }
             tokio::time::sleep(wait).await;
@@ -310,7 +358,8 @@ impl Client {
     }
 
     /// Sends `request` once.
-    async fn exchange(&self, request: &Request, deadline: Instant) -> Result<Exchange, ServerAway> {
+    async fn exchange(&self, request: &Request, until: Until<'_>) -> Result<Exchange, ServerAway> {
+        let deadline = until.deadline;
         let token = match &self.tokens {
             Some(tokens) => {
                 let token = timeout_at(deadline.into(), tokens.token()).await.map_err(|_| late_token())?;
@@ -318,11 +367,16 @@ impl Client {
             }
             None => None,
         };
+        self.leave_alone(deadline).await?;
         let permit = timeout_at(deadline.into(), self.limiter.permit()).await;
         let _permit = permit.map_err(|_| ServerAway::DeadlinePassed)?;
         let left = deadline.saturating_duration_since(Instant::now());
         if left.is_zero() {
             return Err(ServerAway::DeadlinePassed);
+        }
+        // Last, since waiting for a token or a permit takes its time.
+        if request.is_write() && !until.fence.holds() {
+            return Err(ServerAway::NotOwner);
         }
         let asked = Instant::now();
         let mut builder = self.http.request(request.method.clone(), request.url.clone());
@@ -334,19 +388,61 @@ impl Client {
             builder = builder.header(CONTENT_TYPE, FHIR_JSON).body(body.clone());
         }
         self.round_trips.fetch_add(1, Ordering::Relaxed);
-        let response = builder.send().await.map_err(no_answer)?;
+        let response = builder.send().await.map_err(|error| self.no_answer(error))?;
         let status = response.status().as_u16();
         let retry_after = retry_after(response.headers(), Timestamp::now());
         let version = version_in(response.headers());
-        let body = read(response).await?;
+        let body = self.read(response).await?;
         match status {
-            429 | 503 => self.limiter.complaint(Instant::now()),
+            429 | 503 => {
+                let now = Instant::now();
+                self.limiter.complaint(now);
+                if let Some(wait) = retry_after {
+                    self.limiter.leave_alone(now, wait);
+                }
+            }
+            408 | 504 => self.limiter.complaint(Instant::now()),
             _ => self.limiter.good(),
         }
         if status < 300 {
             *self.succeeded() = Some(Instant::now());
         }
+        // Of a bundle its entries tell.
+        if !request.is_bundle() {
+            self.suspects.answered(request, status, asked);
+        }
         Ok(Exchange { answer: Answer { status, version, body, asked }, retry_after, token })
+    }
+
+    /// Waits while the server wants to be left alone, by whomever it said so to.
+    async fn leave_alone(&self, deadline: Instant) -> Result<(), ServerAway> {
+        while let Some(then) = self.limiter.left_alone_until(Instant::now()) {
+            if then >= deadline {
+                let wait = then.saturating_duration_since(Instant::now());
+                return Err(ServerAway::Status { status: 429, retry_after: Some(wait) });
+            }
+            tokio::time::sleep_until(then.into()).await;
+        }
+        Ok(())
+    }
+
+    async fn read(&self, mut response: reqwest::Response) -> Result<Vec<u8>, ServerAway> {
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(|error| self.no_answer(error))? {
+            if body.len() + chunk.len() > ANSWER_BYTES_MAX {
+                return Err(ServerAway::NoAnswer { what: "answer too large", source: None });
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(body)
+    }
+
+    /// The server did not answer. One that is too slow gets less at once.
+    fn no_answer(&self, error: reqwest::Error) -> ServerAway {
+        if error.is_timeout() {
+            self.limiter.complaint(Instant::now());
+        }
+        no_answer(error)
     }
 
     async fn forget_token(&self, token: &SecretString) {
@@ -445,12 +541,23 @@ impl ServerAway {
             ServerAway::Status { status, .. } => !matches!(status, 401 | 403),
             ServerAway::NoAnswer { .. } => true,
             ServerAway::NoToken(error) => error.is_worth_retrying(),
-            ServerAway::DeadlinePassed | ServerAway::NotFhir | ServerAway::NotOwner => false,
+            ServerAway::DeadlinePassed | ServerAway::NotFhir => false,
+            ServerAway::NotOwner | ServerAway::OwnerUnknown(_) => false,
         }
     }
 }
 
 impl Request {
+    /// Whether it holds others.
+    fn is_bundle(&self) -> bool {
+        self.method == Method::POST && self.relative.is_empty()
+    }
+
+    /// Whether it changes something, or one of what it holds does.
+    fn is_write(&self) -> bool {
+        if self.is_bundle() { self.writes } else { self.method != Method::GET }
+    }
+
     fn headers(&self) -> HeaderMap {
         let mut headers = HeaderMap::new();
         let mut put = |name, text: &str| {
@@ -481,20 +588,14 @@ fn is_about_data(status: u16) -> bool {
     !matches!(status, 401 | 403 | 408 | 429) && (status < 500 || status == 501)
 }
 
+/// Whether an answer says that the server failed on what the request holds.
+pub(crate) fn is_server_error(status: u16) -> bool {
+    is_suspicious(status)
+}
+
 fn version_in(headers: &HeaderMap) -> Option<Version> {
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
     text(ETAG).and_then(Version::from_etag).or_else(|| text(LOCATION).and_then(Version::from_location))
-}
-
-async fn read(mut response: reqwest::Response) -> Result<Vec<u8>, ServerAway> {
-    let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(no_answer)? {
-        if body.len() + chunk.len() > ANSWER_BYTES_MAX {
-            return Err(ServerAway::NoAnswer { what: "answer too large", source: None });
-        }
-        body.extend_from_slice(&chunk);
-    }
-    Ok(body)
 }
 
 fn late_token() -> ServerAway {

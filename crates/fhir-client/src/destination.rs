@@ -3,11 +3,13 @@
 
 use std::time::{Duration, Instant};
 
+use delivery::turn::not_ours;
 use delivery::{Away, Destination, Pending, Reason, Resolved, SaveOutcome, Turn};
 use mapping::group::MeasurementGroup;
 use mapping::observation::Observation;
 
-use crate::identity::{Identity, Resolver, Subject, Unresolved};
+use crate::client::ServerAway;
+use crate::identity::{Identity, Resolver, Subject, Unresolved, may_appear};
 use crate::save::{Draft, Saver, Window};
 
 /// What an error calls a server that is away.
@@ -39,9 +41,17 @@ impl Destination for FhirDestination {
         Ok(answers.into_iter().map(settle).collect())
     }
 
+    fn may_appear(&self, reason: &Reason) -> bool {
+        may_appear(&reason.code)
+    }
+
     async fn save(&self, pending: &[Pending<'_>], turn: Turn<'_>) -> Result<Vec<SaveOutcome>, Away> {
-        let window = Window { begun_before: turn.begun_before, ..Window::until(Instant::now() + self.time_limit) };
-        self.saver.save(pending, window).await.map_err(|away| Away::new(DEPENDENCY, away))
+        let window = Window { turn, deadline: Instant::now() + self.time_limit };
+        self.saver.save(pending, window).await.map_err(|away| match away {
+            ServerAway::NotOwner => not_ours(),
+            ServerAway::OwnerUnknown(away) => away,
+            away => Away::new(DEPENDENCY, away),
+        })
     }
 }
 

@@ -217,6 +217,7 @@ impl Unresolved {
             Self::Multiple { kind: DEVICE, .. } => "MultipleDeviceFound",
             Self::Multiple { kind: PATIENT, .. } => "MultiplePatientFound",
             Self::Multiple { .. } => "MultipleEncounterFound",
+            Self::Refused { status: 500.., .. } => "FhirServerError",
             Self::Refused { .. } => "IdentityRefused",
         }
     }
@@ -248,6 +249,12 @@ impl Unresolved {
     pub fn is_parkable(&self) -> bool {
         matches!(self, Self::NotFound { .. })
     }
+}
+
+/// Whether [`Unresolved::code`] `code` is one of what may still be registered.
+pub fn may_appear(code: &str) -> bool {
+    let not_found = [DEVICE, PATIENT, ENCOUNTER].map(|kind| Unresolved::NotFound { kind });
+    not_found.iter().any(|unresolved| unresolved.is_parkable() && unresolved.code() == code)
 }
 
 /// Why there is no identity.
@@ -441,5 +448,6 @@ mod tests {
         assert_eq!(unresolved.to_string(), "2 resources of type Device have the same identifier");
         assert!(!unresolved.is_parkable());
         assert!(Unresolved::NotFound { kind: PATIENT }.is_parkable());
+        assert!(!may_appear("MultipleDeviceFound") && may_appear("EncounterNotFound"));
     }
 }

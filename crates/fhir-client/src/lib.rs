@@ -25,4 +25,4 @@ pub use auth::{AccessToken, CachedTokens, ClientCredentials, TokenEndpoint, Toke
 pub use client::{Client, ClientOptions, RetryOptions, ServerAway, base_url};
 pub use destination::FhirDestination;
 pub use identity::{Identity, IdentityOptions, Mode, PatientCheck, Resolver, Subject, Unresolved};
-pub use save::{Draft, Ownership, SaveOptions, Saver, Undisputed, Window};
+pub use save::{Draft, SaveOptions, Saver, Window};

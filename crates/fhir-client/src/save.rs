@@ -23,14 +23,14 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
-use delivery::{Reason, SaveOutcome};
+use delivery::{Reason, SaveOutcome, Turn};
 use mapping::observation::Observation;
 use moka::future::Cache;
 
 use self::job::Job;
-use crate::client::{Client, ServerAway, spread};
+use crate::client::{Client, ServerAway, Until, spread};
 use crate::version::Version;
 
 /// An Observation to be made or changed.
@@ -54,37 +54,15 @@ pub trait Draft: Sync {
     fn absorb(&self, existing: &Observation, lost: &Observation) -> Result<Option<Observation>, Reason>;
 }
 
-/// Whether this process still owns the partition whose Observations it writes
-/// (design.md D13).
-pub trait Ownership: Sync {
-    /// Whether a write may begin now. Asked before each round of writes.
-    fn may_write(&self) -> bool;
-
-    /// Looks again at who owns the partition. Asked after a conflict or an
-    /// overwrite, which a second owner may have caused.
-    fn recheck(&self) -> impl Future<Output = bool> + Send;
-}
-
-/// There is no second owner to be afraid of.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Undisputed;
-
-impl Ownership for Undisputed {
-    fn may_write(&self) -> bool {
-        true
-    }
-
-    async fn recheck(&self) -> bool {
-        true
-    }
-}
-
 /// How a [`Saver`] works.
 #[derive(Clone, Debug)]
 pub struct SaveOptions {
     /// Bytes of Observations kept in memory to spare reads; 0 keeps none.
     /// Defaults to 16 MiB, some thousands of Observations.
     pub cache_bytes: u64,
+    /// How many of them; 0 keeps none. Defaults to 5000, as in the reference
+    /// connector.
+    pub cache_entries: u64,
     /// How long one is kept. Defaults to an hour, as in the reference
     /// connector.
     pub cache_for: Duration,
@@ -105,6 +83,7 @@ impl Default for SaveOptions {
     fn default() -> Self {
         Self {
             cache_bytes: 16 * 1024 * 1024,
+            cache_entries: 5000,
             cache_for: Duration::from_secs(3600),
             rounds_max: 10,
             legacy_ids: false,
@@ -127,7 +106,8 @@ pub struct SaveCounts {
 pub struct Saver {
     client: Arc<Client>,
     options: SaveOptions,
-    cache: Option<Cache<String, Arc<Stored>>>,
+    /// Each with the term of ownership in which it was seen.
+    cache: Option<Cache<String, (u64, Arc<Stored>)>>,
     conflicts: AtomicU64,
     overwrites: AtomicU64,
 }
@@ -141,22 +121,27 @@ struct Stored {
 }
 
 /// What a save is about, beside its drafts.
-#[derive(Debug)]
-pub struct Window<'w, O> {
-    /// Who may write.
-    pub ownership: &'w O,
-    /// Everything ends before this.
-    pub deadline: Instant,
-    /// The window may have been begun before, and not earlier than that.
+#[derive(Clone, Copy, Debug)]
+pub struct Window<'w> {
+    /// Who may write, and whether the window may have been begun before. Then
     /// Observations written since are checked against their history, so that
     /// whatever came between an overwrite and its repair loses nothing.
-    pub begun_before: Option<SystemTime>,
+    pub turn: Turn<'w>,
+    /// Everything ends before this.
+    pub deadline: Instant,
 }
 
-impl<'w> Window<'w, Undisputed> {
+impl Window<'static> {
     /// A window that is saved for the first time, by its only owner.
-    pub fn until(deadline: Instant) -> Window<'w, Undisputed> {
-        Window { ownership: &Undisputed, deadline, begun_before: None }
+    pub fn until(deadline: Instant) -> Window<'static> {
+        Window { turn: Turn::UNFENCED, deadline }
+    }
+}
+
+impl<'w> Window<'w> {
+    /// For the requests of this window.
+    fn limits(&self) -> Until<'w> {
+        Until::new(self.deadline, self.turn.fence)
     }
 }
 
@@ -169,11 +154,15 @@ impl fmt::Debug for Saver {
 impl Saver {
     /// A saver with an empty memory.
     pub fn new(client: Arc<Client>, options: SaveOptions) -> Saver {
-        let cache = (options.cache_bytes > 0).then(|| {
+        let keeps = options.cache_bytes > 0 && options.cache_entries > 0;
+        // Each weighs at least its share, so that both limits hold.
+        let share = u32::try_from(options.cache_bytes / options.cache_entries.max(1)).unwrap_or(u32::MAX);
+        let cache = keeps.then(|| {
             Cache::builder()
                 .max_capacity(options.cache_bytes)
-                .weigher(|id: &String, stored: &Arc<Stored>| {
-                    u32::try_from(id.len() + 2 * stored.bytes).unwrap_or(u32::MAX)
+                .weigher(move |id: &String, (_, stored): &(u64, Arc<Stored>)| {
+                    let bytes = u32::try_from(id.len() + 2 * stored.bytes).unwrap_or(u32::MAX);
+                    bytes.max(share)
                 })
                 .time_to_live(options.cache_for)
                 .build()
@@ -181,8 +170,8 @@ impl Saver {
         Saver { client, options, cache, conflicts: AtomicU64::new(0), overwrites: AtomicU64::new(0) }
     }
 
-    /// Forgets every Observation. To be called when a partition is taken over:
-    /// what was seen in an earlier term of ownership may have changed since.
+    /// Forgets every Observation. What was seen in another term of ownership
+    /// counts no more in any case.
     pub fn clear_cache(&self) {
         if let Some(cache) = &self.cache {
             cache.invalidate_all();
@@ -201,11 +190,7 @@ impl Saver {
     /// one id are merged in their order and written once. When the server is
     /// away the whole window is to be given again; what was written by then
     /// comes out unchanged.
-    pub async fn save<D: Draft, O: Ownership>(
-        &self,
-        drafts: &[D],
-        window: Window<'_, O>,
-    ) -> Result<Vec<SaveOutcome>, ServerAway> {
+    pub async fn save<D: Draft>(&self, drafts: &[D], window: Window<'_>) -> Result<Vec<SaveOutcome>, ServerAway> {
         let mut outcomes: Vec<Option<SaveOutcome>> = vec![None; drafts.len()];
         let jobs = jobs(drafts);
         let mut away = None;
@@ -233,29 +218,23 @@ impl Saver {
     /// Works on `jobs` until each is settled or the server is away for it. A
     /// job for which it is away does not stop the others, which may have an
     /// overwrite to repair.
-    async fn settle<D: Draft, O: Ownership>(
-        &self,
-        jobs: &mut [Job<'_, D>],
-        window: &Window<'_, O>,
-    ) -> Result<(), ServerAway> {
+    async fn settle<D: Draft>(&self, jobs: &mut [Job<'_, D>], window: &Window<'_>) -> Result<(), ServerAway> {
         let mut away = None;
         loop {
             let mut open: Vec<&mut Job<'_, D>> = jobs.iter_mut().filter(|job| job.is_open()).collect();
             let Some(rounds) = open.iter().map(|job| job.rounds).max() else { break };
             if rounds > 0 {
                 self.pause(rounds, window.deadline).await?;
-                if !window.ownership.recheck().await {
-                    return Err(ServerAway::NotOwner);
-                }
             }
             keep_first(&mut away, self.read(&mut open, window).await);
+            // After the read: what was read was then read by the owner.
+            if rounds > 0 && !window.turn.fence.confirm().await.map_err(ServerAway::OwnerUnknown)? {
+                return Err(ServerAway::NotOwner);
+            }
             for job in &mut open {
                 job.merge();
             }
-            if !window.ownership.may_write() {
-                return Err(ServerAway::NotOwner);
-            }
-            keep_first(&mut away, self.write(&mut open, window.deadline).await);
+            keep_first(&mut away, self.write(&mut open, window).await);
         }
         away.map_or(Ok(()), Err)
     }
@@ -270,9 +249,9 @@ impl Saver {
         Ok(())
     }
 
-    async fn remember(&self, id: &str, stored: Arc<Stored>) {
+    async fn remember(&self, id: &str, term: u64, stored: Arc<Stored>) {
         if let Some(cache) = &self.cache {
-            cache.insert(id.to_owned(), stored).await;
+            cache.insert(id.to_owned(), (term, stored)).await;
         }
     }
 
@@ -282,8 +261,11 @@ impl Saver {
         }
     }
 
-    async fn remembered(&self, id: &str) -> Option<Arc<Stored>> {
-        self.cache.as_ref()?.get(id).await
+    /// What was seen in this term: in another one somebody else may have
+    /// written since (design.md D13).
+    async fn remembered(&self, id: &str, term: u64) -> Option<Arc<Stored>> {
+        let (seen, stored) = self.cache.as_ref()?.get(id).await?;
+        (seen == term).then_some(stored)
     }
 }
 

@@ -59,6 +59,40 @@ async fn waits_as_long_as_the_server_asks() {
     assert!(begin.elapsed() >= Duration::from_secs(1));
 }
 
+/// As an HTTP date, whose last part is cut off: so two seconds are one at
+/// least.
+#[tokio::test]
+async fn waits_until_the_time_that_the_server_asks_for() {
+    let server = start(HAPI).await;
+    let then = jiff::Timestamp::now() + jiff::SignedDuration::from_secs(2);
+    let then = then.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
+    first(&server, vec![(503, vec![("retry-after", then)], json!(null))]);
+    let begin = Instant::now();
+    assert_eq!(search(&server.client(), soon()).await, "0 found");
+    assert!(begin.elapsed() >= Duration::from_secs(1));
+}
+
+/// What one request was told holds for all.
+#[tokio::test]
+async fn leaves_the_server_alone_with_every_request() {
+    let server = start(HAPI).await;
+    let client = server.client();
+    first(&server, vec![(429, vec![("retry-after", "60".to_owned())], json!(null))]);
+    let deadline = Instant::now() + Duration::from_secs(5);
+    for _ in 0..3 {
+        assert_eq!(search(&client, deadline).await, "the FHIR server answers with status 429");
+    }
+    assert_eq!(server.requests().len(), 1);
+    first(&server, vec![]);
+    let other = server.client();
+    first(&server, vec![(429, vec![("retry-after", "1".to_owned())], json!(null))]);
+    let begin = Instant::now();
+    let searches = futures::future::join_all((0..3).map(|_| search(&other, soon()))).await;
+    assert_eq!(searches, ["0 found"; 3]);
+    assert_eq!(search(&other, soon()).await, "0 found");
+    assert!(begin.elapsed() >= Duration::from_secs(1));
+}
+
 #[tokio::test]
 async fn ends_before_the_deadline() {
     let server = start(HAPI).await;

@@ -191,6 +191,19 @@ async fn forgets_that_a_device_is_missing() {
     assert_eq!(summary(resolver.resolve(subject("d9", None, None), soon()).await), "9 123");
 }
 
+/// The device was given to another patient.
+#[tokio::test]
+async fn forgets_whose_a_device_is() {
+    for (keep_found, expected) in [(0, "1 124"), (600, "1 123")] {
+        let server = ward().await;
+        let keep_found = std::time::Duration::from_secs(keep_found);
+        let resolver = resolver(&server, Mode::Lookup, |options| options.keep_found = keep_found);
+        assert_eq!(summary(resolver.resolve(subject("d1", None, None), soon()).await), "1 123");
+        server.put(device("1", "d1", "Patient/124"));
+        assert_eq!(summary(resolver.resolve(subject("d1", None, None), soon()).await), expected);
+    }
+}
+
 #[tokio::test]
 async fn does_not_remember_that_the_server_was_away() {
     let server = ward().await;

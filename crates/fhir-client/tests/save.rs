@@ -6,11 +6,13 @@
 mod support;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::SystemTime;
 
-use delivery::{Reason, SaveOutcome};
+use delivery::{Away, Fence, Reason, SaveOutcome, Turn};
 use fhir_client::client::Client;
-use fhir_client::save::{Draft, Ownership, SaveCounts, SaveOptions, Saver, Window};
+use fhir_client::save::{Draft, SaveCounts, SaveOptions, Saver, Window};
+use futures::future::{BoxFuture, FutureExt, ready};
 use mapping::identifier::SERVICE_SYSTEM;
 use mapping::observation::Observation;
 use serde_json::{Value, json};
@@ -133,6 +135,26 @@ async fn merges_again_after_a_conflict() {
     }
 }
 
+/// Somebody else is faster each time.
+#[tokio::test]
+async fn gives_up_after_so_many_conflicts() {
+    let server = start(HAPI).await;
+    let saver = saver(&server, |options| options.rounds_max = 4);
+    let ours = samples("d1", &[(0, "60")]);
+    server.put(samples("d1", &[(3, "0")]).alone());
+    let (path, mut writes) = (ours.path(), 0);
+    server.before(move |state, seen| {
+        if seen.method == "PUT" && seen.path == path {
+            writes += 1;
+            state.write(samples("d1", &[(3, &writes.to_string())]).alone());
+        }
+        None
+    });
+    let drafts = [ours, samples("d2", &[(0, "60")])];
+    assert_eq!(save(&saver, &drafts).await, "WriteConflict;created");
+    assert_eq!(saver.counts().conflicts, 4);
+}
+
 #[tokio::test]
 async fn merges_back_what_a_create_overwrote() {
     for habits in [HAPI, SEKMET, AZURE, Habits { keeps_if_none_match: false, ..UUID }] {
@@ -241,7 +263,7 @@ async fn a_crash_before_merging_back_is_repaired_by_the_next_delivery() {
     // What a crash between overwrite and repair leaves behind.
     server.put(samples("d1", &[(3, "63")]).alone());
     server.put(ours.alone());
-    let window = |begun| Window { begun_before: begun, ..Window::until(soon()) };
+    let window = |begun_before| Window { turn: Turn { begun_before, ..Turn::UNFENCED }, deadline: soon() };
     let again = saver.save(std::slice::from_ref(&ours), window(None)).await;
     assert_eq!(words(again), "unchanged");
     let long_after = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(4_000_000_000);
@@ -440,25 +462,102 @@ async fn legacy_observations_are_found_when_asked_for() {
     assert_eq!(save(&plain, &[ours()]).await, "created");
 }
 
-struct Lost;
+/// Holds for so many writes, and says who the owner is when asked.
+struct Lent {
+    writes: AtomicI64,
+    confirms: Result<bool, ()>,
+}
 
-impl Ownership for Lost {
-    fn may_write(&self) -> bool {
-        false
+impl Lent {
+    fn holds_for(writes: i64) -> Lent {
+        Lent { writes: AtomicI64::new(writes), confirms: Ok(true) }
     }
-    async fn recheck(&self) -> bool {
-        false
+
+    fn turn(&self) -> Turn<'_> {
+        Turn { fence: self, ..Turn::UNFENCED }
     }
 }
 
+impl Fence for Lent {
+    fn holds(&self) -> bool {
+        self.writes.fetch_sub(1, Ordering::SeqCst) > 0
+    }
+
+    fn confirm(&self) -> BoxFuture<'_, Result<bool, Away>> {
+        ready(self.confirms.map_err(|()| Away::new("the ownership of the partition", "no answer"))).boxed()
+    }
+}
+
+const NOT_OURS: &str = "away: the partition may belong to another process";
+
+/// Design.md D13: no PUT once the fence does not hold.
 #[tokio::test]
-async fn writes_nothing_once_the_partition_is_another_s() {
+async fn writes_nothing_once_the_partition_may_be_another_s() {
+    for (batch, holds_for, written) in [(true, 0, 0), (true, 1, 2), (false, 3, 3)] {
+        let server = start(Habits { batch, ..HAPI }).await;
+        let mut options = server.options();
+        (options.bundle_entries_max, options.concurrency_max) = (2, 1);
+        let saver = Saver::new(Arc::new(Client::new(options, None).unwrap()), SaveOptions::default());
+        let fence = Lent::holds_for(holds_for);
+        let drafts: Vec<Samples> = (0..6).map(|n| samples(&format!("d{n}"), &[(0, "60")])).collect();
+        let window = Window { turn: fence.turn(), deadline: soon() };
+        assert_eq!(words(saver.save(&drafts, window).await), NOT_OURS);
+        let there = drafts.iter().filter(|draft| server.get(&draft.path()).is_some()).count();
+        assert_eq!(there, written, "batch {batch}");
+    }
+}
+
+/// A repetition is a write like any other.
+#[tokio::test]
+async fn repeats_no_write_once_the_partition_may_be_another_s() {
     let server = start(HAPI).await;
-    let saver = saver(&server, |_| {});
-    let window = Window { ownership: &Lost, deadline: soon(), begun_before: None };
-    let saved = saver.save(&[samples("d1", &[(0, "60")])], window).await;
-    assert_eq!(words(saved), "away: the partition belongs to another process");
-    assert!(server.requests().iter().all(|request| request.starts_with("GET")));
+    server.before(|_, seen| (seen.method == "PUT").then(|| (503, vec![], outcome())));
+    let (saver, fence) = (saver(&server, |_| {}), Lent::holds_for(1));
+    let window = Window { turn: fence.turn(), deadline: soon() };
+    assert_eq!(words(saver.save(&[samples("d1", &[(0, "60")])], window).await), NOT_OURS);
+    assert_eq!(server.requests().iter().filter(|request| request.starts_with("PUT")).count(), 1);
+}
+
+/// Design.md D13: after a conflict or an overwrite the Observation is read
+/// again, and then it is asked who the owner is.
+#[tokio::test]
+async fn asks_for_the_owner_when_another_writer_shows_itself() {
+    let cases = [
+        (HAPI, Ok(false), NOT_OURS, 2),
+        (UUID, Ok(false), NOT_OURS, 1),
+        (HAPI, Err(()), "away: whom the partition belongs to cannot be found out", 2),
+        (UUID, Ok(true), "merged", 2),
+    ];
+    for (habits, confirms, expected, versions) in cases {
+        let server = start(habits).await;
+        let (saver, ours) = (saver(&server, |_| {}), samples("d1", &[(0, "60")]));
+        let other = samples("d1", &[(3, "63")]).alone();
+        before_first_put(&server, ours.path(), move |state| state.write(other.clone()));
+        let fence = Lent { confirms, ..Lent::holds_for(100) };
+        let window = Window { turn: fence.turn(), deadline: soon() };
+        assert_eq!(words(saver.save(std::slice::from_ref(&ours), window).await), expected);
+        assert_eq!(server.versions(&ours.path()), versions, "{expected}");
+    }
+}
+
+/// Design.md D13: what was seen counts within one term of ownership.
+#[tokio::test]
+async fn what_was_seen_in_another_term_is_read_again() {
+    let server = start(HAPI).await;
+    let client = server.client();
+    let saver = Saver::new(client.clone(), SaveOptions::default());
+    let ours = [samples("d1", &[(0, "60")])];
+    let in_term = async |term| {
+        let before = client.round_trips();
+        let window = Window { turn: Turn { term, ..Turn::UNFENCED }, deadline: soon() };
+        (words(saver.save(&ours, window).await), client.round_trips() - before)
+    };
+    assert_eq!(in_term(1).await, ("created".to_owned(), 2));
+    assert_eq!(in_term(1).await, ("unchanged".to_owned(), 0));
+    // Another owner has put it right since; only a read shows it.
+    server.put(samples("d1", &[(0, "61")]).alone());
+    assert_eq!(in_term(1).await, ("unchanged".to_owned(), 0));
+    assert_eq!(in_term(2).await, ("merged".to_owned(), 2));
 }
 
 #[tokio::test]

@@ -1,88 +1,32 @@
-//! Dead letters as files, one each.
+//! Dead letters as files, one each, under their keys.
 //!
 //! ```text
 //! <folder>/<stage>/<hub>/<partition>/<sequence number>-<measurement>-<reason>-<identity>.json
+//! <folder>/replayed/…                 those that were replayed, for the record
 //! ```
 //!
-//! `<identity>` is a hash over the event's origin and body, so the same letter
-//! written again is the same file and another letter never is: not that of a
-//! hub that was made anew and counts from 0 again, nor of another namespace.
-//! A file appears whole or not at all and is on the disk when
-//! [`DeadLetters::record`] returns.
+//! Form and key are those of [`delivery::stored_letter`]. A file appears whole
+//! or not at all and is on the disk when [`DeadLetters::record`] returns.
 
 use std::collections::BTreeSet;
-use std::fmt;
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
-use delivery::{Away, DeadLetter, DeadLetters};
-use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
+use delivery::stored_letter::LetterKey;
+use delivery::{Away, DeadLetter, DeadLetters, Parking, StoredDeadLetter};
+use expressions::UtcTime;
 use tempfile::NamedTempFile;
 use tokio::task::spawn_blocking;
 
-use crate::hex;
-
-/// How much of the hash is in a name, in bytes: enough that no two letters of
-/// one place meet.
-const IDENTITY_BYTES: usize = 8;
+/// Where letters lie that were replayed.
+const REPLAYED: &str = "replayed";
 
 /// A folder of dead letters.
 #[derive(Clone, Debug)]
 pub struct DeadLetterFolder {
     path: PathBuf,
-}
-
-/// A dead letter as it lies in its file.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct StoredDeadLetter {
-    /// `normalize` or `group-convert`.
-    pub stage: String,
-    /// The stable code of the reason.
-    pub reason: String,
-    /// What was wrong, and where in the mapping.
-    pub message: String,
-    /// The version of the mapping that was in use.
-    pub mapping_version: String,
-    /// The hub's namespace.
-    pub namespace: String,
-    /// The hub.
-    pub hub: String,
-    /// The consumer group that read.
-    pub consumer_group: String,
-    /// The partition.
-    pub partition: String,
-    /// The place in the partition; absent for what came by HTTP.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub sequence_number: Option<i64>,
-    /// Of an event with several measurements, which.
-    pub measurement: usize,
-    /// When the hub received it.
-    pub enqueued_time: String,
-    /// The event's bytes, in base64.
-    pub body: String,
-    /// The application properties as JSON text.
-    pub properties: String,
-    /// The system properties as JSON text.
-    pub system_properties: String,
-}
-
-/// Without what the event holds: that is a patient's.
-impl fmt::Debug for StoredDeadLetter {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("StoredDeadLetter")
-            .field("stage", &self.stage)
-            .field("reason", &self.reason)
-            .field("hub", &self.hub)
-            .field("partition", &self.partition)
-            .field("sequence_number", &self.sequence_number)
-            .field("measurement", &self.measurement)
-            .finish_non_exhaustive()
-    }
 }
 
 impl DeadLetterFolder {
@@ -91,18 +35,54 @@ impl DeadLetterFolder {
         DeadLetterFolder { path: path.into() }
     }
 
-    /// All letters, sorted by path. What is not a letter is an error with its
-    /// path.
-    pub fn read_all(&self) -> io::Result<Vec<StoredDeadLetter>> {
+    /// The keys of all letters, sorted.
+    pub fn keys(&self) -> io::Result<Vec<LetterKey>> {
         let mut files = Vec::new();
         collect(&self.path, &mut files)?;
-        files.sort();
-        files.iter().map(|file| read(file)).collect()
+        let mut keys: Vec<LetterKey> = files.iter().filter_map(|file| self.key_of(file)).collect();
+        keys.sort();
+        Ok(keys)
     }
 
-    fn write(&self, name: &Path, letter: &StoredDeadLetter) -> io::Result<()> {
-        let path = self.path.join(name);
-        if path.exists() {
+    /// The letter with this key. What is not a letter is an error with its path.
+    pub fn read(&self, key: &LetterKey) -> io::Result<StoredDeadLetter> {
+        let file = self.path.join(if key.replayed { replayed(&key.text) } else { pending(&key.text) });
+        let letter = serde_json::from_slice(&fs::read(&file)?);
+        letter.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, format!("`{}`: {error}", file.display())))
+    }
+
+    /// Moves a letter out of those that wait. It does not come back when its
+    /// batch is given again.
+    pub fn mark_replayed(&self, key: &str) -> io::Result<()> {
+        let (from, to) = (pending(key), replayed(key));
+        let path = self.path.join(&to);
+        fs::create_dir_all(path.parent().unwrap_or(&self.path))?;
+        fs::rename(self.path.join(&from), path)?;
+        self.sync(&[from, to])
+    }
+
+    /// Removes a letter for good; that it is gone already is as good.
+    fn remove(&self, key: &str) -> io::Result<()> {
+        let name = pending(key);
+        match fs::remove_file(self.path.join(&name)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            removed => removed.and_then(|()| self.sync(&[name])),
+        }
+    }
+
+    fn key_of(&self, file: &Path) -> Option<LetterKey> {
+        let path = file.strip_prefix(&self.path).ok()?.with_extension("");
+        let mut parts = path.iter().map(|part| part.to_str()).collect::<Option<Vec<_>>>()?;
+        let is_replayed = parts.first() == Some(&REPLAYED);
+        if is_replayed {
+            parts.remove(0);
+        }
+        Some(LetterKey { text: parts.join("/"), replayed: is_replayed })
+    }
+
+    fn write(&self, key: &str, letter: &StoredDeadLetter) -> io::Result<()> {
+        let path = self.path.join(pending(key));
+        if path.exists() || self.path.join(replayed(key)).exists() {
             return Ok(());
         }
         let folder = path.parent().unwrap_or(&self.path);
@@ -119,16 +99,23 @@ impl DeadLetterFolder {
     /// has just made.
     fn sync(&self, names: &[PathBuf]) -> io::Result<()> {
         let folders: BTreeSet<&Path> = names.iter().flat_map(|name| name.ancestors().skip(1)).collect();
-        folders.into_iter().try_for_each(|folder| fs::File::open(self.path.join(folder))?.sync_all())
+        let synced = |folder| match fs::File::open(self.path.join(folder)) {
+            // All of its letters were replayed before it was ever made.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            file => file?.sync_all(),
+        };
+        folders.into_iter().try_for_each(synced)
     }
 
     async fn write_all(&self, letters: &[DeadLetter<'_>]) -> io::Result<()> {
         let mut names = Vec::with_capacity(letters.len());
         // One at a time: the base64 of a whole batch is large.
         for letter in letters {
-            let (folder, name, letter) = (self.clone(), name(letter), store(letter));
-            names.push(name.clone());
-            spawn_blocking(move || folder.write(&name, &letter)).await??;
+            let key = letter.key();
+            names.push(pending(&key));
+            let letter = StoredDeadLetter::new(letter, UtcTime::from(SystemTime::now()));
+            let folder = self.clone();
+            spawn_blocking(move || folder.write(&key, &letter)).await??;
         }
         let folder = self.clone();
         spawn_blocking(move || folder.sync(&names)).await?
@@ -141,63 +128,48 @@ impl DeadLetters for DeadLetterFolder {
     }
 }
 
-/// Hub and partition come from outside, so nothing but plain characters of
-/// them gets into a path.
-fn name(letter: &DeadLetter<'_>) -> PathBuf {
-    let plain = |text: &str| -> String {
-        let text: String = text.chars().map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' }).collect();
-        if text.is_empty() { "_".to_owned() } else { text }
-    };
-    let place = match letter.position.sequence_number {
-        Some(number) => format!("{number:020}"),
-        None => "http".to_owned(),
-    };
-    let file = format!("{place}-{}-{}-{}.json", letter.measurement, plain(&letter.reason.code), identity(letter));
-    [letter.stage.as_str(), &plain(&letter.position.source.hub), &plain(&letter.position.source.partition), &file]
-        .iter()
-        .collect()
+const PARKING: &str = "the parking folder";
+
+/// The same as a place to wait in; a folder of dead letters is another one.
+impl Parking for DeadLetterFolder {
+    async fn park(&self, letters: &[DeadLetter<'_>]) -> Result<(), Away> {
+        self.write_all(letters).await.map_err(|error| Away::new(PARKING, error))
+    }
+
+    async fn parked(&self) -> Result<Vec<String>, Away> {
+        let folder = self.clone();
+        let keys = on_another_thread(move || folder.keys()).await?;
+        Ok(keys.into_iter().map(|key| key.text).collect())
+    }
+
+    async fn read_parked(&self, key: &str) -> Result<Option<StoredDeadLetter>, Away> {
+        let (folder, key) = (self.clone(), LetterKey { text: key.to_owned(), replayed: false });
+        on_another_thread(move || match folder.read(&key) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            letter => letter.map(Some),
+        })
+        .await
+    }
+
+    async fn remove_parked(&self, key: &str) -> Result<(), Away> {
+        let (folder, key) = (self.clone(), key.to_owned());
+        on_another_thread(move || folder.remove(&key)).await
+    }
 }
 
-/// Tells apart what the plain characters of a name do not.
-fn identity(letter: &DeadLetter<'_>) -> String {
-    let (position, source) = (&letter.position, &letter.position.source);
-    let mut hash = Sha256::new();
-    for text in [&source.namespace, &source.hub, &source.consumer_group, &source.partition] {
-        hash.update((text.len() as u64).to_be_bytes());
-        hash.update(text);
-    }
-    // What came by HTTP has no place, and its time is that of one attempt: the
-    // same body posted again is the same letter.
-    if let Some(number) = position.sequence_number {
-        let mut time = String::new();
-        position.enqueued_time.write_iso(&mut time);
-        hash.update(number.to_be_bytes());
-        hash.update(time);
-    }
-    hash.update(letter.body);
-    hex(&hash.finalize()[..IDENTITY_BYTES])
+async fn on_another_thread<R: Send + 'static>(
+    work: impl FnOnce() -> io::Result<R> + Send + 'static,
+) -> Result<R, Away> {
+    let done = spawn_blocking(work).await.map_err(io::Error::from).flatten();
+    done.map_err(|error| Away::new(PARKING, error))
 }
 
-fn store(letter: &DeadLetter<'_>) -> StoredDeadLetter {
-    let position = &letter.position;
-    let mut enqueued_time = String::new();
-    position.enqueued_time.write_iso(&mut enqueued_time);
-    StoredDeadLetter {
-        stage: letter.stage.as_str().to_owned(),
-        reason: letter.reason.code.to_string(),
-        message: letter.reason.message.clone(),
-        mapping_version: letter.mapping_version.clone(),
-        namespace: position.source.namespace.clone(),
-        hub: position.source.hub.clone(),
-        consumer_group: position.source.consumer_group.clone(),
-        partition: position.source.partition.clone(),
-        sequence_number: position.sequence_number,
-        measurement: letter.measurement,
-        enqueued_time,
-        body: BASE64_STANDARD.encode(letter.body),
-        properties: letter.properties.clone(),
-        system_properties: letter.system_properties.clone(),
-    }
+fn pending(key: &str) -> PathBuf {
+    PathBuf::from(format!("{key}.json"))
+}
+
+fn replayed(key: &str) -> PathBuf {
+    Path::new(REPLAYED).join(pending(key))
 }
 
 fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> io::Result<()> {
@@ -216,15 +188,9 @@ fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> io::Result<()> {
     Ok(())
 }
 
-fn read(file: &Path) -> io::Result<StoredDeadLetter> {
-    let letter = serde_json::from_slice(&fs::read(file)?);
-    letter.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, format!("`{}`: {error}", file.display())))
-}
-
 #[cfg(test)]
 mod tests {
-    use delivery::{Position, Reason, Source, Stage};
-    use expressions::UtcTime;
+    use delivery::{KeptProperties, Position, Reason, Source, Stage};
 
     use super::*;
 
@@ -237,65 +203,43 @@ mod tests {
             position: Position { source, sequence_number, index: 0, enqueued_time: UtcTime::MIN },
             measurement: 0,
             body,
-            properties: String::new(),
-            system_properties: String::new(),
+            properties: KeptProperties::default(),
+            system_properties: KeptProperties::default(),
         }
+    }
+
+    fn read_all(letters: &DeadLetterFolder) -> Vec<StoredDeadLetter> {
+        letters.keys().expect("keys").iter().map(|key| letters.read(key).expect("a whole letter")).collect()
     }
 
     #[tokio::test]
     async fn keeps_each_letter_once_with_its_bytes() {
         let folder = tempfile::tempdir().expect("a folder");
         let letters = DeadLetterFolder::new(folder.path().join("letters"));
-        assert_eq!(letters.read_all().expect("no folder is no letters"), []);
+        assert_eq!(letters.keys().expect("no folder is no letters"), []);
         for _ in 0..2 {
             letters.record(&[letter(b"\xff", Some(7)), letter(b"b", None)]).await.expect("written");
         }
-        let stored = letters.read_all().expect("letters");
+        let stored = read_all(&letters);
         let bodies: Vec<_> = stored.iter().map(|letter| (letter.body.as_str(), letter.sequence_number)).collect();
         assert_eq!(bodies, [("/w==", Some(7)), ("Yg==", None)]);
         assert!(folder.path().join("letters/normalize/___devicedata/0").is_dir());
     }
 
-    /// How many letters lie in a folder after these were recorded, each by
-    /// itself.
-    async fn count(letters: &[DeadLetter<'_>]) -> usize {
+    #[tokio::test]
+    async fn a_replayed_letter_is_kept_and_does_not_come_back() {
         let folder = tempfile::tempdir().expect("a folder");
-        let kept = DeadLetterFolder::new(folder.path());
-        for letter in letters {
-            kept.record(std::slice::from_ref(letter)).await.expect("written");
-        }
-        kept.read_all().expect("letters").len()
-    }
-
-    #[tokio::test]
-    async fn loses_no_letter_to_another_one() {
-        let base = letter(b"a", Some(7));
-        let source = |change: fn(&mut Source)| {
-            let mut other = base.clone();
-            change(&mut other.position.source);
-            other
-        };
-        let later = UtcTime::from_unix_milliseconds(1_604_232_000_000).expect("a time");
-        let cases = [
-            ("a hub made anew", DeadLetter { position: at(&base, later), ..base.clone() }),
-            ("another body", DeadLetter { body: b"b", ..base.clone() }),
-            ("another namespace", source(|source| source.namespace = "ns2".to_owned())),
-            ("another consumer group", source(|source| source.consumer_group = "second".to_owned())),
-            ("a hub whose plain name is the same", source(|source| source.hub = "__/devicedata".to_owned())),
-            ("another partition", source(|source| source.partition = "1".to_owned())),
-        ];
-        for (case, other) in cases {
-            assert_eq!(count(&[base.clone(), other.clone(), base.clone(), other]).await, 2, "{case}");
-        }
-    }
-
-    #[tokio::test]
-    async fn keeps_one_letter_of_what_is_posted_again() {
-        let base = letter(b"a", None);
-        let later = UtcTime::from_unix_milliseconds(1_604_232_000_000).expect("a time");
-        let again = DeadLetter { position: at(&base, later), ..base.clone() };
-        assert_eq!(count(&[base.clone(), again]).await, 1);
-        assert_eq!(count(&[base, letter(b"b", None)]).await, 2);
+        let letters = DeadLetterFolder::new(folder.path());
+        let both = [letter(b"a", Some(7)), letter(b"b", Some(8))];
+        letters.record(&both).await.expect("written");
+        letters.mark_replayed(&both[0].key()).expect("moved");
+        let expected = [(both[0].key(), true), (both[1].key(), false)];
+        let keys = || letters.keys().expect("keys").into_iter().map(|key| (key.text, key.replayed)).collect::<Vec<_>>();
+        assert_eq!(keys(), expected);
+        assert_eq!(read_all(&letters).len(), 2, "both can be read");
+        letters.record(&both).await.expect("given again");
+        assert_eq!(keys(), expected);
+        letters.mark_replayed(&both[0].key()).expect_err("it is not there to be moved");
     }
 
     #[tokio::test]
@@ -310,14 +254,28 @@ mod tests {
         for written in writers.join_all().await {
             written.expect("written");
         }
-        let stored = letters.read_all().expect("whole letters");
+        let stored = read_all(&letters);
         assert_eq!(stored.len(), 1);
         let names: Vec<_> = fs::read_dir(folder.path().join("normalize/___devicedata/0")).expect("a folder").collect();
         assert_eq!(names.len(), 1, "no draft is left");
     }
 
-    fn at(letter: &DeadLetter<'_>, enqueued_time: UtcTime) -> Position {
-        Position { enqueued_time, ..letter.position.clone() }
+    #[tokio::test]
+    async fn what_is_parked_is_there_once_until_it_is_removed() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let parking = DeadLetterFolder::new(folder.path().join("parked"));
+        assert_eq!(parking.parked().await.expect("no folder is nothing parked"), Vec::<String>::new());
+        let both = [letter(b"a", Some(8)), letter(b"b", Some(7))];
+        parking.park(&both).await.expect("parked");
+        let first = parking.read_parked(&both[0].key()).await.expect("read");
+        parking.park(&both).await.expect("parked again");
+        assert_eq!(parking.parked().await.expect("keys"), [both[1].key(), both[0].key()]);
+        assert_eq!(parking.read_parked(&both[0].key()).await.expect("read"), first, "since it was parked first");
+        for _ in 0..2 {
+            parking.remove_parked(&both[0].key()).await.expect("removed, or gone already");
+        }
+        assert_eq!(parking.read_parked(&both[0].key()).await.expect("nothing"), None);
+        assert_eq!(parking.parked().await.expect("keys"), [both[1].key()]);
     }
 
     #[tokio::test]

@@ -8,7 +8,7 @@ pub mod dead_letters;
 pub mod mapping_file;
 pub mod positions;
 
-pub use dead_letters::{DeadLetterFolder, StoredDeadLetter};
+pub use dead_letters::DeadLetterFolder;
 pub use mapping_file::MappingFile;
 pub use positions::PositionFolder;
 

@@ -27,11 +27,14 @@ const WHAT: &str = "the folder of positions";
 pub struct PositionFolder {
     path: PathBuf,
     layout: Layout,
+    reader: &'static str,
 }
 
 #[derive(Serialize, Deserialize)]
 struct Versioned<T> {
     version: u64,
+    /// The function that stored it.
+    reader: String,
     #[serde(flatten)]
     stored: T,
 }
@@ -59,9 +62,9 @@ struct StoredWindow {
 
 impl PositionFolder {
     /// The positions of `source` below `path`; folders are made as they are
-    /// needed.
-    pub fn new(path: impl Into<PathBuf>, source: &Source) -> Result<PositionFolder, NoName> {
-        Ok(PositionFolder { path: path.into(), layout: Layout::new(source)? })
+    /// needed. `reader` is the function that reads.
+    pub fn new(path: impl Into<PathBuf>, source: &Source, reader: &'static str) -> Result<PositionFolder, NoName> {
+        Ok(PositionFolder { path: path.into(), layout: Layout::new(source)?, reader })
     }
 
     /// Does something with the folder while no other process changes it.
@@ -102,7 +105,8 @@ impl PositionFolder {
         let folder = file.parent().unwrap_or(&self.path);
         fs::create_dir_all(folder)?;
         let mut draft = NamedTempFile::new_in(folder)?;
-        draft.write_all(&serde_json::to_vec(&Versioned { version: number, stored })?)?;
+        let reader = self.reader.to_owned();
+        draft.write_all(&serde_json::to_vec(&Versioned { version: number, reader, stored })?)?;
         draft.as_file().sync_all()?;
         draft.persist(file)?;
         Ok(Some(version(number)))
@@ -164,7 +168,7 @@ impl Positions for PositionFolder {
     async fn checkpoint(&self, partition: &str) -> Result<Option<(Checkpoint, Version)>, Away> {
         let file = self.file(Kind::Checkpoint, partition);
         let stored = self.locked(move |_| read::<StoredCheckpoint>(&file)).await?;
-        Ok(stored.map(|Versioned { version: number, stored: StoredCheckpoint { sequence_number, offset } }| {
+        Ok(stored.map(|Versioned { version: number, stored: StoredCheckpoint { sequence_number, offset }, .. }| {
             (Checkpoint { sequence_number, offset }, version(number))
         }))
     }
@@ -207,6 +211,10 @@ impl Positions for PositionFolder {
                 if !folder.layout.is_of_another_hub(&name) {
                     continue;
                 }
+                let stored = read::<serde_json::Map<String, serde_json::Value>>(&file)?;
+                if stored.is_none_or(|stored| stored.reader != folder.reader) {
+                    continue;
+                }
                 fs::remove_file(&file)?;
                 if let [namespace, hub, _, "checkpoint", partition] = name.split('/').collect::<Vec<_>>().as_slice() {
                     forgotten.push(format!("{namespace}/{hub}/{partition}"));
@@ -236,9 +244,13 @@ mod tests {
     use super::*;
 
     fn positions(folder: &Path, hub: &str) -> PositionFolder {
+        read_by(folder, hub, "normalize")
+    }
+
+    fn read_by(folder: &Path, hub: &str, reader: &'static str) -> PositionFolder {
         let (namespace, hub, group) = ("ns1".to_owned(), hub.to_owned(), "$Default".to_owned());
         let source = Source { namespace, hub, consumer_group: group, partition: String::new() };
-        PositionFolder::new(folder, &source).expect("names")
+        PositionFolder::new(folder, &source, reader).expect("names")
     }
 
     #[tokio::test]
@@ -246,7 +258,8 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         check_positions(&positions(folder.path(), "hub")).await;
         let folder = tempfile::tempdir().expect("a folder");
-        check_forgetting(&positions(folder.path(), "a"), &positions(folder.path(), "b")).await;
+        let other = read_by(folder.path(), "internal", "group-convert");
+        check_forgetting(&positions(folder.path(), "a"), &positions(folder.path(), "b"), &other).await;
     }
 
     #[tokio::test]

@@ -83,65 +83,70 @@ pub enum HubAccess {
     ConnectionString(ConnectionString),
 }
 
-/// The settings of the customer's hub, `InputEventHub…`, that say what opens it.
-#[derive(Clone, Debug, Default, Deserialize)]
-pub struct InputAccessSettings {
-    /// `InputEventHub__AuthenticationType`.
-    #[serde(rename = "inputeventhub__authenticationtype")]
-    pub authentication: Option<String>,
-    /// `InputEventHub__ConnectionString`.
-    #[serde(rename = "inputeventhub__connectionstring")]
-    pub connection_string: Option<String>,
-    /// `InputEventHub`: the connection string as the Functions host reads it.
-    #[serde(rename = "inputeventhub")]
-    pub host_connection_string: Option<String>,
-    /// `InputEventHub__fullyQualifiedNamespace`: for the Functions host.
-    #[serde(rename = "inputeventhub__fullyqualifiednamespace")]
-    pub host_namespace: Option<String>,
+/// What opens a hub in the native front: what the type says; without it a
+/// connection string when there is one, else the external identity when there
+/// is one, else the managed identity. The names of the settings, type and
+/// connection string, begin with `prefix`. None when a problem was found.
+pub fn hub_access(
+    prefix: &str,
+    (authentication, connection): (Option<String>, Option<String>),
+    external: Option<&ExternalIdentity>,
+    client_id: &Option<String>,
+    checks: &mut Checks,
+) -> Option<HubAccess> {
+    let name = format!("{prefix}__AuthenticationType");
+    let string = format!("{prefix}__ConnectionString");
+    let wanted = non_blank(authentication).map(|text| text.trim().to_ascii_lowercase());
+    let connection = match non_blank(connection) {
+        Some(text) => Some(connection_string(&string, &text, checks)?),
+        None => None,
+    };
+    match (wanted.as_deref(), connection, external) {
+        (None | Some("connectionstring"), Some(connection), _) => Some(HubAccess::ConnectionString(connection)),
+        (Some("connectionstring"), None, _) => {
+            checks.problem(format!("app setting `{name}` is `ConnectionString`; expected `{string}` with one"));
+            None
+        }
+        (None | Some("externalidentity"), _, Some(identity)) => {
+            Some(HubAccess::Credential(CredentialSettings::ExternalIdentity(Box::new(identity.clone()))))
+        }
+        (Some("externalidentity"), _, None) => {
+            checks.problem(format!(
+                "app setting `{name}` is `ExternalIdentity`; expected `ExternalIdentity__ClientId` with its client id"
+            ));
+            None
+        }
+        (wanted, _, _) => Some(HubAccess::Credential(credential(&name, wanted.map(str::to_owned), client_id, checks))),
+    }
 }
 
-impl InputAccessSettings {
-    /// What opens the hub in the native front: what the type says; without it a
-    /// connection string when there is one, else the external identity when
-    /// there is one, else the managed identity. None when a problem was found.
-    pub fn check(
-        self,
-        external: Option<&ExternalIdentity>,
-        client_id: &Option<String>,
-        checks: &mut Checks,
-    ) -> Option<HubAccess> {
-        const TYPE: &str = "InputEventHub__AuthenticationType";
-        let text = non_blank(self.connection_string).or(non_blank(self.host_connection_string));
-        let connection = text.and_then(|text| connection_string("InputEventHub__ConnectionString", &text, checks));
-        let wanted = non_blank(self.authentication).map(|text| text.trim().to_ascii_lowercase());
-        match (wanted.as_deref(), connection, external) {
-            (None | Some("connectionstring"), Some(connection), _) => Some(HubAccess::ConnectionString(connection)),
-            (Some("connectionstring"), None, _) => {
-                checks.problem(format!(
-                    "app setting `{TYPE}` is `ConnectionString`; expected `InputEventHub__ConnectionString` with one"
-                ));
-                None
-            }
-            (None | Some("externalidentity"), _, Some(identity)) => {
-                Some(HubAccess::Credential(CredentialSettings::ExternalIdentity(Box::new(identity.clone()))))
-            }
-            (Some("externalidentity"), _, None) => {
-                checks.problem(format!("app setting `{TYPE}` is `ExternalIdentity`; expected `ExternalIdentity__ClientId` with its client id"));
-                None
-            }
-            (wanted, _, _) => {
-                Some(HubAccess::Credential(credential(TYPE, wanted.map(str::to_owned), client_id, checks)))
-            }
-        }
-    }
+/// How the Functions host opens the customer's hub.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub struct HostInputSettings {
+    /// `InputEventHub`: the connection string as the host reads it; the native
+    /// front takes it too.
+    #[serde(rename = "inputeventhub")]
+    pub connection_string: Option<String>,
+    /// `InputEventHub__fullyQualifiedNamespace`.
+    #[serde(rename = "inputeventhub__fullyqualifiednamespace")]
+    pub namespace: Option<String>,
+}
 
+impl HostInputSettings {
     /// Checks that the Functions host can open the hub, which it does by
     /// itself: a certificate of the external identity it cannot use, and of the
-    /// connection strings it reads its own setting only. Gives what to warn of.
-    pub fn check_host(&self, external: Option<&ExternalIdentity>, checks: &mut Checks) -> Option<&'static str> {
+    /// connection strings it reads its own setting only. `own` are the native
+    /// front's `InputEventHub__AuthenticationType` and `…__ConnectionString`.
+    /// Gives what to warn of.
+    pub fn check(
+        &self,
+        own: (&Option<String>, &Option<String>),
+        external: Option<&ExternalIdentity>,
+        checks: &mut Checks,
+    ) -> Option<&'static str> {
         let is_set = |value: &Option<String>| non_blank(value.clone()).is_some();
-        let host_can = is_set(&self.host_connection_string) || is_set(&self.host_namespace);
-        if is_set(&self.connection_string) && !host_can {
+        let host_can = is_set(&self.connection_string) || is_set(&self.namespace);
+        if is_set(own.1) && !host_can {
             checks.problem(
                 "app setting `InputEventHub__ConnectionString` is for the native front; expected the connection string \
                  as `InputEventHub`, where the Functions host reads it"
@@ -149,8 +154,7 @@ impl InputAccessSettings {
             );
         }
         external.and_then(|identity| identity.certificate.as_ref())?;
-        let is_wanted =
-            self.authentication.as_ref().is_some_and(|text| text.trim().eq_ignore_ascii_case("ExternalIdentity"));
+        let is_wanted = own.0.as_ref().is_some_and(|text| text.trim().eq_ignore_ascii_case("ExternalIdentity"));
         if is_wanted || !host_can {
             checks.problem(
                 "app setting `ExternalIdentity__CertificateUri` cannot open the customer's hub in the Functions front: \
@@ -161,7 +165,8 @@ impl InputAccessSettings {
             return None;
         }
         Some(
-            "The Functions host opens the customer's hub by `InputEventHub…`, not as the external identity with its certificate",
+            "The Functions host opens the customer's hub by `InputEventHub…`, not as the external identity with its \
+             certificate",
         )
     }
 }
@@ -185,8 +190,12 @@ mod tests {
     struct Raw {
         #[serde(flatten)]
         external: ExternalIdentitySettings,
+        #[serde(rename = "inputeventhub__authenticationtype")]
+        authentication: Option<String>,
+        #[serde(rename = "inputeventhub__connectionstring")]
+        connection_string: Option<String>,
         #[serde(flatten)]
-        input: InputAccessSettings,
+        host: HostInputSettings,
     }
 
     fn raw(pairs: &[(&str, &str)]) -> Raw {
@@ -197,7 +206,8 @@ mod tests {
     fn access(pairs: &[(&str, &str)]) -> String {
         let (raw, mut checks) = (raw(pairs), Checks::default());
         let external = raw.external.check(&None, &mut checks);
-        let access = raw.input.check(external.as_ref(), &None, &mut checks);
+        let texts = (raw.authentication, raw.connection_string);
+        let access = hub_access("InputEventHub", texts, external.as_ref(), &None, &mut checks);
         let shown = access.map(|access| match access {
             HubAccess::ConnectionString(connection) => connection.to_string(),
             HubAccess::Credential(CredentialSettings::ExternalIdentity(identity)) => match identity.certificate {
@@ -223,7 +233,6 @@ mod tests {
         let managed = "ManagedIdentity { client_id: None }";
         assert_eq!(access(&[]), managed);
         assert_eq!(access(&[string]), SHOWN);
-        assert_eq!(access(&[("InputEventHub", STRING)]), SHOWN);
         assert_eq!(access(&[string, client]), SHOWN);
         assert_eq!(access(&[client]), "c1");
         assert_eq!(access(&[client, tenant, certificate]), format!("c1 with {URI}"));
@@ -269,7 +278,8 @@ mod tests {
     fn in_host(pairs: &[(&str, &str)]) -> String {
         let (raw, mut checks) = (raw(pairs), Checks::default());
         let external = raw.external.check(&None, &mut checks);
-        let warning = raw.input.check_host(external.as_ref(), &mut checks).unwrap_or("-");
+        let own = (&raw.authentication, &raw.connection_string);
+        let warning = raw.host.check(own, external.as_ref(), &mut checks).unwrap_or("-");
         checks.finish(Some(warning.to_owned())).unwrap_or_else(|error| error.to_string())
     }
 

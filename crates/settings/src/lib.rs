@@ -10,8 +10,12 @@
 //! Nothing below `main` reads the environment.
 
 pub mod compatibility;
+pub mod dead_letters;
 pub mod function;
+pub mod hub;
 pub mod identity;
+pub mod parking;
+pub mod source;
 
 use std::fmt;
 
@@ -20,8 +24,15 @@ use serde::de::DeserializeOwned;
 use url::Url;
 
 pub use compatibility::{CompatibilitySettings, Profile, Switches, switches};
-pub use function::{Function, FunctionSettings, MappingPlace};
-pub use identity::{ExternalIdentitySettings, HubAccess, InputAccessSettings};
+pub use dead_letters::{DeadLetterPlace, DeadLetterSettings, EitherDeadLetters};
+pub use function::{Front, Function, FunctionSettings, MappingPlace, TemplateSettings};
+pub use hub::{HubTexts, NormalizationHubSettings};
+pub use identity::{ExternalIdentitySettings, HostInputSettings, HubAccess};
+pub use parking::{EitherParking, ParkingOptions, ParkingSettings};
+pub use source::{
+    EitherHub, EitherPositions, NativeOptions, NativeSettings, PositionOptions, PositionPlace, ProcessOptions,
+    SourceTexts,
+};
 
 /// Reads settings from pairs of name and value, such as the environment.
 ///

@@ -56,12 +56,13 @@ async fn check_windows(positions: &impl Positions) {
 
 /// Checks that what two sources store in one store is kept apart, and that the
 /// positions of the one are forgotten when the other begins. `a` and `b` are
-/// the same store, for two hubs.
+/// the same store, for two hubs of one reader; `other` is the same store for a
+/// third hub of another reader with the same consumer group.
 ///
 /// # Panics
 ///
 /// When the store does not do what it has to.
-pub async fn check_forgetting(a: &impl Positions, b: &impl Positions) {
+pub async fn check_forgetting(a: &impl Positions, b: &impl Positions, other: &impl Positions) {
     let checkpoint = Checkpoint { sequence_number: 3, offset: "300".to_owned() };
     let window = WindowMark { first: 1, last: 3, begun: UtcTime::MIN };
     for partition in ["0", "31"] {
@@ -70,6 +71,7 @@ pub async fn check_forgetting(a: &impl Positions, b: &impl Positions) {
         a.write_window(partition, &window).await.expect("written");
     }
     b.write_checkpoint("0", &checkpoint, None).await.expect("written").expect("there was none");
+    other.write_checkpoint("0", &checkpoint, None).await.expect("written").expect("there was none");
     let mut forgotten = b.forget_others().await.expect("written");
     forgotten.sort();
     assert_eq!(forgotten.len(), 2, "{forgotten:?}");
@@ -78,5 +80,6 @@ pub async fn check_forgetting(a: &impl Positions, b: &impl Positions) {
     assert_eq!(a.window("31").await.expect("read"), None);
     assert_eq!(a.ownerships().await.expect("read"), []);
     assert!(b.checkpoint("0").await.expect("read").is_some(), "its own stays");
+    assert!(other.checkpoint("0").await.expect("read").is_some(), "another reader's stays");
     assert_eq!(b.forget_others().await.expect("read"), [""; 0]);
 }

@@ -98,7 +98,7 @@ impl Hub for MemoryHub {
         Ok(Bounds { first: partition.first, last: partition.first + partition.events.len() as i64 - 1 })
     }
 
-    async fn open(&self, partition: &str, from: Start) -> Result<MemoryReader, Away> {
+    async fn open(&self, partition: &str, from: Start, _bytes_max: usize) -> Result<MemoryReader, Away> {
         let mut partitions = self.lock();
         let opened = partitions.get_mut(partition).ok_or_else(|| no_partition(partition))?;
         let next = match from {

@@ -15,6 +15,7 @@ use crate::machine::SimulatedRuntime;
 pub struct MemoryPositions {
     runtime: Arc<SimulatedRuntime>,
     source: Source,
+    reader: &'static str,
     stored: Arc<Mutex<Stored>>,
 }
 
@@ -26,6 +27,8 @@ struct Stored {
     ownerships: BTreeMap<Place, (Option<String>, Duration, u64)>,
     checkpoints: BTreeMap<Place, (Checkpoint, u64)>,
     windows: BTreeMap<Place, WindowMark>,
+    /// Who reads a hub, by namespace and name.
+    readers: BTreeMap<(String, String), &'static str>,
     writes: u64,
 }
 
@@ -38,12 +41,17 @@ impl fmt::Debug for MemoryPositions {
 impl MemoryPositions {
     /// An empty store, for a hub.
     pub fn new(runtime: Arc<SimulatedRuntime>, source: Source) -> MemoryPositions {
-        MemoryPositions { runtime, source, stored: Arc::default() }
+        MemoryPositions { runtime, source, reader: "normalize", stored: Arc::default() }
     }
 
     /// The same store for another hub.
     pub fn of(&self, source: Source) -> MemoryPositions {
         MemoryPositions { source, ..self.clone() }
+    }
+
+    /// The same store for another function.
+    pub fn read_by(&self, reader: &'static str) -> MemoryPositions {
+        MemoryPositions { reader, ..self.clone() }
     }
 
     /// The sequence number of a partition's checkpoint.
@@ -148,6 +156,7 @@ impl Positions for MemoryPositions {
         }
         stored.writes += 1;
         let number = stored.writes;
+        stored.readers.insert((place.0.clone(), place.1.clone()), self.reader);
         stored.checkpoints.insert(place, (checkpoint.clone(), number));
         Ok(Some(version(number)))
     }
@@ -163,8 +172,12 @@ impl Positions for MemoryPositions {
 
     async fn forget_others(&self) -> Result<Vec<String>, Away> {
         let ours = self.place("");
-        let is_ours = |place: &Place| (&place.0, &place.1) == (&ours.0, &ours.1);
         let mut stored = self.lock();
+        let readers = stored.readers.clone();
+        let is_another_readers = |place: &Place| {
+            readers.get(&(place.0.clone(), place.1.clone())).is_some_and(|reader| *reader != self.reader)
+        };
+        let is_ours = |place: &Place| (&place.0, &place.1) == (&ours.0, &ours.1) || is_another_readers(place);
         let forgotten: Vec<Place> = stored.checkpoints.keys().filter(|place| !is_ours(place)).cloned().collect();
         stored.checkpoints.retain(|place, _| is_ours(place));
         stored.ownerships.retain(|place, _| is_ours(place));
@@ -188,7 +201,8 @@ mod tests {
         futures::executor::block_on(async {
             check_positions(&MemoryPositions::new(runtime.clone(), source("a"))).await;
             let a = MemoryPositions::new(runtime, source("a"));
-            check_forgetting(&a, &a.of(source("b"))).await;
+            let other = a.of(source("internal")).read_by("group-convert");
+            check_forgetting(&a, &a.of(source("b")), &other).await;
         });
     }
 }

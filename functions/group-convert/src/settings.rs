@@ -8,8 +8,13 @@ use fhir_client::client::ClientOptions;
 use fhir_client::identity::{IdentityOptions, Mode, PatientCheck};
 use fhir_client::save::SaveOptions;
 use serde::Deserialize;
-use settings::{Checks, ExternalIdentitySettings, Function, FunctionSettings, Profile, SettingsError, non_blank};
+use settings::{
+    Checks, ExternalIdentitySettings, Function, FunctionSettings, NativeOptions, NativeSettings,
+    NormalizationHubSettings, ParkingOptions, ParkingSettings, PositionOptions, Profile, SettingsError, SourceTexts,
+    non_blank,
+};
 
+use crate::function::NAME;
 use crate::tokens::tokens;
 
 /// The settings as they are.
@@ -21,6 +26,10 @@ struct Raw {
     identity: Option<String>,
     #[serde(rename = "resourceidentity__defaultdeviceidentifiersystem")]
     device_system: Option<String>,
+    #[serde(flatten)]
+    caches: CacheSettings,
+    #[serde(flatten)]
+    parking: ParkingSettings,
     #[serde(rename = "compatibility__legacyids")]
     legacy_ids: Option<String>,
     #[serde(rename = "compatibility__recreatedeleted")]
@@ -36,7 +45,32 @@ struct Raw {
     #[serde(flatten)]
     external: ExternalIdentitySettings,
     #[serde(flatten)]
+    input: NormalizationHubSettings,
+    #[serde(rename = "normalizationeventhub__eventhubconsumergroup")]
+    group: Option<String>,
+    #[serde(rename = "normalizationeventhub__connectionstring")]
+    connection_string: Option<String>,
+    #[serde(flatten)]
+    native: NativeSettings,
+    #[serde(flatten)]
     function: FunctionSettings,
+}
+
+/// How much is remembered of the server, and for how long.
+#[derive(Deserialize)]
+struct CacheSettings {
+    #[serde(rename = "observationcache__sizelimit")]
+    observations: Option<String>,
+    #[serde(rename = "observationcache__maxbytes")]
+    observation_bytes: Option<String>,
+    #[serde(rename = "observationcache__seconds")]
+    observation_seconds: Option<String>,
+    #[serde(rename = "resourceidentity__cachesizelimit")]
+    identities: Option<String>,
+    #[serde(rename = "resourceidentity__cacheseconds")]
+    identity_seconds: Option<String>,
+    #[serde(rename = "resourceidentity__notfoundcacheseconds")]
+    not_found_seconds: Option<String>,
 }
 
 /// What says where the FHIR server is and who we are to it.
@@ -56,6 +90,8 @@ pub struct FhirSettings {
     pub(crate) resource: Option<String>,
     #[serde(rename = "fhirservice__batchentries")]
     batch_entries: Option<String>,
+    #[serde(rename = "fhirservice__servererrorpatienceseconds")]
+    server_error_patience: Option<String>,
     #[serde(rename = "fhirservice__timelimitseconds")]
     time_limit: Option<String>,
     #[serde(rename = "fhirclient__usemanagedidentity")]
@@ -69,6 +105,8 @@ pub struct Settings {
     pub function: Function,
     /// `FhirService__Url` and what belongs to it.
     pub fhir: ClientOptions,
+    /// `Parking__…`.
+    pub parking: ParkingOptions,
     /// Where tokens for the FHIR server come from; none for a server that
     /// wants none.
     pub tokens: Option<Arc<CachedTokens>>,
@@ -78,6 +116,10 @@ pub struct Settings {
     pub save: SaveOptions,
     /// `FhirService__TimeLimitSeconds`.
     pub time_limit: Duration,
+    /// Where the limits of windows are kept, and when one closes.
+    pub positions: PositionOptions,
+    /// The internal hub, when the process reads it itself.
+    pub native: Option<NativeOptions>,
 }
 
 impl Settings {
@@ -85,6 +127,7 @@ impl Settings {
     pub fn read(pairs: impl Iterator<Item = (String, String)>) -> Result<Settings, SettingsError> {
         let raw: Raw = settings::read(pairs)?;
         let mut checks = Checks::default();
+        let is_native = raw.function.is_native();
         let function = Function::check(raw.function, ("Template__FhirMapping", raw.fhir_mapping), &mut checks);
         let mode = checks.optional(
             "ResourceIdentity__ResourceIdentityServiceType",
@@ -103,23 +146,66 @@ impl Settings {
             patient_check,
             ..IdentityOptions::new(mode.unwrap_or(Mode::Lookup))
         };
+        let (identity, save) = raw.caches.apply(identity, &mut checks);
         let legacy_ids = checks.flag("Compatibility__LegacyIds", raw.legacy_ids, is_reference);
         let recreate_deleted = checks.flag("Compatibility__RecreateDeleted", raw.recreate_deleted, is_reference);
         let time_limit = checks.number("FhirService__TimeLimitSeconds", raw.fhir.time_limit.clone(), 1..=280, 240);
         let fhir = client_options(&raw.fhir, &mut checks);
         let client_id = function.as_ref().and_then(|function| function.client_id.clone());
+        let parking = raw.parking.check(&client_id, &mut checks);
+        let positions = raw.native.check(&client_id, &mut checks);
+        let input = SourceTexts {
+            hub: raw.input.texts(),
+            consumer_group: raw.group,
+            connection_string: raw.connection_string,
+            // The hub is the connector's own.
+            external: None,
+        };
+        let native = is_native
+            .then(|| input.check(("NormalizationEventHub", NAME), &client_id, positions.clone(), &mut checks))
+            .flatten();
         let external = raw.external.check(&client_id, &mut checks);
         let tokens = tokens(raw.fhir, fhir.as_ref(), (client_id, external), &mut checks);
         let settings = function.zip(fhir).map(|(function, fhir)| Settings {
             function,
             fhir,
+            parking,
             tokens,
             identity,
-            save: SaveOptions { legacy_ids, recreate_deleted, ..SaveOptions::default() },
+            save: SaveOptions { legacy_ids, recreate_deleted, ..save },
             time_limit: Duration::from_secs(time_limit),
+            positions,
+            native,
         });
         checks.finish(settings)
     }
+}
+
+impl CacheSettings {
+    fn apply(self, identity: IdentityOptions, checks: &mut Checks) -> (IdentityOptions, SaveOptions) {
+        const DAY: u64 = 86_400;
+        const ENTRIES: std::ops::RangeInclusive<u64> = 0..=1_000_000;
+        let save = SaveOptions {
+            cache_entries: checks.number("ObservationCache__SizeLimit", self.observations, ENTRIES, 5000),
+            cache_bytes: checks.number("ObservationCache__MaxBytes", self.observation_bytes, 0..=1 << 32, 16 << 20),
+            cache_for: seconds(checks.number("ObservationCache__Seconds", self.observation_seconds, 0..=DAY, 3600)),
+            ..SaveOptions::default()
+        };
+        let keep_found = checks.number("ResourceIdentity__CacheSeconds", self.identity_seconds, 0..=DAY, 600);
+        let keep_unresolved =
+            checks.number("ResourceIdentity__NotFoundCacheSeconds", self.not_found_seconds, 0..=DAY, 30);
+        let identity = IdentityOptions {
+            cache_entries: checks.number("ResourceIdentity__CacheSizeLimit", self.identities, ENTRIES, 5000),
+            keep_found: seconds(keep_found),
+            keep_unresolved: seconds(keep_unresolved),
+            ..identity
+        };
+        (identity, save)
+    }
+}
+
+fn seconds(count: u64) -> Duration {
+    Duration::from_secs(count)
 }
 
 fn patient_check(text: &str) -> Option<PatientCheck> {
@@ -136,7 +222,13 @@ fn client_options(settings: &FhirSettings, checks: &mut Checks) -> Option<Client
     let url = checks.required("FhirService__Url", settings.url.clone(), EXPECTED);
     let url = checks.optional("FhirService__Url", Some(url), EXPECTED, |text| fhir_client::client::base_url(text).ok());
     let entries = checks.number("FhirService__BatchEntries", settings.batch_entries.clone(), 1..=5000, 100);
-    Some(ClientOptions { bundle_entries_max: entries as usize, ..ClientOptions::new(url?) })
+    let patience = settings.server_error_patience.clone();
+    let patience = checks.number("FhirService__ServerErrorPatienceSeconds", patience, 0..=86_400, 30);
+    Some(ClientOptions {
+        bundle_entries_max: entries as usize,
+        server_error_patience: Duration::from_secs(patience),
+        ..ClientOptions::new(url?)
+    })
 }
 
 #[cfg(test)]
@@ -197,6 +289,25 @@ mod tests {
         ];
         let systems = (Some("urn:p".to_owned()), Some("urn:e".to_owned()));
         assert_eq!(summary(&overruled), (false, false, PatientCheck::Reject, systems));
+    }
+
+    #[test]
+    fn remembers_as_much_as_it_is_told_to() {
+        let summary = |changes: &[(&str, &str)]| {
+            let Settings { save, identity, .. } = read(changes).unwrap();
+            let seconds = [save.cache_for, identity.keep_found, identity.keep_unresolved].map(|time| time.as_secs());
+            (save.cache_entries, save.cache_bytes, identity.cache_entries, seconds)
+        };
+        assert_eq!(summary(&[]), (5000, 16 * 1024 * 1024, 5000, [3600, 600, 30]));
+        let changes = [
+            ("ObservationCache__SizeLimit", "1"),
+            ("ObservationCache__MaxBytes", "2"),
+            ("ObservationCache__Seconds", "3"),
+            ("ResourceIdentity__CacheSizeLimit", "4"),
+            ("ResourceIdentity__CacheSeconds", "5"),
+            ("ResourceIdentity__NotFoundCacheSeconds", "6"),
+        ];
+        assert_eq!(summary(&changes), (1, 2, 4, [3, 5, 6]));
     }
 
     #[test]

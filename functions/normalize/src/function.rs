@@ -1,14 +1,19 @@
 //! Normalize as a function: the mapping in use, the internal hub, the dead
 //! letters.
 
-use ::settings::{Function, MappingPlace};
+use ::settings::{EitherDeadLetters, Function, MappingPlace};
 use custom_handler::{Answer, Handler, HandlerError, Invocation};
 use delivery::away::error_chain;
-use delivery::{Batch, CurrentMapping, EventFate, Fates, Normalizer, Tally, Unfenced};
-use folder::DeadLetterFolder;
+use delivery::{
+    Away, Batch, CurrentMapping, EventFate, Fates, Fence, MappingUnavailable, Normalizer, Processor, Tally, Turn,
+    Unfenced,
+};
 use mapping::{Compatibility, DeviceMapping};
 
 use crate::settings::Settings;
+
+/// What the function is called.
+pub const NAME: &str = "normalize";
 
 /// Where measurements go.
 #[cfg(not(feature = "counting-output"))]
@@ -20,7 +25,7 @@ type Output = crate::counting::CountingOutput;
 #[derive(Debug)]
 pub struct Normalize {
     mapping: CurrentMapping<MappingPlace, DeviceMapping>,
-    normalizer: Normalizer<Output, DeadLetterFolder>,
+    normalizer: Normalizer<Output, EitherDeadLetters>,
     answer_fates: bool,
 }
 
@@ -46,11 +51,10 @@ impl Normalize {
     }
 
     /// Works through a batch.
-    pub async fn normalize(&self, batch: &Batch<'_>) -> Result<Vec<EventFate>, HandlerError> {
-        let (mapping, notice) = self.mapping.get().await.map_err(|error| HandlerError(error_chain(&error)))?;
+    pub async fn normalize(&self, batch: &Batch<'_>, fence: &dyn Fence) -> Result<Vec<EventFate>, Away> {
+        let (mapping, notice) = self.mapping.get().await.map_err(MappingUnavailable::into_away)?;
         notice.log("device mapping");
-        let fates = self.normalizer.normalize(&mapping, batch, &Unfenced).await;
-        let fates = fates.map_err(|away| HandlerError(error_chain(&away)))?;
+        let fates = self.normalizer.normalize(&mapping, batch, fence).await?;
         let tally = Tally::of_events(&fates);
         tracing::info!(
             partition = batch.source.partition,
@@ -66,8 +70,21 @@ impl Normalize {
 
 impl Handler for Normalize {
     async fn handle(&self, invocation: &Invocation) -> Result<Answer, HandlerError> {
-        let fates = self.normalize(&invocation.batch()).await?;
+        let fates = self.normalize(&invocation.batch(), &Unfenced).await;
+        let fates = fates.map_err(|away| HandlerError(error_chain(&away)))?;
         Ok(Answer::new(Fates::Events(fates), self.answer_fates))
+    }
+}
+
+impl Processor for Normalize {
+    async fn process(&self, batch: &Batch<'_>, turn: Turn<'_>) -> Result<(), Away> {
+        let fates = Fates::Events(self.normalize(batch, turn.fence).await?);
+        if self.answer_fates
+            && let Err(error) = native::print_fates(NAME, batch, &fates)
+        {
+            tracing::warn!(%error, "The fates of a batch could not be written out");
+        }
+        Ok(())
     }
 }
 

@@ -20,7 +20,8 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
-use delivery::{Batch, BatchEvent, EventFate, Source};
+use delivery::away::error_chain;
+use delivery::{Batch, BatchEvent, EventFate, Source, Unfenced};
 use expressions::{Properties, UtcTime};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
@@ -89,10 +90,10 @@ async fn ingest(State(ingest): State<Arc<Ingest>>, request: Request) -> Response
         enqueued_time,
     });
     let batch = Batch { source: &ingest.source, events: events.collect() };
-    match ingest.normalize.normalize(&batch).await {
+    match ingest.normalize.normalize(&batch, &Unfenced).await {
         Ok(fates) => axum::Json(answer(fates)).into_response(),
         Err(error) => {
-            tracing::error!(%error, "Ingest cannot store events");
+            tracing::error!(error = error_chain(&error), "Ingest cannot store events");
             let retry = [(header::RETRY_AFTER, RETRY_AFTER_SECONDS)];
             // The reason names files, hubs and mappings, which are not the sender's business.
             (StatusCode::SERVICE_UNAVAILABLE, retry, "the events cannot be stored for now").into_response()

@@ -1,5 +1,6 @@
 //! The function that turns device events into measurements: reads its
-//! settings, joins the parts, and serves the Functions host.
+//! settings, joins the parts, and serves the Functions host or reads the
+//! customer's hub itself.
 
 #[cfg(feature = "counting-output")]
 mod counting;
@@ -10,9 +11,13 @@ mod settings;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use ::settings::Front;
 use anyhow::Context;
+use axum::Router;
+use delivery::Unobserved;
+use native::Reading;
 
-use crate::function::Normalize;
+use crate::function::{NAME, Normalize};
 use crate::settings::Settings;
 
 #[tokio::main]
@@ -20,27 +25,52 @@ async fn main() -> ExitCode {
     telemetry::start();
     #[cfg(feature = "counting-output")]
     counting::warn();
-    let Err(error) = run().await;
-    // Never exit code 0: the host takes it for an orderly end and lets the function be.
-    tracing::error!(error = format!("{error:#}"), "Normalize stopped");
-    ExitCode::FAILURE
+    match run().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!(error = format!("{error:#}"), "Normalize stopped");
+            ExitCode::FAILURE
+        }
+    }
 }
 
-async fn run() -> anyhow::Result<std::convert::Infallible> {
-    let settings = Settings::read(::settings::environment()).context("the app settings are not usable")?;
+async fn run() -> anyhow::Result<()> {
+    let mut settings = Settings::read(::settings::environment()).context("the app settings are not usable")?;
     if let Some(warning) = settings.warning {
         tracing::warn!("{warning}");
     }
-    let port = settings.function.port;
+    match (settings.function.front, settings.native.take()) {
+        (Front::Host { port }, _) => {
+            // Never exit code 0: the host takes it for an orderly end and lets the function be.
+            let Err(error) = serve_host(port, settings).await;
+            Err(error)
+        }
+        (Front::Native, Some(options)) => {
+            let reading = Reading { windowed: false, longest_request: azure::event_hubs::SEND_TIMEOUT };
+            let (normalize, routes) = begin(settings);
+            native::run(options, normalize, Arc::new(Unobserved), reading, routes).await
+        }
+        (Front::Native, None) => anyhow::bail!("there is no hub to read"),
+    }
+}
+
+/// Serves the Functions host, for as long as that lives.
+async fn serve_host(port: u16, settings: Settings) -> anyhow::Result<std::convert::Infallible> {
     let listener = custom_handler::listen(port).await?;
     tracing::info!(port, "Normalize listens");
-    let ingest_token = settings.ingest_token.clone();
+    let (normalize, routes) = begin(settings);
+    let functions = custom_handler::function(NAME, normalize).merge(routes);
+    Err(custom_handler::serve(listener, functions).await.into())
+}
+
+/// Makes the function and its HTTP routes, and begins to load the mapping.
+fn begin(mut settings: Settings) -> (Arc<Normalize>, Router) {
+    let ingest_token = settings.ingest_token.take();
     let normalize = Arc::new(Normalize::new(settings));
     let loading = normalize.clone();
     tokio::spawn(async move { loading.load_mapping().await });
-    let functions = custom_handler::function("normalize", normalize.clone());
-    let functions = functions.merge(ingest::router(normalize, ingest_token));
+    let routes = ingest::router(normalize.clone(), ingest_token);
     #[cfg(feature = "counting-output")]
-    let functions = functions.merge(counting::router());
-    Err(custom_handler::serve(listener, functions).await.into())
+    let routes = routes.merge(counting::router());
+    (normalize, routes)
 }

@@ -1,31 +1,42 @@
 //! The app settings of normalize (docs/settings.md).
 
-use azure::{HubConfig, HubOutput, HubProducer};
+use azure::HubOutput;
 use secrecy::SecretString;
 use serde::Deserialize;
-use settings::function::credential;
-use settings::{Checks, ExternalIdentitySettings, Function, FunctionSettings, InputAccessSettings, SettingsError};
-use url::Url;
+use settings::{
+    Checks, ExternalIdentitySettings, Function, FunctionSettings, HostInputSettings, HubTexts, NativeOptions,
+    NativeSettings, NormalizationHubSettings, SettingsError, SourceTexts, non_blank,
+};
+
+use crate::function::NAME;
 
 /// The settings as they are.
 #[derive(Deserialize)]
 struct Raw {
     #[serde(rename = "template__devicecontent")]
     device_mapping: Option<String>,
-    #[serde(rename = "normalizationeventhub__eventhubnamespacefqdn")]
-    namespace: Option<String>,
-    #[serde(rename = "normalizationeventhub__eventhubname")]
-    hub: Option<String>,
-    #[serde(rename = "normalizationeventhub__authenticationtype")]
-    authentication: Option<String>,
-    #[serde(rename = "normalizationeventhub__customendpoint")]
-    custom_endpoint: Option<String>,
+    #[serde(flatten)]
+    output: NormalizationHubSettings,
+    #[serde(rename = "inputeventhub__eventhubnamespacefqdn")]
+    input_namespace: Option<String>,
+    #[serde(rename = "inputeventhub__eventhubname")]
+    input_hub: Option<String>,
+    #[serde(rename = "inputeventhub__eventhubconsumergroup")]
+    input_group: Option<String>,
+    #[serde(rename = "inputeventhub__authenticationtype")]
+    input_authentication: Option<String>,
+    #[serde(rename = "inputeventhub__customendpoint")]
+    input_endpoint: Option<String>,
+    #[serde(rename = "inputeventhub__connectionstring")]
+    input_connection_string: Option<String>,
     #[serde(rename = "ingest__token")]
     ingest_token: Option<String>,
     #[serde(flatten)]
-    input: InputAccessSettings,
+    host_input: HostInputSettings,
     #[serde(flatten)]
     external: ExternalIdentitySettings,
+    #[serde(flatten)]
+    native: NativeSettings,
     #[serde(flatten)]
     function: FunctionSettings,
 }
@@ -42,6 +53,8 @@ pub struct Settings {
     pub ingest_token: Option<SecretString>,
     /// What is not as somebody may think it is; to be logged.
     pub warning: Option<&'static str>,
+    /// The customer's hub, when the process reads it itself.
+    pub native: Option<NativeOptions>,
 }
 
 impl Settings {
@@ -49,33 +62,37 @@ impl Settings {
     pub fn read(pairs: impl Iterator<Item = (String, String)>) -> Result<Settings, SettingsError> {
         let raw: Raw = settings::read(pairs)?;
         let mut checks = Checks::default();
+        let is_native = raw.function.is_native();
         let function = Function::check(raw.function, ("Template__DeviceContent", raw.device_mapping), &mut checks);
-        let namespace = checks.required(
-            "NormalizationEventHub__EventHubNamespaceFQDN",
-            raw.namespace,
-            "a host name such as `contoso.servicebus.windows.net`",
-        );
-        let hub = checks.required("NormalizationEventHub__EventHubName", raw.hub, "the name of the internal hub");
         let client_id = function.as_ref().and_then(|function| function.client_id.clone());
         let external = raw.external.check(&client_id, &mut checks);
-        let warning = raw.input.check_host(external.as_ref(), &mut checks);
-        let authentication = "NormalizationEventHub__AuthenticationType";
-        let credential = credential(authentication, raw.authentication, &client_id, &mut checks);
-        let custom_endpoint = checks.optional(
-            "NormalizationEventHub__CustomEndpoint",
-            raw.custom_endpoint,
-            "an address such as `amqp://127.0.0.1:5672`",
-            |text| Url::parse(text).ok(),
-        );
-        let hub = HubConfig { custom_endpoint, ..HubConfig::new(namespace, hub) };
-        let producer = HubProducer::new(hub, &credential);
-        if let Err(error) = &producer {
-            checks.problem(format!("the settings `NormalizationEventHub__…` cannot be used: {error}"));
-        }
+        let producer = raw.output.check(&client_id, &mut checks);
         let ingest_token = checks.secret(raw.ingest_token);
-        let settings = function.zip(producer.ok()).map(|(function, producer)| {
+        let positions = raw.native.check(&client_id, &mut checks);
+        let connection_string = non_blank(raw.input_connection_string);
+        let warning = match is_native {
+            true => None,
+            false => {
+                let own = (&raw.input_authentication, &connection_string);
+                raw.host_input.check(own, external.as_ref(), &mut checks)
+            }
+        };
+        let input = SourceTexts {
+            hub: HubTexts {
+                namespace: raw.input_namespace,
+                hub: raw.input_hub,
+                authentication: raw.input_authentication,
+                custom_endpoint: raw.input_endpoint,
+            },
+            consumer_group: raw.input_group,
+            connection_string: connection_string.or(raw.host_input.connection_string),
+            external,
+        };
+        let native =
+            is_native.then(|| input.check(("InputEventHub", NAME), &client_id, positions, &mut checks)).flatten();
+        let settings = function.zip(producer).map(|(function, producer)| {
             let output = HubOutput::new(producer);
-            Settings { function, output, ingest_token, warning }
+            Settings { function, output, ingest_token, warning, native }
         });
         checks.finish(settings)
     }
@@ -99,14 +116,12 @@ mod tests {
         // Later pairs win, as in a map.
         let all: std::collections::BTreeMap<_, _> = good.iter().chain(changes).copied().collect();
         let pairs = all.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned()));
-        Settings::read(pairs)
-            .map(|settings| format!("port {}", settings.function.port))
-            .unwrap_or_else(|e| e.to_string())
+        Settings::read(pairs).map(|settings| format!("{:?}", settings.function.front)).unwrap_or_else(|e| e.to_string())
     }
 
     #[test]
     fn reads_good_settings() {
-        assert_eq!(problems(&[]), "port 7001");
+        assert_eq!(problems(&[]), "Host { port: 7001 }");
     }
 
     #[test]
@@ -121,7 +136,8 @@ mod tests {
         let expected = [
             "app setting `FUNCTIONS_CUSTOMHANDLER_PORT` is `x`; expected a port number",
             "app setting `Template__DeviceContent` is not set; expected the name of a blob, or the path of a file",
-            "app setting `DeadLetters__Folder` is not set; expected the path of a folder",
+            "none of the app settings `DeadLetters__Folder`, `DeadLetters__BlobStorageContainerUri` and \
+             `DeadLetters__EventHubName` is set; expected one",
             "app setting `Compatibility__Profile` is `old`; expected `default` or `reference`",
             "app setting `NormalizationEventHub__AuthenticationType` is `ConnectionString`; expected one of \
              `ManagedIdentity`, `WorkloadIdentity`, `DeveloperTools`, `Development`",

@@ -40,8 +40,11 @@ fn handler(function: &str, settings: &[(&str, String)]) -> Running {
 
 /// A handler that answers, its address, and how long that took.
 fn ready(function: &str) -> (Running, String, Duration) {
+    ready_with(function, settings(function))
+}
+
+pub(super) fn ready_with(function: &str, mut settings: Vec<(&str, String)>) -> (Running, String, Duration) {
     let port = free_port();
-    let mut settings = settings(function);
     settings.push(("FUNCTIONS_CUSTOMHANDLER_PORT", port.to_string()));
     let address = format!("http://127.0.0.1:{port}");
     let client = Client::builder().no_proxy().build().unwrap();
@@ -114,6 +117,7 @@ fn bad_settings_are_named_all_at_once_and_no_secret() {
             vec![("Compatibility__Profile", "old"), ("NormalizationEventHub__CustomEndpoint", "amqp://10.0.0.1:5672")],
             vec![
                 "FUNCTIONS_CUSTOMHANDLER_PORT",
+                "CheckpointStorage__BlobStorageContainerUri",
                 "Template__DeviceContent",
                 "DeadLetters__Folder",
                 "Compatibility__Profile",
@@ -130,6 +134,7 @@ fn bad_settings_are_named_all_at_once_and_no_secret() {
             ],
             vec![
                 "FUNCTIONS_CUSTOMHANDLER_PORT",
+                "CheckpointStorage__BlobStorageContainerUri",
                 "Template__FhirMapping",
                 "DeadLetters__Folder",
                 "Compatibility__Profile",

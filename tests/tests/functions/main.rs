@@ -5,3 +5,4 @@
 mod handler;
 mod identity;
 mod ingest;
+mod parking;

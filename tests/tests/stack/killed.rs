@@ -34,10 +34,10 @@ pub fn undisturbed(events: &[String]) -> Observations {
 /// Sends events for each part that is to be killed, and kills it while they are
 /// on their way.
 #[track_caller]
-fn check(parts: &[&str]) {
+fn check(setup: Setup, parts: &[&str]) {
     let events = events();
     let expected = undisturbed(&events);
-    let mut stack = Setup::samples().start();
+    let mut stack = setup.start();
     let mut sent = 1;
     stack.send(&events[..sent]);
     for (index, part) in parts.iter().enumerate() {
@@ -68,15 +68,22 @@ fn rejected(counts: &Counts) -> usize {
 
 #[test]
 fn handlers_may_be_killed() {
-    check(&["normalize", "group-convert", "normalize", "group-convert"]);
+    check(Setup::samples(), &["normalize", "group-convert", "normalize", "group-convert"]);
 }
 
 #[test]
 fn hosts_may_be_killed() {
-    check(&["normalize host", "group-convert host", "normalize host", "group-convert host"]);
+    check(Setup::samples(), &["normalize host", "group-convert host", "normalize host", "group-convert host"]);
 }
 
 #[test]
 fn hub_and_server_may_be_killed() {
-    check(&["event-hubs", "fhir-server", "event-hubs", "fhir-server"]);
+    check(Setup::samples(), &["event-hubs", "fhir-server", "event-hubs", "fhir-server"]);
+}
+
+/// The next process of the same name goes on at once with what was its own.
+#[test]
+fn functions_that_read_their_hubs_themselves_may_be_killed() {
+    let native = Setup::samples().argument("--front", "native");
+    check(native, &["normalize", "group-convert", "normalize", "group-convert"]);
 }

@@ -7,3 +7,4 @@ mod demo;
 mod ended;
 mod example;
 mod killed;
+mod replayed;

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 #![allow(missing_docs, reason = "a test has no public interface")]
 
+mod dead_letters;
 mod identity;
 mod reading;
 mod sas;

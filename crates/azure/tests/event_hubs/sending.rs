@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use azure::credentials::CredentialSettings;
 use azure::event_hubs::{HubConfig, HubProducer, SendError, TryError};
+use delivery::Unfenced;
 use local::event_hubs::client::{Client, Event};
 use local::event_hubs::{DEFAULT_GROUP, SharedAccessKeys, StartPosition};
 use tokio::net::{TcpListener, TcpStream};
@@ -58,7 +59,7 @@ async fn keys_keep_to_a_partition_and_their_order() {
             let key = format!("device-{device}");
             for round in 0..5 {
                 let events: Vec<String> = (0..3).map(|event| format!("{key} {}", round * 3 + event)).collect();
-                assert_eq!(producer.send(&key, &events).await.unwrap().too_large, [0; 0]);
+                assert_eq!(producer.send(&key, &events, &Unfenced).await.unwrap().too_large, [0; 0]);
             }
         })
     });
@@ -88,11 +89,11 @@ async fn batches_are_split_when_full_and_what_is_too_large_is_named() {
     // Small ones up to the very edge of a batch, two that no batch takes, large ones.
     let sizes: Vec<usize> = [vec![2_000_000], vec![90; 9_000], vec![2_000_000], vec![300_000; 8]].concat();
     let events: Vec<Vec<u8>> = sizes.iter().map(|size| vec![b'x'; *size]).collect();
-    let sent = producer.send("key", &events).await.unwrap();
+    let sent = producer.send("key", &events, &Unfenced).await.unwrap();
     assert_eq!(sent.too_large, [0, 9_001]);
     let stored: Vec<usize> = received(stand_in.address).await.concat().iter().map(|event| event.body.len()).collect();
     assert_eq!(stored, [vec![90; 9_000], vec![300_000; 8]].concat());
-    assert_eq!(producer.send("key", &[] as &[&str]).await.unwrap().too_large, [0; 0]);
+    assert_eq!(producer.send("key", &[] as &[&str], &Unfenced).await.unwrap().too_large, [0; 0]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -100,7 +101,7 @@ async fn a_hub_that_does_not_exist_refuses() {
     let folder = tempfile::tempdir().unwrap();
     let stand_in = start(folder.path());
     let producer = producer(config(stand_in.address, "nosuchhub"));
-    let error = producer.send("key", &["a"]).await.unwrap_err();
+    let error = producer.send("key", &["a"], &Unfenced).await.unwrap_err();
     assert!(matches!(error, SendError::Refused { .. }), "{error:?}");
 }
 
@@ -109,7 +110,7 @@ async fn a_hub_that_nobody_serves_is_away() {
     // A port that was free a moment ago.
     let address = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let producer = producer(HubConfig { tries: 2, ..config(address, "normalized") });
-    let error = producer.send("key", &["a"]).await.unwrap_err();
+    let error = producer.send("key", &["a"], &Unfenced).await.unwrap_err();
     assert!(error.is_away() && matches!(error, SendError::Away { source: TryError::Client(_), .. }), "{error:?}");
 }
 
@@ -120,7 +121,7 @@ async fn a_listener_that_says_nothing_is_away_in_time() {
     let connect_timeout = Duration::from_millis(200);
     let producer = producer(HubConfig { tries: 2, connect_timeout, ..config(address, "normalized") });
     let start = Instant::now();
-    let error = producer.send("key", &["a"]).await.unwrap_err();
+    let error = producer.send("key", &["a"], &Unfenced).await.unwrap_err();
     assert!(matches!(error, SendError::Away { source: TryError::ConnectTimedOut, .. }), "{error:?}");
     assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
 }
@@ -176,7 +177,7 @@ async fn a_settlement_that_never_comes_is_sent_again_by_a_new_client() {
     let send_timeout = Duration::from_secs(1);
     let producer = producer(HubConfig { connect_timeout: send_timeout, send_timeout, ..config(address, "normalized") });
     for number in 0..20 {
-        producer.send("key", &[format!("{number}")]).await.unwrap();
+        producer.send("key", &[format!("{number}")], &Unfenced).await.unwrap();
     }
     assert_eq!(*connections.borrow(), 2);
     let mut texts: Vec<String> = received(stand_in.address)

@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use url::Url;
 
 use super::supervisor::{Program, Said};
-use super::{Arguments, Summary, apps, made};
+use super::{Arguments, Front, Summary, apps, made};
 
 /// How long the parts may take to start.
 const START_PATIENCE: Duration = Duration::from_secs(60);
@@ -40,6 +40,7 @@ pub struct Plan {
     event_hubs_port: u16,
     http_port: u16,
     ingest_token: String,
+    front: Front,
 }
 
 impl Plan {
@@ -72,6 +73,7 @@ impl Plan {
             event_hubs_port: ports.take(arguments.event_hubs_port)?,
             http_port: ports.take(arguments.http_port)?,
             ingest_token: ingest_token(&state)?,
+            front: arguments.front,
             bin,
             state,
         })
@@ -98,8 +100,14 @@ impl Plan {
             ];
             programs.push(self.stand_in("fhir-server", "fhir-server", flat(&arguments), Vec::new()));
         }
-        programs.push(self.host("normalize", self.normalize_environment()));
-        programs.push(self.host("group-convert", self.convert_environment()));
+        for (function, environment) in
+            [("normalize", self.normalize_environment()), ("group-convert", self.convert_environment())]
+        {
+            programs.push(match self.front {
+                Front::Host => self.host(function, environment),
+                Front::Native => self.native(function, environment),
+            });
+        }
         programs
     }
 
@@ -153,10 +161,24 @@ impl Plan {
         self.stand_in(function, "functions-host", flat(&arguments), environment)
     }
 
+    /// The function as a process of its own.
+    fn native(&self, name: &'static str, mut environment: Vec<(&'static str, String)>) -> Program {
+        environment.push(("Process__StopOnStdinEnd", "true".to_owned()));
+        // One of each: after a crash it goes on at once with what was its own.
+        environment.push(("Process__Name", name.to_owned()));
+        if name == "normalize" {
+            environment.push(("Http__Listen", format!("127.0.0.1:{}", self.http_port)));
+        }
+        let environment = environment.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        Program { name, path: self.bin.join(name), arguments: Vec::new(), environment }
+    }
+
     fn normalize_environment(&self) -> Vec<(&'static str, String)> {
         let mut environment = self.common_environment();
         environment.extend([
+            // The host reads the first, the function the second.
             ("InputEventHub", self.connection_string()),
+            ("InputEventHub__ConnectionString", self.connection_string()),
             ("InputEventHub__EventHubName", "devicedata".to_owned()),
             ("InputEventHub__EventHubConsumerGroup", CONSUMER_GROUP.to_owned()),
             ("Template__DeviceContent", self.device_mapping.display().to_string()),
@@ -171,6 +193,7 @@ impl Plan {
         environment.extend([
             ("NormalizationEventHub", self.connection_string()),
             ("NormalizationEventHub__EventHubConsumerGroup", CONSUMER_GROUP.to_owned()),
+            ("EventBatching__FlushTimespan", "1".to_owned()),
             ("Template__FhirMapping", self.fhir_mapping.display().to_string()),
             ("FhirService__Url", self.fhir_url.to_string()),
             ("ResourceIdentity__ResourceIdentityServiceType", self.resource_identity.clone()),
@@ -185,6 +208,7 @@ impl Plan {
             ("NormalizationEventHub__EventHubNamespaceFQDN", "localhost".to_owned()),
             ("NormalizationEventHub__EventHubName", "normalizeddata".to_owned()),
             ("NormalizationEventHub__CustomEndpoint", format!("amqp://127.0.0.1:{}", self.event_hubs_port)),
+            ("CheckpointStorage__Folder", self.folder("positions")),
             ("Answer__Fates", "true".to_owned()),
         ]
     }

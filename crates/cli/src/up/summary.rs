@@ -88,6 +88,9 @@ impl fmt::Display for Summary {
             "measurements  {:>6} = {} created + {} merged + {} unchanged + {} superseded + {} rejected",
             c.measurements, c.created, c.merged, c.unchanged, c.superseded, c.rejected
         )?;
+        if c.parked > 0 {
+            write!(f, " + {} parked", c.parked)?;
+        }
         if n.measurements > c.measurements {
             write!(f, ", {} under way", n.measurements - c.measurements)?;
         }

@@ -8,6 +8,9 @@ use crate::window::Why;
 
 /// Whoever wants to know. Every method does nothing unless it is written.
 pub trait Observer: Send + Sync + 'static {
+    /// Hub and positions have been reached once; reading begins.
+    fn ready(&self) {}
+
     /// A window or batch was worked through and its position stored, or its
     /// time passed without any event.
     fn flushed(&self, source: &Source, flush: Flush) {

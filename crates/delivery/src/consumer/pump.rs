@@ -15,10 +15,11 @@ use crate::away::{Away, error_chain};
 use crate::batch::Source;
 use crate::hub::{Bounds, Hub, HubEvent, ReadError, Reader, Start};
 use crate::hub_batch::HubBatch;
-use crate::positions::{Checkpoint, Positions, Version, WindowMark};
+use crate::positions::{Checkpoint, Positions, Version};
 use crate::runtime::Runtime;
 use crate::turn::{Fence, Turn, not_ours};
 use crate::window::{Closed, Queued, Why, Window};
+use crate::window_log::WindowLog;
 
 /// How long no event has come before a window whose time is over by its
 /// events' own times is closed: the end of a backlog.
@@ -78,7 +79,7 @@ pub(super) struct Pump<H, P, R, S> {
     /// Where to begin while nothing was received.
     start: Start,
     checkpoint: Option<(Checkpoint, Version)>,
-    mark: Option<WindowMark>,
+    log: WindowLog,
     /// When the last event came, or the hub was asked whether there is one.
     active: Duration,
     failures: u32,
@@ -90,9 +91,9 @@ impl<H: Hub, P: Positions, R: Runtime, S: Processor> Pump<H, P, R, S> {
         let source = shared.hub.source(&term.partition);
         let window = Window::new(shared.options.rules, None);
         let active = shared.runtime.elapsed();
-        let (checkpoint, mark, start) = (None, None, Start::Beginning);
+        let (checkpoint, log, start) = (None, WindowLog::default(), Start::Beginning);
         let (received, failures, restarts) = (None, 0, 0);
-        Pump { shared, term, stop, source, window, received, start, checkpoint, mark, active, failures, restarts }
+        Pump { shared, term, stop, source, window, received, start, checkpoint, log, active, failures, restarts }
     }
 
     /// Reads until it ends; begins after `delay`.
@@ -130,7 +131,7 @@ impl<H: Hub, P: Positions, R: Runtime, S: Processor> Pump<H, P, R, S> {
             self.find_position().await?;
         }
         let start = self.received.map_or(self.start, Start::After);
-        let mut reader = self.unless_ended(shared.hub.open(&partition, start)).await??;
+        let mut reader = self.unless_ended(shared.hub.open(&partition, start, shared.in_flight_bytes())).await??;
         self.active = shared.runtime.elapsed();
         loop {
             self.show_window();
@@ -194,11 +195,11 @@ impl<H: Hub, P: Positions, R: Runtime, S: Processor> Pump<H, P, R, S> {
         };
         self.checkpoint = stored;
         if shared.options.windowed {
-            self.mark = shared.positions.window(&partition).await?;
+            self.log = WindowLog::load(&*shared.positions, &partition).await?;
         }
-        let resumed = self.mark.filter(|mark| mark.first == next && mark.last <= bounds.last);
+        let resumed = self.log.resumed(next).filter(|last| *last <= bounds.last);
         shared.unbuffer(self.window.bytes());
-        self.window = Window::new(shared.options.rules, resumed.map(|mark| mark.last));
+        self.window = Window::new(shared.options.rules, resumed);
         Ok(())
     }
 
@@ -337,7 +338,7 @@ impl<H: Hub, P: Positions, R: Runtime, S: Processor> Pump<H, P, R, S> {
             let turn = Turn { fence: &*self.term, term: self.term.number, begun_before };
             let Err(away) = shared.processor.process(&batch, turn).await else { break };
             failures += 1;
-            begun_before = begun_before.or(self.mark.map(|mark| system_time(&mark)));
+            begun_before = begun_before.or_else(|| self.log.begun());
             self.wait_for(&away, failures, "A batch has to be worked on again").await?;
         }
         let done = shared.runtime.elapsed();
@@ -357,26 +358,24 @@ impl<H: Hub, P: Positions, R: Runtime, S: Processor> Pump<H, P, R, S> {
     /// Takes note of a window before anything of it is written; gives since
     /// when some of its events may have been worked on.
     async fn begin(&mut self, first: i64, last: i64) -> Result<Option<SystemTime>, End> {
-        if !self.shared.options.windowed {
+        let shared = self.shared.clone();
+        if !shared.options.windowed {
             return Ok(None);
         }
-        let before = self.mark.filter(|mark| mark.first <= last && first <= mark.last);
-        if let Some(mark) = before.filter(|mark| (mark.first, mark.last) == (first, last)) {
-            return Ok(Some(system_time(&mark)));
-        }
-        let begun = before.map_or_else(|| self.shared.runtime.now(), |mark| mark.begun);
-        let mark = WindowMark { first, last, begun };
         let mut failures = 0;
         loop {
             if !self.term.holds() {
                 return Err(End::Lost);
             }
-            let Err(away) = self.shared.positions.write_window(&self.term.partition, &mark).await else { break };
+            let now = shared.runtime.now();
+            let begun = self.log.begin(&*shared.positions, &self.term.partition, (first, last), now).await;
+            let away = match begun {
+                Ok(begun_before) => return Ok(begun_before),
+                Err(away) => away,
+            };
             failures += 1;
             self.wait_for(&away, failures, "A window cannot be begun").await?;
         }
-        self.mark = Some(mark);
-        Ok(before.map(|mark| system_time(&mark)))
     }
 
     /// Stores a position, if the partition is still ours and nobody has gone
@@ -458,9 +457,4 @@ impl<H: Hub, P: Positions, R: Runtime, S: Processor> Pump<H, P, R, S> {
         let state = WindowState { end: self.window.end(), events: self.window.len(), limit: self.shared.limit(), age };
         self.shared.observer.window(&self.source, state);
     }
-}
-
-fn system_time(mark: &WindowMark) -> SystemTime {
-    let milliseconds = u64::try_from(mark.begun.unix_milliseconds()).unwrap_or_default();
-    SystemTime::UNIX_EPOCH + Duration::from_millis(milliseconds)
 }

@@ -1,10 +1,14 @@
+mod parked;
+
 use std::collections::HashMap;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use std::time::SystemTime;
 
 use super::*;
 use crate::batch::Source;
+use crate::replay::REPLAY_PROPERTY;
 use crate::testing::{Letters, batch, compiled, now};
 
 const MAPPING: &str = r#"{"templateType":"CollectionFhir","template":[
@@ -18,18 +22,26 @@ const MAPPING: &str = r#"{"templateType":"CollectionFhir","template":[
 struct Server {
     observations: Mutex<HashMap<String, Observation>>,
     begun_before: Mutex<Vec<Option<SystemTime>>>,
+    /// `unknown` is known by now.
+    appeared: AtomicBool,
 }
 
 impl Destination for &Server {
     async fn resolve(&self, groups: &[&MeasurementGroup<'_>]) -> Result<Vec<Result<Resolved, Reason>>, Away> {
         let resolve = |group: &&MeasurementGroup<'_>| match group.device_id {
-            "unknown" => Err(Reason::new("DeviceNotFound", "Device not found")),
+            "unknown" if !self.appeared.load(Ordering::Relaxed) => {
+                Err(Reason::new("DeviceNotFound", "Device not found"))
+            }
             device => {
                 let ids = ResourceIds { device: device.to_owned(), patient: "p".to_owned(), encounter: None };
                 Ok(Resolved { ids, patient_differs: device == "another's" })
             }
         };
         Ok(groups.iter().map(resolve).collect())
+    }
+
+    fn may_appear(&self, reason: &Reason) -> bool {
+        reason.code == "DeviceNotFound"
     }
 
     async fn save(&self, pending: &[Pending<'_>], turn: Turn<'_>) -> Result<Vec<SaveOutcome>, Away> {
@@ -326,4 +338,60 @@ fn takes_lists_of_measurements_packed_or_not() {
     assert_eq!(incoming.origins, [(0, 0), (1, 0)]);
     let rejected: Vec<_> = incoming.rejected.iter().map(|(origin, reason)| (*origin, &*reason.code)).collect();
     assert_eq!(rejected, [((0, 1), "InvalidMeasurement"), ((1, 1), "InvalidMeasurement")]);
+}
+
+/// Converts a batch of bodies, of which some are replayed; gives the fates.
+fn run_replay(server: &Server, bodies: &[(&str, bool)]) -> Vec<String> {
+    let source = Source::default();
+    let texts: Vec<&str> = bodies.iter().map(|(body, _)| *body).collect();
+    let mut batch = batch(&source, &texts);
+    let mark = format!(r#"{{"{REPLAY_PROPERTY}":true}}"#);
+    for (event, (_, replayed)) in batch.events.iter_mut().zip(bodies) {
+        if *replayed {
+            event.properties = expressions::Properties::Json { text: &mark, dates: &[] };
+        }
+    }
+    let conversion = convert_batch(server, &Letters::default(), &batch, None);
+    conversion.fates().map(ToString::to_string).collect()
+}
+
+/// The sampled values of the one Observation there is.
+fn samples(server: &Server) -> String {
+    let observations = server.observations.lock().expect("one thread");
+    let json = observations.values().map(Observation::to_json).next().expect("there is one");
+    let json: serde_json::Value = serde_json::from_slice(&json).expect("it is JSON");
+    let data = json.pointer("/valueSampledData/data").and_then(|data| data.as_str()).unwrap_or_default();
+    data.trim_end_matches(" E").to_owned()
+}
+
+/// design.md D7.
+#[test]
+fn a_replayed_reading_fills_gaps_and_overwrites_nothing() {
+    let server = Server::default();
+    let at = |second, value| reading("heartrate", "d1", second, value);
+    assert_eq!(run_replay(&server, &[(&at(0, "71"), false)]), ["created"]);
+    assert_eq!(run_replay(&server, &[(&at(0, "60"), true)]), ["superseded"]);
+    assert_eq!(samples(&server), "71");
+    let server = Server::default();
+    let by_minute = |minute: u32, value| at(0, value).replace("12:00:00Z", &format!("12:{minute:02}:00Z"));
+    run_replay(&server, &[(&by_minute(0, "71"), false), (&by_minute(2, "73"), false)]);
+    assert_eq!(samples(&server), "71 E 73");
+    let filling = by_minute(1, "72");
+    assert_eq!(run_replay(&server, &[(&filling, true), (&by_minute(2, "99"), true)]), ["merged", "merged"]);
+    assert_eq!(samples(&server), "71 72 73");
+    assert_eq!(run_replay(&server, &[(&filling, true)]), ["superseded"], "replayed again");
+}
+
+/// design.md D7: within one batch, whichever comes first.
+#[test]
+fn a_live_reading_wins_over_a_replayed_one_of_its_batch() {
+    let live = reading("heartrate", "d1", 0, "71");
+    let replayed = reading("heartrate", "d1", 0, "60").replace("12:01:00", "12:09:00");
+    for order in [[(&*replayed, true), (&*live, false)], [(&*live, false), (&*replayed, true)]] {
+        let server = Server::default();
+        let fates = run_replay(&server, &order);
+        let expected = order.map(|(_, replayed)| if replayed { "superseded" } else { "created" });
+        assert_eq!(fates, expected);
+        assert_eq!(samples(&server), "71");
+    }
 }

@@ -11,7 +11,6 @@
 //! Entries that are answered with 429 or 5xx are sent again like requests.
 
 use std::borrow::Cow;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Instant;
 
 use futures::future::{BoxFuture, FutureExt, join_all};
@@ -19,9 +18,14 @@ use reqwest::Method;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use super::bundle_size::named_limit;
 use super::retry::Backoff;
-use super::{Answer, Client, Condition, Request, ServerAway, is_about_data};
+use super::suspect::is_suspicious;
+use super::{Answer, Client, Condition, Request, ServerAway, Until, is_about_data};
 use crate::version::Version;
+
+/// No server refuses so few bytes: a 413 is then about the entries.
+const BYTES_ALL_TAKE: usize = 256 * 1024;
 
 /// What came back for the requests of a batch.
 pub(crate) struct BatchAnswers {
@@ -29,52 +33,6 @@ pub(crate) struct BatchAnswers {
     pub(crate) answers: Vec<Option<Answer>>,
     /// Why the first of the missing answers is missing.
     pub(crate) away: Option<ServerAway>,
-}
-
-/// How many entries a bundle may have now.
-///
-/// Halved when the server does not bear a bundle, and growing back slowly; 1
-/// means single requests and stays, since it is what a server without batches
-/// needs.
-#[derive(Debug)]
-pub(super) struct BundleSize {
-    most: usize,
-    now: AtomicUsize,
-    /// The server has taken a bundle, so it knows batches.
-    taken: AtomicBool,
-}
-
-impl BundleSize {
-    pub(super) fn new(most: usize) -> BundleSize {
-        BundleSize { most: most.max(1), now: AtomicUsize::new(most.max(1)), taken: AtomicBool::new(false) }
-    }
-
-    fn now(&self) -> usize {
-        self.now.load(Ordering::Relaxed)
-    }
-
-    fn grow(&self) {
-        self.taken.store(true, Ordering::Relaxed);
-        let size = self.now();
-        if (2..self.most).contains(&size) {
-            self.now.store((size + size.div_ceil(10)).min(self.most), Ordering::Relaxed);
-        }
-    }
-
-    /// A bundle of `entries` was too much. Never goes below 2, where a bundle
-    /// still says whether the server takes bundles.
-    fn shrink(&self, entries: usize) {
-        let size = (entries / 2).max(2).min(self.now());
-        self.now.store(size, Ordering::Relaxed);
-    }
-
-    fn was_taken(&self) -> bool {
-        self.taken.load(Ordering::Relaxed)
-    }
-
-    fn single(&self) {
-        self.now.store(1, Ordering::Relaxed);
-    }
 }
 
 impl BatchAnswers {
@@ -106,6 +64,8 @@ enum BundleOutcome {
     /// The server takes no bundle, or not this one.
     Refused {
         status: u16,
+        /// The most entries that it takes, if it says so.
+        limit: Option<usize>,
     },
     Away(ServerAway),
 }
@@ -114,20 +74,21 @@ impl Client {
     /// Sends `requests`, whatever their number, in as few round trips as the
     /// server bears. The order in which they take effect is not defined, so no
     /// two may be about the same resource.
-    pub(crate) async fn batch(&self, requests: &[Request], deadline: Instant) -> BatchAnswers {
-        let parts = cut(requests, self.bundle_size.now(), self.options().bundle_bytes_max);
-        BatchAnswers::joined(join_all(parts.into_iter().map(|part| self.batch_part(part, deadline))).await)
+    pub(crate) async fn batch<'f>(&self, requests: &[Request], until: impl Into<Until<'f>>) -> BatchAnswers {
+        let until = until.into();
+        let parts = cut(requests, self.bundle_size.now(), self.bundle_size.bytes());
+        BatchAnswers::joined(join_all(parts.into_iter().map(|part| self.batch_part(part, until))).await)
     }
 
     /// Sends what fits into one bundle. Boxed, since halving calls it again.
-    fn batch_part<'c>(&'c self, requests: &'c [Request], deadline: Instant) -> BoxFuture<'c, BatchAnswers> {
+    fn batch_part<'c>(&'c self, requests: &'c [Request], until: Until<'c>) -> BoxFuture<'c, BatchAnswers> {
         async move {
             if let [request] = requests {
-                return BatchAnswers::one(self.send(request, deadline).await);
+                return BatchAnswers::one(self.send(request, until).await);
             }
-            match self.send_bundle(requests, deadline).await {
-                BundleOutcome::Answers(answers) => self.resend(requests, answers, deadline).await,
-                BundleOutcome::Refused { status } => {
+            match self.send_bundle(requests, until).await {
+                BundleOutcome::Answers(answers) => self.resend(requests, answers, until).await,
+                BundleOutcome::Refused { status, limit } => {
                     if matches!(status, 404 | 405 | 501) {
                         if self.bundle_size.was_taken() {
                             // It knows batches; something else answers now.
@@ -135,16 +96,20 @@ impl Client {
                             return BatchAnswers::none(requests.len(), Some(away));
                         }
                         self.bundle_size.single();
-                        return self.batch(requests, deadline).await;
+                        return self.batch(requests, until).await;
                     }
-                    let (left, right) = requests.split_at(requests.len() / 2);
-                    let halves = [self.batch_part(left, deadline), self.batch_part(right, deadline)];
-                    let joined = BatchAnswers::joined(join_all(halves).await);
+                    let size = limit.unwrap_or(requests.len().div_ceil(2));
+                    let parts = cut(requests, size, usize::MAX);
+                    let parts = parts.into_iter().map(|part| self.batch_part(part, until));
+                    let joined = BatchAnswers::joined(join_all(parts).await);
                     if joined.away.is_none() && !joined.has_refused() {
                         // No entry was bad: the bundle as such was, or its size.
                         match requests.len() {
                             2 => self.bundle_size.single(),
-                            entries => self.bundle_size.shrink(entries),
+                            _ if status == 413 && limit.is_none() && bytes(requests) > BYTES_ALL_TAKE => {
+                                self.bundle_size.limit_bytes(bytes(requests) / 2);
+                            }
+                            _ => self.bundle_size.limit_entries(size),
                         }
                     }
                     joined
@@ -159,30 +124,59 @@ impl Client {
         .boxed()
     }
 
-    async fn send_bundle(&self, requests: &[Request], deadline: Instant) -> BundleOutcome {
+    async fn send_bundle(&self, requests: &[Request], until: Until<'_>) -> BundleOutcome {
         let mut request = self.request(Method::POST, "", None);
         request.minimal = requests.iter().any(|request| request.minimal);
+        request.writes = requests.iter().any(Request::is_write);
         request.body = Some(bundle(requests));
-        let answer = match self.send(&request, deadline).await {
+        let answer = match self.send(&request, until).await {
             Ok(answer) => answer,
             Err(away) => return BundleOutcome::Away(away),
         };
         if !answer.is_success() {
-            return BundleOutcome::Refused { status: answer.status };
+            let limit = named_limit(&answer.body, requests.len());
+            return BundleOutcome::Refused { status: answer.status, limit };
         }
         match entries(&answer) {
             Some(answers) if answers.len() == requests.len() => {
                 self.bundle_size.grow();
+                for (request, answer) in requests.iter().zip(&answers) {
+                    self.suspects.answered(request, answer.status, answer.asked);
+                }
                 BundleOutcome::Answers(answers)
             }
-            Some(_) => BundleOutcome::Refused { status: answer.status },
+            Some(_) => BundleOutcome::Refused { status: answer.status, limit: None },
             None => BundleOutcome::Away(ServerAway::NotFhir),
         }
     }
 
+    /// Settles what is still `open` after all tries: each is an answer about the
+    /// data, or the server is away for it.
+    async fn judge_all(
+        &self,
+        requests: &[Request],
+        mut all: BatchAnswers,
+        open: Vec<(usize, Answer)>,
+        until: Until<'_>,
+    ) -> BatchAnswers {
+        let judged = open.into_iter().map(|(index, answer)| async move {
+            match is_suspicious(answer.status) {
+                true => (index, self.judge(&requests[index], answer.status, until).await),
+                false => (index, Err(answer.away())),
+            }
+        });
+        for (index, result) in join_all(judged).await {
+            match result {
+                Ok(answer) => all.answers[index] = Some(answer),
+                Err(away) => all.away = all.away.or(Some(away)),
+            }
+        }
+        all
+    }
+
     /// Sends again what was answered with 429, 5xx and the like inside of a
     /// bundle, as long as there is time.
-    async fn resend(&self, requests: &[Request], answers: Vec<Answer>, deadline: Instant) -> BatchAnswers {
+    async fn resend(&self, requests: &[Request], answers: Vec<Answer>, until: Until<'_>) -> BatchAnswers {
         let mut backoff = Backoff::new(self.options().retry);
         let mut all = BatchAnswers { answers: answers.into_iter().map(Some).collect(), away: None };
         loop {
@@ -193,17 +187,16 @@ impl Client {
             }
             let away = answer.away();
             let wait = if away.is_worth_retrying() { backoff.next(None) } else { None };
-            let Some(wait) = wait.filter(|wait| Instant::now() + *wait < deadline) else {
-                all.away = Some(away);
-                return all;
+            let Some(wait) = wait.filter(|wait| Instant::now() + *wait < until.deadline) else {
+                return self.judge_all(requests, all, open, until).await;
             };
             tokio::time::sleep(wait).await;
             let again: Vec<Request> = open.iter().map(|(index, _)| requests[*index].clone()).collect();
             let outcome = match again.as_slice() {
-                [request] => self.send(request, deadline).await.map(|answer| vec![answer]),
-                _ => match self.send_bundle(&again, deadline).await {
+                [request] => self.send(request, until).await.map(|answer| vec![answer]),
+                _ => match self.send_bundle(&again, until).await {
                     BundleOutcome::Answers(answers) => Ok(answers),
-                    BundleOutcome::Refused { status } => Err(ServerAway::Status { status, retry_after: None }),
+                    BundleOutcome::Refused { status, .. } => Err(ServerAway::Status { status, retry_after: None }),
                     BundleOutcome::Away(away) => Err(away),
                 },
             };
@@ -225,7 +218,8 @@ impl Client {
 impl BatchAnswers {
     /// Whether a request was refused for what it holds.
     fn has_refused(&self) -> bool {
-        self.answers.iter().flatten().any(|answer| matches!(answer.status, 400 | 413 | 415 | 422))
+        let is_bad = |status| matches!(status, 400 | 413 | 415 | 422) || is_suspicious(status);
+        self.answers.iter().flatten().any(|answer| is_bad(answer.status))
     }
 
     /// Takes out the answers that are not about the data, with their places.
@@ -238,6 +232,11 @@ impl BatchAnswers {
         }
         open
     }
+}
+
+/// The bytes of the resources.
+fn bytes(requests: &[Request]) -> usize {
+    requests.iter().filter_map(|request| request.body.as_ref()).map(Vec::len).sum()
 }
 
 /// Cuts `requests` into parts of at most `entries_max`, and of at most
@@ -406,23 +405,5 @@ mod tests {
         assert_eq!(lengths(&five, 100, 35), [3, 2]);
         assert_eq!(lengths(&[with(99), with(1)], 100, 35), [1, 1]);
         assert!(lengths(&[], 100, 35).is_empty());
-    }
-
-    #[test]
-    fn bundles_shrink_and_grow_back() {
-        let size = BundleSize::new(100);
-        size.shrink(100);
-        assert_eq!(size.now(), 50);
-        size.grow();
-        assert_eq!(size.now(), 55);
-        for _ in 0..20 {
-            size.grow();
-        }
-        assert_eq!(size.now(), 100);
-        size.shrink(3);
-        assert_eq!(size.now(), 2);
-        size.single();
-        size.grow();
-        assert_eq!(size.now(), 1);
     }
 }

@@ -3,7 +3,8 @@
 //!
 //! Additive increase, multiplicative decrease: a full round of answers without
 //! complaint allows one more request at a time, an answer that says "too many"
-//! (429, 503) halves the number.
+//! (429, 503), or none in time, halves the number. When the server asks to be
+//! left alone, all are.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -13,6 +14,10 @@ use tokio::sync::Notify;
 /// One complaint is often said to all requests that are under way: what comes
 /// within this time counts as one.
 const ONE_COMPLAINT: Duration = Duration::from_millis(250);
+
+/// The server is left alone no longer than this, whatever it asks for: a gateway
+/// that says "tomorrow" is asked again.
+const LEAVE_ALONE_MAX: Duration = Duration::from_secs(300);
 
 /// Hands out permits, as many as the server bears.
 #[derive(Debug)]
@@ -28,6 +33,8 @@ struct State {
     used: usize,
     good: usize,
     complained: Option<Instant>,
+    /// The server wants to be left alone until then.
+    not_before: Option<Instant>,
 }
 
 /// The right to have one request under way.
@@ -38,7 +45,7 @@ impl Limiter {
     /// Allows up to `most` requests at once, and at least one.
     pub(crate) fn new(most: usize) -> Limiter {
         let most = most.max(1);
-        let state = State { limit: most, used: 0, good: 0, complained: None };
+        let state = State { limit: most, used: 0, good: 0, complained: None, not_before: None };
         Limiter { most, state: Mutex::new(state), freed: Notify::new() }
     }
 
@@ -85,6 +92,18 @@ impl Limiter {
         state.limit = (state.limit / 2).max(1);
     }
 
+    /// The server asks at `now` to be left alone for `wait`.
+    pub(crate) fn leave_alone(&self, now: Instant, wait: Duration) {
+        let then = now + wait.min(LEAVE_ALONE_MAX);
+        let mut state = self.state();
+        state.not_before = state.not_before.max(Some(then));
+    }
+
+    /// Until when the server is to be left alone, if that is not over at `now`.
+    pub(crate) fn left_alone_until(&self, now: Instant) -> Option<Instant> {
+        self.state().not_before.filter(|then| *then > now)
+    }
+
     /// How many requests are allowed at once now.
     pub(crate) fn limit(&self) -> usize {
         self.state().limit
@@ -125,6 +144,17 @@ mod tests {
             limiter.good();
         }
         assert_eq!(limiter.limit(), 8);
+    }
+
+    #[test]
+    fn leaves_the_server_alone_for_as_long_as_it_asks_but_not_for_days() {
+        let (limiter, now) = (Limiter::new(2), Instant::now());
+        limiter.leave_alone(now, Duration::from_secs(60));
+        limiter.leave_alone(now, Duration::from_secs(20));
+        assert_eq!(limiter.left_alone_until(now), Some(now + Duration::from_secs(60)));
+        assert_eq!(limiter.left_alone_until(now + Duration::from_secs(60)), None);
+        limiter.leave_alone(now, Duration::from_secs(86_400));
+        assert_eq!(limiter.left_alone_until(now), Some(now + LEAVE_ALONE_MAX));
     }
 
     #[tokio::test]

@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 use super::lookup::{Missing, matching, only_one};
 use super::reference::{id_of, patient_of};
 use super::{DEVICE, Identity, PATIENT, Question, ResolveError, Resolver, Unresolved};
-use crate::client::{Answer, Condition, Request, ServerAway};
+use crate::client::{Answer, Condition, Request, ServerAway, is_server_error};
 use crate::history::{Before, version_before};
 use crate::search::{Identifier, next_link, resources_of};
 use crate::version::Version;
@@ -219,6 +219,7 @@ impl Resolver {
                 Ok(()) => Unresolved::Refused { kind, status }.into(),
                 Err(away) => away.into(),
             },
+            status if is_server_error(status) => Unresolved::Refused { kind, status }.into(),
             _ => answer.away().into(),
         }
     }

@@ -11,7 +11,7 @@ use super::reference::{id_of, patient_of};
 use super::{
     DEVICE, ENCOUNTER, Identity, Known, PATIENT, PatientCheck, Question, ResolveError, Resolver, Subject, Unresolved,
 };
-use crate::client::{Answer, Request, SearchError, ServerAway};
+use crate::client::{Answer, Request, SearchError, ServerAway, is_server_error};
 use crate::search::{Identifier, next_link, resources_of};
 
 /// What a lookup did not find.
@@ -121,6 +121,10 @@ impl Resolver {
             // Something in the identifier; all else would be the server's fault.
             Err(SearchError::Refused { status: status @ (400 | 414 | 422) }) => {
                 self.client.prove(asked, question.deadline).await?;
+                Err(Unresolved::Refused { kind, status }.into())
+            }
+            // Found to be about this identifier alone.
+            Err(SearchError::Refused { status }) if is_server_error(status) => {
                 Err(Unresolved::Refused { kind, status }.into())
             }
             Err(SearchError::Refused { status }) => Err(ServerAway::Status { status, retry_after: None }.into()),

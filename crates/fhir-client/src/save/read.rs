@@ -12,8 +12,9 @@ use reqwest::Method;
 use serde_json::Value;
 
 use super::job::{Job, State};
-use super::{Draft, Ownership, Saver, Stored, Window};
-use crate::client::{Answer, Request, SearchError, ServerAway};
+use super::write::server_error;
+use super::{Draft, Saver, Stored, Window};
+use crate::client::{Answer, Request, SearchError, ServerAway, is_server_error};
 use crate::history::{Before, versions_before};
 use crate::search::{Identifier, next_link, resources_of};
 use crate::version::Version;
@@ -27,15 +28,15 @@ const VERSIONS_MAX: usize = 20;
 
 impl Saver {
     /// Finds out what is on the server for each job that has not been read.
-    pub(super) async fn read<D: Draft, O: Ownership>(
+    pub(super) async fn read<D: Draft>(
         &self,
         jobs: &mut [&mut Job<'_, D>],
-        window: &Window<'_, O>,
+        window: &Window<'_>,
     ) -> Result<(), ServerAway> {
         let mut unread = Vec::new();
         for job in jobs.iter_mut().filter(|job| matches!(job.state, State::Unread)) {
-            let trusted = job.rounds == 0 && window.begun_before.is_none();
-            match if trusted { self.remembered(&job.id).await } else { None } {
+            let trusted = job.rounds == 0 && window.turn.begun_before.is_none();
+            match if trusted { self.remembered(&job.id, window.turn.term).await } else { None } {
                 Some(stored) => job.state = State::Present(stored),
                 None => unread.push(&mut **job),
             }
@@ -60,7 +61,7 @@ impl Saver {
         if self.options.legacy_ids {
             away = away.or(self.read_legacy(&mut unread, window).await.err());
         }
-        if let Some(begun) = window.begun_before {
+        if let Some(begun) = window.turn.begun_before {
             away = away.or(self.read_lost(&mut unread, begun, window).await.err());
         }
         away.map_or(Ok(()), Err)
@@ -73,6 +74,7 @@ impl Saver {
             410 if self.options.recreate_deleted => job.state = State::Absent,
             410 => job.reject(&Reason::new("ObservationDeleted", "the Observation was deleted on the FHIR server")),
             _ if answer.is_success() => job.state = State::Present(Arc::new(Stored::read(answer)?)),
+            status if is_server_error(status) => job.reject(&server_error(status)),
             // We computed the id, so no refusal is about the data.
             _ => return Err(answer.away()),
         }
@@ -81,11 +83,7 @@ impl Saver {
 
     /// Searches for Observations that an old connector wrote under ids which
     /// the server chose.
-    async fn read_legacy<D: Draft, O: Ownership>(
-        &self,
-        jobs: &mut [&mut Job<'_, D>],
-        window: &Window<'_, O>,
-    ) -> Result<(), ServerAway> {
+    async fn read_legacy<D: Draft>(&self, jobs: &mut [&mut Job<'_, D>], window: &Window<'_>) -> Result<(), ServerAway> {
         let mut absent: Vec<_> = jobs.iter_mut().filter(|job| matches!(job.state, State::Absent)).collect();
         let requests: Vec<Request> = absent
             .iter()
@@ -117,12 +115,7 @@ impl Saver {
 
     /// The Observations with just this identifier in the answer to a search. A
     /// server that compares only the beginning of an identifier finds more.
-    async fn found<O: Ownership>(
-        &self,
-        answer: &Answer,
-        identifier: &str,
-        window: &Window<'_, O>,
-    ) -> Result<Vec<Value>, ServerAway> {
+    async fn found(&self, answer: &Answer, identifier: &str, window: &Window<'_>) -> Result<Vec<Value>, ServerAway> {
         if !answer.is_success() {
             return Err(answer.away());
         }
@@ -143,11 +136,11 @@ impl Saver {
     /// Reads the versions that came and went since the window may have been
     /// begun: one of them may have been overwritten by us, and we stopped before
     /// it was merged back.
-    async fn read_lost<D: Draft, O: Ownership>(
+    async fn read_lost<D: Draft>(
         &self,
         jobs: &mut [&mut Job<'_, D>],
         begun: SystemTime,
-        window: &Window<'_, O>,
+        window: &Window<'_>,
     ) -> Result<(), ServerAway> {
         let since = begun.checked_sub(CLOCKS_DIFFER).and_then(|since| Timestamp::try_from(since).ok());
         let since = since.unwrap_or(Timestamp::MIN);

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
 
 use delivery::Reason;
 use futures::future::join_all;
@@ -11,8 +10,8 @@ use reqwest::Method;
 use serde_json::Value;
 
 use super::job::{Job, State, Write};
-use super::{Draft, Saver, Stored};
-use crate::client::{Answer, Condition, Request, ServerAway};
+use super::{Draft, Saver, Stored, Window};
+use crate::client::{Answer, Condition, Request, ServerAway, is_server_error};
 use crate::history::{Before, version_before};
 use crate::version::Version;
 
@@ -34,7 +33,7 @@ impl Saver {
     pub(super) async fn write<D: Draft>(
         &self,
         jobs: &mut [&mut Job<'_, D>],
-        deadline: Instant,
+        window: &Window<'_>,
     ) -> Result<(), ServerAway> {
         let mut ready = Vec::new();
         for job in jobs.iter_mut() {
@@ -48,12 +47,12 @@ impl Saver {
             return Ok(());
         }
         let requests: Vec<Request> = ready.iter().map(|(job, write)| self.put(&job.id, write)).collect();
-        let batch = self.client.batch(&requests, deadline).await;
+        let batch = self.client.batch(&requests, window.limits()).await;
         let ends =
             ready.into_iter().zip(requests).zip(batch.answers).filter_map(|(((job, write), request), answer)| {
                 // Without an answer the job is away, which it is already.
                 let sent = request.body.unwrap_or_default();
-                answer.map(|answer| self.end(job, write, sent, answer, deadline))
+                answer.map(|answer| self.end(job, write, sent, answer, window))
             });
         let first = join_all(ends).await.into_iter().find_map(Result::err);
         batch.away.or(first).map_or(Ok(()), Err)
@@ -75,17 +74,18 @@ impl Saver {
         write: Write,
         sent: Vec<u8>,
         answer: Answer,
-        deadline: Instant,
+        window: &Window<'_>,
     ) -> Result<(), ServerAway> {
         match (answer.status, &write.condition) {
-            (200 | 201, _) => self.written(job, write, sent, answer, deadline).await?,
+            (200 | 201, _) => self.written(job, write, sent, answer, window).await?,
             (409 | 410 | 412, _) | (404, Condition::Version(_)) => {
                 self.conflict(job, write.condition, answer.status).await?;
             }
             (400 | 404 | 413 | 422, _) => {
-                self.client.prove(answer.asked, deadline).await?;
+                self.client.prove(answer.asked, window.deadline).await?;
                 job.reject(&refused(answer.status));
             }
+            (status, _) if is_server_error(status) => job.reject(&server_error(status)),
             // About us or the server's settings, not about this Observation.
             _ => return Err(answer.away()),
         }
@@ -131,7 +131,7 @@ impl Saver {
         write: Write,
         sent: Vec<u8>,
         answer: Answer,
-        deadline: Instant,
+        window: &Window<'_>,
     ) -> Result<(), ServerAway> {
         let version = answer.version.clone().or_else(|| {
             let body: Value = serde_json::from_slice(&answer.body).ok()?;
@@ -139,7 +139,7 @@ impl Saver {
         });
         if replaced(answer.status, &write.condition, version.as_ref()) == Replaced::PerhapsOther {
             let before = match &version {
-                Some(version) => version_before(&self.client, &job.path(), version, deadline).await?,
+                Some(version) => version_before(&self.client, &job.path(), version, window.deadline).await?,
                 None => Before::Untold,
             };
             match (before, &version) {
@@ -161,7 +161,7 @@ impl Saver {
             Some(version) => {
                 let bytes = sent.len();
                 let stored = Stored { version: Some(version), observation: write.observation, bytes };
-                self.remember(&job.id, Arc::new(stored)).await;
+                self.remember(&job.id, window.turn.term, Arc::new(stored)).await;
             }
             None => self.forget(&job.id).await,
         }
@@ -196,6 +196,12 @@ fn give_up<D: Draft>(job: &mut Job<'_, D>, reason: &Reason) -> Result<(), Server
     }
     job.state = State::Away;
     Err(ServerAway::Status { status: 409, retry_after: None })
+}
+
+/// The server fails on this Observation alone.
+pub(super) fn server_error(status: u16) -> Reason {
+    let text = format!("the FHIR server fails with status {status} on the Observation and works otherwise");
+    Reason::new("FhirServerError", text)
 }
 
 fn refused(status: u16) -> Reason {

@@ -1,0 +1,60 @@
+//! Remembers the window of a partition that is worked on, outside the process.
+
+use std::time::{Duration, SystemTime};
+
+use expressions::UtcTime;
+
+use crate::away::Away;
+use crate::positions::{Positions, WindowMark};
+
+/// The last window of a partition that was begun.
+///
+/// Its limits are stored before anything of it is written, so that a
+/// redelivery is cut at the same place and what may be half written is known
+/// (design.md D4, D6).
+#[derive(Debug, Default)]
+pub struct WindowLog {
+    mark: Option<WindowMark>,
+}
+
+impl WindowLog {
+    /// What is stored for a partition.
+    pub async fn load(positions: &impl Positions, partition: &str) -> Result<WindowLog, Away> {
+        Ok(WindowLog { mark: positions.window(partition).await? })
+    }
+
+    /// The last event of a window that was begun before and begins with this
+    /// one.
+    pub fn resumed(&self, first: i64) -> Option<i64> {
+        self.mark.filter(|mark| mark.first == first).map(|mark| mark.last)
+    }
+
+    /// Since when the window is worked on.
+    pub fn begun(&self) -> Option<SystemTime> {
+        self.mark.map(|mark| system_time(mark.begun))
+    }
+
+    /// Stores the limits of a window that is about to be begun. Gives since
+    /// when some of its events may have been worked on.
+    pub async fn begin(
+        &mut self,
+        positions: &impl Positions,
+        partition: &str,
+        (first, last): (i64, i64),
+        now: UtcTime,
+    ) -> Result<Option<SystemTime>, Away> {
+        let before = self.mark.filter(|mark| mark.first <= last && first <= mark.last);
+        if before.is_none_or(|mark| (mark.first, mark.last) != (first, last)) {
+            let begun = before.map_or(now, |mark| mark.begun);
+            let mark = WindowMark { first, last, begun };
+            positions.write_window(partition, &mark).await?;
+            self.mark = Some(mark);
+        }
+        Ok(before.map(|mark| system_time(mark.begun)))
+    }
+}
+
+fn system_time(time: UtcTime) -> SystemTime {
+    let milliseconds = u64::try_from(time.unix_milliseconds()).unwrap_or_default();
+    SystemTime::UNIX_EPOCH + Duration::from_millis(milliseconds)
+}

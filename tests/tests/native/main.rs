@@ -1,0 +1,5 @@
+//! Our functions as processes that read their hubs themselves, over Azurite and
+//! FHIR servers that we did not write.
+
+mod replicas;
+mod site;

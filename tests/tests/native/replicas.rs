@@ -1,0 +1,120 @@
+//! Several processes of each function, of which one stops and one starts while
+//! events flow.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use end_to_end::fhir::{Fhir, Observations, difference};
+use end_to_end::hapi::Hapi;
+use end_to_end::poll::{try_until, until};
+use end_to_end::process::Running;
+use end_to_end::sekmet::Sekmet;
+use end_to_end::stack::Setup;
+
+use crate::site::{FatesOf, Site, fates, stop};
+
+const ARRIVAL_LIMIT: Duration = Duration::from_secs(120);
+
+/// Readings of several devices and hours, and some that are none.
+fn events() -> Vec<String> {
+    let mut events = Vec::new();
+    for number in 0..600 {
+        let (device, hour, minute) = (["d1", "d2", "d9"][number % 3], number / 60, number % 60);
+        let time = format!("2020-11-01T{hour:02}:{minute:02}:00Z");
+        events.push(format!(r#"{{"deviceid":"{device}","measurementdatetime":"{time}","heartrate":{number}}}"#));
+        if number % 10 == 0 {
+            events.push(format!(r#"{{"thermometer":"th-1","at":"{time}","fahrenheit":{}}}"#, 90 + number / 10));
+        }
+        if number % 40 == 0 {
+            events.push(format!("no event {number}"));
+        }
+    }
+    events
+}
+
+/// What comes of the events when nothing happens, through the Functions host's
+/// stand-in.
+fn undisturbed(events: &[String]) -> Observations {
+    let mut stack = Setup::samples().start();
+    stack.send(events);
+    stack.wait_for_fates(events.len());
+    stack.fhir().observations()
+}
+
+/// How many of the processes have a part in the work.
+fn at_work(function: &str, processes: &[Running]) -> usize {
+    processes.iter().filter(|process| !fates(function, std::slice::from_ref(process)).is_empty()).count()
+}
+
+fn count(fates: &FatesOf) -> BTreeMap<&str, usize> {
+    let mut counts = BTreeMap::new();
+    fates.values().flatten().for_each(|fate| *counts.entry(fate.as_str()).or_default() += 1);
+    counts
+}
+
+#[track_caller]
+fn check(server: &Fhir, events: &[String], expected: &Observations) {
+    let site = Site::start(server);
+    let mut normalize = vec![site.function("normalize", "n-a"), site.function("normalize", "n-b")];
+    let mut convert = vec![site.function("group-convert", "c-a"), site.function("group-convert", "c-b")];
+    let (first, rest) = events.split_at(events.len() / 2);
+    site.send(first);
+    // Both have partitions by then, whoever was first.
+    until("two processes of each function are at work", ARRIVAL_LIMIT, || {
+        let printed = |processes: &[Running]| {
+            let owns = |process: &&Running| process.stdout().iter().any(|line| line.contains("Owns a partition"));
+            processes.iter().filter(owns).count()
+        };
+        (printed(&normalize) == 2 && printed(&convert) == 2).then_some(())
+    });
+    stop(&mut normalize[0]);
+    stop(&mut convert[0]);
+    normalize.push(site.function("normalize", "n-c"));
+    convert.push(site.function("group-convert", "c-c"));
+    site.send(rest);
+
+    let mut seen = (FatesOf::new(), FatesOf::new());
+    let all = try_until(ARRIVAL_LIMIT, || {
+        seen = (fates("normalize", &normalize), fates("group-convert", &convert));
+        let measurements = seen.0.values().filter(|fates| fates[0] == "normalized").count();
+        (seen.0.len() == events.len() && seen.1.values().flatten().count() == measurements).then_some(())
+    });
+    let printed = || [&normalize, &convert].into_iter().flatten().map(Running::printed).collect::<Vec<_>>().join("\n");
+    assert!(all.is_some(), "{:?} {:?}\n{}", count(&seen.0), count(&seen.1), printed());
+    // Each event of the sample has one measurement or none, so the counts add up.
+    let (of_events, of_measurements) = (count(&seen.0), count(&seen.1));
+    assert_eq!(of_events["rejected"], 15, "{of_events:?}");
+    assert_eq!(of_events.values().sum::<usize>(), events.len(), "{of_events:?}");
+    assert_eq!(of_measurements.values().sum::<usize>(), of_events["normalized"], "{of_measurements:?}");
+    assert!(
+        of_measurements.keys().all(|fate| ["created", "merged", "unchanged"].contains(fate)),
+        "{of_measurements:?}"
+    );
+    assert!(at_work("group-convert", &convert) >= 2, "one did it all:\n{}", printed());
+
+    let found = server.observations();
+    assert!(found == *expected, "Observations differ:\n{}", difference(expected, &found));
+    // The scaler sees that nothing is left to do.
+    let last: Vec<i64> = (0..4)
+        .map(|partition| {
+            let numbers = seen.1.keys().filter(|(of, _)| *of == partition.to_string()).map(|(_, number)| *number);
+            numbers.max().unwrap_or(-1)
+        })
+        .collect();
+    until("the positions are those of the last events", ARRIVAL_LIMIT, || (site.checkpoints() == last).then_some(()));
+    for process in normalize.iter_mut().skip(1).chain(convert.iter_mut().skip(1)) {
+        stop(process);
+    }
+}
+
+#[test]
+fn replicas_share_partitions_and_one_stops_and_one_starts() {
+    let events = events();
+    let expected = undisturbed(&events);
+    assert!(expected.len() > 50, "{}", expected.len());
+    let sekmet = Sekmet::start();
+    check(&sekmet.fhir, &events, &expected);
+    drop(sekmet);
+    let hapi = Hapi::start();
+    check(&hapi.fhir, &events, &expected);
+}
