@@ -17,6 +17,7 @@ use end_to_end::process::{Running, free_port};
 use end_to_end::stack::{Setup, Stack};
 use expressions::UtcTime;
 use serde_json::json;
+use settings::{Checks, HostStorageSettings};
 use url::Url;
 
 fn load(source: &MappingBlob, known: Option<&str>) -> Result<Option<Load>, String> {
@@ -275,4 +276,58 @@ fn letters_in_a_container_are_replayed_from_there() {
     assert!(done && printed.contains("events 1 = 1 replayed"), "{printed}");
     stack.wait_for_measurements(2);
     assert_eq!(stack.fhir().observations(), observations);
+}
+
+/// design.md D13, in the Functions front.
+#[test]
+fn the_fence_of_an_invocation_holds_as_long_as_the_host_owns_the_partition() {
+    let azurite = Azurite::start();
+    let container = azurite.make("azure-webjobs-eventhub");
+    let mut service = container.clone();
+    service.path_segments_mut().expect("a path").pop();
+    let pairs = [("AzureWebJobsStorage__blobServiceUri".to_owned(), service.to_string())];
+    let settings: HostStorageSettings = settings::read(pairs.into_iter()).expect("settings");
+    let mut checks = Checks::default();
+    let ownership = settings.check(&mut checks);
+    let source = Source {
+        namespace: "NS1.servicebus.windows.net".to_owned(),
+        hub: "normalizeddata".to_owned(),
+        consumer_group: "$Default".to_owned(),
+        partition: "0".to_owned(),
+    };
+    let host = positions(&container, "normalizeddata", "$default");
+    run(async {
+        let version = host.claim("0", Some("host a"), None).await.expect("written").expect("nobody had it");
+        let fence = ownership.fence(&source).await.expect("the storage is there");
+        assert_eq!(fence.confirm().await.ok(), Some(true));
+        let renewed = host.claim("0", Some("host a"), Some(&version)).await.expect("written");
+        assert_eq!(fence.confirm().await.ok(), Some(true), "a renewal is no change");
+        host.claim("0", Some("host b"), renewed.as_ref()).await.expect("written").expect("as expected");
+        assert_eq!(fence.confirm().await.ok(), Some(false));
+    });
+}
+
+#[test]
+fn a_fate_is_told_by_letters_and_checkpoint() {
+    let azurite = Azurite::start();
+    let (container, checkpoints) = (azurite.container("letters"), azurite.make("azure-webjobs-eventhub"));
+    let checkpoint = Checkpoint { sequence_number: 41, offset: String::new() };
+    run(async {
+        letters(&container).record(&[letter(40, b"mark4711")]).await.expect("stored");
+        let positions = positions(&checkpoints, "devicedata", "$Default");
+        positions.write_checkpoint("0", &checkpoint, None).await.expect("the storage is there");
+    });
+    let fate = |sequence: &str| {
+        let mut iotc = Command::new(end_to_end::folder("IOTC_TEST_BIN", "storage").join("iotc"));
+        iotc.args(["fate", "--partition", "0", "--sequence", sequence, "--event-hub", "DeviceData"]);
+        iotc.args(["--event-namespace", "ns1.servicebus.windows.net", "--event-consumer-group", "$Default"]);
+        iotc.args(["--checkpoints", checkpoints.as_str(), "--container", container.as_str()]);
+        let output = iotc.output().expect("iotc");
+        String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()
+    };
+    let rejected = fate("40");
+    assert!(rejected.starts_with("rejected; the checkpoint is at 41\n"), "{rejected}");
+    assert!(rejected.contains("InvalidDataFormat: not JSON") && rejected.contains("mapping v1"), "{rejected}");
+    assert_eq!(fate("41"), "worked through: normalized or unmatched; the checkpoint is at 41\n");
+    assert_eq!(fate("42"), "not yet; the checkpoint is at 41\n");
 }

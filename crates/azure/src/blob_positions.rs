@@ -90,6 +90,12 @@ impl BlobPositions {
         Ok(BlobPositions { container: BlobContainerClient::new(container.clone(), credential, None)?, layout, reader })
     }
 
+    /// Who owns a partition; none when nobody ever did, or it was released.
+    pub async fn owner(&self, partition: &str) -> Result<Option<String>, Away> {
+        let stored = self.read(Kind::Ownership, partition).await?;
+        Ok(stored.and_then(|(mut metadata, _)| metadata.remove(OWNER)).filter(|owner| !owner.is_empty()))
+    }
+
     fn blob(&self, kind: Kind, partition: &str) -> BlobClient {
         self.container.blob_client(&self.layout.name(kind, partition))
     }

@@ -89,7 +89,11 @@ impl DeadLetterBlobs {
         let blob = self.container.blob_client(&name(&key.text));
         let download = async { blob.download(None).await?.body.collect().await };
         let text = within(download).await?;
-        serde_json::from_slice(&text).map_err(|error| ReadLetterError::NotALetter { key: key.text.clone(), error })
+        serde_json::from_slice(&text).map_err(|error| ReadLetterError::NotALetter {
+            key: key.text.clone(),
+            line: error.line(),
+            column: error.column(),
+        })
     }
 
     /// Takes a letter out of those that wait.
@@ -149,12 +153,14 @@ pub enum ReadLetterError {
     #[error(transparent)]
     Storage(#[from] StorageError),
     /// Something else has its name.
-    #[error("`{key}` is not a dead letter: {error}")]
+    #[error("`{key}` is not a dead letter: line {line}, column {column}")]
     NotALetter {
         /// The key.
         key: String,
-        /// Why not.
-        error: serde_json::Error,
+        /// Where it goes wrong. What is there may be a patient's.
+        line: usize,
+        /// Likewise.
+        column: usize,
     },
 }
 

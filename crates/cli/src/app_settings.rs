@@ -23,6 +23,11 @@ impl AppSettings {
         }
     }
 
+    /// A setting that is there.
+    pub fn get(&self, name: &str) -> Option<String> {
+        self.0.get(&name.to_ascii_lowercase()).cloned()
+    }
+
     /// Leaves out all settings whose names begin with `prefix`.
     pub fn forget(&mut self, prefix: &str) {
         let prefix = prefix.to_ascii_lowercase();

@@ -1,17 +1,17 @@
 //! `iotc fate`: what became of one event, from the dead letters and the last
 //! checkpoint.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, bail};
-use azure::CredentialSettings;
+use anyhow::Context;
+use azure::ConnectionString;
 use delivery::{Positions, Source, Stage};
 use local::functions_host::{Checkpoints, FolderCheckpoints, PartitionKey};
-use serde::Serialize;
-use settings::{Checks, PositionPlace};
-use url::Url;
+use serde::{Deserialize, Serialize};
+use settings::{Checks, NativeSettings, PositionPlace};
 
+use crate::app_settings::AppSettings;
 use crate::dead_letters::place::{Place, PlaceArguments};
 use crate::dead_letters::{Filter, Listed, stage};
 use crate::output;
@@ -29,31 +29,49 @@ pub struct Arguments {
     /// `group-convert` for one of the internal hub.
     #[arg(long, value_name = "STAGE", default_value = "normalize", value_parser = stage)]
     stage: Stage,
-    /// The hub of the event.
-    #[arg(long, value_name = "NAME", required_unless_present = "state")]
-    event_hub: Option<String>,
-    /// The namespace of the hub.
-    #[arg(long, value_name = "HOST", required_unless_present = "state")]
-    event_namespace: Option<String>,
-    /// The consumer group that reads the hub.
-    #[arg(long, value_name = "NAME", required_unless_present = "state")]
-    event_consumer_group: Option<String>,
-    /// The container of the checkpoints, such as
-    /// `https://ACCOUNT.blob.core.windows.net/azure-webjobs-eventhub`; with a
-    /// SAS or with `--checkpoint-authentication`.
-    #[arg(long, value_name = "URL", required_unless_present = "state")]
-    checkpoints: Option<Url>,
-    /// How the container of the checkpoints is opened, as `--authentication`.
-    #[arg(long, value_name = "KIND", default_value = "DeveloperTools")]
-    checkpoint_authentication: String,
     /// The state folder of `iotc up`, which has all of it.
-    #[arg(long, value_name = "FOLDER", conflicts_with_all = ["checkpoints", "place"])]
+    #[arg(long, value_name = "FOLDER", conflicts_with_all = ["place", "event_hub", "checkpoints"])]
     state: Option<PathBuf>,
     /// Print JSON.
     #[arg(long)]
     json: bool,
     #[command(flatten)]
+    source: SourceArguments,
+    #[command(flatten)]
     place: PlaceArguments,
+}
+
+/// Flags that stand for settings of the function.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Where the event is, and how far its hub is worked through \
+                               (without these, the app settings of the function)")]
+struct SourceArguments {
+    /// The hub (InputEventHub__EventHubName, NormalizationEventHub__…).
+    #[arg(long, value_name = "NAME", requires = "event_namespace")]
+    event_hub: Option<String>,
+    /// Its namespace (…__EventHubNamespaceFQDN).
+    #[arg(long, value_name = "HOST", requires = "event_hub")]
+    event_namespace: Option<String>,
+    /// The consumer group that reads it (…__EventHubConsumerGroup).
+    #[arg(long, value_name = "NAME")]
+    event_consumer_group: Option<String>,
+    /// The container of the checkpoints, such as
+    /// `https://ACCOUNT.blob.core.windows.net/azure-webjobs-eventhub`
+    /// (CheckpointStorage__BlobStorageContainerUri).
+    #[arg(long, value_name = "URL")]
+    checkpoints: Option<String>,
+    /// How it is opened, as `--authentication`.
+    #[arg(long, value_name = "KIND", requires = "checkpoints", default_value = "DeveloperTools")]
+    checkpoint_authentication: String,
+}
+
+/// Where checkpoints are.
+#[derive(Deserialize)]
+struct Raw {
+    #[serde(rename = "internalidentity__clientid")]
+    client_id: Option<String>,
+    #[serde(flatten)]
+    native: NativeSettings,
 }
 
 /// The answer.
@@ -80,8 +98,10 @@ enum Fate {
 
 /// Prints the answer.
 pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
-    let source = arguments.source()?;
-    let checkpoint = arguments.checkpoint(&source).await?;
+    let (source, checkpoint) = match &arguments.state {
+        Some(state) => arguments.local(state).await?,
+        None => arguments.deployed().await?,
+    };
     let letters = arguments.letters(&source).await?;
     let answer = Answer { fate: fate(&letters, checkpoint, arguments.sequence), checkpoint, letters };
     if arguments.json {
@@ -101,57 +121,79 @@ fn fate(letters: &[Listed], checkpoint: Option<i64>, sequence: i64) -> Fate {
 }
 
 impl Arguments {
-    fn source(&self) -> anyhow::Result<Source> {
-        // What `iotc up` names its parts.
-        let (hub, namespace, group) = match self.stage {
-            _ if self.state.is_none() => (None, None, None),
-            Stage::Normalize => (Some("devicedata"), Some("localhost"), Some("iot-connector")),
-            Stage::GroupConvert => (Some("normalizeddata"), Some("localhost"), Some("iot-connector")),
+    /// The hub and the checkpoint of what `iotc up` runs, whichever front reads.
+    async fn local(&self, state: &Path) -> anyhow::Result<(Source, Option<i64>)> {
+        let hub = match self.stage {
+            Stage::Normalize => "devicedata",
+            Stage::GroupConvert => "normalizeddata",
         };
-        let of = |given: &Option<String>, usual: Option<&str>| given.clone().or(usual.map(str::to_owned));
+        let source = Source {
+            namespace: "localhost".to_owned(),
+            hub: hub.to_owned(),
+            consumer_group: "iot-connector".to_owned(),
+            partition: self.partition.clone(),
+        };
+        let key = PartitionKey {
+            namespace: source.namespace.clone(),
+            hub: source.hub.clone(),
+            consumer_group: source.consumer_group.clone(),
+            partition: source.partition.clone(),
+        };
+        let of_host = FolderCheckpoints::new(&state.join("functions-host")).read(&key);
+        let of_host = of_host.context("the checkpoint cannot be read")?.map(|checkpoint| checkpoint.sequence_number);
+        let native = PositionPlace::Folder(state.join("positions"));
+        let native = self.checkpoint(&native, &source).await?;
+        Ok((source, of_host.max(native)))
+    }
+
+    /// The hub and the checkpoint that flags and app settings name.
+    async fn deployed(&self) -> anyhow::Result<(Source, Option<i64>)> {
+        let prefix = match self.stage {
+            Stage::Normalize => "InputEventHub__",
+            Stage::GroupConvert => "NormalizationEventHub__",
+        };
+        let flags = &self.source;
+        let mut settings = AppSettings::environment();
+        if flags.event_hub.is_some() {
+            settings.forget(prefix);
+        }
+        settings.set(&format!("{prefix}EventHubName"), flags.event_hub.as_deref());
+        settings.set(&format!("{prefix}EventHubNamespaceFQDN"), flags.event_namespace.as_deref());
+        settings.set(&format!("{prefix}EventHubConsumerGroup"), flags.event_consumer_group.as_deref());
+        if flags.checkpoints.is_some() {
+            settings.forget("CheckpointStorage__");
+            settings.set("CheckpointStorage__BlobStorageContainerUri", flags.checkpoints.as_deref());
+            settings.set("CheckpointStorage__AuthenticationType", Some(&flags.checkpoint_authentication));
+        }
+        let raw: Raw = settings.read()?;
+        let mut checks = Checks::default();
+        let place = raw.native.check(&raw.client_id, &mut checks).place;
+        let place = checks.finish(Some(place))?.context("where are the checkpoints? `--checkpoints` says so")?;
+        let source = self.named(&settings, prefix)?;
+        let checkpoint = self.checkpoint(&place, &source).await?;
+        Ok((source, checkpoint))
+    }
+
+    fn named(&self, settings: &AppSettings, prefix: &str) -> anyhow::Result<Source> {
+        let get = |name: &str| settings.get(&format!("{prefix}{name}"));
+        let (mut namespace, mut hub) = (get("EventHubNamespaceFQDN"), get("EventHubName"));
+        if let Some(text) = get("ConnectionString") {
+            let connection: ConnectionString = text.parse().context("the connection string cannot be used")?;
+            namespace = Some(connection.namespace().to_owned());
+            hub = hub.or_else(|| connection.hub().map(str::to_owned));
+        }
         Ok(Source {
-            hub: of(&self.event_hub, hub).context("which hub is it? `--event-hub` says so")?,
-            namespace: of(&self.event_namespace, namespace).context("`--event-namespace` is missing")?,
-            consumer_group: of(&self.event_consumer_group, group).context("`--event-consumer-group` is missing")?,
+            namespace: namespace.context("which namespace is it? `--event-namespace` says so")?,
+            hub: hub.context("which hub is it? `--event-hub` says so")?,
+            consumer_group: get("EventHubConsumerGroup").unwrap_or_else(|| "$Default".to_owned()),
             partition: self.partition.clone(),
         })
     }
 
-    async fn checkpoint(&self, source: &Source) -> anyhow::Result<Option<i64>> {
-        if let Some(state) = &self.state {
-            let key = PartitionKey {
-                namespace: source.namespace.clone(),
-                hub: source.hub.clone(),
-                consumer_group: source.consumer_group.clone(),
-                partition: source.partition.clone(),
-            };
-            let checkpoint = FolderCheckpoints::new(&state.join("functions-host")).read(&key);
-            if let Some(checkpoint) = checkpoint.context("the checkpoint cannot be read")? {
-                return Ok(Some(checkpoint.sequence_number));
-            }
-            // With `--front native`.
-            return self.stored(&PositionPlace::Folder(state.join("positions")), source).await;
-        }
-        let Some(url) = &self.checkpoints else { bail!("`--checkpoints` is missing") };
-        let credential = match url.query() {
-            Some(_) => None,
-            None => Some(self.checkpoint_credential()?.credential()?),
-        };
-        self.stored(&PositionPlace::Container(url.clone(), credential), source).await
-    }
-
-    async fn stored(&self, place: &PositionPlace, source: &Source) -> anyhow::Result<Option<i64>> {
-        let positions = place.of(source, self.stage.as_str()).map_err(anyhow::Error::msg);
-        let positions = positions.context("the checkpoints cannot be read")?;
+    async fn checkpoint(&self, place: &PositionPlace, source: &Source) -> anyhow::Result<Option<i64>> {
+        let positions = place.of(source, self.stage.as_str()).map_err(anyhow::Error::msg)?;
         let checkpoint = positions.checkpoint(&source.partition).await?;
         Ok(checkpoint.map(|(checkpoint, _)| checkpoint.sequence_number))
-    }
-
-    fn checkpoint_credential(&self) -> anyhow::Result<CredentialSettings> {
-        let mut checks = Checks::default();
-        let kind = Some(self.checkpoint_authentication.clone());
-        let credential = settings::function::credential("--checkpoint-authentication", kind, &None, &mut checks);
-        Ok(checks.finish(Some(credential))?)
     }
 
     /// The event's letters, those that were replayed included.

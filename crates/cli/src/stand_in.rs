@@ -75,7 +75,7 @@ pub struct FunctionsHostArguments {
 
 /// Runs a stand-in until standard input ends.
 pub async fn run(which: StandIn) -> anyhow::Result<ExitCode> {
-    telemetry::start();
+    telemetry::start_log();
     match which {
         StandIn::EventHubs(arguments) => run_event_hubs(arguments).await?,
         StandIn::FhirServer(arguments) => run_fhir_server(arguments).await?,

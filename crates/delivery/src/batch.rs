@@ -3,6 +3,7 @@
 use std::fmt;
 
 use expressions::{Properties, UtcTime};
+use mapping::normalize::Event;
 
 use crate::window::Queued;
 
@@ -87,6 +88,18 @@ impl fmt::Debug for BatchEvent<'_> {
             .field("enqueued_time", &self.enqueued_time)
             .field("body.len", &self.body.len())
             .finish_non_exhaustive()
+    }
+}
+
+impl<'b> BatchEvent<'b> {
+    /// What a device mapping sees of it.
+    pub fn for_mapping(&self) -> Event<'b> {
+        let content = expressions::Event {
+            body: self.body,
+            properties: self.properties,
+            system_properties: self.system_properties,
+        };
+        Event { content, enqueued_time: self.enqueued_time }
     }
 }
 

@@ -9,6 +9,7 @@
 //! what is [`Pending`], and never sees a mapping: a pending Observation knows
 //! how to make or to change itself.
 
+mod counts;
 mod parked;
 
 use std::collections::HashMap;
@@ -20,17 +21,20 @@ use mapping::compatibility::OnFailure;
 use mapping::group::{self, GroupKey, MeasurementGroup, ObservationGroup};
 use mapping::identifier::{ObservationIdentity, ResourceIds};
 use mapping::{Compatibility, ConvertError, FhirMapping, Measurement, MergePolicy, Merged, Observation};
+use tracing::Instrument;
 
 use crate::away::Away;
 use crate::batch::Batch;
 use crate::current_mapping::Compiled;
 use crate::dead_letter::{DeadLetter, DeadLetters, Stage};
-use crate::fate::{MeasurementFate, Reason};
+use crate::fate::{Imbalance, MeasurementFate, NO_FATE, Reason, Tally, TemplateCount};
 use crate::incoming;
 use crate::parking::{NoParking, Parking};
 use crate::text::properties_json;
 use crate::turn::Turn;
 
+pub use self::counts::Saved;
+use self::counts::by_template;
 pub use self::parked::Unparked;
 
 /// Dead letters are recorded in slices of so many, each of which may hold a
@@ -148,12 +152,30 @@ pub struct Conversion {
     /// How many Observations get no value from the batch, because the FHIR
     /// mapping names none of their properties (fhir-conversion.md quirk 49).
     pub without_value: usize,
+    /// How many measurements came in, readable or not.
+    pub received: usize,
+    /// How many groups they made.
+    pub groups: usize,
+    /// The Observations that were saved, by how.
+    pub saved: Saved,
+    /// The measurements by template and fate.
+    pub templates: Vec<TemplateCount>,
+    /// When the oldest of them reached the customer's hub.
+    pub oldest_ingestion: Option<UtcTime>,
 }
 
 impl Conversion {
     /// All fates, in order.
     pub fn fates(&self) -> impl Iterator<Item = &MeasurementFate> {
         self.events.iter().flatten()
+    }
+
+    /// Whether each measurement that came in has a fate, one that it was given
+    /// on its way.
+    pub fn check(&self) -> Result<(), Imbalance> {
+        let tally = Tally::of_measurements(self.fates());
+        let without = self.fates().filter(|fate| fate.reason().is_some_and(|reason| reason.code == NO_FATE)).count();
+        Imbalance::check("measurements", self.received, tally.measurement_fates() - without)
     }
 }
 
@@ -229,8 +251,11 @@ impl<T: Destination + Sync, D: DeadLetters + Sync, P: Parking + Sync> Converter<
                 self.save(mapping, part, now, turn, &mut conversion).await?;
             }
         }
+        conversion.received = incoming.measurements.len() + incoming.rejected.len();
+        conversion.templates = by_template(&mapping.mapping, &incoming, &fates);
+        conversion.oldest_ingestion = incoming.measurements.iter().filter_map(|one| one.ingestion_time).min();
         conversion.events = by_event(batch, &incoming, fates);
-        self.record(mapping, batch, &conversion).await?;
+        self.record(mapping, batch, &conversion).instrument(tracing::info_span!("record")).await?;
         Ok(conversion)
     }
 
@@ -255,8 +280,12 @@ impl<T: Destination + Sync, D: DeadLetters + Sync, P: Parking + Sync> Converter<
         }
         let outcomes = match pending.as_slice() {
             [] => Vec::new(),
-            pending => self.destination.save(pending, turn).await?,
+            pending => {
+                let span = tracing::info_span!("save", observations = pending.len());
+                self.destination.save(pending, turn).instrument(span).await?
+            }
         };
+        let saved = Saved::of(&outcomes);
         for (outcome, members) in outcomes.into_iter().zip(members) {
             match outcome {
                 // What fills no gap has given way to what is there (design.md D7).
@@ -265,6 +294,8 @@ impl<T: Destination + Sync, D: DeadLetters + Sync, P: Parking + Sync> Converter<
             }
         }
         go_with_winners(fates, &grouping, measurements);
+        conversion.groups += grouping.groups.len();
+        conversion.saved += saved;
         conversion.patients_differing += patients_differing;
         conversion.without_value += without_value;
         Ok(())
@@ -304,7 +335,11 @@ impl<T: Destination + Sync, D: DeadLetters + Sync, P: Parking + Sync> Converter<
                 }
             }
         }
-        let resolved = if wanted.is_empty() { Vec::new() } else { self.destination.resolve(&wanted).await? };
+        let span = tracing::info_span!("resolve", groups = wanted.len());
+        let resolved = match wanted.as_slice() {
+            [] => Vec::new(),
+            wanted => self.destination.resolve(wanted).instrument(span).await?,
+        };
         let policy = match mapping.compatibility().stored_values_win {
             true => MergePolicy::StoredWins,
             false => MergePolicy::NewWins,
@@ -452,7 +487,7 @@ fn by_event(
 ) -> Vec<Vec<MeasurementFate>> {
     let mut events: Vec<Vec<(usize, MeasurementFate)>> = vec![Vec::new(); batch.events.len()];
     for ((event, place), fate) in incoming.origins.iter().zip(fates) {
-        let lost = || MeasurementFate::Rejected(Reason::new("NoFate", "the connector gave the measurement no fate"));
+        let lost = || MeasurementFate::Rejected(Reason::new(NO_FATE, "the connector gave the measurement no fate"));
         events[*event].push((*place, fate.unwrap_or_else(lost)));
     }
     for ((event, place), reason) in &incoming.rejected {

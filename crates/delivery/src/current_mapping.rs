@@ -10,6 +10,8 @@ use std::fmt;
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use tracing::Instrument;
+
 use crate::away::{Away, error_chain, one_line};
 
 /// A mapping's text and its version.
@@ -173,7 +175,8 @@ impl<S: MappingSource, M> CurrentMapping<S, M> {
     /// The mapping to use for the next batch.
     pub async fn get(&self) -> Result<(Arc<Compiled<M>>, Notice), MappingUnavailable> {
         let known = self.lock().seen.as_ref().map(|seen| seen.0.clone());
-        let loaded = match self.source.load(known.as_deref()).await {
+        let span = tracing::info_span!("load mapping");
+        let loaded = match self.source.load(known.as_deref()).instrument(span).await {
             Ok(loaded) => loaded,
             Err(away) => {
                 let good = self.lock().good.clone();

@@ -82,6 +82,15 @@ pub enum Fates {
 }
 
 impl EventFate {
+    /// Its name.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            EventFate::Normalized { .. } => "normalized",
+            EventFate::Unmatched => "unmatched",
+            EventFate::Rejected { .. } => "rejected",
+        }
+    }
+
     /// Why it was rejected, if it was.
     pub fn reason(&self) -> Option<&Reason> {
         match self {
@@ -99,28 +108,67 @@ impl MeasurementFate {
             _ => None,
         }
     }
-}
 
-impl fmt::Display for EventFate {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            EventFate::Normalized { .. } => "normalized",
-            EventFate::Unmatched => "unmatched",
-            EventFate::Rejected { .. } => "rejected",
-        })
-    }
-}
-
-impl fmt::Display for MeasurementFate {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+    /// Its name.
+    pub fn as_str(&self) -> &'static str {
+        match self {
             MeasurementFate::Created => "created",
             MeasurementFate::Merged => "merged",
             MeasurementFate::Unchanged => "unchanged",
             MeasurementFate::Superseded => "superseded",
             MeasurementFate::Rejected(_) => "rejected",
             MeasurementFate::Parked(_) => "parked",
-        })
+        }
+    }
+}
+
+/// The code of what has no fate, which is a defect of this package.
+pub(crate) const NO_FATE: &str = "NoFate";
+
+/// How many measurements of one template ended alike. Templates are named by
+/// the mapping and never by what came in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TemplateCount {
+    /// The type name of the template; none for what the mapping has none for.
+    pub template: Option<String>,
+    /// `sent` for normalize, a [`MeasurementFate`] for group-convert.
+    pub fate: &'static str,
+    /// The code of the reason, for what was rejected or parked.
+    pub reason: Option<Cow<'static, str>>,
+    /// How many.
+    pub measurements: usize,
+}
+
+/// The fates of a batch do not add up to what came in (design.md 2.2): a defect
+/// here. The batch went on; what has no fate of its own is among the dead
+/// letters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{received} {what} came in and {accounted} are accounted for")]
+pub struct Imbalance {
+    /// `events` or `measurements`.
+    pub what: &'static str,
+    /// How many came in, or were said to have been made.
+    pub received: usize,
+    /// How many of them a fate or a count is there for.
+    pub accounted: usize,
+}
+
+impl Imbalance {
+    /// Compares two counts that have to be one.
+    pub(crate) fn check(what: &'static str, received: usize, accounted: usize) -> Result<(), Imbalance> {
+        if received == accounted { Ok(()) } else { Err(Imbalance { what, received, accounted }) }
+    }
+}
+
+impl fmt::Display for EventFate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl fmt::Display for MeasurementFate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
     }
 }
 
@@ -165,6 +213,16 @@ impl Tally {
         let mut tally = Tally::default();
         fates.into_iter().for_each(|fate| tally.count_measurement(fate));
         tally
+    }
+
+    /// The events that have a fate.
+    pub fn event_fates(&self) -> usize {
+        self.normalized + self.unmatched + self.rejected
+    }
+
+    /// The measurements of group-convert that have a fate.
+    pub fn measurement_fates(&self) -> usize {
+        self.created + self.merged + self.unchanged + self.superseded + self.rejected + self.parked
     }
 
     /// Counts one event of normalize.

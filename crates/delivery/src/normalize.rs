@@ -14,15 +14,16 @@ use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
 use mapping::compatibility::OnFailure;
-use mapping::normalize::{ErrorKind, Event, MeasurementSink, NormalizeError, Scratch};
+use mapping::normalize::{ErrorKind, MeasurementSink, NormalizeError, Scratch};
 use mapping::partition::PartitionKey;
 use mapping::{DeviceMapping, MeasurementRef};
+use tracing::Instrument;
 
 use crate::away::{Away, one_line};
 use crate::batch::Batch;
 use crate::current_mapping::Compiled;
 use crate::dead_letter::{DeadLetter, DeadLetters, Stage};
-use crate::fate::{EventFate, Reason};
+use crate::fate::{EventFate, Imbalance, Reason, Tally, TemplateCount};
 use crate::text::properties_json;
 use crate::turn::Fence;
 
@@ -46,6 +47,8 @@ pub struct OutgoingMeasurements {
 
 struct Outgoing {
     key: PartitionKey,
+    /// Of the mapping, to count by; none for what no template made.
+    template: Option<usize>,
     event: usize,
     text: Range<usize>,
 }
@@ -100,7 +103,28 @@ impl MeasurementSink for OutgoingMeasurements {
         let start = self.text.len();
         measurement.write_json(&mut self.text);
         let key = PartitionKey::of_device(measurement.device_id);
-        self.entries.push(Outgoing { key, event: self.event, text: start..self.text.len() });
+        let text = start..self.text.len();
+        self.entries.push(Outgoing { key, template: measurement.template, event: self.event, text });
+    }
+}
+
+/// How a batch ended.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Normalization {
+    /// For each event its fate.
+    pub events: Vec<EventFate>,
+    /// The measurements that the internal hub took, by template.
+    pub templates: Vec<TemplateCount>,
+}
+
+impl Normalization {
+    /// Whether each of the `received` events has its fate, and the measurements
+    /// that the fates tell of are those that were sent.
+    pub fn check(&self, received: usize) -> Result<(), Imbalance> {
+        let tally = Tally::of_events(&self.events);
+        Imbalance::check("events", received, tally.event_fates())?;
+        let sent = self.templates.iter().map(|count| count.measurements).sum();
+        Imbalance::check("measurements", tally.measurements, sent)
     }
 }
 
@@ -160,7 +184,7 @@ impl<O: MeasurementOutput + Sync, D: DeadLetters + Sync> Normalizer<O, D> {
         mapping: &Compiled<DeviceMapping>,
         batch: &Batch<'_>,
         fence: &dyn Fence,
-    ) -> Result<Vec<EventFate>, Away> {
+    ) -> Result<Normalization, Away> {
         let mut memory = self.spare().pop().unwrap_or_default();
         let done = self.normalize_in(&mut memory, mapping, batch, fence).await;
         memory.outgoing.clear();
@@ -176,21 +200,14 @@ impl<O: MeasurementOutput + Sync, D: DeadLetters + Sync> Normalizer<O, D> {
         mapping: &Compiled<DeviceMapping>,
         batch: &Batch<'_>,
         fence: &dyn Fence,
-    ) -> Result<Vec<EventFate>, Away> {
+    ) -> Result<Normalization, Away> {
         let Memory { scratch, outgoing } = memory;
+        let mut sent = vec![0; mapping.mapping.templates().len()];
         let mut fates: Vec<EventFate> = Vec::with_capacity(batch.events.len());
         for (index, event) in batch.events.iter().enumerate() {
             outgoing.event = index;
-            let event = Event {
-                content: expressions::Event {
-                    body: event.body,
-                    properties: event.properties,
-                    system_properties: event.system_properties,
-                },
-                enqueued_time: event.enqueued_time,
-            };
             let before = outgoing.len();
-            let outcome = mapping.mapping.normalize(scratch, &event, outgoing);
+            let outcome = mapping.mapping.normalize(scratch, &event.for_mapping(), outgoing);
             let measurements = outgoing.len() - before;
             fates.push(match outcome {
                 Ok(_) if measurements == 0 => EventFate::Unmatched,
@@ -206,26 +223,34 @@ impl<O: MeasurementOutput + Sync, D: DeadLetters + Sync> Normalizer<O, D> {
                 }
             });
             if outgoing.text.len() >= SEND_BYTES_MAX {
-                self.send(outgoing, &mut fates, fence).await?;
+                self.send(outgoing, &mut fates, &mut sent, fence).await?;
             }
         }
-        self.send(outgoing, &mut fates, fence).await?;
+        self.send(outgoing, &mut fates, &mut sent, fence).await?;
         self.record(mapping, batch, &fates).await?;
-        Ok(fates)
+        Ok(Normalization { events: fates, templates: by_template(&mapping.mapping, &sent) })
     }
 
-    /// Sends what there is of a batch, and takes note of what could not be.
+    /// Sends what there is of a batch, takes note of what could not be, and
+    /// counts what was by template.
     async fn send(
         &self,
         outgoing: &mut OutgoingMeasurements,
         fates: &mut [EventFate],
+        sent: &mut [usize],
         fence: &dyn Fence,
     ) -> Result<(), Away> {
         if outgoing.is_empty() {
             return Ok(());
         }
-        for too_large in self.output.send(outgoing, fence).await? {
-            reject_too_large(&mut fates[outgoing.entries[too_large].event]);
+        let span = tracing::info_span!("send", measurements = outgoing.len());
+        for too_large in self.output.send(outgoing, fence).instrument(span).await? {
+            let entry = &mut outgoing.entries[too_large];
+            entry.template = None;
+            reject_too_large(&mut fates[entry.event]);
+        }
+        for template in outgoing.entries.iter().filter_map(|entry| entry.template) {
+            sent[template] += 1;
         }
         outgoing.clear();
         Ok(())
@@ -255,12 +280,35 @@ impl<O: MeasurementOutput + Sync, D: DeadLetters + Sync> Normalizer<O, D> {
                 })
             })
             .collect();
-        if letters.is_empty() { Ok(()) } else { self.dead_letters.record(&letters).await }
+        if letters.is_empty() {
+            return Ok(());
+        }
+        let span = tracing::info_span!("record", letters = letters.len());
+        self.dead_letters.record(&letters).instrument(span).await
     }
 
     fn spare(&self) -> std::sync::MutexGuard<'_, Vec<Memory>> {
         self.spare.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The counts that are not 0, each with its template's name. Templates may
+/// share one: they count as one then.
+fn by_template(mapping: &DeviceMapping, sent: &[usize]) -> Vec<TemplateCount> {
+    let mut counts: Vec<TemplateCount> = Vec::new();
+    for (template, measurements) in mapping.templates().iter().zip(sent).filter(|(_, sent)| **sent > 0) {
+        let name = template.type_name.as_str();
+        match counts.iter_mut().find(|count| count.template.as_deref() == Some(name)) {
+            Some(count) => count.measurements += measurements,
+            None => counts.push(TemplateCount {
+                template: Some(name.to_owned()),
+                fate: "sent",
+                reason: None,
+                measurements: *measurements,
+            }),
+        }
+    }
+    counts
 }
 
 /// Whether the event waits for another mapping (device-mapping.md quirk 61).

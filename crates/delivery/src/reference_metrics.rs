@@ -283,6 +283,12 @@ pub fn of_reason(code: &str) -> Option<ErrorRecord> {
     }
 }
 
+/// Our reason codes that have a counterpart, but for those that name a type of
+/// resource, in the order of the table.
+pub fn counterparts() -> impl Iterator<Item = &'static str> {
+    ROWS.iter().flat_map(|row| row.codes.iter().copied())
+}
+
 /// Reasons that name a type of resource, whichever it is.
 fn of_resource(code: &str) -> Option<ErrorRecord> {
     let kind = if code.starts_with("Multiple") && code.ends_with("Found") {

@@ -215,7 +215,7 @@ impl DeadLetter<'_> {
         format!(
             "{}/{}/{}/{place}-{}-{}-{}",
             self.stage.as_str(),
-            plain(&source.hub),
+            plain(&source.hub.to_lowercase()),
             plain(&source.partition),
             self.measurement,
             plain(&self.reason.code),
@@ -227,7 +227,10 @@ impl DeadLetter<'_> {
     fn identity(&self) -> String {
         let Position { source, sequence_number, enqueued_time, .. } = &self.position;
         let mut hash = Sha256::new();
+        // Event Hubs ignores the case of names, and one front may write them in
+        // another case than the other.
         for text in [&source.namespace, &source.hub, &source.consumer_group, &source.partition] {
+            let text = text.to_lowercase();
             hash.update((text.len() as u64).to_be_bytes());
             hash.update(text);
         }
@@ -345,6 +348,9 @@ mod tests {
         let base = letter(b"a", Some(7));
         let position = Position { index: 3, ..base.position.clone() };
         assert_eq!(base.key(), DeadLetter { position, ..base.clone() }.key(), "in another batch");
+        let mut position = base.position.clone();
+        position.source.hub = "../DeviceData".to_owned();
+        assert_eq!(base.key(), DeadLetter { position, ..base.clone() }.key(), "read by another front");
         let posted = letter(b"a", None);
         let position = Position { enqueued_time: later(), ..posted.position.clone() };
         assert_eq!(posted.key(), DeadLetter { position, ..posted.clone() }.key(), "posted again");

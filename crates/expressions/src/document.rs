@@ -10,6 +10,7 @@
 //! [`Document`] is a `Copy` view of what was read last. Reading is in
 //! `reader`.
 
+mod shape;
 pub(crate) mod write;
 
 use std::borrow::Cow;

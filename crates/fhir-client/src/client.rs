@@ -12,6 +12,7 @@
 mod batch;
 mod bundle_size;
 mod limiter;
+mod observer;
 mod retry;
 mod suspect;
 
@@ -33,6 +34,7 @@ use url::Url;
 
 use self::bundle_size::BundleSize;
 use self::limiter::Limiter;
+pub use self::observer::{RequestObserver, SentRequest};
 pub use self::retry::RetryOptions;
 pub(crate) use self::retry::spread;
 use self::retry::{Backoff, retry_after};
@@ -76,6 +78,8 @@ pub struct ClientOptions {
     /// otherwise, until that counts as an answer about the data. Defaults to
     /// 30 s, longer than a restart or failover behind a gateway takes.
     pub server_error_patience: Duration,
+    /// Who is told of each request. Defaults to nobody.
+    pub observer: Option<Arc<dyn RequestObserver>>,
 }
 
 impl ClientOptions {
@@ -90,6 +94,7 @@ impl ClientOptions {
             bundle_entries_max: 100,
             bundle_bytes_max: 4 * 1024 * 1024,
             server_error_patience: Duration::from_secs(30),
+            observer: None,
         }
     }
 }
@@ -388,22 +393,21 @@ impl Client {
             builder = builder.header(CONTENT_TYPE, FHIR_JSON).body(body.clone());
         }
         self.round_trips.fetch_add(1, Ordering::Relaxed);
-        let response = builder.send().await.map_err(|error| self.no_answer(error))?;
-        let status = response.status().as_u16();
-        let retry_after = retry_after(response.headers(), Timestamp::now());
-        let version = version_in(response.headers());
-        let body = self.read(response).await?;
-        match status {
-            429 | 503 => {
+        let received = self.receive(builder).await;
+        match &received {
+            Ok(Received { status: 429 | 503, retry_after, .. }) => {
                 let now = Instant::now();
                 self.limiter.complaint(now);
                 if let Some(wait) = retry_after {
-                    self.limiter.leave_alone(now, wait);
+                    self.limiter.leave_alone(now, *wait);
                 }
             }
-            408 | 504 => self.limiter.complaint(Instant::now()),
-            _ => self.limiter.good(),
+            Ok(Received { status: 408 | 504, .. }) => self.limiter.complaint(Instant::now()),
+            Ok(_) => self.limiter.good(),
+            Err(_) => {}
         }
+        self.observe(request, received.as_ref().ok().map(|received| received.status), asked);
+        let Received { status, retry_after, version, body } = received?;
         if status < 300 {
             *self.succeeded() = Some(Instant::now());
         }
@@ -426,6 +430,14 @@ impl Client {
         Ok(())
     }
 
+    async fn receive(&self, request: reqwest::RequestBuilder) -> Result<Received, ServerAway> {
+        let response = request.send().await.map_err(|error| self.no_answer(error))?;
+        let status = response.status().as_u16();
+        let retry_after = retry_after(response.headers(), Timestamp::now());
+        let version = version_in(response.headers());
+        Ok(Received { status, retry_after, version, body: self.read(response).await? })
+    }
+
     async fn read(&self, mut response: reqwest::Response) -> Result<Vec<u8>, ServerAway> {
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(|error| self.no_answer(error))? {
@@ -443,6 +455,13 @@ impl Client {
             self.limiter.complaint(Instant::now());
         }
         no_answer(error)
+    }
+
+    fn observe(&self, request: &Request, status: Option<u16>, asked: Instant) {
+        if let Some(observer) = &self.options.observer {
+            let (kind, took) = (observer::kind(request), asked.elapsed());
+            observer.sent(&SentRequest { kind, status, took, concurrency: self.concurrency() });
+        }
     }
 
     async fn forget_token(&self, token: &SecretString) {
@@ -596,6 +615,14 @@ pub(crate) fn is_server_error(status: u16) -> bool {
 fn version_in(headers: &HeaderMap) -> Option<Version> {
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
     text(ETAG).and_then(Version::from_etag).or_else(|| text(LOCATION).and_then(Version::from_location))
+}
+
+/// An answer, before anything is made of it.
+struct Received {
+    status: u16,
+    retry_after: Option<Duration>,
+    version: Option<Version>,
+    body: Vec<u8>,
 }
 
 fn late_token() -> ServerAway {

@@ -4,12 +4,12 @@
 
 mod support;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use fhir_client::auth::{AccessToken, CachedTokens, ClientCredentials, TokenEndpoint, TokenError};
-use fhir_client::client::{Client, ServerAway};
+use fhir_client::client::{Client, ClientOptions, RequestObserver, SentRequest, ServerAway, base_url};
 use fhir_client::search::Identifier;
 use serde_json::json;
 use support::{HAPI, Reply, Server, outcome, soon, start};
@@ -48,6 +48,35 @@ async fn tries_again_what_may_succeed_later() {
         // Nothing else is asked after a failure (quirk 41).
         assert!(server.requests().iter().all(|request| request.starts_with("GET Device?")), "{:?}", server.requests());
     }
+}
+
+/// Keeps what it is told.
+#[derive(Debug, Default)]
+struct Told(Mutex<Vec<SentRequest>>);
+
+impl RequestObserver for Told {
+    fn sent(&self, request: &SentRequest) {
+        self.0.lock().unwrap().push(*request);
+    }
+}
+
+#[tokio::test]
+async fn tells_of_each_request_and_of_fewer_at_once() {
+    let server = start(HAPI).await;
+    first(&server, vec![(429, vec![], json!("a page")), (500, vec![], outcome())]);
+    let told = Arc::new(Told::default());
+    let options = ClientOptions { observer: Some(told.clone()), ..server.options() };
+    assert_eq!(search(&Client::new(options, None).unwrap(), soon()).await, "0 found");
+    let show = |sent: &SentRequest| (sent.kind, sent.status, sent.concurrency < 8);
+    let shown: Vec<_> = told.0.lock().unwrap().iter().map(show).collect();
+    assert_eq!(shown, [("search", Some(429), true), ("search", Some(500), true), ("search", Some(200), true)]);
+
+    let nowhere = ClientOptions::new(base_url("http://127.0.0.1:9/fhir").unwrap());
+    let told = Arc::new(Told::default());
+    let options = ClientOptions { observer: Some(told.clone()), retry: server.options().retry, ..nowhere };
+    search(&Client::new(options, None).unwrap(), soon()).await;
+    assert!(told.0.lock().unwrap().iter().all(|sent| sent.status.is_none()), "{told:?}");
+    assert!(!told.0.lock().unwrap().is_empty());
 }
 
 #[tokio::test]

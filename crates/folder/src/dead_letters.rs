@@ -48,7 +48,7 @@ impl DeadLetterFolder {
     pub fn read(&self, key: &LetterKey) -> io::Result<StoredDeadLetter> {
         let file = self.path.join(if key.replayed { replayed(&key.text) } else { pending(&key.text) });
         let letter = serde_json::from_slice(&fs::read(&file)?);
-        letter.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, format!("`{}`: {error}", file.display())))
+        letter.map_err(|error| not_a_letter(&file, &error))
     }
 
     /// Moves a letter out of those that wait. It does not come back when its
@@ -164,6 +164,13 @@ async fn on_another_thread<R: Send + 'static>(
     done.map_err(|error| Away::new(PARKING, error))
 }
 
+/// Says where it goes wrong, and not what is there: that may be a patient's.
+fn not_a_letter(file: &Path, error: &serde_json::Error) -> io::Error {
+    let place = format!("line {}, column {}", error.line(), error.column());
+    let text = format!("`{}` is not a dead letter: {place}", file.display());
+    io::Error::new(io::ErrorKind::InvalidData, text)
+}
+
 fn pending(key: &str) -> PathBuf {
     PathBuf::from(format!("{key}.json"))
 }
@@ -240,6 +247,16 @@ mod tests {
         letters.record(&both).await.expect("given again");
         assert_eq!(keys(), expected);
         letters.mark_replayed(&both[0].key()).expect_err("it is not there to be moved");
+    }
+
+    #[test]
+    fn what_is_no_letter_is_named_without_a_word_of_it() {
+        let folder = tempfile::tempdir().expect("a folder");
+        fs::write(folder.path().join("other.json"), r#"{"stage":"mark4711"}"#).expect("a file");
+        let letters = DeadLetterFolder::new(folder.path());
+        let key = &letters.keys().expect("keys")[0];
+        let error = letters.read(key).expect_err("it is no letter").to_string();
+        assert!(error.contains("other.json") && error.contains("line 1") && !error.contains("mark4711"), "{error}");
     }
 
     #[tokio::test]

@@ -74,6 +74,8 @@ pub struct MeasurementRef<'a> {
     pub correlation_id: Option<&'a str>,
     /// See [`Measurement::properties`].
     pub properties: PropertiesRef<'a>,
+    /// The place of its template in the mapping; none for one that was read.
+    pub template: Option<usize>,
     /// The type as JSON text, when its template has it ready.
     pub(crate) type_json: Option<&'a str>,
 }
@@ -150,6 +152,7 @@ impl Measurement<'_> {
             encounter_id: self.encounter_id.as_deref(),
             correlation_id: self.correlation_id.as_deref(),
             properties: PropertiesRef(Source::Owned(&self.properties)),
+            template: None,
             type_json: None,
         }
     }

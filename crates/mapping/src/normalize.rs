@@ -135,6 +135,14 @@ impl DeviceMapping {
         self.run(document, None, matched, parts, &Budget::default(), sink)
     }
 
+    /// What an event looks like: names of members and types of values, and no
+    /// value. None for what is no JSON.
+    pub fn shape(&self, scratch: &mut Scratch, event: &Event<'_>) -> Option<String> {
+        scratch.adapt(self);
+        let document = scratch.document.read_event(&event.content, self.read_options()).ok()?;
+        Some(document.shape(Document::ROOT))
+    }
+
     fn run(
         &self,
         document: Document<'_>,

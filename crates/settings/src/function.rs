@@ -6,6 +6,7 @@ use folder::MappingFile;
 use serde::Deserialize;
 
 use crate::dead_letters::{DeadLetterSettings, EitherDeadLetters};
+use crate::telemetry::{TelemetryOptions, TelemetrySettings};
 use crate::{Checks, CompatibilitySettings, Switches, non_blank, switches};
 
 /// Where a mapping lies: a file, or a blob.
@@ -32,6 +33,9 @@ pub struct FunctionSettings {
     /// `InternalIdentity__ClientId`: which user-assigned identity to use.
     #[serde(rename = "internalidentity__clientid")]
     pub client_id: Option<String>,
+    /// `Telemetry__…`: what is told of the function.
+    #[serde(flatten)]
+    pub telemetry: TelemetrySettings,
     /// `Compatibility__…`.
     #[serde(flatten)]
     pub compatibility: CompatibilitySettings,
@@ -72,6 +76,8 @@ pub struct Function {
     pub switches: Switches,
     /// Which user-assigned identity to use, if not the only one.
     pub client_id: Option<String>,
+    /// What is told of the function.
+    pub telemetry: TelemetryOptions,
 }
 
 impl Function {
@@ -88,7 +94,16 @@ impl Function {
         let dead_letters = settings.dead_letters.check(&client_id, checks);
         let answer_fates = checks.flag("Answer__Fates", settings.answer_fates, false);
         let switches = switches(settings.compatibility, checks);
-        Some(Function { front, mapping: mapping?, dead_letters: dead_letters?, answer_fates, switches, client_id })
+        let telemetry = settings.telemetry.check(checks);
+        Some(Function {
+            front,
+            mapping: mapping?,
+            dead_letters: dead_letters?,
+            answer_fates,
+            switches,
+            client_id,
+            telemetry,
+        })
     }
 }
 

@@ -12,10 +12,12 @@
 pub mod compatibility;
 pub mod dead_letters;
 pub mod function;
+pub mod host;
 pub mod hub;
 pub mod identity;
 pub mod parking;
 pub mod source;
+pub mod telemetry;
 
 use std::fmt;
 
@@ -26,6 +28,7 @@ use url::Url;
 pub use compatibility::{CompatibilitySettings, Profile, Switches, switches};
 pub use dead_letters::{DeadLetterPlace, DeadLetterSettings, EitherDeadLetters};
 pub use function::{Front, Function, FunctionSettings, MappingPlace, TemplateSettings};
+pub use host::{HostOwnership, HostStorageSettings};
 pub use hub::{HubTexts, NormalizationHubSettings};
 pub use identity::{ExternalIdentitySettings, HostInputSettings, HubAccess};
 pub use parking::{EitherParking, ParkingOptions, ParkingSettings};

@@ -2,28 +2,33 @@
 //! letters.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
-use ::settings::{EitherDeadLetters, EitherParking, Function, MappingPlace, ParkingOptions};
+use ::settings::{EitherDeadLetters, EitherParking, Function, HostOwnership, MappingPlace, ParkingOptions};
 use anyhow::Context;
 use custom_handler::{Answer, Handler, HandlerError, Invocation};
 use delivery::away::error_chain;
 use delivery::{
-    Away, Batch, Converter, CurrentMapping, Fates, MappingUnavailable, MeasurementFate, Processor, Tally, Turn,
+    Away, Batch, Converter, CurrentMapping, Fates, MappingUnavailable, MeasurementFate, Processor, Stage, Tally, Turn,
     Unparked,
 };
 use expressions::UtcTime;
-use fhir_client::client::Client;
+use fhir_client::client::{Client, ClientOptions, RequestObserver, SentRequest};
 use fhir_client::destination::FhirDestination;
 use fhir_client::identity::Resolver;
 use fhir_client::save::Saver;
 use mapping::{Compatibility, FhirMapping};
+use telemetry::metrics::{self, FhirRequest};
+use telemetry::spans;
+use tracing::Instrument;
 
 use crate::settings::Settings;
-use crate::windows::Windows;
+use crate::windows::{WindowTurn, Windows};
 
 /// What the function is called.
 pub const NAME: &str = "group-convert";
+/// What is counted is counted for this.
+const STAGE: Stage = Stage::GroupConvert;
 
 /// What all invocations share.
 #[derive(Debug)]
@@ -34,6 +39,8 @@ pub struct GroupConvert {
     /// when nothing is parked.
     parking_times: Option<(Duration, Duration)>,
     windows: Windows,
+    /// Of the host, when it gives the batches.
+    ownership: HostOwnership,
     answer_fates: bool,
 }
 
@@ -46,7 +53,8 @@ impl GroupConvert {
         let compatibility = switches.compatibility;
         let mapping = CurrentMapping::new(mapping, move |text| compile(text, &compatibility))
             .keep_last_good(switches.keep_last_good_mapping);
-        let client = Arc::new(Client::new(settings.fhir, settings.tokens).context("cannot make an HTTP client")?);
+        let fhir = ClientOptions { observer: Some(Arc::new(FhirMetrics)), ..settings.fhir };
+        let client = Arc::new(Client::new(fhir, settings.tokens).context("cannot make an HTTP client")?);
         let destination = FhirDestination {
             resolver: Resolver::new(client.clone(), settings.identity),
             saver: Saver::new(client, settings.save),
@@ -55,7 +63,14 @@ impl GroupConvert {
         let ParkingOptions { place, keep_for, look_again } = settings.parking;
         let parking_times = place.is_some().then_some((keep_for, look_again));
         let converter = Converter::new(destination, dead_letters, compatibility).with_parking(place);
-        Ok(GroupConvert { mapping, converter, parking_times, windows: Windows::new(settings.positions), answer_fates })
+        Ok(GroupConvert {
+            mapping,
+            converter,
+            parking_times,
+            windows: Windows::new(settings.positions),
+            ownership: settings.ownership,
+            answer_fates,
+        })
     }
 
     /// Loads the mapping ahead of the first batch.
@@ -78,8 +93,10 @@ impl GroupConvert {
     async fn replay_parked(&self, keep_for: Duration) -> Result<(), String> {
         let (mapping, _) = self.mapping.get().await.map_err(|error| error_chain(&error))?;
         let now = UtcTime::from(SystemTime::now());
-        let Unparked { ended, waiting } =
-            self.converter.replay_parked(&mapping, now, keep_for).await.map_err(|away| error_chain(&away))?;
+        let unparked = self.converter.replay_parked(&mapping, now, keep_for).await;
+        let unparked = unparked.map_err(|away| error_chain(&away))?;
+        metrics::unparked(&unparked);
+        let Unparked { ended, waiting } = unparked;
         if ended.measurements > 0 {
             tracing::info!(
                 measurements = ended.measurements,
@@ -96,11 +113,25 @@ impl GroupConvert {
 
     /// Works through one window.
     async fn convert(&self, window: &Batch<'_>, turn: Turn<'_>) -> Result<Vec<Vec<MeasurementFate>>, Away> {
+        let began = Instant::now();
+        let fates = self.convert_window(window, turn, began).instrument(spans::batch(STAGE, window)).await;
+        fates.inspect_err(|away| metrics::away(STAGE, away.dependency, began.elapsed()))
+    }
+
+    async fn convert_window(
+        &self,
+        window: &Batch<'_>,
+        turn: Turn<'_>,
+        began: Instant,
+    ) -> Result<Vec<Vec<MeasurementFate>>, Away> {
         let (mapping, notice) = self.mapping.get().await.map_err(MappingUnavailable::into_away)?;
         notice.log("FHIR mapping");
+        metrics::mapping_in_use(STAGE, &mapping.version, &notice);
         let now = UtcTime::from(SystemTime::now());
         let conversion = self.converter.convert(&mapping, window, now, turn).await?;
+        metrics::converted(window, &conversion, began.elapsed());
         let tally = Tally::of_measurements(conversion.fates());
+        spans::record(&mapping.version, &tally);
         tracing::info!(
             partition = window.source.partition,
             measurements = tally.measurements,
@@ -127,10 +158,11 @@ impl GroupConvert {
     /// Works through what the Functions host gives, window by window.
     async fn convert_all(&self, batch: &Batch<'_>) -> Result<Vec<Vec<MeasurementFate>>, Away> {
         let mut turns = self.windows.begin(batch.source).await?;
+        let fence = self.ownership.fence(batch.source).await?;
         let mut fates = Vec::with_capacity(batch.events.len());
         for window in turns.cut(batch) {
-            let begun_before = turns.window(&window, UtcTime::from(SystemTime::now())).await?;
-            let turn = Turn { begun_before, ..Turn::UNFENCED };
+            let WindowTurn { begun_before, term } = turns.window(&window, UtcTime::from(SystemTime::now())).await?;
+            let turn = Turn { fence: &*fence, term, begun_before };
             fates.extend(self.convert(&window, turn).await?);
             turns.finish_window(&window);
         }
@@ -156,6 +188,17 @@ impl Processor for GroupConvert {
             tracing::warn!(%error, "The fates of a batch could not be written out");
         }
         Ok(())
+    }
+}
+
+/// Counts the requests to the FHIR server.
+#[derive(Debug)]
+struct FhirMetrics;
+
+impl RequestObserver for FhirMetrics {
+    fn sent(&self, request: &SentRequest) {
+        let SentRequest { kind, status, took, concurrency } = *request;
+        metrics::fhir_request(FhirRequest { kind, status, took, concurrency });
     }
 }
 

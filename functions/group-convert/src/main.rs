@@ -13,26 +13,31 @@ use std::sync::Arc;
 use ::settings::Front;
 use anyhow::Context;
 use axum::Router;
-use delivery::Unobserved;
+use delivery::Stage;
 use native::Reading;
+use telemetry::Telemetry;
+use telemetry::metrics::LoopMetrics;
 
 use crate::function::{GroupConvert, NAME};
 use crate::settings::Settings;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    telemetry::start();
-    match run().await {
+    let mut telemetry = telemetry::start(NAME);
+    let ended = match run(&mut telemetry).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!(error = format!("{error:#}"), "Group-convert stopped");
             ExitCode::FAILURE
         }
-    }
+    };
+    telemetry.end().await;
+    ended
 }
 
-async fn run() -> anyhow::Result<()> {
+async fn run(telemetry: &mut Telemetry) -> anyhow::Result<()> {
     let mut settings = Settings::read(::settings::environment()).context("the app settings are not usable")?;
+    telemetry.metrics(settings.function.telemetry.prometheus).await;
     match (settings.function.front, settings.native.take()) {
         (Front::Host { port }, _) => {
             // Never exit code 0: the host takes it for an orderly end and lets the function be.
@@ -42,7 +47,7 @@ async fn run() -> anyhow::Result<()> {
         (Front::Native, Some(options)) => {
             let reading = Reading { windowed: true, longest_request: settings.fhir.request_timeout };
             let convert = begin(settings)?;
-            native::run(options, convert, Arc::new(Unobserved), reading, Router::new()).await
+            native::run(options, convert, Arc::new(LoopMetrics(Stage::GroupConvert)), reading, Router::new()).await
         }
         (Front::Native, None) => anyhow::bail!("there is no hub to read"),
     }

@@ -9,9 +9,9 @@ use fhir_client::identity::{IdentityOptions, Mode, PatientCheck};
 use fhir_client::save::SaveOptions;
 use serde::Deserialize;
 use settings::{
-    Checks, ExternalIdentitySettings, Function, FunctionSettings, NativeOptions, NativeSettings,
-    NormalizationHubSettings, ParkingOptions, ParkingSettings, PositionOptions, Profile, SettingsError, SourceTexts,
-    non_blank,
+    Checks, ExternalIdentitySettings, Function, FunctionSettings, HostOwnership, HostStorageSettings, NativeOptions,
+    NativeSettings, NormalizationHubSettings, ParkingOptions, ParkingSettings, PositionOptions, Profile, SettingsError,
+    SourceTexts, non_blank,
 };
 
 use crate::function::NAME;
@@ -52,6 +52,8 @@ struct Raw {
     connection_string: Option<String>,
     #[serde(flatten)]
     native: NativeSettings,
+    #[serde(flatten)]
+    host_storage: HostStorageSettings,
     #[serde(flatten)]
     function: FunctionSettings,
 }
@@ -120,6 +122,8 @@ pub struct Settings {
     pub positions: PositionOptions,
     /// The internal hub, when the process reads it itself.
     pub native: Option<NativeOptions>,
+    /// Where the Functions host says who owns a partition.
+    pub ownership: HostOwnership,
 }
 
 impl Settings {
@@ -154,6 +158,7 @@ impl Settings {
         let client_id = function.as_ref().and_then(|function| function.client_id.clone());
         let parking = raw.parking.check(&client_id, &mut checks);
         let positions = raw.native.check(&client_id, &mut checks);
+        let ownership = raw.host_storage.check(&mut checks);
         let input = SourceTexts {
             hub: raw.input.texts(),
             consumer_group: raw.group,
@@ -176,6 +181,7 @@ impl Settings {
             time_limit: Duration::from_secs(time_limit),
             positions,
             native,
+            ownership,
         });
         checks.finish(settings)
     }

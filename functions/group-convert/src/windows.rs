@@ -9,8 +9,12 @@
 //! kept beyond the process: the first batch of each partition, and each that
 //! does not follow upon the last one that was finished here, may have been begun
 //! before.
+//!
+//! The host does not say when a partition was another's in between. A batch
+//! that does not follow upon the last one begins another term.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -26,6 +30,7 @@ use crate::function::NAME;
 pub struct Windows {
     options: PositionOptions,
     partitions: Mutex<HashMap<Source, Partition>>,
+    terms: AtomicU64,
 }
 
 /// What is known of a partition.
@@ -33,6 +38,7 @@ pub struct Windows {
 struct Partition {
     /// The last sequence number that was finished.
     finished: Option<i64>,
+    term: u64,
     stored: Option<(EitherPositions, WindowLog)>,
 }
 
@@ -43,19 +49,29 @@ pub struct Turns<'w> {
     windows: &'w Windows,
     source: Source,
     finished: Option<i64>,
+    term: u64,
     stored: Option<(EitherPositions, WindowLog)>,
+}
+
+/// The turn of a window.
+#[derive(Clone, Copy, Debug)]
+pub struct WindowTurn {
+    /// Since when it may have been begun before.
+    pub begun_before: Option<SystemTime>,
+    /// Of which term it is.
+    pub term: u64,
 }
 
 impl Windows {
     /// Nothing is known yet.
     pub fn new(options: PositionOptions) -> Windows {
-        Windows { options, partitions: Mutex::default() }
+        Windows { options, partitions: Mutex::default(), terms: AtomicU64::new(0) }
     }
 
     /// To be called before a batch is worked on.
     pub async fn begin(&self, source: &Source) -> Result<Turns<'_>, Away> {
         // Taken out, so that a batch that fails leaves nothing behind.
-        let Partition { finished, stored } = self.partitions().remove(source).unwrap_or_default();
+        let Partition { finished, term, stored } = self.partitions().remove(source).unwrap_or_default();
         let stored = match (stored, &self.options.place) {
             (None, Some(place)) => {
                 let positions = place.of(source, NAME).map_err(|error| Away::new("the checkpoint storage", error))?;
@@ -64,7 +80,7 @@ impl Windows {
             }
             (stored, _) => stored,
         };
-        Ok(Turns { windows: self, source: source.clone(), finished, stored })
+        Ok(Turns { windows: self, source: source.clone(), finished, term, stored })
     }
 
     fn partitions(&self) -> MutexGuard<'_, HashMap<Source, Partition>> {
@@ -88,19 +104,24 @@ impl Turns<'_> {
         windows.map(|events| Batch { source: batch.source, events }).collect()
     }
 
-    /// To be called before a window is worked on; gives since when it may have
-    /// been begun before.
-    pub async fn window(&mut self, window: &Batch<'_>, now: UtcTime) -> Result<Option<SystemTime>, Away> {
+    /// To be called before a window is worked on.
+    pub async fn window(&mut self, window: &Batch<'_>, now: UtcTime) -> Result<WindowTurn, Away> {
         let number = |event: Option<&BatchEvent<'_>>| event.and_then(|event| event.sequence_number);
         let limits = number(window.events.first()).zip(number(window.events.last()));
         let follows = self.finished.zip(limits).is_some_and(|(last, (first, _))| last.checked_add(1) == Some(first));
+        if !follows {
+            self.term = self.windows.terms.fetch_add(1, Ordering::Relaxed) + 1;
+        }
         // Until it is finished.
         self.finished = None;
-        match (&mut self.stored, limits) {
-            (Some((positions, log)), Some(limits)) => log.begin(positions, &window.source.partition, limits, now).await,
-            _ if follows => Ok(None),
-            _ => Ok(Some(oldest(window))),
-        }
+        let begun_before = match (&mut self.stored, limits) {
+            (Some((positions, log)), Some(limits)) => {
+                log.begin(positions, &window.source.partition, limits, now).await?
+            }
+            _ if follows => None,
+            _ => Some(oldest(window)),
+        };
+        Ok(WindowTurn { begun_before, term: self.term })
     }
 
     /// Everything of a window has its fate.
@@ -110,8 +131,8 @@ impl Turns<'_> {
 
     /// Everything of the batch has its fate.
     pub fn finish(self) {
-        let Turns { windows, source, finished, stored } = self;
-        windows.partitions().insert(source, Partition { finished, stored });
+        let Turns { windows, source, finished, term, stored } = self;
+        windows.partitions().insert(source, Partition { finished, term, stored });
     }
 }
 
@@ -158,7 +179,7 @@ mod tests {
         let mut shown = Vec::new();
         for (index, window) in cut.iter().enumerate() {
             let now = UtcTime::from_unix_milliseconds(1_000_000).expect("a time");
-            let begun = turns.window(window, now).await.expect("the folder is there");
+            let begun = turns.window(window, now).await.expect("the folder is there").begun_before;
             let numbers: Vec<_> = window.events.iter().map(|event| event.sequence_number.unwrap_or(-1)).collect();
             let begun = begun.map(|time| time.duration_since(SystemTime::UNIX_EPOCH).expect("after 1970").as_millis());
             shown.push(match begun {
@@ -206,5 +227,28 @@ mod tests {
         let second = windows(Some(folder.path()), 5);
         let expected = "[43, 44, 45] since 1000000, [46, 47, 48, 49, 50], [51]";
         assert_eq!(work(&second, "0", &(43..52).collect::<Vec<_>>(), None).await, expected);
+    }
+
+    /// design.md D13: what was seen of the server counts within one term only.
+    #[tokio::test]
+    async fn a_batch_that_does_not_follow_begins_another_term() {
+        let windows = windows(None, 1000);
+        let source = Source::default();
+        let mut terms = Vec::new();
+        for number in [40, 41, 42, 42, 43, 60] {
+            let event = BatchEvent {
+                body: b"",
+                properties: Properties::NONE,
+                system_properties: Properties::NONE,
+                sequence_number: Some(number),
+                enqueued_time: UtcTime::MIN,
+            };
+            let window = Batch { source: &source, events: vec![event] };
+            let mut turns = windows.begin(&source).await.expect("nothing is stored");
+            terms.push(turns.window(&window, UtcTime::MIN).await.expect("nothing is stored").term);
+            turns.finish_window(&window);
+            turns.finish();
+        }
+        assert_eq!(terms, [1, 1, 1, 2, 2, 3]);
     }
 }

@@ -14,31 +14,36 @@ use std::sync::Arc;
 use ::settings::Front;
 use anyhow::Context;
 use axum::Router;
-use delivery::Unobserved;
+use delivery::Stage;
 use native::Reading;
+use telemetry::Telemetry;
+use telemetry::metrics::LoopMetrics;
 
 use crate::function::{NAME, Normalize};
 use crate::settings::Settings;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    telemetry::start();
+    let mut telemetry = telemetry::start(NAME);
     #[cfg(feature = "counting-output")]
     counting::warn();
-    match run().await {
+    let ended = match run(&mut telemetry).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!(error = format!("{error:#}"), "Normalize stopped");
             ExitCode::FAILURE
         }
-    }
+    };
+    telemetry.end().await;
+    ended
 }
 
-async fn run() -> anyhow::Result<()> {
+async fn run(telemetry: &mut Telemetry) -> anyhow::Result<()> {
     let mut settings = Settings::read(::settings::environment()).context("the app settings are not usable")?;
     if let Some(warning) = settings.warning {
         tracing::warn!("{warning}");
     }
+    telemetry.metrics(settings.function.telemetry.prometheus).await;
     match (settings.function.front, settings.native.take()) {
         (Front::Host { port }, _) => {
             // Never exit code 0: the host takes it for an orderly end and lets the function be.
@@ -48,7 +53,7 @@ async fn run() -> anyhow::Result<()> {
         (Front::Native, Some(options)) => {
             let reading = Reading { windowed: false, longest_request: azure::event_hubs::SEND_TIMEOUT };
             let (normalize, routes) = begin(settings);
-            native::run(options, normalize, Arc::new(Unobserved), reading, routes).await
+            native::run(options, normalize, Arc::new(LoopMetrics(Stage::Normalize)), reading, routes).await
         }
         (Front::Native, None) => anyhow::bail!("there is no hub to read"),
     }

@@ -80,7 +80,16 @@ fn count(counts: &[(String, usize)], name: &str) -> usize {
 
 #[test]
 fn a_rejected_event_is_found_and_gets_through_with_a_better_mapping() {
-    let mut stack = Setup::with_mappings(DEVICE_MAPPING, FHIR_MAPPING).start();
+    check_replay("host");
+}
+
+#[test]
+fn so_it_does_without_the_host() {
+    check_replay("native");
+}
+
+fn check_replay(front: &str) {
+    let mut stack = Setup::with_mappings(DEVICE_MAPPING, FHIR_MAPPING).argument("--front", front).start();
     let good = r#""heartrate":80,"quality":"good""#;
     stack.send(&[event(10, r#""heartrate":70"#), event(11, good), event(12, r#""steps":1200"#)]);
     stack.wait_for_fates(3);

@@ -57,7 +57,7 @@ impl Filter {
         (self.replayed || !key.replayed)
             && self.stage.is_none_or(|stage| stage.as_str() == parts.stage)
             && (self.reason.is_empty() || self.reason.iter().any(|code| plain(code) == parts.reason))
-            && self.origin.as_ref().is_none_or(|hub| plain(hub) == parts.hub)
+            && self.origin.as_ref().is_none_or(|hub| plain(hub).eq_ignore_ascii_case(parts.hub))
             && self.partition.as_ref().is_none_or(|partition| plain(partition) == parts.partition)
             && self.first.is_none_or(|first| number.is_some_and(|number| number >= first))
             && self.last.is_none_or(|last| number.is_some_and(|number| number <= last))
@@ -66,7 +66,8 @@ impl Filter {
     /// Whether a letter, whose key fits, is meant.
     pub fn fits(&self, letter: &StoredDeadLetter) -> bool {
         let time = letter.enqueued();
-        self.origin.as_ref().is_none_or(|hub| *hub == letter.hub)
+        // Event Hubs ignores the case of a hub's name.
+        self.origin.as_ref().is_none_or(|hub| hub.eq_ignore_ascii_case(&letter.hub))
             && self.partition.as_ref().is_none_or(|partition| *partition == letter.partition)
             && self.since.is_none_or(|since| time.is_some_and(|time| time >= since))
             && self.until.is_none_or(|until| time.is_some_and(|time| time < until))
@@ -105,6 +106,7 @@ mod tests {
         assert!(fits(|filter| filter.reason = vec!["Other".to_owned(), "MissingValue".to_owned()], key));
         assert!(!fits(|filter| filter.reason = vec!["Other".to_owned()], key));
         assert!(fits(|filter| filter.origin = Some("device.data".to_owned()), key));
+        assert!(fits(|filter| filter.origin = Some("Device.Data".to_owned()), key));
         assert!(!fits(|filter| filter.origin = Some("other".to_owned()), key));
         assert!(!fits(|filter| filter.partition = Some("1".to_owned()), key));
         assert!(fits(|filter| (filter.first, filter.last) = (Some(7), Some(7)), key));

@@ -8,7 +8,7 @@ use delivery::{Stage, StoredDeadLetter};
 use serde::Serialize;
 
 use super::filter::Filter;
-use super::place::PlaceArguments;
+use super::place::{PlaceArguments, READ_AT_ONCE};
 use crate::output;
 
 /// Arguments of `iotc dead-letters list`.
@@ -91,17 +91,18 @@ impl fmt::Display for Listed {
 pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let place = arguments.place.open().await?;
     let mut count = 0;
-    for key in arguments.filter.keys(&place).await? {
-        let letter = place.read(&key).await?;
-        if !arguments.filter.fits(&letter) {
-            continue;
-        }
-        count += 1;
-        let listed = Listed::new(&key, &letter);
-        if arguments.json {
-            output::print(&serde_json::to_string(&listed)?)?;
-        } else {
-            output::print(&listed)?;
+    for keys in arguments.filter.keys(&place).await?.chunks(READ_AT_ONCE) {
+        for (key, letter) in keys.iter().zip(place.read_some(keys).await?) {
+            if !arguments.filter.fits(&letter) {
+                continue;
+            }
+            count += 1;
+            let listed = Listed::new(key, &letter);
+            if arguments.json {
+                output::print(&serde_json::to_string(&listed)?)?;
+            } else {
+                output::print(&listed)?;
+            }
         }
     }
     if !arguments.json {

@@ -10,10 +10,15 @@ use azure::{DeadLetterBlobs, SdkHub};
 use delivery::StoredDeadLetter;
 use delivery::stored_letter::LetterKey;
 use folder::DeadLetterFolder;
+use futures::future::try_join_all;
 use serde::Deserialize;
 use settings::{Checks, DeadLetterPlace, DeadLetterSettings};
 
 use crate::app_settings::AppSettings;
+
+/// How many letters are read at the same time: a container answers one in
+/// some tens of milliseconds, and one letter has a MB or two at the most.
+pub const READ_AT_ONCE: usize = 16;
 
 /// Flags that name the place.
 #[derive(Clone, Debug, clap::Args)]
@@ -141,6 +146,12 @@ impl Place {
             Place::Blobs(blobs) => blobs.read(key).await.with_context(unreadable),
             Place::Hub(letters) => letters.get(&key.text).cloned().with_context(unreadable),
         }
+    }
+
+    /// Several letters, read at the same time, in the order of their keys; no
+    /// more than [`READ_AT_ONCE`].
+    pub async fn read_some(&self, keys: &[LetterKey]) -> anyhow::Result<Vec<StoredDeadLetter>> {
+        try_join_all(keys.iter().map(|key| self.read(key))).await
     }
 
     /// Takes a letter out of those that wait. A hub keeps what it has.

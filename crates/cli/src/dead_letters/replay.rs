@@ -22,7 +22,7 @@ use serde::Serialize;
 
 use self::target::{Target, TargetArguments};
 use super::filter::Filter;
-use super::place::{Place, PlaceArguments};
+use super::place::{Place, PlaceArguments, READ_AT_ONCE};
 use crate::output;
 
 /// How many events are given at once, and about how many bytes: as much as a
@@ -130,25 +130,26 @@ impl Replay<'_> {
     async fn all(&mut self, keys: &[LetterKey]) -> anyhow::Result<()> {
         let mut events: Vec<Event> = Vec::new();
         let mut bytes = 0;
-        for key in keys {
-            let letter = self.place.read(key).await?;
-            if !self.arguments.filter.fits(&letter) {
-                self.bar.inc(1);
-                continue;
+        for keys in keys.chunks(READ_AT_ONCE) {
+            for (key, letter) in keys.iter().zip(self.place.read_some(keys).await?) {
+                if !self.arguments.filter.fits(&letter) {
+                    self.bar.inc(1);
+                    continue;
+                }
+                // The letters of one event stand side by side.
+                if let Some(last) = events.last_mut()
+                    && last.is_of(key)
+                {
+                    last.keys.push(key.clone());
+                    continue;
+                }
+                if events.len() == EVENTS_MAX || bytes >= BYTES_MAX {
+                    self.some(std::mem::take(&mut events)).await?;
+                    bytes = 0;
+                }
+                bytes += letter.body.len();
+                events.push(Event { keys: vec![key.clone()], letter });
             }
-            // The letters of one event stand side by side.
-            if let Some(last) = events.last_mut()
-                && last.is_of(key)
-            {
-                last.keys.push(key.clone());
-                continue;
-            }
-            if events.len() == EVENTS_MAX || bytes >= BYTES_MAX {
-                self.some(std::mem::take(&mut events)).await?;
-                bytes = 0;
-            }
-            bytes += letter.body.len();
-            events.push(Event { keys: vec![key.clone()], letter });
         }
         self.some(events).await
     }

@@ -22,6 +22,8 @@ const MAPPING: &str = r#"{"templateType":"CollectionFhir","template":[
 struct Server {
     observations: Mutex<HashMap<String, Observation>>,
     begun_before: Mutex<Vec<Option<SystemTime>>>,
+    /// Forgets to say how the last Observation ended.
+    forgets: bool,
     /// `unknown` is known by now.
     appeared: AtomicBool,
 }
@@ -62,7 +64,8 @@ impl Destination for &Server {
                 Err(reason) => SaveOutcome::Rejected(reason),
             }
         };
-        Ok(pending.iter().map(&mut save).collect())
+        let outcomes = pending.iter().take(pending.len() - usize::from(self.forgets));
+        Ok(outcomes.map(&mut save).collect())
     }
 }
 
@@ -130,6 +133,45 @@ fn gives_each_measurement_one_fate_and_keeps_the_rest_going() {
         ["InvalidMeasurement", "TemplateNotFound", "DeviceNotFound", "InvalidQuantity", "DeviceIdNotDefined"];
     assert_eq!(codes, expected);
     assert_eq!(server.observations.lock().expect("one thread").len(), 1);
+}
+
+#[test]
+fn counts_measurements_by_template_and_fate() {
+    let (server, letters) = (Server::default(), Letters::default());
+    let bodies = [
+        reading("HeartRate", "one", 0, "70"),
+        reading("heartrate", "one", 1, "71"),
+        reading("weight", "two", 0, "80"),
+        reading("weight", "unknown", 0, "80"),
+        reading("steps", "two", 0, "9"),
+        "no measurement".to_owned(),
+    ];
+    let conversion = convert(&server, &letters, &bodies.each_ref().map(String::as_str), None);
+    let show = |count: &TemplateCount| {
+        let (template, reason) = (count.template.as_deref().unwrap_or("-"), count.reason.as_deref().unwrap_or("-"));
+        format!("{template} {} {reason} {}", count.fate, count.measurements)
+    };
+    let expected = [
+        "- rejected InvalidMeasurement 1",
+        "- rejected TemplateNotFound 1",
+        "heartrate created - 2",
+        "weight created - 1",
+        "weight rejected DeviceNotFound 1",
+    ];
+    assert_eq!(conversion.templates.iter().map(show).collect::<Vec<_>>(), expected);
+    assert_eq!(conversion.saved, Saved { created: 3, merged: 0, unchanged: 0 });
+    assert_eq!((conversion.received, conversion.check()), (6, Ok(())));
+}
+
+/// design.md 2.2: a measurement that was given no fate is recorded, and said.
+#[test]
+fn says_when_a_measurement_got_no_fate() {
+    let (server, letters) = (Server { forgets: true, ..Server::default() }, Letters::default());
+    let bodies = [reading("weight", "one", 0, "70"), reading("weight", "two", 0, "70")];
+    let conversion = convert(&server, &letters, &bodies.each_ref().map(String::as_str), None);
+    let text = conversion.check().map_err(|imbalance| imbalance.to_string());
+    assert_eq!(text, Err("2 measurements came in and 1 are accounted for".to_owned()));
+    assert_eq!(letters.lines.lock().expect("one thread").len(), 1);
 }
 
 #[test]

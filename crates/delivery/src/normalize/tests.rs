@@ -35,6 +35,12 @@ impl MeasurementOutput for &Hub {
 }
 
 fn run(hub: &Hub, letters: &Letters, bodies: &[&str]) -> Result<Vec<EventFate>, Away> {
+    let done = normalize(hub, letters, bodies)?;
+    assert_eq!(done.check(bodies.len()), Ok(()), "{done:?}");
+    Ok(done.events)
+}
+
+fn normalize(hub: &Hub, letters: &Letters, bodies: &[&str]) -> Result<Normalization, Away> {
     let mapping = DeviceMapping::load(MAPPING.as_bytes(), &Compatibility::default()).expect("a good mapping");
     let source = Source::default();
     now(Normalizer::new(hub, letters).normalize(&compiled(mapping), &batch(&source, bodies), &Unfenced))
@@ -81,6 +87,29 @@ fn counts_what_was_sent_of_an_event_whose_measurement_is_too_large() {
 }
 
 #[test]
+fn counts_what_the_hub_took_by_template() {
+    let hub = Hub { too_large: vec![1], ..Hub::default() };
+    let (one, two) = (reading("device1"), reading("device2"));
+    let done = normalize(&hub, &Letters::default(), &[&one, &two, &one, "{}"]).expect("nothing is away");
+    let template = Some("heartrate".to_owned());
+    assert_eq!(done.templates, [TemplateCount { template, fate: "sent", reason: None, measurements: 2 }]);
+    assert_eq!(done.check(4), Ok(()));
+}
+
+/// design.md 2.2: in = sum of fates, and made = sent.
+#[test]
+fn says_when_the_fates_do_not_add_up() {
+    let good = reading("device1");
+    let done = || normalize(&Hub::default(), &Letters::default(), &[&good, "{}"]).expect("nothing is away");
+    let text = |done: Normalization, received| done.check(received).map_err(|imbalance| imbalance.to_string());
+    assert_eq!(text(done(), 2), Ok(()));
+    assert_eq!(text(done(), 3), Err("3 events came in and 2 are accounted for".to_owned()));
+    let mut lost = done();
+    lost.templates[0].measurements = 0;
+    assert_eq!(text(lost, 2), Err("1 measurements came in and 0 are accounted for".to_owned()));
+}
+
+#[test]
 fn keeps_the_memory_of_ordinary_batches_only() {
     let (hub, letters) = (Hub::default(), Letters::default());
     let normalizer = Normalizer::new(&hub, &letters);
@@ -108,7 +137,7 @@ fn an_event_that_the_mapping_fails_on_holds_the_batch_when_told_to() {
     let (hub, letters, good) = (Hub::default(), Letters::default(), reading("device1"));
     let run = |bodies: &[&str]| {
         let fates = now(Normalizer::new(&hub, &letters).normalize(&mapping, &batch(&source, bodies), &Unfenced));
-        fates.map(|fates| fates.len()).map_err(|away| away.to_string())
+        fates.map(|done| done.events.len()).map_err(|away| away.to_string())
     };
     let waits = Err("a device mapping that fits the event is away".to_owned());
     assert_eq!(run(&[&good, "{\"hr\":1,\"d\":\"device1\"}"]), waits);

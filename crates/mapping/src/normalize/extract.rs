@@ -85,6 +85,7 @@ impl Extractor<'_> {
             encounter_id: encounter_id.map(|range| &text[range]),
             correlation_id: correlation_id.map(|range| &text[range]),
             properties: PropertiesRef::from_spans(&template.values, &parts.properties, text),
+            template: Some(template.index),
             type_json: Some(&template.type_name_json),
         };
         put(&measurement, text.len())

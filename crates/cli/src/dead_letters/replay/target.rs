@@ -178,7 +178,7 @@ impl Target {
         }
         let source = Source::default();
         let fates = self.normalizer.normalize(mapping, &Batch { source: &source, events: batch }, &Unfenced).await?;
-        Ok(events.iter().zip(fates).map(|((index, _), fate)| (*index, fate.into())).collect())
+        Ok(events.iter().zip(fates.events).map(|((index, _), fate)| (*index, fate.into())).collect())
     }
 
     /// Sends events of the internal hub again, as they were.
