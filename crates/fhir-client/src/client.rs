@@ -177,6 +177,11 @@ impl<'f> Until<'f> {
     pub(crate) fn new(deadline: Instant, fence: &'f dyn Fence) -> Until<'f> {
         Until { deadline, fence }
     }
+
+    /// Before what everything ends.
+    pub(crate) fn deadline(self) -> Instant {
+        self.deadline
+    }
 }
 
 /// What the server must hold for a write to happen.
