@@ -21,8 +21,6 @@ pub(super) struct Shared<H, P, R, S> {
     owned: AtomicUsize,
     /// Bytes in all open windows.
     buffered: AtomicUsize,
-    /// Bytes on their way from one partition, at most.
-    in_flight: AtomicUsize,
 }
 
 impl<H, P, R, S> fmt::Debug for Shared<H, P, R, S> {
@@ -41,8 +39,7 @@ impl<H, P, R, S> Shared<H, P, R, S> {
     ) -> Shared<H, P, R, S> {
         let (owner, positions) = (Arc::from(options.owner.as_str()), Arc::new(positions));
         let (owned, buffered) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        let in_flight = AtomicUsize::new(options.in_flight_bytes_max);
-        Shared { hub, positions, runtime, processor, observer, options, owner, owned, buffered, in_flight }
+        Shared { hub, positions, runtime, processor, observer, options, owner, owned, buffered }
     }
 
     /// Takes note of how many partitions are owned.
@@ -57,14 +54,9 @@ impl<H, P, R, S> Shared<H, P, R, S> {
         self.options.rules.limit(self.owned.load(Ordering::Relaxed))
     }
 
-    /// Shares out what may be on its way: all of the partitions may become ours.
-    pub(super) fn share_in_flight(&self, partitions: usize) {
-        self.in_flight.store(self.options.in_flight_bytes_max / partitions.max(1), Ordering::Relaxed);
-    }
-
     /// How many bytes may be on their way from one partition.
     pub(super) fn in_flight_bytes(&self) -> usize {
-        self.in_flight.load(Ordering::Relaxed)
+        self.options.in_flight_bytes_max / self.owned.load(Ordering::Relaxed).max(1)
     }
 
     /// Takes bytes off the budget of all windows; whether they were in it.
