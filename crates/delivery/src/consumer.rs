@@ -57,8 +57,8 @@ impl<T: Processor> Processor for Arc<T> {
 /// How a hub is read.
 #[derive(Clone, Debug)]
 pub struct ConsumerOptions {
-    /// What this process calls itself among the others; of its own for each
-    /// start.
+    /// What this process calls itself among the others. After a restart under
+    /// the same name it goes on with what was its own; no two that run have one.
     pub owner: String,
     /// When a window closes. Without `windowed` it bounds a batch.
     pub rules: WindowRules,

@@ -141,6 +141,11 @@ impl<H: Hub, P: Positions, R: Runtime, S: Processor> Pump<H, P, R, S> {
             };
             self.failures += 1;
             self.report(&away, "Cannot read a partition");
+            // What has come does not wait for a hub that is away.
+            let due = self.window.due(self.shared.runtime.elapsed());
+            if let Err(Break::End(end)) = self.work_all(due).await {
+                return end;
+            }
             if let Err(end) = self.pause(backoff(self.failures, &*self.shared.runtime)).await {
                 return end;
             }
@@ -279,6 +284,9 @@ impl<H: Hub, P: Positions, R: Runtime, S: Processor> Pump<H, P, R, S> {
         let now = runtime.elapsed();
         let idle = (self.active + options.idle_after).saturating_sub(now);
         let (Some(opened), Some(end)) = (self.window.opened(), self.window.end()) else { return idle };
+        if self.window.is_resuming() {
+            return idle;
+        }
         let due = (opened + options.rules.span).saturating_sub(now);
         let quiet = (self.active + QUIET).saturating_sub(now);
         let over = Window::<HubEvent>::is_over_in(end, runtime.now()).max(quiet);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use super::balance::START;
 use super::{ConsumerOptions, Observer};
 use crate::runtime::Runtime;
 
@@ -29,7 +30,7 @@ impl<H, P, R, S> fmt::Debug for Shared<H, P, R, S> {
     }
 }
 
-impl<H, P, R, S> Shared<H, P, R, S> {
+impl<H, P, R: Runtime, S> Shared<H, P, R, S> {
     pub(super) fn new(
         hub: H,
         positions: P,
@@ -37,7 +38,9 @@ impl<H, P, R, S> Shared<H, P, R, S> {
         (processor, observer): (S, Arc<dyn Observer>),
         options: ConsumerOptions,
     ) -> Shared<H, P, R, S> {
-        let (owner, positions) = (Arc::from(options.owner.as_str()), Arc::new(positions));
+        // Two processes of one name, or two starts of one, are told apart.
+        let owner = Arc::from(format!("{}{START}{:016x}", options.owner, runtime.random()));
+        let positions = Arc::new(positions);
         let (owned, buffered) = (AtomicUsize::new(0), AtomicUsize::new(0));
         Shared { hub, positions, runtime, processor, observer, options, owner, owned, buffered }
     }

@@ -34,13 +34,12 @@ fn d4_the_rest_of_a_backlog_does_not_wait_for_its_span() {
 fn d4_a_redelivery_is_cut_at_the_same_place() {
     let mut site = Site::new(&["0"]);
     *site.away.lock().unwrap() = Some("0".to_owned());
-    let _killed = site.start("a", |_| {});
+    let mut killed = site.start("a", |_| {});
     site.append("0", 5);
     site.machine.advance(SECOND);
     assert_eq!(site.logged()[0], "a 0 [0 1 2]");
     // Another process with other limits, once the ownership has expired.
-    site.positions.steal("0", "nobody");
-    let mut site = Site { ..site };
+    killed.kill();
     site.machine.advance(121 * SECOND);
     site.logged();
     *site.away.lock().unwrap() = None;
