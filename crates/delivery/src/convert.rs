@@ -26,7 +26,7 @@ use tracing::Instrument;
 use crate::away::Away;
 use crate::batch::Batch;
 use crate::current_mapping::Compiled;
-use crate::dead_letter::{DeadLetter, DeadLetters, Stage};
+use crate::dead_letter::{DeadLetter, DeadLetters, LETTERS_AT_ONCE, Stage};
 use crate::fate::{Imbalance, MeasurementFate, NO_FATE, Reason, Tally, TemplateCount};
 use crate::incoming;
 use crate::parking::{NoParking, Parking};
@@ -36,10 +36,6 @@ use crate::turn::Turn;
 pub use self::counts::Saved;
 use self::counts::by_template;
 pub use self::parked::Unparked;
-
-/// Dead letters are recorded in slices of so many, each of which may hold a
-/// copy of its event's properties.
-const LETTERS_AT_ONCE: usize = 64;
 
 /// A FHIR server.
 pub trait Destination {

@@ -66,6 +66,10 @@ impl fmt::Debug for DeadLetter<'_> {
     }
 }
 
+/// Dead letters are recorded in slices of so many, each of which may hold a
+/// copy of its event's properties.
+pub(crate) const LETTERS_AT_ONCE: usize = 64;
+
 /// A durable place for dead letters.
 ///
 /// Writing a letter with the same [`DeadLetter::key`] again makes no second one:

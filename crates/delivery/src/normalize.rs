@@ -22,7 +22,7 @@ use tracing::Instrument;
 use crate::away::{Away, one_line};
 use crate::batch::Batch;
 use crate::current_mapping::Compiled;
-use crate::dead_letter::{DeadLetter, DeadLetters, Stage};
+use crate::dead_letter::{DeadLetter, DeadLetters, LETTERS_AT_ONCE, Stage};
 use crate::fate::{EventFate, Imbalance, Reason, Tally, TemplateCount};
 use crate::text::properties_json;
 use crate::turn::Fence;
@@ -262,29 +262,31 @@ impl<O: MeasurementOutput + Sync, D: DeadLetters + Sync> Normalizer<O, D> {
         batch: &Batch<'_>,
         fates: &[EventFate],
     ) -> Result<(), Away> {
-        let letters: Vec<_> = fates
-            .iter()
-            .enumerate()
-            .filter_map(|(index, fate)| {
-                let EventFate::Rejected { reason, .. } = fate else { return None };
-                let event = &batch.events[index];
-                Some(DeadLetter {
-                    stage: Stage::Normalize,
-                    reason: reason.clone(),
-                    mapping_version: mapping.version.clone(),
-                    position: batch.position(index),
-                    measurement: 0,
-                    body: event.body,
-                    properties: properties_json(event.properties),
-                    system_properties: properties_json(event.system_properties),
-                })
-            })
-            .collect();
-        if letters.is_empty() {
-            return Ok(());
+        let mut letters = Vec::with_capacity(LETTERS_AT_ONCE);
+        for (index, fate) in fates.iter().enumerate() {
+            let EventFate::Rejected { reason, .. } = fate else { continue };
+            if letters.len() == LETTERS_AT_ONCE {
+                self.record_some(&letters).await?;
+                letters.clear();
+            }
+            let event = &batch.events[index];
+            letters.push(DeadLetter {
+                stage: Stage::Normalize,
+                reason: reason.clone(),
+                mapping_version: mapping.version.clone(),
+                position: batch.position(index),
+                measurement: 0,
+                body: event.body,
+                properties: properties_json(event.properties),
+                system_properties: properties_json(event.system_properties),
+            });
         }
+        if letters.is_empty() { Ok(()) } else { self.record_some(&letters).await }
+    }
+
+    async fn record_some(&self, letters: &[DeadLetter<'_>]) -> Result<(), Away> {
         let span = tracing::info_span!("record", letters = letters.len());
-        self.dead_letters.record(&letters).instrument(span).await
+        self.dead_letters.record(letters).instrument(span).await
     }
 
     fn spare(&self) -> std::sync::MutexGuard<'_, Vec<Memory>> {

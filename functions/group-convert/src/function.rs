@@ -96,7 +96,10 @@ impl GroupConvert {
         let unparked = self.converter.replay_parked(&mapping, now, keep_for).await;
         let unparked = unparked.map_err(|away| error_chain(&away))?;
         metrics::unparked(&unparked);
-        let Unparked { ended, waiting } = unparked;
+        let Unparked { ended, waiting, unreadable } = unparked;
+        if unreadable > 0 {
+            tracing::warn!(unreadable, "Some of what is parked cannot be read, and stays where it is");
+        }
         if ended.measurements > 0 {
             tracing::info!(
                 measurements = ended.measurements,

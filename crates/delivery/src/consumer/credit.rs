@@ -9,9 +9,9 @@
 /// The largest event of a hub (functions-eventhubs-keda.md 7.6).
 const EVENT_BYTES_MAX: usize = 1024 * 1024;
 
-/// So many at the most, whatever their size: should all of these turn out to
+/// So many at the most, as other clients ask for, whatever their size: should all of these turn out to
 /// be of the largest, that is what a partition can take beyond its share.
-const CREDIT_MAX: usize = 100;
+const CREDIT_MAX: usize = 300;
 
 /// After how many events their size is believed.
 const SEEN_MIN: usize = 32;
@@ -85,10 +85,10 @@ mod tests {
     #[test]
     fn small_events_get_more_and_a_large_one_takes_it_back() {
         let small = || std::iter::repeat_n(500, 1000);
-        assert_eq!(credits(8 * MIB, small()), ["8", "100 after 32"]);
-        assert_eq!(credits(MIB, small()), ["1", "100 after 32"]);
+        assert_eq!(credits(8 * MIB, small()), ["8", "300 after 32"]);
+        assert_eq!(credits(MIB, small()), ["1", "300 after 32"]);
         assert_eq!(credits(8 * MIB, std::iter::repeat_n(MIB, 1000)), ["8"]);
-        assert_eq!(credits(8 * MIB, small().chain([MIB])), ["8", "100 after 32", "8 after 1001"]);
+        assert_eq!(credits(8 * MIB, small().chain([MIB])), ["8", "300 after 32", "8 after 1001"]);
         assert_eq!(credits(0, small().chain([MIB])), ["1"]);
     }
 
@@ -97,6 +97,6 @@ mod tests {
         let one_in = |every: usize| (0..4000).map(move |index| if index % every == 0 { MIB } else { 500 });
         assert_eq!(credits(8 * MIB, one_in(500)), ["8"]);
         let once = (0..4000).map(|index| if index == 100 { MIB } else { 500 });
-        assert_eq!(credits(8 * MIB, once), ["8", "100 after 32", "8 after 101", "100 after 1025"]);
+        assert_eq!(credits(8 * MIB, once), ["8", "300 after 32", "8 after 101", "300 after 1025"]);
     }
 }

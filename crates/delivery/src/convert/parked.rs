@@ -5,14 +5,14 @@ use std::time::{Duration, SystemTime};
 
 use expressions::UtcTime;
 use expressions::time::{DateTime, TICKS_PER_SECOND};
-use futures::future::try_join_all;
+use futures::future::join_all;
 use mapping::FhirMapping;
 
-use super::{Conversion, Converter, Destination, LETTERS_AT_ONCE, Part};
-use crate::away::Away;
+use super::{Conversion, Converter, Destination, Part};
+use crate::away::{Away, error_chain};
 use crate::batch::{Batch, BatchEvent, Position, Source};
 use crate::current_mapping::Compiled;
-use crate::dead_letter::{DeadLetter, DeadLetters, Stage};
+use crate::dead_letter::{DeadLetter, DeadLetters, LETTERS_AT_ONCE, Stage};
 use crate::fate::{MeasurementFate, Reason, Tally};
 use crate::incoming;
 use crate::parking::Parking;
@@ -34,6 +34,8 @@ pub struct Unparked {
     pub ended: Tally,
     /// Those that wait on.
     pub waiting: usize,
+    /// Those that cannot be read.
+    pub unreadable: usize,
 }
 
 /// One parked measurement, unpacked to be given again.
@@ -64,8 +66,16 @@ impl<T: Destination + Sync, D: DeadLetters + Sync, P: Parking + Sync> Converter<
             let mut parked = Vec::with_capacity(keys.len());
             for keys in keys.chunks(READS_AT_ONCE) {
                 let reads: Vec<_> = keys.iter().map(|key| self.parking.read_parked(key)).collect();
-                let letters = try_join_all(reads).await?;
-                parked.extend(keys.iter().zip(letters).filter_map(|(key, letter)| Some(Parked::new(key, letter?))));
+                for (key, letter) in keys.iter().zip(join_all(reads).await) {
+                    match letter {
+                        Ok(letter) => parked.extend(letter.map(|letter| Parked::new(key, letter))),
+                        // It holds nothing else up, and stays for somebody to look at.
+                        Err(away) => {
+                            tracing::error!(error = error_chain(&away), "What is parked in one place cannot be read");
+                            unparked.unreadable += 1;
+                        }
+                    }
+                }
             }
             self.unpark(mapping, parked, now, keep_for, &mut unparked).await?;
         }
@@ -115,12 +125,13 @@ impl<T: Destination + Sync, D: DeadLetters + Sync, P: Parking + Sync> Converter<
     ) -> Result<Vec<MeasurementFate>, Away> {
         // Those of one list lie side by side, and each has the whole of it.
         let mut firsts: Vec<&Parked> = Vec::new();
-        let mut places: HashMap<(usize, usize), usize> = HashMap::new();
+        // One measurement may be parked for two reasons, one after the other.
+        let mut places: HashMap<(usize, usize), Vec<usize>> = HashMap::new();
         for (index, one) in parked.iter().enumerate() {
             if !firsts.last().is_some_and(|last| last.is_of_same_event(one)) {
                 firsts.push(one);
             }
-            places.insert((firsts.len() - 1, one.letter.measurement), index);
+            places.entry((firsts.len() - 1, one.letter.measurement)).or_default().push(index);
         }
         let names: Vec<_> =
             firsts.iter().map(|one| (one.properties.0.date_names(), one.properties.1.date_names())).collect();
@@ -141,12 +152,12 @@ impl<T: Destination + Sync, D: DeadLetters + Sync, P: Parking + Sync> Converter<
             let turn = Turn { begun_before, term: u64::MAX, ..Turn::UNFENCED };
             self.save(mapping, part, now, turn, &mut Conversion::default()).await?;
         }
-        let saved = origins.into_iter().zip(fates).filter_map(|(at, fate)| Some((*places.get(&at)?, fate?)));
-        let mut by_letter: HashMap<usize, MeasurementFate> = saved.collect();
-        for (at, reason) in incoming.rejected {
-            if let Some(letter) = places.get(&at) {
-                by_letter.insert(*letter, MeasurementFate::Rejected(reason));
-            }
+        let saved = origins.into_iter().zip(fates).filter_map(|(at, fate)| Some((at, fate?)));
+        let rejected = incoming.rejected.into_iter().map(|(at, reason)| (at, MeasurementFate::Rejected(reason)));
+        let mut by_letter: HashMap<usize, MeasurementFate> = HashMap::new();
+        for (at, fate) in saved.chain(rejected) {
+            let letters = places.get(&at).map(Vec::as_slice).unwrap_or_default();
+            by_letter.extend(letters.iter().map(|letter| (*letter, fate.clone())));
         }
         let none = || Reason::new("InvalidMeasurement", "what was parked is no measurement any more");
         let fate = |letter| by_letter.remove(&letter).unwrap_or_else(|| MeasurementFate::Rejected(none()));

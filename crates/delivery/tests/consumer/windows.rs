@@ -109,7 +109,7 @@ fn small_events_are_let_come_in_greater_numbers_and_none_is_lost_or_doubled_by_i
     site.hub.append("0", "x".repeat(1 << 20), site.now());
     site.append("0", 3);
     site.machine.advance(SECOND);
-    assert_eq!(site.hub.credits("0"), [2, 100, 1], "an event has some bytes besides its body");
+    assert_eq!(site.hub.credits("0"), [2, 300, 1], "an event has some bytes besides its body");
     let done: Vec<_> = site.logged().into_iter().filter(|line| line.contains('[')).collect();
     let numbers: Vec<i64> = done
         .iter()

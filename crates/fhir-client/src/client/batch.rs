@@ -105,10 +105,10 @@ impl Client {
                     if joined.away.is_none() && !joined.has_refused() {
                         // No entry was bad: the bundle as such was, or its size.
                         match requests.len() {
-                            2 => self.bundle_size.single(),
                             _ if status == 413 && limit.is_none() && bytes(requests) > BYTES_ALL_TAKE => {
                                 self.bundle_size.limit_bytes(bytes(requests) / 2);
                             }
+                            2 => self.bundle_size.single(),
                             _ => self.bundle_size.limit_entries(size),
                         }
                     }

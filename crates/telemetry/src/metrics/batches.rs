@@ -119,7 +119,7 @@ pub fn converted(batch: &Batch<'_>, done: &Conversion, took: Duration) {
 /// Counts what was parked and has its end now.
 pub fn unparked(unparked: &Unparked) {
     let Some(metrics) = instruments() else { return };
-    let Unparked { ended, waiting } = unparked;
+    let Unparked { ended, waiting, .. } = unparked;
     let by_fate = [
         ("created", ended.created),
         ("merged", ended.merged),

@@ -14,6 +14,9 @@ struct Lot {
     keeps: AtomicBool,
 }
 
+/// The key of a letter that cannot be read.
+const TORN: &str = "torn";
+
 const HOUR: Duration = Duration::from_secs(3600);
 
 /// The hours of the tests.
@@ -35,6 +38,9 @@ impl Parking for &Lot {
     }
 
     async fn read_parked(&self, key: &str) -> Result<Option<StoredDeadLetter>, Away> {
+        if key == TORN {
+            return Err(Away::new("the parking", "the letter ends too early"));
+        }
         Ok(self.parked.lock().expect("one thread").get(key).cloned())
     }
 
@@ -78,13 +84,14 @@ impl World {
     /// Looks again; what ended how, and how many wait.
     fn look_again(&self, hours: i64) -> String {
         let unparked = now(self.converter().replay_parked(&self.mapping(), at(hours), HOUR));
-        let show = |Unparked { ended, waiting }: Unparked| {
+        let show = |Unparked { ended, waiting, unreadable }: Unparked| {
             let counts = [
                 ("created", ended.created),
                 ("merged", ended.merged),
                 ("superseded", ended.superseded),
                 ("rejected", ended.rejected),
                 ("waiting", waiting),
+                ("unreadable", unreadable),
             ];
             let some: Vec<_> =
                 counts.iter().filter(|count| count.1 > 0).map(|(name, n)| format!("{n} {name}")).collect();
@@ -242,4 +249,33 @@ fn a_large_list_of_which_all_is_parked_comes_again_whole() {
     assert_eq!(world.give(&batch), vec!["parked"; 60].join(","));
     world.appear();
     assert_eq!(world.look_again(0), "60 created");
+}
+
+/// The patient was unknown first, and the device later: two letters, one end.
+#[test]
+fn a_measurement_parked_for_two_reasons_ends_once_for_both() {
+    let world = World::default();
+    assert_eq!(world.give_bodies(&[heart_rate("unknown", 0, "70")]), "parked");
+    {
+        let mut parked = world.lot.parked.lock().expect("one thread");
+        let (key, letter) = parked.iter().next().map(|(key, letter)| (key.clone(), letter.clone())).expect("a letter");
+        parked.insert(key + "-again", letter);
+    }
+    world.appear();
+    assert_eq!(world.look_again(0), "2 created");
+    assert_eq!((world.parked(), world.letters().len()), (0, 0));
+}
+
+#[test]
+fn a_letter_that_cannot_be_read_holds_nothing_up_and_stays() {
+    let world = World::default();
+    assert_eq!(world.give_bodies(&[heart_rate("unknown", 0, "70")]), "parked");
+    {
+        let mut parked = world.lot.parked.lock().expect("one thread");
+        let letter = parked.values().next().cloned().expect("a letter");
+        parked.insert(TORN.to_owned(), letter);
+    }
+    world.appear();
+    assert_eq!(world.look_again(0), "1 created, 1 unreadable");
+    assert_eq!(world.parked(), 1);
 }
