@@ -14,6 +14,7 @@ pub mod dead_letters;
 pub mod function;
 pub mod host;
 pub mod hub;
+pub mod names;
 pub mod parking;
 pub mod source;
 pub mod telemetry;
