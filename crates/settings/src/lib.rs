@@ -11,6 +11,7 @@
 
 pub mod compatibility;
 pub mod dead_letters;
+pub mod error_page;
 pub mod function;
 pub mod host;
 pub mod hub;

@@ -123,6 +123,37 @@ fn the_page_says_of_what_has_no_effect_what_the_log_says() {
     }
 }
 
+/// A setting that is read is checked, and what the check says is in the page
+/// that the functions' tests write; or nothing can be wrong with it.
+#[test]
+fn the_page_of_errors_has_every_setting_that_can_be_bad() {
+    /// Any text will do, or it is no function's check that says so.
+    const NEVER_BAD: [&str; 17] = [
+        "APPINSIGHTS_INSTRUMENTATIONKEY",
+        "APPLICATIONINSIGHTS_CONNECTION_STRING",
+        "AzureWebJobsStorage__accountName",
+        "AzureWebJobsStorage__clientId",
+        "Compatibility__EncounterIdentifierSystem",
+        "Compatibility__PatientIdentifierSystem",
+        "Connector__Name",
+        "FhirService__Resource",
+        "HOSTNAME",
+        "Ingest__Token",
+        "InputEventHub__EventHubConsumerGroup",
+        "InternalIdentity__ClientId",
+        "LOG_FORMAT",
+        "NormalizationEventHub__EventHubConsumerGroup",
+        "Process__Name",
+        "RUST_LOG",
+        "ResourceIdentity__DefaultDeviceIdentifierSystem",
+    ];
+    let page = read(&root().join("docs/settings-errors.md"));
+    let (_, page) = page.split_once("\n## ").expect("a section");
+    let said: BTreeSet<&str> = READ.iter().copied().filter(|name| page.contains(&format!("`{name}`"))).collect();
+    let never_said: BTreeSet<&str> = READ.iter().copied().filter(|name| !said.contains(name)).collect();
+    assert_eq!(never_said, NEVER_BAD.into_iter().collect(), "docs/settings-errors.md, and `NEVER_BAD`");
+}
+
 #[test]
 fn the_page_on_telemetry_has_the_standard_variables_that_are_read() {
     let direct = sources("crates/telemetry/src");

@@ -291,6 +291,9 @@ fn identity_tokens(credential: Arc<dyn TokenCredential>, resource: &str) -> Arc<
 }
 
 #[cfg(test)]
+mod error_page;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

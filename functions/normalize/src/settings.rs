@@ -83,6 +83,9 @@ impl Settings {
 }
 
 #[cfg(test)]
+mod error_page;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
