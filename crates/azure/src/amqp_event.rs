@@ -15,7 +15,7 @@ use delivery::{HubEvent, Property};
 use expressions::UtcTime;
 use expressions::time::{DateKind, DateTime};
 use hub_client::message::{ENQUEUED_TIME, OFFSET, PARTITION_KEY, SEQUENCE_NUMBER};
-use hub_client::{AnnotationValue as Amqp, Event, MessageId, Properties};
+use hub_client::{AnnotationValue as Amqp, Event, MessageId};
 
 /// An event as it was received. None when its time is none that a clock shows.
 pub(crate) fn hub_event(event: Event) -> Option<HubEvent> {
@@ -92,7 +92,7 @@ fn date(milliseconds: i64) -> Property {
     UtcTime::from_unix_milliseconds(milliseconds).map_or(Property::Opaque, |time| Property::Date(utc(time)))
 }
 
-fn standard_properties(properties: Option<Properties>) -> Vec<(String, Property)> {
+fn standard_properties(properties: Option<hub_client::Properties>) -> Vec<(String, Property)> {
     let Some(properties) = properties else { return Vec::new() };
     let text = Property::String;
     let all = [
@@ -124,7 +124,8 @@ fn message_id(id: MessageId) -> Property {
 
 #[cfg(test)]
 mod tests {
-    use hub_client::SimpleValue;
+    use expressions::{Names, Properties, ReadOptions, Scratch};
+    use hub_client::{Properties as AmqpProperties, SimpleValue};
 
     use super::*;
 
@@ -167,10 +168,10 @@ mod tests {
                 ("iothub-connection-device-id".to_owned(), Amqp::String("d1".to_owned())),
                 ("iothub-enqueuedtime".to_owned(), hub_client::message::timestamp(1_604_232_000_000)),
             ],
-            properties: Some(Properties {
+            properties: Some(AmqpProperties {
                 message_id: Some(MessageId::String("m1".to_owned())),
                 content_type: Some("application/json".into()),
-                ..Properties::default()
+                ..AmqpProperties::default()
             }),
             ..event()
         };
@@ -225,5 +226,66 @@ mod tests {
             "iothub-creation-time-utc=2020-11-01T12:00:00Z other='2020-11-01T12:00:00Z'"
         );
         assert!(text(&read.system_properties).starts_with("iothub-enqueuedtime=2020-11-01T12:00:00Z "));
+    }
+
+    fn typed(pairs: &[(String, Property)]) -> Vec<(&str, expressions::PropertyValue<'_>)> {
+        pairs.iter().map(|(name, value)| (name.as_str(), value.value())).collect()
+    }
+
+    /// The document that a mapping sees.
+    fn document(body: &[u8], properties: Properties<'_>, system_properties: Properties<'_>) -> String {
+        let mut scratch = Scratch::new(&Names::default());
+        let event = expressions::Event { body, properties, system_properties };
+        let document = scratch.read_event(&event, ReadOptions::default()).unwrap();
+        let mut json = String::new();
+        document.write_json(expressions::Document::ROOT, &mut json);
+        json
+    }
+
+    /// The same event as the Functions host hands it over, by its reference
+    /// (functions-eventhubs-keda.md 1.10).
+    #[test]
+    fn both_fronts_give_the_same_document() {
+        let native = Event {
+            application_properties: vec![
+                ("n".to_owned(), SimpleValue::Int(7)),
+                ("iothub-creation-time-utc".to_owned(), SimpleValue::String("2020-11-01T11:59:58Z".to_owned())),
+            ],
+            annotations: vec![
+                ("iothub-connection-device-id".to_owned(), Amqp::String("d1".to_owned())),
+                ("iothub-enqueuedtime".to_owned(), hub_client::message::timestamp(1_604_231_999_500)),
+            ],
+            properties: Some(AmqpProperties {
+                message_id: Some(MessageId::String("m1".to_owned())),
+                content_type: Some("application/json".into()),
+                creation_time: Some(1_604_231_998_000.into()),
+                group_sequence: Some(3),
+                ..AmqpProperties::default()
+            }),
+            ..event()
+        };
+        let native = hub_event(native).unwrap();
+        let (own, system) = (typed(&native.properties), typed(&native.system_properties));
+        let native = document(&native.body, Properties::Typed(&own), Properties::Typed(&system));
+
+        let context = r#"{"FullyQualifiedNamespace":"ns","EventHubName":"h","ConsumerGroup":"c","PartitionId":"0"}"#;
+        let properties = r#"[{"n":7,"iothub-creation-time-utc":"2020-11-01T11:59:58Z"}]"#;
+        let system_properties = r#"[{"message-id":"m1","content-type":"application/json",
+            "creation-time":"2020-11-01T11:59:58Z","group-sequence":3,"iothub-connection-device-id":"d1",
+            "iothub-enqueuedtime":"2020-11-01T11:59:59.5Z","SequenceNumber":41,"Offset":"4200","OffsetString":"4200",
+            "PartitionKey":"k","EnqueuedTimeUtc":"2020-11-01T12:00:00.123"}]"#;
+        let quote = |text: &str| serde_json::Value::from(text).to_string();
+        let request = format!(
+            r#"{{"Data":{{"events":"[\"e30=\"]"}},"Metadata":{{"TriggerPartitionContext":{context},
+            "PartitionContext":{context},"SequenceNumberArray":"[41]",
+            "EnqueuedTimeUtcArray":"[\"2020-11-01T12:00:00.123\"]",
+            "PropertiesArray":{},"SystemPropertiesArray":{}}}}}"#,
+            quote(properties),
+            quote(system_properties)
+        );
+        let invocation = custom_handler::Invocation::read(request.as_bytes()).unwrap();
+        let event = &invocation.batch().events[0];
+        assert_eq!(native, document(event.body, event.properties, event.system_properties));
+        assert!(native.contains(r#""x-opt-partition-key":"k""#), "{native}");
     }
 }

@@ -16,6 +16,8 @@ use azure_identity::{
 };
 use secrecy::{ExposeSecret, SecretString};
 
+use crate::external_identity::ExternalIdentity;
+
 /// Which credential to use, and with what.
 #[derive(Clone, Debug)]
 pub enum CredentialSettings {
@@ -45,6 +47,8 @@ pub enum CredentialSettings {
         /// Never printed.
         secret: SecretString,
     },
+    /// The connector's external identity, for what is the customer's.
+    ExternalIdentity(Box<ExternalIdentity>),
     /// Whoever is logged in to the Azure CLI or the Azure Developer CLI.
     DeveloperTools,
     /// A made-up token, for a stand-in on this machine. Whoever uses it must
@@ -74,6 +78,7 @@ impl CredentialSettings {
                 let secret = Secret::new(secret.expose_secret().to_owned());
                 ClientSecretCredential::new(tenant_id, client_id.clone(), secret, None)?
             }
+            Self::ExternalIdentity(identity) => identity.credential()?,
             Self::DeveloperTools => DeveloperToolsCredential::new(None)?,
             Self::Development => Arc::new(MadeUpToken),
         })

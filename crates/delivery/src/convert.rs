@@ -44,10 +44,12 @@ const LETTERS_AT_ONCE: usize = 64;
 /// A FHIR server.
 pub trait Destination {
     /// Finds out which Device, Patient and Encounter each group is about, in
-    /// the groups' order. What cannot be found out is a reason.
+    /// the groups' order. What cannot be found out is a reason. What is created
+    /// for that is as [`Destination::save`] about the turn's fence.
     fn resolve(
         &self,
         groups: &[&MeasurementGroup<'_>],
+        turn: Turn<'_>,
     ) -> impl Future<Output = Result<Vec<Result<Resolved, Reason>>, Away>> + Send;
 
     /// Whether something that [`Destination::resolve`] gave this reason for may
@@ -274,7 +276,7 @@ impl<T: Destination + Sync, D: DeadLetters + Sync, P: Parking + Sync> Converter<
             fates[*position] = Some(MeasurementFate::Superseded);
         }
         let Work { mut pending, members, patients_differing, without_value } =
-            self.pending(mapping, &grouping.groups, now, fates).await?;
+            self.pending(mapping, &grouping.groups, (now, turn), fates).await?;
         if replayed {
             pending.iter_mut().for_each(|pending| pending.policy = MergePolicy::StoredWins);
         }
@@ -307,7 +309,7 @@ impl<T: Destination + Sync, D: DeadLetters + Sync, P: Parking + Sync> Converter<
         &self,
         mapping: &'m Compiled<FhirMapping>,
         groups: &'m [MeasurementGroup<'_>],
-        now: UtcTime,
+        (now, turn): (UtcTime, Turn<'_>),
         fates: &mut [Option<MeasurementFate>],
     ) -> Result<Work<'m>, Away> {
         let mapping = &mapping.mapping;
@@ -338,7 +340,7 @@ impl<T: Destination + Sync, D: DeadLetters + Sync, P: Parking + Sync> Converter<
         let span = tracing::info_span!("resolve", groups = wanted.len());
         let resolved = match wanted.as_slice() {
             [] => Vec::new(),
-            wanted => self.destination.resolve(wanted).instrument(span).await?,
+            wanted => self.destination.resolve(wanted, turn).instrument(span).await?,
         };
         let policy = match mapping.compatibility().stored_values_win {
             true => MergePolicy::StoredWins,

@@ -1,6 +1,8 @@
 //! `docs/fates.md` has every fate and every reason code, and the list of codes
 //! has every code that the sources give.
 
+#![expect(clippy::disallowed_methods, reason = "the pages and the sources are files")]
+
 use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::fs;

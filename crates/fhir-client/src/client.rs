@@ -177,6 +177,11 @@ impl<'f> Until<'f> {
     pub(crate) fn new(deadline: Instant, fence: &'f dyn Fence) -> Until<'f> {
         Until { deadline, fence }
     }
+
+    /// Before what everything ends.
+    pub(crate) fn deadline(self) -> Instant {
+        self.deadline
+    }
 }
 
 /// What the server must hold for a write to happen.
@@ -395,11 +400,11 @@ impl Client {
         self.round_trips.fetch_add(1, Ordering::Relaxed);
         let received = self.receive(builder).await;
         match &received {
-            Ok(Received { status: 429 | 503, retry_after, .. }) => {
+            Ok(Received { status: status @ (429 | 503), retry_after, .. }) => {
                 let now = Instant::now();
                 self.limiter.complaint(now);
                 if let Some(wait) = retry_after {
-                    self.limiter.leave_alone(now, *wait);
+                    self.limiter.leave_alone(*status, now, *wait);
                 }
             }
             Ok(Received { status: 408 | 504, .. }) => self.limiter.complaint(Instant::now()),
@@ -420,10 +425,10 @@ impl Client {
 
     /// Waits while the server wants to be left alone, by whomever it said so to.
     async fn leave_alone(&self, deadline: Instant) -> Result<(), ServerAway> {
-        while let Some(then) = self.limiter.left_alone_until(Instant::now()) {
+        while let Some((then, status)) = self.limiter.left_alone_until(Instant::now()) {
             if then >= deadline {
                 let wait = then.saturating_duration_since(Instant::now());
-                return Err(ServerAway::Status { status: 429, retry_after: Some(wait) });
+                return Err(ServerAway::Status { status, retry_after: Some(wait) });
             }
             tokio::time::sleep_until(then.into()).await;
         }

@@ -29,10 +29,14 @@ pub struct FhirDestination {
 }
 
 impl Destination for FhirDestination {
-    async fn resolve(&self, groups: &[&MeasurementGroup<'_>]) -> Result<Vec<Result<Resolved, Reason>>, Away> {
+    async fn resolve(
+        &self,
+        groups: &[&MeasurementGroup<'_>],
+        turn: Turn<'_>,
+    ) -> Result<Vec<Result<Resolved, Reason>>, Away> {
         let deadline = Instant::now() + self.time_limit;
         let subjects: Vec<Subject<'_>> = groups.iter().map(|group| subject(group)).collect();
-        let answers = self.resolver.resolve_all(&subjects, deadline).await;
+        let answers = self.resolver.resolve_all(&subjects, deadline, turn.fence).await;
         let answers = answers.map_err(|error| Away::new(DEPENDENCY, error))?;
         let settle = |answer: Result<Identity, Unresolved>| match answer {
             Ok(Identity { ids, patient_differs }) => Ok(Resolved { ids, patient_differs }),

@@ -21,6 +21,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use delivery::Fence;
 use futures::future::join_all;
 use mapping::identifier::ResourceIds;
 use moka::Expiry;
@@ -28,7 +29,7 @@ use moka::future::Cache;
 use serde_json::Value;
 
 pub use self::reference::reference_id;
-use crate::client::{Client, ServerAway};
+use crate::client::{Client, ServerAway, Until};
 
 /// How resources are resolved: `ResourceIdentity__ResourceIdentityServiceType`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -322,19 +323,22 @@ impl Resolver {
     /// What `subject` is on the server, from memory or by asking. Requests end
     /// before `deadline`.
     pub async fn resolve(&self, subject: Subject<'_>, deadline: Instant) -> Result<Identity, ResolveError> {
-        self.resolve_knowing(subject, &Known::new(), deadline).await
+        self.resolve_knowing(subject, &Known::new(), deadline.into()).await
     }
 
     /// What each of `subjects` is on the server. What memory does not have is
     /// searched for in batches, so that a thousand devices that have not been
-    /// seen before do not take a thousand round trips.
+    /// seen before do not take a thousand round trips. Nothing is created once
+    /// `fence` does not hold (design.md D13).
     pub async fn resolve_all(
         &self,
         subjects: &[Subject<'_>],
         deadline: Instant,
+        fence: &dyn Fence,
     ) -> Result<Vec<Result<Identity, Unresolved>>, ResolveError> {
         let known = self.look_ahead(subjects, deadline).await?;
-        let answers = subjects.iter().map(|subject| self.resolve_knowing(*subject, &known, deadline));
+        let until = Until::new(deadline, fence);
+        let answers = subjects.iter().map(|subject| self.resolve_knowing(*subject, &known, until));
         let settle = |answer: Result<Identity, ResolveError>| match answer {
             Ok(identity) => Ok(Ok(identity)),
             Err(ResolveError::Unresolved(unresolved)) => Ok(Err(unresolved)),
@@ -347,9 +351,9 @@ impl Resolver {
         &self,
         subject: Subject<'_>,
         known: &Known,
-        deadline: Instant,
+        until: Until<'_>,
     ) -> Result<Identity, ResolveError> {
-        let question = Question { subject: subject.without_blanks(), known, deadline };
+        let question = Question { subject: subject.without_blanks(), known, until };
         let ask = async {
             match self.ask(question).await {
                 Ok(identity) => Ok(Ok(identity)),
@@ -400,7 +404,7 @@ type Known = HashMap<String, Vec<Value>>;
 struct Question<'q> {
     subject: Subject<'q>,
     known: &'q Known,
-    deadline: Instant,
+    until: Until<'q>,
 }
 
 impl<'s> Subject<'s> {

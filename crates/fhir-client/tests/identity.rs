@@ -4,7 +4,9 @@
 
 mod support;
 
+use delivery::{Away, Fence, Unfenced};
 use fhir_client::identity::{Identity, IdentityOptions, Mode, PatientCheck, ResolveError, Resolver, Subject};
+use futures::future::{BoxFuture, FutureExt, ready};
 use serde_json::{Value, json};
 use support::{AZURE, HAPI, Habits, SEKMET, Server, UUID, outcome, soon, start};
 
@@ -171,7 +173,7 @@ async fn looks_many_devices_up_in_few_round_trips() {
         let resolver = Resolver::new(client.clone(), IdentityOptions::new(Mode::Lookup));
         let subjects: Vec<_> = ids.iter().map(|id| subject(id, None, Some("e1"))).collect();
         for _ in 0..2 {
-            let answers = resolver.resolve_all(&subjects, soon()).await.unwrap();
+            let answers = resolver.resolve_all(&subjects, soon(), &Unfenced).await.unwrap();
             let words: Vec<String> = answers.into_iter().map(|answer| summary(answer.map_err(Into::into))).collect();
             assert_eq!((words[0].as_str(), words[249].as_str()), ("id0 123 abc", "DeviceNotFound"));
             assert!(words[..249].iter().all(|word| word.ends_with(" 123 abc")));
@@ -239,6 +241,34 @@ async fn creates_patient_and_device_under_computed_ids() {
             assert_eq!(server.requests().len(), 4, "{:?}", server.requests());
         }
     }
+}
+
+/// A partition that was lost.
+struct Lost;
+
+impl Fence for Lost {
+    fn holds(&self) -> bool {
+        false
+    }
+
+    fn confirm(&self) -> BoxFuture<'_, Result<bool, Away>> {
+        ready(Ok(false)).boxed()
+    }
+}
+
+/// Design.md D13: no PUT once the fence does not hold.
+#[tokio::test]
+async fn creates_nothing_once_the_partition_may_be_another_s() {
+    let (server, resolver) = create_on(HAPI).await;
+    server.put(device("1", "d1", "Patient/123"));
+    let subjects = [subject("deviceId", Some("patientId"), None)];
+    assert!(resolver.resolve_all(&subjects, soon(), &Lost).await.is_err());
+    let writes = server.requests().into_iter().filter(|request| !request.starts_with("GET"));
+    let writes: Vec<_> = writes.filter(|request| request.contains("PUT")).collect();
+    assert_eq!(writes, [""; 0]);
+    // What is there is found all the same.
+    let found = resolver.resolve_all(&[subject("d1", None, None)], soon(), &Lost).await;
+    assert_eq!(summary(found.unwrap().remove(0).map_err(Into::into)), "1 123");
 }
 
 #[tokio::test]

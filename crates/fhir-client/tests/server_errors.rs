@@ -8,6 +8,7 @@ mod support;
 use std::sync::Arc;
 use std::time::Duration;
 
+use delivery::Unfenced;
 use fhir_client::client::Client;
 use fhir_client::identity::{IdentityOptions, Mode, Resolver, Subject};
 use fhir_client::save::{SaveOptions, Saver, Window};
@@ -133,10 +134,11 @@ async fn an_identifier_the_server_fails_on_ends_as_rejected() {
         let resolver = Resolver::new(client(&server, Duration::ZERO), IdentityOptions::new(Mode::Lookup));
         let subject = |device_id| Subject { device_id, patient_id: None, encounter_id: None };
         let subjects = ["d1", "bad", "d2"].map(subject);
-        let codes = resolver.resolve_all(&subjects, soon()).await.unwrap().into_iter().map(|answer| match answer {
-            Ok(identity) => identity.ids.device,
-            Err(unresolved) => unresolved.code().to_owned(),
-        });
+        let codes =
+            resolver.resolve_all(&subjects, soon(), &Unfenced).await.unwrap().into_iter().map(|answer| match answer {
+                Ok(identity) => identity.ids.device,
+                Err(unresolved) => unresolved.code().to_owned(),
+            });
         assert_eq!(codes.collect::<Vec<_>>(), ["d1", "FhirServerError", "d2"], "batch {batch}");
     }
 }
@@ -148,6 +150,6 @@ async fn a_server_that_fails_on_every_search_rejects_nothing() {
     server.before(|_, seen| if seen.path.contains("identifier=") { fails() } else { None });
     let resolver = Resolver::new(client(&server, Duration::ZERO), IdentityOptions::new(Mode::Lookup));
     let subject = Subject { device_id: "d1", patient_id: None, encounter_id: None };
-    let answer = resolver.resolve_all(&[subject], soon()).await;
+    let answer = resolver.resolve_all(&[subject], soon(), &Unfenced).await;
     assert_eq!(answer.unwrap_err().to_string(), "the FHIR server answers with status 500");
 }

@@ -10,7 +10,7 @@ mod support;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use delivery::{Reason, SaveOutcome};
+use delivery::{Reason, SaveOutcome, Unfenced};
 use fhir_client::auth::{CachedTokens, ClientCredentials, TokenEndpoint};
 use fhir_client::client::{Client, ClientOptions, base_url};
 use fhir_client::identity::{IdentityOptions, Mode, Resolver, Subject};
@@ -54,14 +54,14 @@ impl Site {
         let subjects: Vec<Subject<'_>> = devices.iter().map(|device| subject(device)).collect();
         let resolve = || async {
             let resolver = Resolver::new(self.client(), IdentityOptions::new(Mode::Create));
-            let answers = resolver.resolve_all(&subjects, until()).await.unwrap();
+            let answers = resolver.resolve_all(&subjects, until(), &Unfenced).await.unwrap();
             answers.into_iter().map(|answer| answer.unwrap().ids).collect::<Vec<_>>()
         };
         let (created, at_once) = tokio::join!(resolve(), resolve());
         assert_eq!(created, at_once);
         // A lookup finds them a moment later, whatever the server caches.
         let lookup = Resolver::new(self.client(), IdentityOptions::new(Mode::Lookup));
-        let found = lookup.resolve_all(&subjects, until()).await.unwrap();
+        let found = lookup.resolve_all(&subjects, until(), &Unfenced).await.unwrap();
         assert_eq!(found.into_iter().map(|found| found.unwrap().ids).collect::<Vec<_>>(), created);
         created
     }

@@ -44,7 +44,7 @@ mod token;
 mod write;
 
 pub use personality::{Personality, UnknownPersonality};
-pub use token::TokenClient;
+pub use token::{BearerCheck, TokenClient};
 
 use http::Front;
 use service::Service;
@@ -62,6 +62,8 @@ pub struct FhirServerConfig {
     pub personality: Personality,
     /// Asks for bearer tokens, which this client can get at `/oauth2/token`.
     pub token_client: Option<TokenClient>,
+    /// Asks for bearer tokens that come from elsewhere.
+    pub bearer: Option<BearerCheck>,
     /// With `hapi`: how long a write leaves room for others between its look at
     /// the state and its commit. Zero lets others in that are ready at once.
     pub commit_time: Duration,
@@ -78,6 +80,7 @@ impl FhirServerConfig {
             state: None,
             personality,
             token_client: None,
+            bearer: None,
             commit_time: Duration::ZERO,
             bundle_entries_max: if personality == Personality::Azure { 500 } else { 5000 },
         }
@@ -140,7 +143,8 @@ impl FhirServer {
             "Development FHIR server started; it is not for real data"
         );
         let service = Service::new(store, config.personality, base, config.commit_time, config.bundle_entries_max);
-        let front = Arc::new(Front { service, tokens: config.token_client.map(Tokens::new) });
+        let tokens = config.token_client.map(Tokens::new);
+        let front = Arc::new(Front { service, tokens, bearer: config.bearer });
         let (stop, stopped) = oneshot::channel();
         let serve = axum::serve(listener, http::routes(front.clone())).with_graceful_shutdown(async {
             // A dropped handle stops the server too.

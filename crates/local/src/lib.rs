@@ -3,3 +3,4 @@
 pub mod event_hubs;
 pub mod fhir_server;
 pub mod functions_host;
+pub mod identity;

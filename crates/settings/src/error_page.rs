@@ -17,7 +17,8 @@ const BAD: &str = "bad";
 /// Ends of the names that decide whether others are looked at: bad alone. All
 /// others are bad together, since each read makes the Azure clients anew, which
 /// takes a good part of a second.
-const DECIDING: [&str; 9] = [
+const DECIDING: [&str; 10] = [
+    "InputEventHub",
     "__Folder",
     "__BlobStorageContainerUri",
     "__EventHubName",

@@ -15,6 +15,7 @@ pub mod error_page;
 pub mod function;
 pub mod host;
 pub mod hub;
+pub mod identity;
 pub mod names;
 pub mod parking;
 pub mod source;
@@ -31,6 +32,7 @@ pub use dead_letters::{DeadLetterPlace, DeadLetterSettings, EitherDeadLetters};
 pub use function::{Front, Function, FunctionSettings, MappingPlace, TemplateSettings};
 pub use host::{HostOwnership, HostStorageSettings};
 pub use hub::{HubTexts, NormalizationHubSettings};
+pub use identity::{ExternalIdentitySettings, HostInputSettings, HubAccess};
 pub use parking::{EitherParking, ParkingOptions, ParkingSettings};
 pub use source::{
     EitherHub, EitherPositions, NativeOptions, NativeSettings, PositionOptions, PositionPlace, ProcessOptions,

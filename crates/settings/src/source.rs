@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use azure::sdk_hub::SdkReader;
-use azure::{BlobPositions, ConnectionString, SasHub, SasHubConfig, SdkHub, TokenCredential};
+use azure::{BlobPositions, ExternalIdentity, SasHub, SasHubConfig, SdkHub, TokenCredential};
 use delivery::{
     Away, Bounds, Checkpoint, Hub, HubEvent, Ownership, Positions, ReadError, Reader, Source, Start, Version,
     WindowMark, WindowRules,
@@ -18,6 +18,7 @@ use url::Url;
 
 use crate::function::credential;
 use crate::hub::HubTexts;
+use crate::identity::{HubAccess, hub_access};
 use crate::{Checks, non_blank};
 
 /// The settings as they are, besides those of the hub; flatten this into a
@@ -57,6 +58,8 @@ pub struct SourceTexts {
     pub consumer_group: Option<String>,
     /// `…__ConnectionString`.
     pub connection_string: Option<String>,
+    /// As whom the hub is opened when nothing else is said: for the customer's.
+    pub external: Option<ExternalIdentity>,
 }
 
 /// What a native process needs besides its function.
@@ -218,21 +221,22 @@ impl SourceTexts {
 
     fn hub(self, prefix: &str, client_id: &Option<String>, checks: &mut Checks) -> Option<EitherHub> {
         let group = non_blank(self.consumer_group).unwrap_or_else(|| "$default".to_owned());
-        if let Some(text) = non_blank(self.connection_string) {
-            let name = format!("{prefix}__ConnectionString");
-            let hub = text.parse::<ConnectionString>().map_err(|error| error.to_string()).and_then(|connection| {
+        let texts = (self.hub.authentication.clone(), self.connection_string);
+        let credential = match hub_access(prefix, texts, self.external.as_ref(), client_id, checks)? {
+            HubAccess::Credential(credential) => credential,
+            HubAccess::ConnectionString(connection) => {
                 let config = SasHubConfig::new(connection, self.hub.hub.as_deref(), &group);
-                config.and_then(SasHub::new).map_err(|error| error.to_string())
-            });
-            return match hub {
-                Ok(hub) => Some(EitherHub::Sas(hub)),
-                Err(error) => {
-                    checks.problem(format!("app setting `{name}` cannot be used: {error}"));
-                    None
-                }
-            };
-        }
-        let (config, credential) = self.hub.check(prefix, "the name of the hub to read", client_id, checks);
+                return match config.and_then(SasHub::new) {
+                    Ok(hub) => Some(EitherHub::Sas(hub)),
+                    Err(error) => {
+                        checks.problem(format!("app setting `{prefix}__ConnectionString` cannot be used: {error}"));
+                        None
+                    }
+                };
+            }
+        };
+        let texts = HubTexts { authentication: None, ..self.hub };
+        let (config, _) = texts.check(prefix, "the name of the hub to read", client_id, checks);
         match SdkHub::new(config, group, &credential) {
             Ok(hub) => Some(EitherHub::Sdk(hub)),
             Err(error) => {

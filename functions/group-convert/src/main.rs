@@ -4,6 +4,7 @@
 
 mod function;
 mod settings;
+mod tokens;
 mod windows;
 
 use std::process::ExitCode;

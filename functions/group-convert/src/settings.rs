@@ -3,20 +3,19 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use azure::{CredentialSettings, TokenCredential};
-use fhir_client::auth::{AccessToken, CachedTokens, ClientCredentials, TokenEndpoint, TokenError};
+use fhir_client::auth::CachedTokens;
 use fhir_client::client::ClientOptions;
 use fhir_client::identity::{IdentityOptions, Mode, PatientCheck};
 use fhir_client::save::SaveOptions;
-use secrecy::SecretString;
 use serde::Deserialize;
 use settings::{
-    Checks, Function, FunctionSettings, HostOwnership, HostStorageSettings, NativeOptions, NativeSettings,
-    NormalizationHubSettings, ParkingOptions, ParkingSettings, PositionOptions, Profile, SettingsError, SourceTexts,
-    non_blank,
+    Checks, ExternalIdentitySettings, Function, FunctionSettings, HostOwnership, HostStorageSettings, NativeOptions,
+    NativeSettings, NormalizationHubSettings, ParkingOptions, ParkingSettings, PositionOptions, Profile, SettingsError,
+    SourceTexts, non_blank,
 };
 
 use crate::function::NAME;
+use crate::tokens::tokens;
 
 /// The settings as they are.
 #[derive(Deserialize)]
@@ -43,6 +42,8 @@ struct Raw {
     encounter_system: Option<String>,
     #[serde(flatten)]
     fhir: FhirSettings,
+    #[serde(flatten)]
+    external: ExternalIdentitySettings,
     #[serde(flatten)]
     input: NormalizationHubSettings,
     #[serde(rename = "normalizationeventhub__eventhubconsumergroup")]
@@ -76,17 +77,19 @@ struct CacheSettings {
 
 /// What says where the FHIR server is and who we are to it.
 #[derive(Deserialize)]
-struct FhirSettings {
+pub struct FhirSettings {
     #[serde(rename = "fhirservice__url")]
-    url: Option<String>,
+    pub(crate) url: Option<String>,
+    #[serde(rename = "fhirservice__authenticationtype")]
+    pub(crate) authentication: Option<String>,
     #[serde(rename = "fhirservice__authority")]
-    authority: Option<String>,
+    pub(crate) authority: Option<String>,
     #[serde(rename = "fhirservice__clientid")]
-    client_id: Option<String>,
+    pub(crate) client_id: Option<String>,
     #[serde(rename = "fhirservice__clientsecret")]
-    client_secret: Option<String>,
+    pub(crate) client_secret: Option<String>,
     #[serde(rename = "fhirservice__resource")]
-    resource: Option<String>,
+    pub(crate) resource: Option<String>,
     #[serde(rename = "fhirservice__batchentries")]
     batch_entries: Option<String>,
     #[serde(rename = "fhirservice__servererrorpatienceseconds")]
@@ -94,7 +97,7 @@ struct FhirSettings {
     #[serde(rename = "fhirservice__timelimitseconds")]
     time_limit: Option<String>,
     #[serde(rename = "fhirclient__usemanagedidentity")]
-    managed_identity: Option<String>,
+    pub(crate) managed_identity: Option<String>,
 }
 
 /// Everything group-convert needs to start, checked.
@@ -156,12 +159,18 @@ impl Settings {
         let parking = raw.parking.check(&client_id, &mut checks);
         let positions = raw.native.check(&client_id, &mut checks);
         let ownership = raw.host_storage.check(&mut checks);
-        let input =
-            SourceTexts { hub: raw.input.texts(), consumer_group: raw.group, connection_string: raw.connection_string };
+        let input = SourceTexts {
+            hub: raw.input.texts(),
+            consumer_group: raw.group,
+            connection_string: raw.connection_string,
+            // The hub is the connector's own.
+            external: None,
+        };
         let native = is_native
             .then(|| input.check(("NormalizationEventHub", NAME), &client_id, positions.clone(), &mut checks))
             .flatten();
-        let tokens = tokens(raw.fhir, fhir.as_ref(), client_id, &mut checks);
+        let external = raw.external.check(&client_id, &mut checks);
+        let tokens = tokens(raw.fhir, fhir.as_ref(), (client_id, external), &mut checks);
         let settings = function.zip(fhir).map(|(function, fhir)| Settings {
             function,
             fhir,
@@ -228,68 +237,6 @@ fn client_options(settings: &FhirSettings, checks: &mut Checks) -> Option<Client
     })
 }
 
-/// The managed identity when it is asked for, client credentials when there is
-/// an authority, and otherwise no token (fhir-conversion.md 8.4). Checks them
-/// without a usable URL of the server, `fhir`, too.
-fn tokens(
-    settings: FhirSettings,
-    fhir: Option<&ClientOptions>,
-    identity: Option<String>,
-    checks: &mut Checks,
-) -> Option<Arc<CachedTokens>> {
-    let audience = fhir.map(|fhir| fhir.base_url.as_str().trim_end_matches('/').to_owned());
-    let resource = non_blank(settings.resource).or(audience).unwrap_or_default();
-    if checks.flag("FhirClient__UseManagedIdentity", settings.managed_identity, false) {
-        let credential = CredentialSettings::ManagedIdentity { client_id: identity }.credential();
-        return match credential {
-            Ok(credential) => Some(identity_tokens(credential, &resource)),
-            Err(error) => {
-                checks.problem(format!("`FhirClient__UseManagedIdentity` cannot be followed: {error}"));
-                None
-            }
-        };
-    }
-    let expected = "an absolute http or https URL of an authority or token endpoint";
-    let endpoint = checks.optional("FhirService__Authority", settings.authority, expected, |text| {
-        TokenEndpoint::from_authority(text).ok()
-    })?;
-    let client_id =
-        checks.required("FhirService__ClientId", settings.client_id, "the client id of an app registration");
-    let secret = checks.secret(settings.client_secret);
-    if secret.is_none() {
-        checks.problem("app setting `FhirService__ClientSecret` is not set; expected the client's secret".to_owned());
-    }
-    let scope = endpoint.scope(&resource);
-    let secret = secret.unwrap_or_else(|| SecretString::from(String::new()));
-    match ClientCredentials::new(endpoint, client_id, secret) {
-        Ok(credentials) => Some(Arc::new(CachedTokens::new(Arc::new(credentials), scope))),
-        Err(error) => {
-            checks.problem(format!("the settings `FhirService__…` cannot be used: {error}"));
-            None
-        }
-    }
-}
-
-fn identity_tokens(credential: Arc<dyn TokenCredential>, resource: &str) -> Arc<CachedTokens> {
-    let scope = match resource.strip_suffix("/.default") {
-        Some(_) => resource.to_owned(),
-        None => format!("{}/.default", resource.trim_end_matches('/')),
-    };
-    let ask = move |scope: String| {
-        let credential = credential.clone();
-        async move {
-            let token = credential.get_token(&[&scope], None).await.map_err(|error| TokenError::Unreachable {
-                what: "the managed identity gives none",
-                source: Some(error.into()),
-            })?;
-            let lifetime = token.expires_on - azure::now();
-            let lifetime = Duration::try_from(lifetime).unwrap_or_default();
-            Ok(AccessToken { secret: SecretString::from(token.token.secret().to_owned()), lifetime })
-        }
-    };
-    Arc::new(CachedTokens::new(Arc::new(ask), scope))
-}
-
 #[cfg(test)]
 mod error_page;
 
@@ -327,6 +274,8 @@ mod tests {
         ];
         assert_eq!(problems(&client), "Create true");
         assert_eq!(problems(&[("FhirClient__UseManagedIdentity", "true")]), "Lookup true");
+        let problem = problems(&[("FhirService__AuthenticationType", "ExternalIdentity")]);
+        assert!(problem.contains("expected `ExternalIdentity__ClientId`"), "{problem}");
     }
 
     #[test]

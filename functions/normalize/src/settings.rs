@@ -4,8 +4,8 @@ use azure::HubOutput;
 use secrecy::SecretString;
 use serde::Deserialize;
 use settings::{
-    Checks, Function, FunctionSettings, HubTexts, NativeOptions, NativeSettings, NormalizationHubSettings,
-    SettingsError, SourceTexts,
+    Checks, ExternalIdentitySettings, Function, FunctionSettings, HostInputSettings, HubTexts, NativeOptions,
+    NativeSettings, NormalizationHubSettings, SettingsError, SourceTexts, non_blank,
 };
 
 use crate::function::NAME;
@@ -32,6 +32,10 @@ struct Raw {
     #[serde(rename = "ingest__token")]
     ingest_token: Option<String>,
     #[serde(flatten)]
+    host_input: HostInputSettings,
+    #[serde(flatten)]
+    external: ExternalIdentitySettings,
+    #[serde(flatten)]
     native: NativeSettings,
     #[serde(flatten)]
     function: FunctionSettings,
@@ -47,6 +51,8 @@ pub struct Settings {
     pub output: HubOutput,
     /// `Ingest__Token`: who may post events; nobody when it is not set.
     pub ingest_token: Option<SecretString>,
+    /// What is not as somebody may think it is; to be logged.
+    pub warning: Option<&'static str>,
     /// The customer's hub, when the process reads it itself.
     pub native: Option<NativeOptions>,
 }
@@ -59,9 +65,18 @@ impl Settings {
         let is_native = raw.function.is_native();
         let function = Function::check(raw.function, ("Template__DeviceContent", raw.device_mapping), &mut checks);
         let client_id = function.as_ref().and_then(|function| function.client_id.clone());
+        let external = raw.external.check(&client_id, &mut checks);
         let producer = raw.output.check(&client_id, &mut checks);
         let ingest_token = checks.secret(raw.ingest_token);
         let positions = raw.native.check(&client_id, &mut checks);
+        let connection_string = non_blank(raw.input_connection_string);
+        let warning = match is_native {
+            true => None,
+            false => {
+                let own = (&raw.input_authentication, &connection_string);
+                raw.host_input.check(own, external.as_ref(), &mut checks)
+            }
+        };
         let input = SourceTexts {
             hub: HubTexts {
                 namespace: raw.input_namespace,
@@ -70,13 +85,14 @@ impl Settings {
                 custom_endpoint: raw.input_endpoint,
             },
             consumer_group: raw.input_group,
-            connection_string: raw.input_connection_string,
+            connection_string: connection_string.or(raw.host_input.connection_string),
+            external,
         };
         let native =
             is_native.then(|| input.check(("InputEventHub", NAME), &client_id, positions, &mut checks)).flatten();
         let settings = function.zip(producer).map(|(function, producer)| {
             let output = HubOutput::new(producer);
-            Settings { function, output, ingest_token, native }
+            Settings { function, output, ingest_token, warning, native }
         });
         checks.finish(settings)
     }
@@ -130,6 +146,17 @@ mod tests {
              `ManagedIdentity`, `WorkloadIdentity`, `DeveloperTools`, `Development`",
         ];
         assert_eq!(problems, expected.join("\n"));
+    }
+
+    #[test]
+    fn a_certificate_that_the_host_cannot_use_is_said() {
+        let certificate = [
+            ("ExternalIdentity__ClientId", "c1"),
+            ("ExternalIdentity__TenantId", "t1"),
+            ("ExternalIdentity__CertificateUri", "https://v1.vault.azure.net/certificates/mi-c1"),
+        ];
+        let problem = problems(&certificate);
+        assert!(problem.contains("cannot open the customer's hub in the Functions front"), "{problem}");
     }
 
     #[test]

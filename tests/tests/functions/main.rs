@@ -3,7 +3,9 @@
 #![allow(clippy::unwrap_used, reason = "a test stops where something is not what it should be")]
 
 mod collector;
+mod connection_string;
 mod handler;
+mod identity;
 mod ingest;
 mod parking;
 mod telemetry;

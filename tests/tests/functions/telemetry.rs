@@ -250,7 +250,7 @@ fn what_a_collector_and_prometheus_are_told_is_what_happened_and_no_more() {
     }
     until("the log arrives", LIMIT, || {
         let normalized = collector.logs("normalize").iter().any(|line| line.starts_with("Normalized a batch"));
-        let converted = collector.logs("group-convert").iter().any(|line| line.starts_with("Converted a batch"));
+        let converted = collector.logs("group-convert").iter().any(|line| line.starts_with("Converted a window"));
         (normalized && converted).then_some(())
     });
 

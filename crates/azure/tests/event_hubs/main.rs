@@ -4,6 +4,7 @@
 #![allow(missing_docs, reason = "a test has no public interface")]
 
 mod dead_letters;
+mod identity;
 mod reading;
 mod sas;
 mod sending;

@@ -25,6 +25,9 @@ use crate::window_log::WindowLog;
 /// events' own times is closed: the end of a backlog.
 const QUIET: Duration = Duration::from_secs(1);
 
+/// How often it is told how many events wait while there are some.
+const LAG_EVERY: Duration = Duration::from_secs(30);
+
 /// How often a hub that seems to be a new one is asked again before that is
 /// believed, and how long is waited in between.
 const SECOND_LOOKS: u32 = 3;
@@ -82,6 +85,8 @@ pub(super) struct Pump<H, P, R, S> {
     log: WindowLog,
     /// When the last event came, or the hub was asked whether there is one.
     active: Duration,
+    /// When it was last told how many events wait.
+    lag_told: Duration,
     failures: u32,
     restarts: u32,
 }
@@ -91,9 +96,24 @@ impl<H: Hub, P: Positions, R: Runtime, S: Processor> Pump<H, P, R, S> {
         let source = shared.hub.source(&term.partition);
         let window = Window::new(shared.options.rules, None);
         let active = shared.runtime.elapsed();
+        let lag_told = active;
         let (checkpoint, log, start) = (None, WindowLog::default(), Start::Beginning);
         let (received, failures, restarts) = (None, 0, 0);
-        Pump { shared, term, stop, source, window, received, start, checkpoint, log, active, failures, restarts }
+        Pump {
+            shared,
+            term,
+            stop,
+            source,
+            window,
+            received,
+            start,
+            checkpoint,
+            log,
+            active,
+            lag_told,
+            failures,
+            restarts,
+        }
     }
 
     /// Reads until it ends; begins after `delay`.
@@ -270,8 +290,8 @@ impl<H: Hub, P: Positions, R: Runtime, S: Processor> Pump<H, P, R, S> {
     async fn look_whether_events_wait(&mut self) -> Result<(), Break> {
         let (shared, partition) = (self.shared.clone(), self.term.partition.clone());
         let bounds = self.unless_ended(shared.hub.bounds(&partition)).await??;
-        let done = self.checkpoint.as_ref().map_or(bounds.first - 1, |(checkpoint, _)| checkpoint.sequence_number);
-        shared.observer.lag(&self.source, u64::try_from(bounds.last - done).unwrap_or_default());
+        self.lag_behind(bounds);
+        self.lag_told = shared.runtime.elapsed();
         let seen = match (self.received, self.start) {
             (Some(received), _) => received,
             (None, Start::After(last)) => last,
@@ -352,7 +372,28 @@ impl<H: Hub, P: Positions, R: Runtime, S: Processor> Pump<H, P, R, S> {
             checkpoint: Some(last.sequence_number),
         };
         shared.observer.flushed(&self.source, flush);
+        self.tell_lag().await
+    }
+
+    /// Tells how many events wait, now and then: a busy partition is never
+    /// idle, and asking costs a request.
+    async fn tell_lag(&mut self) -> Result<(), End> {
+        let (shared, partition) = (self.shared.clone(), self.term.partition.clone());
+        let now = shared.runtime.elapsed();
+        if now < self.lag_told + LAG_EVERY {
+            return Ok(());
+        }
+        self.lag_told = now;
+        match self.unless_ended(shared.hub.bounds(&partition)).await? {
+            Ok(bounds) => self.lag_behind(bounds),
+            Err(away) => tracing::warn!(partition, error = error_chain(&away), "Cannot see how many events wait"),
+        }
         Ok(())
+    }
+
+    fn lag_behind(&self, bounds: Bounds) {
+        let done = self.checkpoint.as_ref().map_or(bounds.first - 1, |(checkpoint, _)| checkpoint.sequence_number);
+        self.shared.observer.lag(&self.source, u64::try_from(bounds.last - done).unwrap_or_default());
     }
 
     /// Takes note of a window before anything of it is written; gives since

@@ -29,7 +29,11 @@ struct Server {
 }
 
 impl Destination for &Server {
-    async fn resolve(&self, groups: &[&MeasurementGroup<'_>]) -> Result<Vec<Result<Resolved, Reason>>, Away> {
+    async fn resolve(
+        &self,
+        groups: &[&MeasurementGroup<'_>],
+        _: Turn<'_>,
+    ) -> Result<Vec<Result<Resolved, Reason>>, Away> {
         let resolve = |group: &&MeasurementGroup<'_>| match group.device_id {
             "unknown" if !self.appeared.load(Ordering::Relaxed) => {
                 Err(Reason::new("DeviceNotFound", "Device not found"))

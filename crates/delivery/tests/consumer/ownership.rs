@@ -1,5 +1,6 @@
 //! Whose a partition is, and what becomes of it when a process ends.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::site::{SECOND, Site};
@@ -96,6 +97,20 @@ fn d13_a_stolen_partition_is_given_up() {
     // Only when the thief is gone is it taken again.
     site.machine.advance(130 * SECOND);
     assert_eq!(site.positions.owner("0").as_deref(), Some("a"));
+}
+
+#[test]
+fn d13_no_position_is_stored_of_a_partition_that_was_lost_meanwhile() {
+    let mut site = Site::new(&["0"]);
+    *site.slowness.lock().unwrap() = 30 * SECOND;
+    site.heedless.store(true, Ordering::Relaxed);
+    let _a = site.start("a", |_| {});
+    site.append("0", 3);
+    site.machine.advance(SECOND);
+    site.positions.steal("0", "thief");
+    site.machine.advance(30 * SECOND);
+    assert_eq!(site.logged(), ["a 0 [0 1 2] FENCED"]);
+    assert_eq!(site.positions.sequence_number("0"), Some(-1));
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! A hub, its positions and processes that read it, in one simulated machine.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -25,6 +26,8 @@ pub struct Site {
     pub away: Arc<Mutex<Option<String>>>,
     /// Processing takes so long.
     pub slowness: Arc<Mutex<Duration>>,
+    /// Processing ends well although its fence does not hold any more.
+    pub heedless: Arc<AtomicBool>,
 }
 
 pub struct Process {
@@ -62,6 +65,7 @@ impl Site {
             log: Arc::default(),
             away: Arc::default(),
             slowness: Arc::default(),
+            heedless: Arc::default(),
         }
     }
 
@@ -100,6 +104,7 @@ impl Site {
             log: self.log.clone(),
             away: self.away.clone(),
             slowness: self.slowness.clone(),
+            heedless: self.heedless.clone(),
             runtime: runtime.clone(),
         };
         let observer = Arc::new(Watching { owner: owner.to_owned(), log: self.log.clone() });
@@ -130,6 +135,7 @@ struct Recorder {
     log: Log,
     away: Arc<Mutex<Option<String>>>,
     slowness: Arc<Mutex<Duration>>,
+    heedless: Arc<AtomicBool>,
     runtime: Arc<SimulatedRuntime>,
 }
 
@@ -144,7 +150,7 @@ impl Processor for Recorder {
         let again = if turn.begun_before.is_some() { " again" } else { "" };
         let fenced = if turn.fence.holds() { "" } else { " FENCED" };
         self.log.lock().unwrap().push(format!("{} {partition} [{}]{again}{fenced}", self.owner, numbers.join(" ")));
-        if !fenced.is_empty() {
+        if !fenced.is_empty() && !self.heedless.load(Ordering::Relaxed) {
             return Err(Away::new("the partition", "it is another's"));
         }
         match &*self.away.lock().unwrap() {

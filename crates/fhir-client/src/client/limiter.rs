@@ -33,8 +33,9 @@ struct State {
     used: usize,
     good: usize,
     complained: Option<Instant>,
-    /// The server wants to be left alone until then.
-    not_before: Option<Instant>,
+    /// The server wants to be left alone until then, and said so with this
+    /// status.
+    not_before: Option<(Instant, u16)>,
 }
 
 /// The right to have one request under way.
@@ -92,16 +93,17 @@ impl Limiter {
         state.limit = (state.limit / 2).max(1);
     }
 
-    /// The server asks at `now` to be left alone for `wait`.
-    pub(crate) fn leave_alone(&self, now: Instant, wait: Duration) {
+    /// The server asks at `now` with `status` to be left alone for `wait`.
+    pub(crate) fn leave_alone(&self, status: u16, now: Instant, wait: Duration) {
         let then = now + wait.min(LEAVE_ALONE_MAX);
         let mut state = self.state();
-        state.not_before = state.not_before.max(Some(then));
+        state.not_before = state.not_before.max(Some((then, status)));
     }
 
-    /// Until when the server is to be left alone, if that is not over at `now`.
-    pub(crate) fn left_alone_until(&self, now: Instant) -> Option<Instant> {
-        self.state().not_before.filter(|then| *then > now)
+    /// Until when the server is to be left alone, if that is not over at `now`,
+    /// and the status that it said so with.
+    pub(crate) fn left_alone_until(&self, now: Instant) -> Option<(Instant, u16)> {
+        self.state().not_before.filter(|(then, _)| *then > now)
     }
 
     /// How many requests are allowed at once now.
@@ -149,12 +151,12 @@ mod tests {
     #[test]
     fn leaves_the_server_alone_for_as_long_as_it_asks_but_not_for_days() {
         let (limiter, now) = (Limiter::new(2), Instant::now());
-        limiter.leave_alone(now, Duration::from_secs(60));
-        limiter.leave_alone(now, Duration::from_secs(20));
-        assert_eq!(limiter.left_alone_until(now), Some(now + Duration::from_secs(60)));
+        limiter.leave_alone(503, now, Duration::from_secs(60));
+        limiter.leave_alone(429, now, Duration::from_secs(20));
+        assert_eq!(limiter.left_alone_until(now), Some((now + Duration::from_secs(60), 503)));
         assert_eq!(limiter.left_alone_until(now + Duration::from_secs(60)), None);
-        limiter.leave_alone(now, Duration::from_secs(86_400));
-        assert_eq!(limiter.left_alone_until(now), Some(now + LEAVE_ALONE_MAX));
+        limiter.leave_alone(429, now, Duration::from_secs(86_400));
+        assert_eq!(limiter.left_alone_until(now), Some((now + LEAVE_ALONE_MAX, 429)));
     }
 
     #[tokio::test]

@@ -12,8 +12,6 @@
 //! something all the same, the server's answer shows it, and what was there is
 //! put back.
 
-use std::time::Instant;
-
 use mapping::identifier::{ResourceIds, resource_id};
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -21,7 +19,7 @@ use serde_json::{Value, json};
 use super::lookup::{Missing, matching, only_one};
 use super::reference::{id_of, patient_of};
 use super::{DEVICE, Identity, PATIENT, Question, ResolveError, Resolver, Unresolved};
-use crate::client::{Answer, Condition, Request, ServerAway, is_server_error};
+use crate::client::{Answer, Condition, Request, ServerAway, Until, is_server_error};
 use crate::history::{Before, version_before};
 use crate::search::{Identifier, next_link, resources_of};
 use crate::version::Version;
@@ -33,7 +31,7 @@ const ROUNDS_MAX: usize = 5;
 impl Resolver {
     /// Creates what a lookup did not find.
     pub(super) async fn create(&self, question: Question<'_>, missing: Missing) -> Result<Identity, ResolveError> {
-        let Question { subject, deadline, .. } = question;
+        let Question { subject, until, .. } = question;
         let patient_id = subject.patient_id.ok_or(Unresolved::NotDefined { kind: PATIENT })?;
         let patient_identifier = self.patient_identifier(patient_id);
         let device_identifier = self.device_identifier(subject);
@@ -47,13 +45,13 @@ impl Resolver {
         if matches!(missing, Missing::Device) {
             requests.push(self.read_request(DEVICE, &new_device));
         }
-        let batch = self.client.batch(&requests, deadline).await;
+        let batch = self.client.batch(&requests, until).await;
         let answers: Option<Vec<Answer>> = batch.answers.into_iter().collect();
         let Some(answers) = answers else {
             return Err(batch.away.unwrap_or(ServerAway::DeadlinePassed).into());
         };
 
-        let patient = match self.found_patient(&answers, patient_identifier, deadline).await? {
+        let patient = match self.found_patient(&answers, patient_identifier, until).await? {
             Some(patient) => patient,
             None => {
                 let body = json!({
@@ -61,7 +59,7 @@ impl Resolver {
                     "id": new_patient,
                     "identifier": [identifier_element(patient_identifier)],
                 });
-                self.put_new(PATIENT, &new_patient, &body, deadline).await?
+                self.put_new(PATIENT, &new_patient, &body, until).await?
             }
         };
         let patient = id_of(&patient).ok_or(Unresolved::NotFound { kind: PATIENT })?.to_owned();
@@ -75,10 +73,10 @@ impl Resolver {
                     "identifier": [identifier_element(device_identifier)],
                     "patient": { "reference": format!("Patient/{patient}") },
                 });
-                self.put_new(DEVICE, &new_device, &body, deadline).await?
+                self.put_new(DEVICE, &new_device, &body, until).await?
             }
         };
-        let device = self.link(device, &patient, deadline).await?;
+        let device = self.link(device, &patient, until).await?;
         Ok(Identity { ids: ResourceIds { device, patient, encounter: None }, patient_differs: false })
     }
 
@@ -87,21 +85,21 @@ impl Resolver {
         &self,
         answers: &[Answer],
         identifier: Identifier<'_>,
-        deadline: Instant,
+        until: Until<'_>,
     ) -> Result<Option<Value>, ResolveError> {
         let (Some(search), Some(read)) = (answers.first(), answers.get(1)) else { return Ok(None) };
         if !search.is_success() {
             return Err(match search.status {
                 // A search that finds nothing is no 404.
                 404 => search.away().into(),
-                _ => self.refused(PATIENT, search, deadline).await,
+                _ => self.refused(PATIENT, search, until).await,
             });
         }
         let page = search.json()?;
         // A second page is rare enough to start over without the batch.
         let found = match next_link(&page) {
             None => resources_of(page, PATIENT),
-            Some(_) => match self.client.search(PATIENT, identifier, deadline).await {
+            Some(_) => match self.client.search(PATIENT, identifier, until.deadline()).await {
                 Ok(found) => found,
                 Err(crate::client::SearchError::Away(away)) => return Err(away.into()),
                 Err(_) => return Err(Unresolved::Multiple { kind: PATIENT, count: usize::MAX }.into()),
@@ -121,15 +119,15 @@ impl Resolver {
         kind: &'static str,
         id: &str,
         body: &Value,
-        deadline: Instant,
+        until: Until<'_>,
     ) -> Result<Value, ResolveError> {
-        let answer = self.put(kind, id, body, Condition::Absent, deadline).await?;
+        let answer = self.put(kind, id, body, Condition::Absent, until).await?;
         match answer.status {
             201 => Ok(body.clone()),
             // Somebody was faster, and the server kept what they wrote.
-            409 | 412 => self.read(kind, id, deadline).await?.ok_or(Unresolved::NotFound { kind }.into()),
-            200 => self.put_back(kind, id, body, &answer, deadline).await,
-            _ => Err(self.refused(kind, &answer, deadline).await),
+            409 | 412 => self.read(kind, id, until).await?.ok_or(Unresolved::NotFound { kind }.into()),
+            200 => self.put_back(kind, id, body, &answer, until).await,
+            _ => Err(self.refused(kind, &answer, until).await),
         }
     }
 
@@ -141,10 +139,10 @@ impl Resolver {
         id: &str,
         body: &Value,
         answer: &Answer,
-        deadline: Instant,
+        until: Until<'_>,
     ) -> Result<Value, ResolveError> {
         let Some(version) = &answer.version else { return Ok(body.clone()) };
-        let before = version_before(&self.client, &format!("{kind}/{id}"), version, deadline).await?;
+        let before = version_before(&self.client, &format!("{kind}/{id}"), version, until.deadline()).await?;
         let Before::Content(before) = before else { return Ok(body.clone()) };
         let mut before: Value = serde_json::from_slice(&before).map_err(|_| ServerAway::NotFhir)?;
         if let Some(members) = before.as_object_mut() {
@@ -153,17 +151,17 @@ impl Resolver {
         if before == *body {
             return Ok(before);
         }
-        let answer = self.put(kind, id, &before, Condition::Version(version.clone()), deadline).await?;
+        let answer = self.put(kind, id, &before, Condition::Version(version.clone()), until).await?;
         match answer.status {
             200 | 201 => Ok(before),
             // Somebody has written since; what they wrote is what counts.
-            404 | 409 | 412 => self.read(kind, id, deadline).await?.ok_or(Unresolved::NotFound { kind }.into()),
-            _ => Err(self.refused(kind, &answer, deadline).await),
+            404 | 409 | 412 => self.read(kind, id, until).await?.ok_or(Unresolved::NotFound { kind }.into()),
+            _ => Err(self.refused(kind, &answer, until).await),
         }
     }
 
     /// Makes `device` name the Patient if it names none. Gives the Device's id.
-    async fn link(&self, mut device: Value, patient: &str, deadline: Instant) -> Result<String, ResolveError> {
+    async fn link(&self, mut device: Value, patient: &str, until: Until<'_>) -> Result<String, ResolveError> {
         for _ in 0..ROUNDS_MAX {
             let id = id_of(&device).ok_or(Unresolved::NotFound { kind: DEVICE })?.to_owned();
             if device.get("patient").is_some_and(|reference| !reference.is_null()) {
@@ -172,14 +170,14 @@ impl Resolver {
             }
             let condition = Version::of_resource(&device).map_or(Condition::None, Condition::Version);
             device["patient"] = json!({ "reference": format!("Patient/{patient}") });
-            let answer = self.put(DEVICE, &id, &device, condition, deadline).await?;
+            let answer = self.put(DEVICE, &id, &device, condition, until).await?;
             match answer.status {
                 200 | 201 => return Ok(id),
                 404 | 409 | 412 => {
-                    let read = self.read(DEVICE, &id, deadline).await?;
+                    let read = self.read(DEVICE, &id, until).await?;
                     device = read.ok_or(Unresolved::NotFound { kind: DEVICE })?;
                 }
-                _ => return Err(self.refused(DEVICE, &answer, deadline).await),
+                _ => return Err(self.refused(DEVICE, &answer, until).await),
             }
         }
         Err(Unresolved::Refused { kind: DEVICE, status: 409 }.into())
@@ -191,16 +189,16 @@ impl Resolver {
         id: &str,
         body: &Value,
         condition: Condition,
-        deadline: Instant,
+        until: Until<'_>,
     ) -> Result<Answer, ServerAway> {
         let mut request = self.client.request(Method::PUT, &format!("{kind}/{id}"), None);
         request.body = Some(body.to_string().into_bytes());
         request.condition = condition;
-        self.client.send(&request, deadline).await
+        self.client.send(&request, until).await
     }
 
-    async fn read(&self, kind: &'static str, id: &str, deadline: Instant) -> Result<Option<Value>, ResolveError> {
-        let answer = self.client.send(&self.read_request(kind, id), deadline).await?;
+    async fn read(&self, kind: &'static str, id: &str, until: Until<'_>) -> Result<Option<Value>, ResolveError> {
+        let answer = self.client.send(&self.read_request(kind, id), until).await?;
         match answer.status {
             404 | 410 => Ok(None),
             _ if answer.is_success() => Ok(Some(answer.json()?)),
@@ -213,9 +211,9 @@ impl Resolver {
     }
 
     /// What a status means that came instead of a resource.
-    async fn refused(&self, kind: &'static str, answer: &Answer, deadline: Instant) -> ResolveError {
+    async fn refused(&self, kind: &'static str, answer: &Answer, until: Until<'_>) -> ResolveError {
         match answer.status {
-            status @ (400 | 404 | 413 | 414 | 422) => match self.client.prove(answer.asked, deadline).await {
+            status @ (400 | 404 | 413 | 414 | 422) => match self.client.prove(answer.asked, until.deadline()).await {
                 Ok(()) => Unresolved::Refused { kind, status }.into(),
                 Err(away) => away.into(),
             },

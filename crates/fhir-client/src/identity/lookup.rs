@@ -115,12 +115,12 @@ impl Resolver {
             return Ok(matching(found.clone(), identifier));
         }
         let asked = Instant::now();
-        match self.client.search(kind, identifier, question.deadline).await {
+        match self.client.search(kind, identifier, question.until.deadline()).await {
             Ok(found) => Ok(matching(found, identifier)),
             Err(SearchError::Away(away)) => Err(away.into()),
             // Something in the identifier; all else would be the server's fault.
             Err(SearchError::Refused { status: status @ (400 | 414 | 422) }) => {
-                self.client.prove(asked, question.deadline).await?;
+                self.client.prove(asked, question.until.deadline()).await?;
                 Err(Unresolved::Refused { kind, status }.into())
             }
             // Found to be about this identifier alone.

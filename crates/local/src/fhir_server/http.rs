@@ -16,7 +16,7 @@ use crate::fhir_server::failure::Failure;
 use crate::fhir_server::request::{self, Conditions, Interaction, Reply};
 use crate::fhir_server::resource::Resource;
 use crate::fhir_server::service::Service;
-use crate::fhir_server::token::Tokens;
+use crate::fhir_server::token::{BearerCheck, Tokens};
 
 /// Path of the FHIR base.
 pub(super) const BASE_PATH: &str = "/fhir";
@@ -32,6 +32,8 @@ pub(super) struct Front {
     pub(super) service: Service,
     /// `None`: everything is open.
     pub(super) tokens: Option<Tokens>,
+    /// `None`: no tokens from elsewhere are asked for.
+    pub(super) bearer: Option<BearerCheck>,
 }
 
 /// All routes of the server.
@@ -92,7 +94,9 @@ async fn answer(front: &Front, method: &Method, url: &str, headers: &HeaderMap, 
     let interaction = Interaction::parse(method, form.as_deref().unwrap_or(url))?;
     let is_open = matches!(interaction, Interaction::Capabilities);
     let authorization = text_of(headers, header::AUTHORIZATION);
-    if !is_open && front.tokens.as_ref().is_some_and(|tokens| !tokens.allows(authorization)) {
+    let is_refused = front.tokens.as_ref().is_some_and(|tokens| !tokens.allows(authorization))
+        || front.bearer.as_ref().is_some_and(|bearer| !bearer.allows(authorization));
+    if !is_open && is_refused {
         return Err(Failure::new(401, "login", "a bearer token of this server is needed"));
     }
     check_accept(headers)?;

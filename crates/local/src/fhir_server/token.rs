@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use base64::Engine as _;
@@ -27,6 +27,27 @@ pub struct TokenClient {
 impl fmt::Debug for TokenClient {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("TokenClient").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+/// Whether a bearer token from elsewhere is good.
+#[derive(Clone)]
+pub struct BearerCheck(Arc<dyn Fn(&str) -> bool + Send + Sync>);
+
+impl BearerCheck {
+    /// Takes the tokens for which `is_good` is true.
+    pub fn new(is_good: impl Fn(&str) -> bool + Send + Sync + 'static) -> Self {
+        Self(Arc::new(is_good))
+    }
+
+    pub(super) fn allows(&self, authorization: Option<&str>) -> bool {
+        authorization.and_then(|header| header.strip_prefix("Bearer ")).is_some_and(|token| self.0(token.trim()))
+    }
+}
+
+impl fmt::Debug for BearerCheck {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("BearerCheck").finish_non_exhaustive()
     }
 }
 

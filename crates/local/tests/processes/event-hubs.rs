@@ -1,13 +1,15 @@
 //! The Event Hubs stand-in as a process of its own, for tests and for trying
 //! clients: `event-hubs LISTEN STATE HUB[:PARTITIONS[:GROUP,GROUP]]...`.
 //!
-//! Prints where it listens on standard output, then serves until Ctrl-C.
+//! With `SHARED_ACCESS_KEYS` (`NAME=KEY;…`) it takes only tokens that are signed
+//! with one of them, else any. Prints where it listens on standard output, then
+//! serves until Ctrl-C.
 //! Products use `iotc`, which has the same as a subcommand.
 
 use std::net::SocketAddr;
 use std::process::ExitCode;
 
-use local::event_hubs::{Config, EventHubs, HubConfig};
+use local::event_hubs::{Config, EventHubs, HubConfig, SharedAccessKeys};
 
 const USAGE: &str = "usage: event-hubs LISTEN STATE HUB[:PARTITIONS[:GROUP,GROUP]]...";
 
@@ -31,8 +33,11 @@ async fn run() -> anyhow::Result<()> {
         anyhow::bail!(USAGE);
     }
     let config = Config { listen, state: state.into(), hubs, default_partitions: 4, latency: Config::LATENCY };
-    let event_hubs = EventHubs::start(config).await?;
-    eprintln!("This Event Hubs stand-in is for development: it takes any token.");
+    let keys = std::env::var("SHARED_ACCESS_KEYS").unwrap_or_default();
+    let keys = keys.split(';').filter_map(|pair| pair.split_once('='));
+    let keys = SharedAccessKeys::new(keys.map(|(name, key)| (name.to_owned(), key.to_owned())));
+    eprintln!("This Event Hubs stand-in is for development.");
+    let event_hubs = EventHubs::start_with_keys(config, keys).await?;
     println!("listening on {}", event_hubs.address());
     event_hubs
         .run(async {

@@ -54,6 +54,21 @@ fn the_page_has_every_text() {
         let changes = [("NormalizationEventHub__ConnectionString", text), ("NormalizationEventHub__EventHubName", "")];
         texts.say(NATIVE, &changes);
     }
+    const IDENTITY: [(&str, &str); 3] = [
+        ("ExternalIdentity__ClientId", "c1"),
+        ("ExternalIdentity__TenantId", "t1"),
+        ("ExternalIdentity__CertificateUri", "https://v1.vault.azure.net/certificates/mi-c1"),
+    ];
+    for missing in IDENTITY {
+        texts.say(NATIVE, &[IDENTITY.as_slice(), &[(missing.0, "")]].concat());
+    }
+    texts.say(NATIVE, &[IDENTITY.as_slice(), &[("InternalIdentity__AuthenticationType", "Development")]].concat());
+    for kind in ["ConnectionString", "ExternalIdentity"] {
+        texts.say(NATIVE, &[("NormalizationEventHub__AuthenticationType", kind)]);
+    }
+    for kind in ["ExternalIdentity", "ClientCredentials"] {
+        texts.say(NATIVE, &[("FhirService__AuthenticationType", kind)]);
+    }
     texts.say(NATIVE, &[("DeadLetters__EventHubName", "letters")]);
     texts.say(NATIVE, &[("DeadLetters__Folder", "letters"), ("DeadLetters__EventHubName", "letters")]);
     texts.check_section("group-convert");

@@ -50,6 +50,20 @@ fn the_page_has_every_text() {
     for text in BAD_CONNECTION_STRINGS {
         texts.say(NATIVE, &[("InputEventHub__ConnectionString", text), ("InputEventHub__EventHubName", "")]);
     }
+    const IDENTITY: [(&str, &str); 3] = [
+        ("ExternalIdentity__ClientId", "c1"),
+        ("ExternalIdentity__TenantId", "t1"),
+        ("ExternalIdentity__CertificateUri", "https://v1.vault.azure.net/certificates/mi-c1"),
+    ];
+    texts.say(HOST, &IDENTITY);
+    texts.say(HOST, &[("InputEventHub__AuthenticationType", "ConnectionString")]);
+    for missing in IDENTITY {
+        texts.say(NATIVE, &[IDENTITY.as_slice(), &[(missing.0, "")]].concat());
+    }
+    texts.say(NATIVE, &[IDENTITY.as_slice(), &[("InternalIdentity__AuthenticationType", "Development")]].concat());
+    for kind in ["ConnectionString", "ExternalIdentity"] {
+        texts.say(NATIVE, &[("InputEventHub__AuthenticationType", kind)]);
+    }
     texts.say(NATIVE, &[("DeadLetters__EventHubName", "letters")]);
     texts.say(NATIVE, &[("DeadLetters__Folder", "letters"), ("DeadLetters__EventHubName", "letters")]);
     texts.check_section("normalize");
