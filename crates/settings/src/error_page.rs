@@ -90,9 +90,10 @@ impl<C: Fn(Vec<(String, String)>) -> Result<(), SettingsError>> Texts<C> {
     }
 
     /// Keeps what is said when a setting that decides about others is bad, each
-    /// alone.
-    pub fn say_deciding(&mut self, good: &Pairs<'_>) {
-        for name in READ.iter().filter(|name| decides(name)) {
+    /// alone; those whose names begin with one of `beginnings`.
+    pub fn say_deciding(&mut self, good: &Pairs<'_>, beginnings: &[&str]) {
+        let is_meant = |name: &&&str| decides(name) && beginnings.iter().any(|beginning| name.starts_with(beginning));
+        for name in READ.iter().filter(is_meant) {
             self.say(good, &[(*name, BAD)]);
         }
     }

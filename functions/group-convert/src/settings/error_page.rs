@@ -17,7 +17,17 @@ const HOST: &Pairs<'_> = &[
     ("AzureWebJobsStorage__accountName", "account"),
 ];
 
+/// In folders: each container costs two clients.
 const NATIVE: &Pairs<'_> = &[
+    ("Template__FhirMapping", "fhirmapping.json"),
+    ("FhirService__Url", "https://fhir.example/r4"),
+    ("NormalizationEventHub__EventHubNamespaceFQDN", "ns1.servicebus.windows.net"),
+    ("NormalizationEventHub__EventHubName", "normalizeddata"),
+    ("DeadLetters__Folder", "letters"),
+    ("CheckpointStorage__Folder", "positions"),
+];
+
+const CONTAINERS: &Pairs<'_> = &[
     ("Template__FhirMapping", "fhirmapping.json"),
     ("TemplateStorage__BlobStorageContainerUri", "https://st1.example/mappings"),
     ("FhirService__Url", "https://fhir.example/r4"),
@@ -42,7 +52,10 @@ fn the_page_has_every_text() {
     let mut texts = Texts::of(|pairs| Settings::read(pairs.into_iter()).map(drop));
     texts.say(&[], &[]);
     [HOST, NATIVE, HUB].into_iter().for_each(|good| texts.say_each(good));
-    [HOST, NATIVE].into_iter().for_each(|good| texts.say_deciding(good));
+    texts.say_deciding(HOST, &[""]);
+    texts.say_deciding(NATIVE, &["NormalizationEventHub", "CheckpointStorage", "FUNCTIONS"]);
+    texts.say_each(CONTAINERS);
+    texts.say_deciding(CONTAINERS, &["DeadLetters", "Parking", "CheckpointStorage", "TemplateStorage"]);
     for (base, hub) in [(NATIVE, "NormalizationEventHub"), (HUB, "DeadLetters")] {
         let (endpoint, kind) = (format!("{hub}__CustomEndpoint"), format!("{hub}__AuthenticationType"));
         texts.say(base, &[(&endpoint, "bad")]);
@@ -69,7 +82,7 @@ fn the_page_has_every_text() {
     for kind in ["ExternalIdentity", "ClientCredentials"] {
         texts.say(NATIVE, &[("FhirService__AuthenticationType", kind)]);
     }
-    texts.say(NATIVE, &[("DeadLetters__EventHubName", "letters")]);
-    texts.say(NATIVE, &[("DeadLetters__Folder", "letters"), ("DeadLetters__EventHubName", "letters")]);
+    texts.say(CONTAINERS, &[("DeadLetters__EventHubName", "letters")]);
+    texts.say(CONTAINERS, &[("DeadLetters__Folder", "letters"), ("DeadLetters__EventHubName", "letters")]);
     texts.check_section("group-convert");
 }

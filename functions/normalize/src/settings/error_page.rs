@@ -13,7 +13,18 @@ const HOST: &Pairs<'_> = &[
     ("Telemetry__PrometheusPort", "9464"),
 ];
 
+/// In folders: each container costs two clients.
 const NATIVE: &Pairs<'_> = &[
+    ("Template__DeviceContent", "devicecontent.json"),
+    ("NormalizationEventHub__EventHubNamespaceFQDN", "ns1.servicebus.windows.net"),
+    ("NormalizationEventHub__EventHubName", "normalizeddata"),
+    ("DeadLetters__Folder", "letters"),
+    ("InputEventHub__EventHubNamespaceFQDN", "ns1.servicebus.windows.net"),
+    ("InputEventHub__EventHubName", "devicedata"),
+    ("CheckpointStorage__Folder", "positions"),
+];
+
+const CONTAINERS: &Pairs<'_> = &[
     ("Template__DeviceContent", "devicecontent.json"),
     ("TemplateStorage__BlobStorageContainerUri", "https://st1.example/mappings"),
     ("NormalizationEventHub__EventHubNamespaceFQDN", "ns1.servicebus.windows.net"),
@@ -39,7 +50,10 @@ fn the_page_has_every_text() {
     let mut texts = Texts::of(|pairs| Settings::read(pairs.into_iter()).map(drop));
     texts.say(&[], &[]);
     [HOST, NATIVE, HUB].into_iter().for_each(|good| texts.say_each(good));
-    [HOST, NATIVE].into_iter().for_each(|good| texts.say_deciding(good));
+    texts.say_deciding(HOST, &[""]);
+    texts.say_deciding(NATIVE, &["InputEventHub", "CheckpointStorage", "FUNCTIONS"]);
+    texts.say_each(CONTAINERS);
+    texts.say_deciding(CONTAINERS, &["DeadLetters", "Parking", "CheckpointStorage", "TemplateStorage"]);
     for (base, hub) in [(NATIVE, "InputEventHub"), (NATIVE, "NormalizationEventHub"), (HUB, "DeadLetters")] {
         let (endpoint, kind) = (format!("{hub}__CustomEndpoint"), format!("{hub}__AuthenticationType"));
         texts.say(base, &[(&endpoint, "bad")]);
@@ -64,7 +78,7 @@ fn the_page_has_every_text() {
     for kind in ["ConnectionString", "ExternalIdentity"] {
         texts.say(NATIVE, &[("InputEventHub__AuthenticationType", kind)]);
     }
-    texts.say(NATIVE, &[("DeadLetters__EventHubName", "letters")]);
-    texts.say(NATIVE, &[("DeadLetters__Folder", "letters"), ("DeadLetters__EventHubName", "letters")]);
+    texts.say(CONTAINERS, &[("DeadLetters__EventHubName", "letters")]);
+    texts.say(CONTAINERS, &[("DeadLetters__Folder", "letters"), ("DeadLetters__EventHubName", "letters")]);
     texts.check_section("normalize");
 }
