@@ -36,8 +36,9 @@ const TIME_LIMIT: Duration = Duration::from_secs(120);
 /// How long the next event of a partition that is not at its end may take.
 const EVENT_LIMIT: Duration = Duration::from_secs(30);
 
-/// How many bytes of letters may be on their way from a partition.
-const READER_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// How many letters may be on their way to who reads them; one has 1 MiB at the
+/// most.
+const LETTERS_ON_THEIR_WAY: usize = 64;
 
 /// A hub of dead letters, to be written to.
 #[derive(Debug)]
@@ -146,7 +147,7 @@ pub async fn read_letters(hub: &impl Hub) -> Result<HubLetters, ReadError> {
         if bounds.first > bounds.last {
             continue;
         }
-        let mut reader = hub.open(&partition, Start::Beginning, READER_BYTES_MAX).await?;
+        let mut reader = hub.open(&partition, Start::Beginning, LETTERS_ON_THEIR_WAY).await?;
         loop {
             let event = timeout(EVENT_LIMIT, reader.next()).await;
             let event = event.map_err(|_| Away::new(WHAT, "an event that is there does not come"))??;

@@ -8,7 +8,6 @@ pub mod blob_positions;
 pub mod connection_string;
 pub mod container;
 pub mod credentials;
-mod credit;
 pub mod dead_letter_blobs;
 pub mod dead_letter_hub;
 pub mod event_hubs;

@@ -32,7 +32,6 @@ use tokio_rustls::rustls::{self, ClientConfig};
 
 use crate::amqp_event::hub_event;
 use crate::connection_string::{ConnectionString, SasToken};
-use crate::credit::credit_within;
 
 /// What a token is called in `put-token`.
 const TOKEN_TYPE: &str = "servicebus.windows.net:sastoken";
@@ -223,7 +222,7 @@ impl Hub for SasHub {
         Ok(Bounds { first: properties.first_sequence_number, last: properties.last_sequence_number })
     }
 
-    async fn open(&self, partition: &str, from: Start, bytes_max: usize) -> Result<SasReader, Away> {
+    async fn open(&self, partition: &str, from: Start, credit: usize) -> Result<SasReader, Away> {
         let config = &self.shared.config;
         let opening = async {
             let mut connected = self.shared.connect().await?;
@@ -232,7 +231,7 @@ impl Hub for SasHub {
                 Start::Beginning | Start::After(..0) => StartPosition::Earliest,
                 Start::After(sequence_number) => StartPosition::SequenceNumber { sequence_number, inclusive: false },
             };
-            let options = ReceiverOptions { epoch: Some(EPOCH), credit: credit_within(bytes_max) as u32 };
+            let options = ReceiverOptions { epoch: Some(EPOCH), credit: u32::try_from(credit).unwrap_or(u32::MAX) };
             let receiver =
                 connected.client.receiver_with(&config.consumer_group, partition, &position, options).await?;
             let (dropped, ended) = oneshot::channel();

@@ -27,7 +27,6 @@ use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
 use crate::credentials::CredentialSettings;
-use crate::credit::credit_within;
 use crate::event_hubs::{APPLICATION_ID, HubConfig, InvalidHub};
 
 const WHAT: &str = "the hub";
@@ -125,14 +124,14 @@ impl Hub for SdkHub {
         Ok(Bounds { first: properties.beginning_sequence_number, last: properties.last_enqueued_sequence_number })
     }
 
-    async fn open(&self, partition: &str, from: Start, bytes_max: usize) -> Result<SdkReader, Away> {
+    async fn open(&self, partition: &str, from: Start, credit: usize) -> Result<SdkReader, Away> {
         let client = self.client().await?;
         let location = match from {
             Start::Beginning => StartLocation::Earliest,
             Start::After(number) => StartLocation::SequenceNumber(number),
         };
         // Half of it waits in the channel.
-        let credit = (credit_within(bytes_max) / 2).max(1);
+        let credit = (credit / 2).max(1);
         let options = OpenReceiverOptions {
             owner_level: Some(0),
             prefetch: u32::try_from(credit).ok(),

@@ -67,7 +67,7 @@ impl StandIn {
         let mut events = Vec::new();
         for partition in hub.partitions().await.unwrap() {
             let bounds = hub.bounds(&partition).await.unwrap();
-            let mut reader = hub.open(&partition, Start::Beginning, 8 << 20).await.unwrap();
+            let mut reader = hub.open(&partition, Start::Beginning, 8).await.unwrap();
             for _ in bounds.first..=bounds.last {
                 events.push(reader.next().await.unwrap());
             }

@@ -11,6 +11,7 @@
 //! hands them to the [`Processor`] until they are done, and stores the position.
 
 mod balance;
+mod credit;
 mod observer;
 mod pump;
 mod shared;
@@ -56,8 +57,8 @@ impl<T: Processor> Processor for Arc<T> {
 /// How a hub is read.
 #[derive(Clone, Debug)]
 pub struct ConsumerOptions {
-    /// What this process calls itself among the others; of its own for each
-    /// start.
+    /// What this process calls itself among the others. After a restart under
+    /// the same name it goes on with what was its own; no two that run have one.
     pub owner: String,
     /// When a window closes. Without `windowed` it bounds a batch.
     pub rules: WindowRules,
@@ -74,7 +75,7 @@ pub struct ConsumerOptions {
     /// How many bytes the open windows of all partitions may hold together.
     pub window_bytes_max: usize,
     /// How many bytes of events may be on their way from all partitions
-    /// together.
+    /// together, as long as they are as large as they were lately.
     pub in_flight_bytes_max: usize,
     /// After how long without an event a partition counts as idle: its hub is
     /// asked whether there is something after all.
@@ -200,7 +201,6 @@ impl<H: Hub, P: Positions, R: Runtime, S: Processor> Consumer<H, P, R, S> {
             );
         }
         let partitions = shared.hub.partitions().await?;
-        shared.share_in_flight(partitions.len());
         for partition in &partitions {
             if shared.positions.checkpoint(partition).await?.is_none() {
                 let before_first = shared.hub.bounds(partition).await?.first - 1;

@@ -12,6 +12,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tracing::Instrument;
 
+use sha2::{Digest, Sha256};
+
 use crate::away::{Away, error_chain, one_line};
 
 /// A mapping's text and its version.
@@ -21,6 +23,12 @@ pub struct Load {
     pub version: String,
     /// The mapping file, as it is.
     pub text: Vec<u8>,
+}
+
+/// What a mapping with this text is called in logs, metrics and dead letters,
+/// wherever it lies: `sha256:` and the hash in hex.
+pub fn version_of(text: &[u8]) -> String {
+    Sha256::digest(text).iter().fold("sha256:".to_owned(), |version, byte| version + &format!("{byte:02x}"))
 }
 
 /// Where a mapping file lies.
@@ -79,7 +87,7 @@ impl MappingUnavailable {
 /// A compiled mapping and its version.
 #[derive(Debug)]
 pub struct Compiled<M> {
-    /// The version it was compiled from.
+    /// The version of its text, as [`version_of`] gives it.
     pub version: String,
     /// The mapping.
     pub mapping: M,
@@ -98,8 +106,15 @@ pub struct CurrentMapping<S, M> {
 
 struct State<M> {
     good: Option<Arc<Compiled<M>>>,
-    /// The newest version seen, and its findings if it had errors.
-    seen: Option<(String, Option<String>)>,
+    seen: Option<Seen>,
+}
+
+/// The newest version seen.
+struct Seen {
+    /// What the source calls it.
+    source: String,
+    /// Its version and findings if it had errors.
+    invalid: Option<(String, String)>,
 }
 
 impl<S: fmt::Debug, M> fmt::Debug for CurrentMapping<S, M> {
@@ -174,7 +189,7 @@ impl<S: MappingSource, M> CurrentMapping<S, M> {
 
     /// The mapping to use for the next batch.
     pub async fn get(&self) -> Result<(Arc<Compiled<M>>, Notice), MappingUnavailable> {
-        let known = self.lock().seen.as_ref().map(|seen| seen.0.clone());
+        let known = self.lock().seen.as_ref().map(|seen| seen.source.clone());
         let span = tracing::info_span!("load mapping");
         let loaded = match self.source.load(known.as_deref()).instrument(span).await {
             Ok(loaded) => loaded,
@@ -205,15 +220,16 @@ impl<S: MappingSource, M> CurrentMapping<S, M> {
     fn take(&self, load: Load) -> Result<(Arc<Compiled<M>>, Notice), MappingUnavailable> {
         let compiled = (self.compile)(&load.text);
         let mut state = self.lock();
-        let version = load.version;
+        let version = version_of(&load.text);
         match compiled {
             Ok(mapping) => {
                 let good = Arc::new(Compiled { version: version.clone(), mapping });
-                *state = State { good: Some(good.clone()), seen: Some((version.clone(), None)) };
+                *state = State { good: Some(good.clone()), seen: Some(Seen { source: load.version, invalid: None }) };
                 Ok((good, Notice::Loaded { version }))
             }
             Err(findings) => {
-                state.seen = Some((version.clone(), Some(findings.clone())));
+                let invalid = Some((version.clone(), findings.clone()));
+                state.seen = Some(Seen { source: load.version, invalid });
                 state.good = state.good.take().filter(|_| self.keep_last_good);
                 match &state.good {
                     Some(good) => Ok((good.clone(), Notice::KeptLastGood { version, findings })),
@@ -227,7 +243,7 @@ impl<S: MappingSource, M> CurrentMapping<S, M> {
         let state = self.lock();
         match (&state.good, &state.seen) {
             (Some(good), _) => Ok((good.clone(), Notice::Unchanged)),
-            (None, Some((version, Some(findings)))) => {
+            (None, Some(Seen { invalid: Some((version, findings)), .. })) => {
                 Err(MappingUnavailable::Invalid { version: version.clone(), findings: findings.clone() })
             }
             (None, _) => Err(Away::new("the mapping", "its source says unchanged before anything was loaded").into()),
@@ -279,9 +295,14 @@ mod tests {
             if text.starts_with("bad") { Err(format!("{text} findings")) } else { Ok(text) }
         };
         let current = CurrentMapping::new(Scripted(Mutex::new(script)), compile).keep_last_good(keep_last_good);
+        // A version as its text.
+        let readable = |shown: String| {
+            let texts = ["one", "bad two", "three", "bad", "good"];
+            texts.iter().fold(shown, |shown, text| shown.replace(&version_of(text.as_bytes()), text))
+        };
         let get = |_| match now(current.get()) {
-            Ok((compiled, notice)) => format!("{} {notice:?}", compiled.mapping),
-            Err(error) => error_chain(&error),
+            Ok((compiled, notice)) => readable(format!("{} {notice:?}", compiled.mapping)),
+            Err(error) => readable(error_chain(&error)),
         };
         (0..loads).map(get).collect()
     }

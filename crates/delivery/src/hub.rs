@@ -24,13 +24,13 @@ pub trait Hub: Send + Sync + 'static {
     /// What a partition holds.
     fn bounds(&self, partition: &str) -> impl Future<Output = Result<Bounds, Away>> + Send;
 
-    /// Begins to read a partition. What is on its way and not yet given to the
-    /// caller never takes more than `bytes_max`, unless a single event does.
+    /// Begins to read a partition. No more than `credit` events, which is at
+    /// least 1, are on their way and not yet given to the caller.
     fn open(
         &self,
         partition: &str,
         from: Start,
-        bytes_max: usize,
+        credit: usize,
     ) -> impl Future<Output = Result<Self::Reader, Away>> + Send;
 }
 

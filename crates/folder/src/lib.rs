@@ -11,8 +11,3 @@ pub mod positions;
 pub use dead_letters::DeadLetterFolder;
 pub use mapping_file::MappingFile;
 pub use positions::PositionFolder;
-
-/// Bytes in lower-case hex.
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}

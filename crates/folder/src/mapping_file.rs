@@ -4,10 +4,8 @@
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use delivery::current_mapping::version_of;
 use delivery::{Away, Load, MappingSource};
-use sha2::{Digest, Sha256};
-
-use crate::hex;
 
 /// The file that holds a mapping. Its version is the hash of its text, so
 /// that a file that was only touched is not loaded again.
@@ -44,7 +42,7 @@ impl MappingFile {
         if let Some(last) = last.as_ref().filter(|last| last.text == text) {
             return last.version.clone();
         }
-        let version = format!("sha256:{}", hex(&Sha256::digest(text)));
+        let version = version_of(text);
         *last = Some(Load { version: version.clone(), text: text.to_vec() });
         version
     }

@@ -289,11 +289,11 @@ impl Hub for EitherHub {
         }
     }
 
-    async fn open(&self, partition: &str, from: Start, bytes_max: usize) -> Result<EitherReader, Away> {
+    async fn open(&self, partition: &str, from: Start, credit: usize) -> Result<EitherReader, Away> {
         match self {
-            EitherHub::Sdk(hub) => hub.open(partition, from, bytes_max).await.map(EitherReader::Sdk),
+            EitherHub::Sdk(hub) => hub.open(partition, from, credit).await.map(EitherReader::Sdk),
             EitherHub::Sas(hub) => {
-                hub.open(partition, from, bytes_max).await.map(|reader| EitherReader::Sas(Box::new(reader)))
+                hub.open(partition, from, credit).await.map(|reader| EitherReader::Sas(Box::new(reader)))
             }
         }
     }

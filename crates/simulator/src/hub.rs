@@ -24,6 +24,8 @@ struct Partition {
     readers: Vec<mpsc::UnboundedSender<()>>,
     /// Gives nothing to readers until they open it anew so many times.
     silent: u32,
+    /// With what credit it was opened, each time.
+    credits: Vec<usize>,
 }
 
 impl MemoryHub {
@@ -76,6 +78,11 @@ impl MemoryHub {
         }
     }
 
+    /// With what credit a partition was opened, each time.
+    pub fn credits(&self, partition: &str) -> Vec<usize> {
+        self.lock().get(partition).map(|partition| partition.credits.clone()).unwrap_or_default()
+    }
+
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Partition>> {
         self.partitions.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -98,7 +105,7 @@ impl Hub for MemoryHub {
         Ok(Bounds { first: partition.first, last: partition.first + partition.events.len() as i64 - 1 })
     }
 
-    async fn open(&self, partition: &str, from: Start, _bytes_max: usize) -> Result<MemoryReader, Away> {
+    async fn open(&self, partition: &str, from: Start, credit: usize) -> Result<MemoryReader, Away> {
         let mut partitions = self.lock();
         let opened = partitions.get_mut(partition).ok_or_else(|| no_partition(partition))?;
         let next = match from {
@@ -109,6 +116,7 @@ impl Hub for MemoryHub {
         let is_silent = opened.silent > 0;
         opened.silent = opened.silent.saturating_sub(1);
         opened.readers.push(told);
+        opened.credits.push(credit);
         Ok(MemoryReader { hub: self.clone(), partition: partition.to_owned(), next, news, is_silent })
     }
 }

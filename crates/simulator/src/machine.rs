@@ -11,7 +11,7 @@ use std::time::Duration;
 use delivery::Runtime;
 use expressions::UtcTime;
 use futures::executor::LocalPool;
-use futures::future::BoxFuture;
+use futures::future::{AbortHandle, BoxFuture, FutureExt, abortable};
 use futures::task::LocalSpawnExt;
 
 /// Runs tasks, and moves their clock.
@@ -20,9 +20,11 @@ pub struct Machine {
     runtime: Arc<SimulatedRuntime>,
 }
 
-/// What the tasks of a [`Machine`] see of it.
+/// What the tasks of a process see of their [`Machine`].
 pub struct SimulatedRuntime {
-    state: Mutex<State>,
+    state: Arc<Mutex<State>>,
+    /// The tasks of the process.
+    tasks: Mutex<Vec<AbortHandle>>,
 }
 
 struct State {
@@ -59,12 +61,20 @@ impl Machine {
             next_timer: 0,
             spawned: Vec::new(),
         };
-        Machine { pool: LocalPool::new(), runtime: Arc::new(SimulatedRuntime { state: Mutex::new(state) }) }
+        Machine {
+            pool: LocalPool::new(),
+            runtime: Arc::new(SimulatedRuntime { state: Arc::new(Mutex::new(state)), tasks: Mutex::default() }),
+        }
     }
 
     /// What tasks see of it.
     pub fn runtime(&self) -> Arc<SimulatedRuntime> {
         self.runtime.clone()
+    }
+
+    /// A process of its own on the machine, which can be killed.
+    pub fn process(&self) -> Arc<SimulatedRuntime> {
+        Arc::new(SimulatedRuntime { state: self.runtime.state.clone(), tasks: Mutex::default() })
     }
 
     /// Begins a task.
@@ -112,6 +122,12 @@ impl SimulatedRuntime {
     fn state(&self) -> MutexGuard<'_, State> {
         // What is inside is changed whole, so a panic elsewhere leaves it good.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Ends all tasks of the process where they are, as a kill does.
+    pub fn kill(&self) {
+        let tasks = std::mem::take(&mut *self.tasks.lock().unwrap_or_else(PoisonError::into_inner));
+        tasks.iter().for_each(AbortHandle::abort);
     }
 
     fn next_timer(&self) -> Option<Duration> {
@@ -162,7 +178,9 @@ impl Runtime for SimulatedRuntime {
     }
 
     fn spawn(&self, task: BoxFuture<'static, ()>) {
-        self.state().spawned.push(task);
+        let (task, handle) = abortable(task);
+        self.tasks.lock().unwrap_or_else(PoisonError::into_inner).push(handle);
+        self.state().spawned.push(task.map(|_| ()).boxed());
     }
 }
 

@@ -20,6 +20,9 @@ const START_LIMIT: Duration = Duration::from_secs(60);
 /// Until a process has finished what it began.
 const STOP_LIMIT: Duration = Duration::from_secs(60);
 
+/// Enough that some are in each partition.
+pub const DEVICES: [&str; 12] = ["d1", "d2", "d3", "d4", "d5", "d6", "d7", "d8", "d9", "d10", "d11", "d12"];
+
 /// Everything but the functions.
 pub struct Site {
     hub_port: u16,
@@ -156,7 +159,7 @@ impl Site {
 /// The devices of the events and their patients, as `iotc up` registers them.
 fn register(fhir: &Fhir) {
     let mut resources = Vec::new();
-    for device in ["d1", "d2", "d9", "th-1"] {
+    for device in DEVICES.into_iter().chain(["th-1"]) {
         let identifier = format!("patient-of-{device}");
         let patient = resource_id("", &identifier);
         let reference = json!({ "reference": format!("Patient/{patient}") });

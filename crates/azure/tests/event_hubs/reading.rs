@@ -58,14 +58,14 @@ async fn reads_a_partition_from_any_place_and_goes_on_with_what_comes() {
     }
     producer.send("a key", &["one", "two", "three"], &Unfenced).await.unwrap();
     let used = partition_with(&hub, Bounds { first: 0, last: 2 }).await;
-    let mut reader = hub.open(&used, Start::Beginning, 8 << 20).await.unwrap();
+    let mut reader = hub.open(&used, Start::Beginning, 8).await.unwrap();
     let first = next(&mut reader).await;
     assert_eq!((first.body.as_slice(), first.sequence_number), (b"one".as_slice(), 0));
     let names: Vec<&str> = first.system_properties.iter().map(|(name, _)| name.as_str()).collect();
     assert!(names.contains(&"x-opt-partition-key") && names.contains(&"x-opt-enqueued-time"), "{names:?}");
     assert_eq!(next(&mut reader).await.body, b"two");
     let third = next(&mut reader).await;
-    let mut later = hub.open(&used, Start::After(1), 8 << 20).await.unwrap();
+    let mut later = hub.open(&used, Start::After(1), 8).await.unwrap();
     assert_eq!(next(&mut later).await, third);
     // What comes later comes to both.
     producer.send("a key", &["four"], &Unfenced).await.unwrap();
@@ -81,7 +81,7 @@ async fn a_read_that_was_given_up_loses_no_event() {
     let hub = hub(stand_in.address, "normalized");
     producer.send("k", &(0..200).map(|number| number.to_string()).collect::<Vec<_>>(), &Unfenced).await.unwrap();
     let used = partition_with(&hub, Bounds { first: 0, last: 199 }).await;
-    let mut reader = hub.open(&used, Start::Beginning, 8 << 20).await.unwrap();
+    let mut reader = hub.open(&used, Start::Beginning, 8).await.unwrap();
     let mut numbers = Vec::new();
     while numbers.len() < 200 {
         // Given up at once, most of the time.
@@ -99,7 +99,7 @@ async fn a_hub_that_goes_away_ends_the_reader_with_the_reason() {
     let folder = tempfile::tempdir().unwrap();
     let stand_in = start(folder.path());
     let hub = hub(stand_in.address, "normalized");
-    let mut reader = hub.open("0", Start::Beginning, 8 << 20).await.unwrap();
+    let mut reader = hub.open("0", Start::Beginning, 8).await.unwrap();
     drop(stand_in);
     let ended = timeout(SOON, reader.next()).await.expect("in time");
     assert!(matches!(ended, Err(ReadError::Away(_))), "{ended:?}");

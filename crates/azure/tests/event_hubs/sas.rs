@@ -21,8 +21,8 @@ use tokio::sync::watch;
 use crate::stand_in::StandIn;
 
 const KEY: &str = "a2V5IG9mIHRoZSB0ZXN0cw==";
-/// Room for four events of any size.
-const BUDGET: usize = 4 * 1024 * 1024;
+/// Events that may be on their way.
+const CREDIT: usize = 4;
 const WAIT: Duration = Duration::from_secs(20);
 
 fn start(state: &Path) -> StandIn {
@@ -80,13 +80,13 @@ async fn reads_a_hub_that_its_key_opens() {
     assert_eq!(hub.bounds("0").await.unwrap(), Bounds { first: 0, last: -1 });
     assert_eq!(hub.source("1").hub, "devicedata");
 
-    let mut reader = hub.open("1", Start::Beginning, BUDGET).await.unwrap();
+    let mut reader = hub.open("1", Start::Beginning, CREDIT).await.unwrap();
     for expected in [(0, "a"), (1, "b"), (2, "c")] {
         assert_eq!(next(&mut reader).await.unwrap(), (expected.0, expected.1.to_owned()));
     }
-    let mut reader = hub.open("1", Start::After(-1), BUDGET).await.unwrap();
+    let mut reader = hub.open("1", Start::After(-1), CREDIT).await.unwrap();
     assert_eq!(next(&mut reader).await.unwrap().0, 0);
-    let mut reader = hub.open("1", Start::After(1), BUDGET).await.unwrap();
+    let mut reader = hub.open("1", Start::After(1), CREDIT).await.unwrap();
     let event = reader.next().await.unwrap();
     assert_eq!(event.sequence_number, 2);
     assert!(matches!(&event.properties[..], [(name, delivery::Property::Integer(7))] if name == "n"));
@@ -99,7 +99,7 @@ async fn a_wrong_key_or_group_is_refused_and_said_without_the_key() {
     let folder = tempfile::tempdir().unwrap();
     let stand_in = start(folder.path());
     let wrong = SasHub::new(config(connection(stand_in.address, "d3Jvbmcga2V5"))).unwrap();
-    let error = error_chain(&wrong.open("1", Start::Beginning, BUDGET).await.unwrap_err());
+    let error = error_chain(&wrong.open("1", Start::Beginning, CREDIT).await.unwrap_err());
     assert_eq!(
         error,
         "the input hub is away: the key or signature of the connection string does not open the hub: the hub refused \
@@ -108,7 +108,7 @@ async fn a_wrong_key_or_group_is_refused_and_said_without_the_key() {
     assert_eq!(error_chain(&wrong.partitions().await.unwrap_err()), error);
 
     let no_group = SasHubConfig { consumer_group: "none".to_owned(), ..config(connection(stand_in.address, KEY)) };
-    let opened = SasHub::new(no_group).unwrap().open("1", Start::Beginning, BUDGET).await;
+    let opened = SasHub::new(no_group).unwrap().open("1", Start::Beginning, CREDIT).await;
     let error = match opened {
         Ok(mut reader) => chain(next(&mut reader).await.unwrap_err()),
         Err(away) => error_chain(&away),
@@ -121,8 +121,8 @@ async fn a_newer_reader_displaces() {
     let folder = tempfile::tempdir().unwrap();
     let stand_in = start(folder.path());
     let hub = hub(stand_in.address);
-    let mut first = hub.open("1", Start::Beginning, BUDGET).await.unwrap();
-    let mut second = hub.open("1", Start::Beginning, BUDGET).await.unwrap();
+    let mut first = hub.open("1", Start::Beginning, CREDIT).await.unwrap();
+    let mut second = hub.open("1", Start::Beginning, CREDIT).await.unwrap();
     assert_eq!(chain(next(&mut first).await.unwrap_err()), "displaced");
     send(stand_in.address, &[NewEvent::new("a")]).await;
     assert_eq!(next(&mut second).await.unwrap(), (0, "a".to_owned()));
@@ -134,7 +134,7 @@ async fn a_token_is_renewed_without_losing_the_link() {
     let stand_in = start(folder.path());
     let lifetime = Duration::from_secs(2);
     let short = SasHubConfig { token_lifetime: lifetime, ..config(connection(stand_in.address, KEY)) };
-    let mut reader = SasHub::new(short).unwrap().open("1", Start::Beginning, BUDGET).await.unwrap();
+    let mut reader = SasHub::new(short).unwrap().open("1", Start::Beginning, CREDIT).await.unwrap();
     // The first token ends in the meantime, and the stand-in would close the link.
     let waited = tokio::time::timeout(2 * lifetime, reader.next()).await;
     assert!(waited.is_err(), "{:?}", waited.map(|event| event.map_err(chain)));
@@ -154,11 +154,11 @@ async fn a_signature_that_ends_ends_the_reader() {
         format!("{text};UseDevelopmentEmulator=true;EntityPath=devicedata").parse().unwrap()
     };
     let hub = SasHub::new(config(signed(Duration::from_secs(2)))).unwrap();
-    let mut reader = hub.open("1", Start::Beginning, BUDGET).await.unwrap();
+    let mut reader = hub.open("1", Start::Beginning, CREDIT).await.unwrap();
     let error = chain(next(&mut reader).await.unwrap_err());
     assert!(error.ends_with("`amqp:unauthorized-access`, the token has ended"), "{error}");
     let hub = SasHub::new(config(signed(Duration::ZERO))).unwrap();
-    let error = error_chain(&hub.open("1", Start::Beginning, BUDGET).await.unwrap_err());
+    let error = error_chain(&hub.open("1", Start::Beginning, CREDIT).await.unwrap_err());
     assert_eq!(error, "the input hub is away: the shared access signature of the connection string has ended");
 }
 
@@ -188,7 +188,7 @@ async fn what_is_in_flight_stays_within_the_budget() {
     let taken = Arc::new(AtomicUsize::new(0));
     let proxy = CountingProxy::start(stand_in.address, taken.clone()).await;
     let hub = SasHub::new(config(connection(proxy.address, KEY))).unwrap();
-    let mut reader = hub.open("1", Start::Beginning, BUDGET).await.unwrap();
+    let mut reader = hub.open("1", Start::Beginning, CREDIT).await.unwrap();
     let mut bytes = proxy.bytes.clone();
     for event in 0..EVENTS {
         // All that it may send so far has come; with more credit more would have.

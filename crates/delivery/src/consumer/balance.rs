@@ -78,6 +78,14 @@ fn share(counts: &BTreeMap<&str, usize>, me: &str, partitions: usize) -> usize {
     fair + usize::from(with_more < left_over)
 }
 
+/// What an owner is called, without what makes each of its starts different.
+pub(super) fn name(owner: &str) -> &str {
+    owner.split_once(START).map_or(owner, |(name, _)| name)
+}
+
+/// What stands between a name and the number of its start.
+pub(super) const START: char = '#';
+
 /// A partition as the store has it.
 struct View<'v> {
     partition: &'v str,
@@ -91,7 +99,7 @@ impl<'v> View<'v> {
         let Some(ownership) = ownerships.iter().find(|ownership| ownership.partition == partition) else {
             return View { partition, owner: None, version: None };
         };
-        let owner = ownership.owner.as_deref().filter(|_| ownership.age < expiry);
+        let owner = ownership.owner.as_deref().filter(|_| ownership.age < expiry).map(name);
         View { partition, owner, version: Some(&ownership.version) }
     }
 
@@ -145,6 +153,7 @@ mod tests {
             ("its share is full", "me me a .", ""),
             ("equal already", "me me a a", ""),
             ("more processes than partitions", "a b", ""),
+            ("starts of one process are one", "a#1 a#2 a#1 b#7", "0:v0 taken"),
         ];
         for (name, owners, expected) in cases {
             assert_eq!(claimed(owners, &["0", "1", "2"]), expected, "{name}");
@@ -154,6 +163,7 @@ mod tests {
     #[test]
     fn takes_up_again_what_is_its_own_by_the_store_only() {
         assert_eq!(claimed("me me a a", &["0"]), "1:v1");
+        assert_eq!(claimed("me#2 me#1 a#1 a#1", &["0"]), "1:v1", "of an earlier start");
     }
 
     /// Whoever starts and stops: in the end all is owned, and evenly.

@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime};
 use futures::future::FutureExt;
 use futures::{pin_mut, select_biased};
 
+use super::credit::Credit;
 use super::shared::{Shared, backoff};
 use super::term::{Ended, Term};
 use super::{Flush, Processor, WindowState};
@@ -85,6 +86,7 @@ pub(super) struct Pump<H, P, R, S> {
     log: WindowLog,
     /// When the last event came, or the hub was asked whether there is one.
     active: Duration,
+    credit: Credit,
     /// When it was last told how many events wait.
     lag_told: Duration,
     failures: u32,
@@ -97,6 +99,7 @@ impl<H: Hub, P: Positions, R: Runtime, S: Processor> Pump<H, P, R, S> {
         let window = Window::new(shared.options.rules, None);
         let active = shared.runtime.elapsed();
         let lag_told = active;
+        let credit = Credit::new(shared.in_flight_bytes());
         let (checkpoint, log, start) = (None, WindowLog::default(), Start::Beginning);
         let (received, failures, restarts) = (None, 0, 0);
         Pump {
@@ -110,6 +113,7 @@ impl<H: Hub, P: Positions, R: Runtime, S: Processor> Pump<H, P, R, S> {
             checkpoint,
             log,
             active,
+            credit,
             lag_told,
             failures,
             restarts,
@@ -137,6 +141,11 @@ impl<H: Hub, P: Positions, R: Runtime, S: Processor> Pump<H, P, R, S> {
             };
             self.failures += 1;
             self.report(&away, "Cannot read a partition");
+            // What has come does not wait for a hub that is away.
+            let due = self.window.due(self.shared.runtime.elapsed());
+            if let Err(Break::End(end)) = self.work_all(due).await {
+                return end;
+            }
             if let Err(end) = self.pause(backoff(self.failures, &*self.shared.runtime)).await {
                 return end;
             }
@@ -150,8 +159,10 @@ impl<H: Hub, P: Positions, R: Runtime, S: Processor> Pump<H, P, R, S> {
             self.unless_ended(std::future::ready(())).await?;
             self.find_position().await?;
         }
+        // What had come before the partition is opened anew does not wait for more.
+        self.work_at_hand().await?;
         let start = self.received.map_or(self.start, Start::After);
-        let mut reader = self.unless_ended(shared.hub.open(&partition, start, shared.in_flight_bytes())).await??;
+        let mut reader = self.unless_ended(shared.hub.open(&partition, start, self.credit.now())).await??;
         self.active = shared.runtime.elapsed();
         loop {
             self.show_window();
@@ -164,13 +175,19 @@ impl<H: Hub, P: Positions, R: Runtime, S: Processor> Pump<H, P, R, S> {
                         let Some(event) = reader.next().now_or_never() else { break };
                         self.take(self.received_or_broken(event)?).await?;
                     }
-                    if !shared.options.windowed {
-                        let closed = self.window.stop(Why::Stop);
-                        self.work_all(closed).await?;
-                    }
+                    self.work_at_hand().await?;
                 }
             }
         }
+    }
+
+    /// Without windows, what is at hand is a batch.
+    async fn work_at_hand(&mut self) -> Result<(), Break> {
+        if self.shared.options.windowed {
+            return Ok(());
+        }
+        let closed = self.window.stop(Why::Stop);
+        self.work_all(closed).await
     }
 
     async fn input(&self, reader: &mut H::Reader) -> Result<Input, Break> {
@@ -250,12 +267,15 @@ impl<H: Hub, P: Positions, R: Runtime, S: Processor> Pump<H, P, R, S> {
         let now = shared.runtime.elapsed();
         (self.active, self.failures, self.restarts) = (now, 0, 0);
         self.received = Some(event.sequence_number);
-        let fits = shared.buffer(event.size());
+        let bytes = event.size();
+        let fits = shared.buffer(bytes);
         let mut closed = self.window.push(event, now, shared.limit());
         if !fits && !self.window.is_resuming() {
             closed.extend(self.window.stop(Why::Bytes));
         }
-        self.work_all(closed).await
+        self.work_all(closed).await?;
+        // What is on its way is thrown away and comes again.
+        if self.credit.see(bytes, shared.in_flight_bytes()) { Err(Break::Restart) } else { Ok(()) }
     }
 
     /// How long until something is to be looked at without an event.
@@ -264,6 +284,9 @@ impl<H: Hub, P: Positions, R: Runtime, S: Processor> Pump<H, P, R, S> {
         let now = runtime.elapsed();
         let idle = (self.active + options.idle_after).saturating_sub(now);
         let (Some(opened), Some(end)) = (self.window.opened(), self.window.end()) else { return idle };
+        if self.window.is_resuming() {
+            return idle;
+        }
         let due = (opened + options.rules.span).saturating_sub(now);
         let quiet = (self.active + QUIET).saturating_sub(now);
         let over = Window::<HubEvent>::is_over_in(end, runtime.now()).max(quiet);

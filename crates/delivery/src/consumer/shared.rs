@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use super::balance::START;
 use super::{ConsumerOptions, Observer};
 use crate::runtime::Runtime;
 
@@ -21,8 +22,6 @@ pub(super) struct Shared<H, P, R, S> {
     owned: AtomicUsize,
     /// Bytes in all open windows.
     buffered: AtomicUsize,
-    /// Bytes on their way from one partition, at most.
-    in_flight: AtomicUsize,
 }
 
 impl<H, P, R, S> fmt::Debug for Shared<H, P, R, S> {
@@ -31,7 +30,7 @@ impl<H, P, R, S> fmt::Debug for Shared<H, P, R, S> {
     }
 }
 
-impl<H, P, R, S> Shared<H, P, R, S> {
+impl<H, P, R: Runtime, S> Shared<H, P, R, S> {
     pub(super) fn new(
         hub: H,
         positions: P,
@@ -39,10 +38,11 @@ impl<H, P, R, S> Shared<H, P, R, S> {
         (processor, observer): (S, Arc<dyn Observer>),
         options: ConsumerOptions,
     ) -> Shared<H, P, R, S> {
-        let (owner, positions) = (Arc::from(options.owner.as_str()), Arc::new(positions));
+        // Two processes of one name, or two starts of one, are told apart.
+        let owner = Arc::from(format!("{}{START}{:016x}", options.owner, runtime.random()));
+        let positions = Arc::new(positions);
         let (owned, buffered) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        let in_flight = AtomicUsize::new(options.in_flight_bytes_max);
-        Shared { hub, positions, runtime, processor, observer, options, owner, owned, buffered, in_flight }
+        Shared { hub, positions, runtime, processor, observer, options, owner, owned, buffered }
     }
 
     /// Takes note of how many partitions are owned.
@@ -57,14 +57,9 @@ impl<H, P, R, S> Shared<H, P, R, S> {
         self.options.rules.limit(self.owned.load(Ordering::Relaxed))
     }
 
-    /// Shares out what may be on its way: all of the partitions may become ours.
-    pub(super) fn share_in_flight(&self, partitions: usize) {
-        self.in_flight.store(self.options.in_flight_bytes_max / partitions.max(1), Ordering::Relaxed);
-    }
-
     /// How many bytes may be on their way from one partition.
     pub(super) fn in_flight_bytes(&self) -> usize {
-        self.in_flight.load(Ordering::Relaxed)
+        self.options.in_flight_bytes_max / self.owned.load(Ordering::Relaxed).max(1)
     }
 
     /// Takes bytes off the budget of all windows; whether they were in it.

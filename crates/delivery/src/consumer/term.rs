@@ -8,6 +8,7 @@ use std::time::Duration;
 use futures::channel::oneshot;
 use futures::future::{BoxFuture, FutureExt, Shared};
 
+use super::balance;
 use crate::away::Away;
 use crate::positions::{Positions, Version};
 use crate::runtime::Runtime;
@@ -99,16 +100,23 @@ impl<P: Positions, R: Runtime> Term<P, R> {
     /// Looks at whose the partition is.
     async fn settle(&self, at: Duration) -> Result<(), Away> {
         let ownerships = self.positions.ownerships().await?;
-        let ours = ownerships.into_iter().find(|ownership| {
-            ownership.partition == self.partition && ownership.owner.as_deref() == Some(&*self.owner)
-        });
-        match ours {
+        let stored = ownerships.into_iter().find(|ownership| ownership.partition == self.partition);
+        let other = stored.as_ref().and_then(|ownership| ownership.owner.clone());
+        match stored.filter(|_| other.as_deref() == Some(&*self.owner)) {
             Some(ownership) => {
                 *self.version.lock().unwrap_or_else(PoisonError::into_inner) = ownership.version;
                 let age = ownership.age;
                 self.renewed.store(micros(at.saturating_sub(age)), Ordering::SeqCst);
             }
-            None => self.end(),
+            None => {
+                if other.is_some_and(|other| balance::name(&other) == balance::name(&self.owner)) {
+                    tracing::error!(
+                        partition = self.partition,
+                        "Another process calls itself the same: they take partitions from each other"
+                    );
+                }
+                self.end();
+            }
         }
         Ok(())
     }

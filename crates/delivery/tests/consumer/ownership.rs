@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::site::{SECOND, Site};
 
 fn owners(site: &Site, partitions: &[&str]) -> Vec<String> {
-    partitions.iter().map(|partition| site.positions.owner(partition).unwrap_or_default()).collect()
+    partitions.iter().map(|partition| site.owner(partition).unwrap_or_default()).collect()
 }
 
 #[test]
@@ -47,7 +47,7 @@ fn a_stop_finishes_the_batch_stores_the_position_and_gives_the_partition_back() 
     assert_eq!((a.end(), owners(&site, &["0"])), ("runs".to_owned(), vec!["a".to_owned()]));
     site.machine.advance(20 * SECOND);
     assert_eq!(a.end(), "stopped");
-    assert_eq!((site.positions.sequence_number("0"), site.positions.owner("0")), (Some(2), None));
+    assert_eq!((site.positions.sequence_number("0"), site.owner("0")), (Some(2), None));
     // What had arrived and was no whole window yet is worked through as well.
     *site.slowness.lock().unwrap() = Duration::ZERO;
     let mut b = site.start("b", |_| {});
@@ -93,10 +93,10 @@ fn d13_a_stolen_partition_is_given_up() {
     site.machine.advance(30 * SECOND);
     assert_eq!(site.logged(), ["a 0 [0 1 2] FENCED"]);
     assert_eq!(site.positions.sequence_number("0"), Some(-1), "the thief begins where the position is");
-    assert_eq!(site.positions.owner("0").as_deref(), Some("thief"));
+    assert_eq!(site.owner("0").as_deref(), Some("thief"));
     // Only when the thief is gone is it taken again.
     site.machine.advance(130 * SECOND);
-    assert_eq!(site.positions.owner("0").as_deref(), Some("a"));
+    assert_eq!(site.owner("0").as_deref(), Some("a"));
 }
 
 #[test]
@@ -129,5 +129,33 @@ fn events_that_wait_and_do_not_arrive_make_the_partition_open_anew_and_then_the_
     site.append("0", 1);
     site.machine.advance(300 * SECOND);
     assert_eq!(a.end(), "events wait in partition `0` and none arrives");
-    assert_eq!(site.positions.owner("0"), None, "for another process to try");
+    assert_eq!(site.owner("0"), None, "for another process to try");
+}
+
+#[test]
+fn a_process_goes_on_with_what_was_its_own_before_it_was_killed() {
+    let mut site = Site::new(&["0", "1"]);
+    let mut machine_gone = site.start("a", |_| {});
+    site.machine.advance(SECOND);
+    machine_gone.kill();
+    site.append("0", 3);
+    site.append("1", 3);
+    let _again = site.start("a", |_| {});
+    site.machine.advance(2 * SECOND);
+    let done: Vec<_> = site.logged().into_iter().filter(|line| line.contains('[')).collect();
+    assert_eq!(done.len(), 2, "at once, not after the ownership has expired: {done:?}");
+}
+
+#[test]
+fn two_processes_of_one_name_do_not_both_own_a_partition() {
+    let mut site = Site::new(&["0"]);
+    let _a = site.start("a", |_| {});
+    site.machine.advance(SECOND);
+    let _twin = site.start("a", |_| {});
+    site.machine.advance(SECOND);
+    *site.slowness.lock().unwrap() = 30 * SECOND;
+    site.append("0", 3);
+    site.machine.advance(40 * SECOND);
+    let unfenced: Vec<_> = site.logged().into_iter().filter(|line| line.ends_with(']')).collect();
+    assert!(unfenced.len() <= 1, "{unfenced:?}");
 }

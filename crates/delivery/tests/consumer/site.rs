@@ -9,6 +9,7 @@ use delivery::{
     WindowRules,
 };
 use expressions::UtcTime;
+use futures::FutureExt;
 use futures::channel::oneshot;
 use simulator::{Machine, MemoryHub, MemoryPositions, SimulatedRuntime};
 
@@ -31,6 +32,7 @@ pub struct Site {
 }
 
 pub struct Process {
+    runtime: Arc<SimulatedRuntime>,
     stop: Option<oneshot::Sender<()>>,
     pub ended: Arc<Mutex<Option<Result<(), ConsumerError>>>>,
 }
@@ -38,6 +40,11 @@ pub struct Process {
 impl Process {
     pub fn stop(&mut self) {
         drop(self.stop.take());
+    }
+
+    /// As `kill -9` does.
+    pub fn kill(&mut self) {
+        self.runtime.kill();
     }
 
     pub fn end(&self) -> String {
@@ -98,7 +105,7 @@ impl Site {
             ..ConsumerOptions::new(owner)
         };
         change(&mut options);
-        let runtime = self.machine.runtime();
+        let runtime = self.machine.process();
         let recorder = Recorder {
             owner: owner.to_owned(),
             log: self.log.clone(),
@@ -108,19 +115,27 @@ impl Site {
             runtime: runtime.clone(),
         };
         let observer = Arc::new(Watching { owner: owner.to_owned(), log: self.log.clone() });
+        let process = runtime.clone();
         let consumer = Consumer::new((hub, positions, runtime), recorder, observer, options);
         let (stop, stopped) = oneshot::channel::<()>();
         let ended = Arc::new(Mutex::new(None));
         let end = ended.clone();
-        self.machine.spawn(async move {
+        let running = async move {
             let ended = consumer
                 .run(async move {
                     let _cancelled = stopped.await;
                 })
                 .await;
             *end.lock().unwrap() = Some(ended);
-        });
-        Process { stop: Some(stop), ended }
+        };
+        process.spawn(running.boxed());
+        Process { stop: Some(stop), ended, runtime: process }
+    }
+
+    /// Who owns a partition, without the number of its start.
+    pub fn owner(&self, partition: &str) -> Option<String> {
+        let owner = self.positions.owner(partition)?;
+        Some(owner.split('#').next().unwrap_or_default().to_owned())
     }
 
     /// What was logged since the last time.

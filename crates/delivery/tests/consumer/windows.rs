@@ -34,13 +34,12 @@ fn d4_the_rest_of_a_backlog_does_not_wait_for_its_span() {
 fn d4_a_redelivery_is_cut_at_the_same_place() {
     let mut site = Site::new(&["0"]);
     *site.away.lock().unwrap() = Some("0".to_owned());
-    let _killed = site.start("a", |_| {});
+    let mut killed = site.start("a", |_| {});
     site.append("0", 5);
     site.machine.advance(SECOND);
     assert_eq!(site.logged()[0], "a 0 [0 1 2]");
     // Another process with other limits, once the ownership has expired.
-    site.positions.steal("0", "nobody");
-    let mut site = Site { ..site };
+    killed.kill();
     site.machine.advance(121 * SECOND);
     site.logged();
     *site.away.lock().unwrap() = None;
@@ -96,4 +95,25 @@ fn normalize_has_no_windows_and_works_through_what_there_is() {
     assert_eq!(site.logged(), ["a 0 [0 1]", "a 0 Stop -> Some(1)"]);
     let window = site.positions.window("0").now_or_never().unwrap().unwrap();
     assert_eq!(window, None);
+}
+
+#[test]
+fn small_events_are_let_come_in_greater_numbers_and_none_is_lost_or_doubled_by_it() {
+    let mut site = Site::new(&["0"]);
+    let _process = site.start("a", |options| {
+        options.windowed = false;
+        options.in_flight_bytes_max = 2 << 20;
+    });
+    site.append("0", 40);
+    site.machine.advance(SECOND);
+    site.hub.append("0", "x".repeat(1 << 20), site.now());
+    site.append("0", 3);
+    site.machine.advance(SECOND);
+    assert_eq!(site.hub.credits("0"), [2, 100, 1], "an event has some bytes besides its body");
+    let done: Vec<_> = site.logged().into_iter().filter(|line| line.contains('[')).collect();
+    let numbers: Vec<i64> = done
+        .iter()
+        .flat_map(|line| line.split(['[', ']']).nth(1).unwrap().split(' ').map(|number| number.parse().unwrap()))
+        .collect();
+    assert_eq!(numbers, (0..44).collect::<Vec<_>>());
 }

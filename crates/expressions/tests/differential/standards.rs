@@ -158,7 +158,6 @@ fn expression() -> Text {
                 1 => (inner.clone(), inner.clone()).prop_map(|(one, other)| format!("[{one}, {other}]")),
                 1 => (inner.clone(), inner.clone()).prop_map(|(one, other)| format!("{{x: {one}, y: {other}}}")),
                 1 => inner.clone().prop_map(|inner| format!("type({inner})")),
-                1 => inner.clone().prop_map(|inner| format!("to_array({inner})")),
                 1 => inner.clone().prop_map(|inner| format!("keys({inner})")),
                 1 => inner.clone().prop_map(|inner| format!("values({inner})")),
                 1 => inner.clone().prop_map(|inner| format!("length(to_array({inner}))")),

@@ -37,7 +37,11 @@ pub(super) fn contains<'a>(mut call: Call<'_, 'a>) -> Result<Outcome<'a>> {
             Some(part) => Ok(Outcome::bool(text.contains(&*part))),
             None => Err(function_error("Value cannot be null. (Parameter 'value')")),
         },
-        other if other.type_name()? == "string" => Ok(Outcome::bool(false)),
+        other if other.type_name()? == "string" => {
+            // An expression in the place of a value is an error all the same.
+            call.view(1)?;
+            Ok(Outcome::bool(false))
+        }
         _ => Err(call.error("expects either an array or a string")),
     }
 }

@@ -202,8 +202,11 @@ fn matches_pattern(left: &Data, right: &Data) -> Result<bool, Failure> {
     let end = pattern.rfind('/').filter(|end| *end > 0).ok_or(FAILED)?;
     let flags = &pattern[end + 1..];
     // In .NET `$` also matches before a last line feed.
-    let body =
-        if flags.contains('m') { pattern[1..end].to_owned() } else { pattern[1..end].replace('$', r"(?:\n?\z)") };
+    let body = match flags.contains('m') {
+        true => pattern[1..end].to_owned(),
+        // One that is escaped is a dollar.
+        false => pattern[1..end].replace('$', r"(?:\n?\z)").replace(r"\(?:\n?\z)", r"\$"),
+    };
     let regex = RegexBuilder::new(&body.replace(r"\/", "/"))
         .case_insensitive(flags.contains('i'))
         .multi_line(flags.contains('m'))
