@@ -27,6 +27,7 @@ pub mod incoming;
 pub mod normalize;
 pub mod parking;
 pub mod positions;
+pub mod reasons;
 pub mod reference_metrics;
 pub mod replay;
 pub mod runtime;

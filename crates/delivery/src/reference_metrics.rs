@@ -173,7 +173,7 @@ const fn row(codes: &'static [&'static str], metric: &'static str, kind: &'stati
 
 /// Which of our reasons is which of its errors. What the reference connector
 /// retried for ever (quirk 22) stands under the name that its log gave it.
-const ROWS: [Row; 14] = [
+const ROWS: [Row; 15] = [
     Row {
         error_type: DEVICE_MESSAGE,
         operation: UNKNOWN,
@@ -250,6 +250,11 @@ const ROWS: [Row; 14] = [
         error_type: FHIR_SERVICE,
         severity: ErrorSeverity::Critical,
         ..row(&["ObservationTooLarge"], "FHIRServiceErrorRequestEntityTooLarge", "fhir-client")
+    },
+    Row {
+        error_type: FHIR_SERVICE,
+        severity: ErrorSeverity::Critical,
+        ..row(&["FhirServerError"], "FHIRServiceErrorInternalServerError", "fhir-client")
     },
 ];
 

@@ -11,10 +11,12 @@
 
 pub mod compatibility;
 pub mod dead_letters;
+pub mod error_page;
 pub mod function;
 pub mod host;
 pub mod hub;
 pub mod identity;
+pub mod names;
 pub mod parking;
 pub mod source;
 pub mod telemetry;

@@ -36,6 +36,7 @@ async fn main() -> ExitCode {
 }
 
 async fn run(telemetry: &mut Telemetry) -> anyhow::Result<()> {
+    ::settings::names::report(::settings::environment());
     let mut settings = Settings::read(::settings::environment()).context("the app settings are not usable")?;
     telemetry.metrics(settings.function.telemetry.prometheus).await;
     match (settings.function.front, settings.native.take()) {

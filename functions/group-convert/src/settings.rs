@@ -238,6 +238,9 @@ fn client_options(settings: &FhirSettings, checks: &mut Checks) -> Option<Client
 }
 
 #[cfg(test)]
+mod error_page;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

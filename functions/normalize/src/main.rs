@@ -39,6 +39,7 @@ async fn main() -> ExitCode {
 }
 
 async fn run(telemetry: &mut Telemetry) -> anyhow::Result<()> {
+    ::settings::names::report(::settings::environment());
     let mut settings = Settings::read(::settings::environment()).context("the app settings are not usable")?;
     if let Some(warning) = settings.warning {
         tracing::warn!("{warning}");

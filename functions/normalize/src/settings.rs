@@ -99,6 +99,9 @@ impl Settings {
 }
 
 #[cfg(test)]
+mod error_page;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

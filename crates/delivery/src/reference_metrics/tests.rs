@@ -1,6 +1,3 @@
-use mapping::ConvertError;
-use mapping::normalize::ErrorKind;
-
 use super::*;
 use crate::fate::Reason;
 
@@ -46,45 +43,6 @@ fn names_our_reasons_as_the_reference_connector_does() {
     }
     for code in ["ReferenceNotFound", "InvalidSample", "general", ""] {
         assert_eq!(of_reason(code), None, "{code}");
-    }
-}
-
-/// A reason that is added has to be put into the table, or among those without
-/// counterpart.
-#[test]
-fn knows_every_reason_of_the_mappings() {
-    let name = || "x".to_owned();
-    let convert = [
-        ConvertError::DeviceIdNotDefined,
-        ConvertError::TypeNotDefined,
-        ConvertError::TemplateNotFound { type_name: name() },
-        ConvertError::CorrelationIdNotDefined { type_name: name() },
-        ConvertError::UnsupportedInterval { minutes: 1 },
-        ConvertError::InvalidQuantity { value_name: name(), count: 2 },
-        ConvertError::NotOneString { value_name: name(), count: 2 },
-        ConvertError::InvalidSample { value_name: name() },
-        ConvertError::TooManySamples { value_name: name(), max: 1 },
-        ConvertError::ValueTypeDiffers { value_name: name(), expected: "Quantity" },
-        ConvertError::SeveralDimensions { value_name: name() },
-        ConvertError::EffectiveNotSupported,
-        ConvertError::EffectiveIncomplete,
-        ConvertError::Withdrawn { status: "cancelled" },
-        ConvertError::NoValue { type_name: name() },
-    ];
-    let normalize = [
-        ErrorKind::InvalidDataFormat,
-        ErrorKind::IncompatibleData,
-        ErrorKind::TemplateExpression,
-        ErrorKind::Function,
-        ErrorKind::DivideByZero,
-        ErrorKind::Overflow,
-        ErrorKind::ArgumentOutOfRange,
-        ErrorKind::Argument,
-        ErrorKind::Limit,
-    ];
-    let codes = convert.iter().map(ConvertError::code).chain(normalize.iter().map(|kind| kind.code()));
-    for code in codes {
-        assert!(of_reason(code).is_some() != WITHOUT_COUNTERPART.contains(&code), "{code}");
     }
 }
 
