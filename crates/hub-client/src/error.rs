@@ -88,7 +88,8 @@ pub(crate) async fn in_time<T>(
     doing: &'static str,
     work: impl Future<Output = Result<T, ClientError>>,
 ) -> Result<T, ClientError> {
-    tokio::time::timeout(wait, work).await.unwrap_or(Err(ClientError::TimedOut { doing }))
+    // The library's futures are of many kilobytes.
+    tokio::time::timeout(wait, Box::pin(work)).await.unwrap_or(Err(ClientError::TimedOut { doing }))
 }
 
 pub(crate) fn link_failed(doing: &'static str, error: LinkStateError) -> ClientError {

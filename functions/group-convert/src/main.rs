@@ -24,7 +24,7 @@ use crate::settings::Settings;
 #[tokio::main]
 async fn main() -> ExitCode {
     let mut telemetry = telemetry::start(NAME);
-    let ended = match run(&mut telemetry).await {
+    let ended = match Box::pin(run(&mut telemetry)).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!(error = format!("{error:#}"), "Group-convert stopped");

@@ -27,7 +27,7 @@ async fn main() -> ExitCode {
     let mut telemetry = telemetry::start(NAME);
     #[cfg(feature = "counting-output")]
     counting::warn();
-    let ended = match run(&mut telemetry).await {
+    let ended = match Box::pin(run(&mut telemetry)).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!(error = format!("{error:#}"), "Normalize stopped");

@@ -96,6 +96,8 @@ impl Site {
     pub fn function(&self, function: &str, name: &str) -> Running {
         let mut command = Command::new(bin(function));
         command.env_clear().envs([
+            // Half of what threads have: a debug build needs more of it than what is shipped.
+            ("RUST_MIN_STACK", "1048576"),
             ("Process__Name", name),
             ("Answer__Fates", "true"),
             ("NormalizationEventHub__EventHubNamespaceFQDN", "localhost"),
