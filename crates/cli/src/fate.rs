@@ -199,6 +199,9 @@ impl Arguments {
     /// The event's letters, those that were replayed included.
     async fn letters(&self, source: &Source) -> anyhow::Result<Vec<Listed>> {
         let place = match &self.state {
+            Some(state) if !state.is_dir() => anyhow::bail!("there is no folder `{}`", state.display()),
+            // Nothing was ever rejected.
+            Some(state) if !state.join("dead-letters").is_dir() => return Ok(Vec::new()),
             Some(state) => PlaceArguments::in_folder(state.join("dead-letters")).open().await?,
             None => self.place.open().await?,
         };

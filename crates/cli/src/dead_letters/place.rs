@@ -108,6 +108,10 @@ impl PlaceArguments {
         let mut checks = Checks::default();
         let place = raw.letters.place(&raw.client_id, &mut checks);
         match checks.finish(place).context("name the place of the dead letters, such as with `--folder`")? {
+            // A misspelt one would be taken for one without letters.
+            DeadLetterPlace::Folder(folder) if !folder.is_dir() => {
+                anyhow::bail!("there is no folder `{}`", folder.display())
+            }
             DeadLetterPlace::Folder(folder) => Ok(Place::Folder(DeadLetterFolder::new(folder))),
             DeadLetterPlace::Container(url, credential) => {
                 let blobs = DeadLetterBlobs::new(&url, &credential).context("the container cannot be used")?;
