@@ -153,7 +153,10 @@ impl Settings {
         let (identity, save) = raw.caches.apply(identity, &mut checks);
         let legacy_ids = checks.flag("Compatibility__LegacyIds", raw.legacy_ids, is_reference);
         let recreate_deleted = checks.flag("Compatibility__RecreateDeleted", raw.recreate_deleted, is_reference);
-        let time_limit = checks.number("FhirService__TimeLimitSeconds", raw.fhir.time_limit.clone(), 1..=280, 240);
+        // The host gives up a call at its `functionTimeout`; natively nobody does,
+        // and a window that is begun again reads again what it has done.
+        let (most, unset) = if is_native { (3600, 3600) } else { (280, 240) };
+        let time_limit = checks.number("FhirService__TimeLimitSeconds", raw.fhir.time_limit.clone(), 1..=most, unset);
         let fhir = client_options(&raw.fhir, &mut checks);
         let client_id = function.as_ref().and_then(|function| function.client_id.clone());
         let parking = raw.parking.check(&client_id, &mut checks);

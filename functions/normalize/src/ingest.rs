@@ -12,7 +12,7 @@
 //! are sent in chunks.
 
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use axum::Router;
 use axum::body::to_bytes;
@@ -27,14 +27,21 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use tokio::sync::Semaphore;
+use tokio::time::timeout;
 
 use crate::function::Normalize;
 
 /// The largest request taken: 16 full messages of IoT Central.
 const REQUEST_BYTES_MAX: usize = 16 * 1024 * 1024;
 
+/// The most events of one request: each takes a place in the answer.
+const EVENTS_MAX: usize = 10_000;
+
 /// Requests whose bodies are in memory at the same time; others wait.
 const REQUESTS_MAX: usize = 8;
+
+/// How long a body may take to arrive: while it does, it has one of the turns.
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How long a sender is told to wait, in seconds, when a dependency is away.
 const RETRY_AFTER_SECONDS: &str = "5";
@@ -74,15 +81,24 @@ async fn ingest(State(ingest): State<Arc<Ingest>>, request: Request) -> Response
         return (StatusCode::UNAUTHORIZED, challenge, message).into_response();
     }
     let Ok(_turn) = ingest.turns.acquire().await else { return StatusCode::SERVICE_UNAVAILABLE.into_response() };
-    let body = match to_bytes(request.into_body(), REQUEST_BYTES_MAX).await {
-        Ok(body) => body,
+    let body = match timeout(BODY_TIMEOUT, to_bytes(request.into_body(), REQUEST_BYTES_MAX)).await {
+        Ok(Ok(body)) => body,
         Err(_) => {
+            let message = format!("the body did not arrive within {} s", BODY_TIMEOUT.as_secs());
+            return (StatusCode::REQUEST_TIMEOUT, message).into_response();
+        }
+        Ok(Err(_)) => {
             let message = "the body broke off, or is larger than 16 MiB";
             return (StatusCode::PAYLOAD_TOO_LARGE, message).into_response();
         }
     };
+    let events = events(&body);
+    if events.len() > EVENTS_MAX {
+        let message = format!("an array of {} events is too long; at most {EVENTS_MAX} at once", events.len());
+        return (StatusCode::PAYLOAD_TOO_LARGE, message).into_response();
+    }
     let enqueued_time = UtcTime::from(SystemTime::now());
-    let events = events(&body).into_iter().map(|body| BatchEvent {
+    let events = events.into_iter().map(|body| BatchEvent {
         body,
         properties: Properties::NONE,
         system_properties: Properties::NONE,

@@ -104,6 +104,16 @@ fn iot_central_can_export_to_it() {
     until("one Observation for each measurement", ARRIVAL_LIMIT, arrived);
 }
 
+/// One that is small in bytes would still need an answer without bounds.
+#[test]
+fn an_array_of_too_many_events_is_refused_whole() {
+    let stack = Setup::samples().start();
+    let answer = post(&stack, Some(&stack.ingest_token()), json!(vec![1; 10_001]).to_string());
+    assert_eq!(answer.status(), 413);
+    assert_eq!(answer.text().unwrap(), "an array of 10001 events is too long; at most 10000 at once");
+    assert_eq!(ingest(&stack, json!(vec![1; 10_000]).to_string())["events"], 10_000);
+}
+
 /// With the internal hub away nothing is known to be stored, and the sender is
 /// told so.
 #[test]
