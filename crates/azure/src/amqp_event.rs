@@ -116,8 +116,7 @@ fn standard_properties(properties: Option<hub_client::Properties>) -> Vec<(Strin
 fn message_id(id: MessageId) -> Property {
     match id {
         MessageId::Ulong(number) => unsigned(number),
-        MessageId::Uuid(uuid) => Property::String(uuid::Uuid::from_bytes(uuid.into_inner()).to_string()),
-        MessageId::Binary(_) => Property::Opaque,
+        MessageId::Uuid(_) | MessageId::Binary(_) => Property::Opaque,
         MessageId::String(text) => Property::String(text),
     }
 }

@@ -12,6 +12,7 @@
 //! the Functions host did. What is written on a condition fails with 409 or 412
 //! when somebody else was there.
 
+use std::collections::BTreeSet;
 use std::collections::HashMap;
 use std::fmt;
 use std::future::Future;
@@ -131,7 +132,7 @@ impl BlobPositions {
                 Some(expected) => change(&blob, &metadata, Some(expected)).await,
             };
             match written {
-                Err(error) if is_refused(&error) => Ok(None),
+                Err(error) if is_refused(&error, expected.is_some()) => Ok(None),
                 written => written.map(Some),
             }
         };
@@ -171,9 +172,14 @@ async fn change(blob: &BlobClient, metadata: &Metadata, expected: Option<&Versio
     Ok(version(etag))
 }
 
-/// Somebody else was there, or it is not there any more.
-fn is_refused(error: &azure_core::Error) -> bool {
-    matches!(error.http_status(), Some(StatusCode::Conflict | StatusCode::PreconditionFailed | StatusCode::NotFound))
+/// Somebody else was there, or what was expected is not there any more. What
+/// is new misses nothing but its container.
+fn is_refused(error: &azure_core::Error, is_expected: bool) -> bool {
+    match error.http_status() {
+        Some(StatusCode::Conflict | StatusCode::PreconditionFailed) => true,
+        Some(StatusCode::NotFound) => is_expected,
+        _ => false,
+    }
 }
 
 /// An ETag with its quotes: a listing leaves them out.
@@ -190,6 +196,11 @@ async fn in_time<T>(doing: &'static str, step: impl Future<Output = azure_core::
     }
 }
 
+/// By the clock of the store: those of the processes may differ.
+fn store_time(now: Option<OffsetDateTime>) -> Result<OffsetDateTime, Away> {
+    now.ok_or_else(|| Away::new(WHAT, "listing positions: the storage does not say what time it is"))
+}
+
 fn number(metadata: &Metadata, name: &str) -> Option<i64> {
     metadata.get(name)?.parse().ok()
 }
@@ -198,7 +209,7 @@ impl Positions for BlobPositions {
     async fn ownerships(&self) -> Result<Vec<Ownership>, Away> {
         let prefix = self.layout.prefix(Kind::Ownership);
         let (blobs, now) = self.list(Some(prefix.clone())).await?;
-        let now = now.unwrap_or_else(OffsetDateTime::now_utc);
+        let now = store_time(now)?;
         let ownership = |blob: BlobItem| {
             let partition = blob.name.as_deref()?.strip_prefix(&prefix)?.to_owned();
             let properties = blob.properties?;
@@ -278,13 +289,23 @@ impl Positions for BlobPositions {
         in_time("writing a window", writing).await.map(|_| ())
     }
 
-    async fn forget_others(&self) -> Result<Vec<String>, Away> {
-        let (blobs, _) = self.list(None).await?;
+    async fn forget_others(&self, expiry: Duration) -> Result<Vec<String>, Away> {
+        let (blobs, now) = self.list(None).await?;
+        let now = store_time(now)?;
+        let read_now: BTreeSet<String> = blobs
+            .iter()
+            .filter_map(|blob| {
+                let hub = Layout::owned_hub(blob.name.as_deref()?)?;
+                let owner = blob.metadata.as_ref()?.values.as_ref()?.get(OWNER)?;
+                let modified = blob.properties.as_ref()?.last_modified?;
+                (!owner.is_empty() && now - modified < expiry).then_some(hub)
+            })
+            .collect();
         let mut forgotten = Vec::new();
         for blob in blobs {
             let reader = blob.metadata.and_then(|metadata| metadata.values?.remove(READER));
             let Some(name) = blob.name.filter(|_| reader.as_deref() == Some(self.reader)) else { continue };
-            if !self.layout.is_of_another_hub(&name) {
+            if !self.layout.is_of_another_hub(&name) || Layout::is_of_any(&read_now, &name) {
                 continue;
             }
             let blob = self.container.blob_client(&name);

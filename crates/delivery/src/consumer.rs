@@ -103,7 +103,17 @@ impl ConsumerOptions {
             restarts_max: 3,
         }
     }
+
+    /// How long after its last renewal a write may be begun under an ownership.
+    /// One renewal may fail. It is also how long whoever takes a partition
+    /// from another waits: by then the other has learned of it or writes no more.
+    fn writable(&self) -> Duration {
+        self.expiry.saturating_sub(self.longest_request).min(self.renew_every * 5 / 2)
+    }
 }
+
+/// How often the hub is asked whether it has more partitions by now.
+const PARTITIONS_EVERY: Duration = Duration::from_secs(300);
 
 /// Why reading ended although nobody asked for it.
 #[derive(Debug, thiserror::Error)]
@@ -148,11 +158,16 @@ impl<H: Hub, P: Positions, R: Runtime, S: Processor> Consumer<H, P, R, S> {
         let (give_up, gave_up) = oneshot::channel::<()>();
         let gave_up = gave_up.map(|_| ());
         let stop: Ended = futures::future::select(stop.boxed(), gave_up).map(|_| ()).boxed().shared();
-        let Some(partitions) = self.prepare(&stop).await else { return Ok(()) };
+        let Some(mut partitions) = self.prepare(&stop).await else { return Ok(()) };
         self.shared.observer.ready();
         let mut pumps = Pumps::new();
         let mut terms = 0;
+        let mut asked = self.shared.runtime.elapsed();
         let stuck = loop {
+            if self.shared.runtime.elapsed() >= asked + PARTITIONS_EVERY {
+                asked = self.shared.runtime.elapsed();
+                self.look_for_more(&mut partitions).await;
+            }
             self.round(&partitions, &mut pumps, &mut terms, &stop).await;
             if let Some(stuck) = self.wait(&mut pumps, &stop).await {
                 break Some(stuck);
@@ -188,18 +203,42 @@ impl<H: Hub, P: Positions, R: Runtime, S: Processor> Consumer<H, P, R, S> {
         }
     }
 
-    /// Forgets the positions of other hubs, and gives every partition that has
-    /// none a first one, before its oldest event: without it a scaler takes the
-    /// partition for empty (design.md D13, D14).
+    /// Looks for partitions that were added since. Nothing waits for a hub that
+    /// does not answer: what is owned has to be renewed.
+    async fn look_for_more(&self, partitions: &mut Vec<String>) {
+        let looking = self.positions_of_all().fuse();
+        let limit = self.shared.runtime.sleep(self.shared.options.renew_every / 2).fuse();
+        pin_mut!(looking, limit);
+        select_biased! {
+            found = looking => match found {
+                Ok(found) => *partitions = found,
+                Err(away) => tracing::warn!(error = error_chain(&away), "Cannot see whether there are more partitions"),
+            },
+            () = limit => tracing::warn!("Cannot see whether there are more partitions: no answer in time"),
+        }
+    }
+
+    /// The partitions; then forgets the positions of other hubs (design.md D14).
+    /// Not before this one has answered, and none that is read: a name that is
+    /// misspelt, or a process that is about to be replaced, costs no positions.
     async fn positions_of_all(&self) -> Result<Vec<String>, Away> {
         let shared = &self.shared;
-        let forgotten = shared.positions.forget_others().await?;
+        let partitions = self.partitions().await?;
+        let forgotten = shared.positions.forget_others(shared.options.expiry).await?;
         if !forgotten.is_empty() {
             tracing::warn!(
                 positions = forgotten.join(", "),
                 "The source changed: positions of the one before are forgotten"
             );
         }
+        Ok(partitions)
+    }
+
+    /// The partitions. Every one that has no position is given a first one, before
+    /// its oldest event: without it a scaler takes the partition for empty
+    /// (design.md D13).
+    async fn partitions(&self) -> Result<Vec<String>, Away> {
+        let shared = &self.shared;
         let partitions = shared.hub.partitions().await?;
         for partition in &partitions {
             if shared.positions.checkpoint(partition).await?.is_none() {
@@ -227,17 +266,23 @@ impl<H: Hub, P: Positions, R: Runtime, S: Processor> Consumer<H, P, R, S> {
         let options = &shared.options;
         let random = || shared.runtime.random();
         let claims = claims(partitions, &ownerships, (&options.owner, &held), options.expiry, random);
-        for claim in claims {
-            *terms += 1;
-            match self.claim(&claim, *terms).await {
-                Ok(Some(term)) => self.start(term, claim.is_taken, pumps, stop),
-                Ok(None) => {}
+        let first = *terms + 1;
+        *terms += claims.len() as u64;
+        let claimed = join_all((first..).zip(&claims).map(|(number, claim)| self.claim(claim, number))).await;
+        let mut begun = Vec::with_capacity(claims.len());
+        for (claim, claimed) in claims.iter().zip(claimed) {
+            match claimed {
+                Ok(term) => begun.extend(term.map(|term| (term, claim.is_taken))),
                 Err(away) => {
                     tracing::warn!(partition = claim.partition, error = error_chain(&away), "Cannot claim a partition");
                 }
             }
         }
-        self.shared.own(pumps.len());
+        // Before they begin, for each takes its part of what all may hold.
+        shared.own(pumps.len() + begun.len());
+        for (term, is_taken) in begun {
+            self.start(term, is_taken, pumps, stop);
+        }
     }
 
     async fn claim(&self, claim: &Claim, number: u64) -> Result<Option<Term<P, R>>, Away> {
@@ -245,8 +290,7 @@ impl<H: Hub, P: Positions, R: Runtime, S: Processor> Consumer<H, P, R, S> {
         let at = runtime.elapsed();
         let version = positions.claim(&claim.partition, Some(owner), claim.expected.as_ref()).await?;
         Ok(version.map(|version| {
-            let writable = options.expiry.saturating_sub(options.longest_request);
-            let claimed = Claimed { partition: &claim.partition, number, at, version, writable };
+            let claimed = Claimed { partition: &claim.partition, number, at, version, writable: options.writable() };
             Term::new(claimed, owner.clone(), positions.clone(), runtime.clone())
         }))
     }
@@ -256,15 +300,16 @@ impl<H: Hub, P: Positions, R: Runtime, S: Processor> Consumer<H, P, R, S> {
         tracing::info!(partition, term = term.number, "Owns a partition");
         let (report, done) = oneshot::channel();
         let pump = Pump::new(self.shared.clone(), term.clone(), stop.clone());
-        // Whoever had it learns of it with the next renewal.
-        let delay = if is_taken { self.shared.options.renew_every } else { Duration::ZERO };
+        let delay = if is_taken { self.shared.options.writable() } else { Duration::ZERO };
         let task = async move {
             let end = pump.run(delay).await;
             // The consumer may be gone already.
             report.send(end).unwrap_or_default();
         };
         self.shared.runtime.spawn(task.boxed());
-        pumps.insert(partition, Running { term, done });
+        if let Some(replaced) = pumps.insert(partition, Running { term, done }) {
+            replaced.term.end();
+        }
     }
 
     /// Waits until the next round is due, and takes away pumps that ended.

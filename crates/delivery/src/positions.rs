@@ -2,6 +2,7 @@
 //! process, in the layout that KEDA and the Functions host read
 //! (functions-eventhubs-keda.md 4).
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::future::Future;
 use std::time::Duration;
@@ -47,9 +48,11 @@ pub trait Positions: Send + Sync + 'static {
 
     /// Forgets the positions of every other hub that this reader read before
     /// with its consumer group: when it reads one of them again, it starts from
-    /// its beginning (design.md D14). What other readers stored stays. Gives
-    /// what was forgotten, as `namespace/hub/partition`.
-    fn forget_others(&self) -> impl Future<Output = Result<Vec<String>, Away>> + Send;
+    /// its beginning (design.md D14). What other readers stored stays, and so
+    /// does a hub of which a partition is owned that was renewed less than
+    /// `expiry` ago: somebody reads it. Gives what was forgotten, as
+    /// `namespace/hub/partition`.
+    fn forget_others(&self, expiry: Duration) -> impl Future<Output = Result<Vec<String>, Away>> + Send;
 }
 
 /// The names under which the positions of a hub and consumer group are stored.
@@ -115,6 +118,22 @@ impl Layout {
         is_position
             && group.eq_ignore_ascii_case(&self.group)
             && !format!("{namespace}/{hub}").eq_ignore_ascii_case(&self.hub)
+    }
+
+    /// The hub of a name that says who owns a partition, as `namespace/hub` in
+    /// lower case.
+    pub fn owned_hub(name: &str) -> Option<String> {
+        match name.split('/').collect::<Vec<_>>().as_slice() {
+            [namespace, hub, _, "ownership", _] => Some(format!("{namespace}/{hub}").to_lowercase()),
+            _ => None,
+        }
+    }
+
+    /// Whether a name is of one of these hubs, given as `namespace/hub`.
+    pub fn is_of_any(hubs: &BTreeSet<String>, name: &str) -> bool {
+        let mut parts = name.split('/');
+        let (Some(namespace), Some(hub)) = (parts.next(), parts.next()) else { return false };
+        hubs.contains(&format!("{namespace}/{hub}").to_lowercase())
     }
 }
 

@@ -7,6 +7,7 @@
 //! Names are those of the blobs ([`Layout`]). Processes of the machine that use
 //! the folder at the same time wait for each other.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -201,14 +202,29 @@ impl Positions for PositionFolder {
         self.locked(move |folder| folder.write(&file, stored, None)).await.map(|_| ())
     }
 
-    async fn forget_others(&self) -> Result<Vec<String>, Away> {
-        self.locked(|folder| {
+    async fn forget_others(&self, expiry: Duration) -> Result<Vec<String>, Away> {
+        self.locked(move |folder| {
             let mut files = Vec::new();
             collect(&folder.path, &mut files)?;
-            let mut forgotten = Vec::new();
+            let name = |file: &Path| file.strip_prefix(&folder.path).unwrap_or(file).to_string_lossy().into_owned();
+            let mut others: Vec<(PathBuf, String)> = Vec::with_capacity(files.len());
             for file in files {
-                let name = file.strip_prefix(&folder.path).unwrap_or(&file).to_string_lossy().into_owned();
-                if !folder.layout.is_of_another_hub(&name) {
+                let name = name(&file);
+                others.push((file, name));
+            }
+            others.retain(|(_, name)| folder.layout.is_of_another_hub(name));
+            let mut read_now = BTreeSet::new();
+            for (file, name) in &others {
+                if let Some(hub) = Layout::owned_hub(name)
+                    && let Some(Versioned { stored: StoredOwnership { owner: Some(_), claimed }, .. }) = read(file)?
+                    && Duration::from_millis(milliseconds().saturating_sub(claimed)) < expiry
+                {
+                    read_now.insert(hub);
+                }
+            }
+            let mut forgotten = Vec::new();
+            for (file, name) in others {
+                if Layout::is_of_any(&read_now, &name) {
                     continue;
                 }
                 let stored = read::<serde_json::Map<String, serde_json::Value>>(&file)?;

@@ -361,7 +361,7 @@ impl Positions for EitherPositions {
         either!(self, positions => positions.write_window(partition, window))
     }
 
-    async fn forget_others(&self) -> Result<Vec<String>, Away> {
-        either!(self, positions => positions.forget_others())
+    async fn forget_others(&self, expiry: Duration) -> Result<Vec<String>, Away> {
+        either!(self, positions => positions.forget_others(expiry))
     }
 }

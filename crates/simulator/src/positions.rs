@@ -1,6 +1,6 @@
 //! Positions in memory.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -170,14 +170,19 @@ impl Positions for MemoryPositions {
         Ok(())
     }
 
-    async fn forget_others(&self) -> Result<Vec<String>, Away> {
+    async fn forget_others(&self, expiry: Duration) -> Result<Vec<String>, Away> {
         let ours = self.place("");
+        let now = self.runtime.elapsed();
         let mut stored = self.lock();
         let readers = stored.readers.clone();
+        let fresh = stored.ownerships.iter().filter(|(_, (owner, at, _))| owner.is_some() && now < *at + expiry);
+        let read: BTreeSet<(String, String)> = fresh.map(|(place, _)| (place.0.clone(), place.1.clone())).collect();
         let is_another_readers = |place: &Place| {
             readers.get(&(place.0.clone(), place.1.clone())).is_some_and(|reader| *reader != self.reader)
         };
-        let is_ours = |place: &Place| (&place.0, &place.1) == (&ours.0, &ours.1) || is_another_readers(place);
+        let is_read = |place: &Place| read.contains(&(place.0.clone(), place.1.clone()));
+        let is_ours =
+            |place: &Place| (&place.0, &place.1) == (&ours.0, &ours.1) || is_another_readers(place) || is_read(place);
         let forgotten: Vec<Place> = stored.checkpoints.keys().filter(|place| !is_ours(place)).cloned().collect();
         stored.checkpoints.retain(|place, _| is_ours(place));
         stored.ownerships.retain(|place, _| is_ours(place));

@@ -31,7 +31,9 @@ pub(super) fn claims(
 ) -> Vec<Claim> {
     let view: Vec<View<'_>> = partitions.iter().map(|partition| View::of(partition, ownerships, expiry)).collect();
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
-    counts.insert(me, 0);
+    // What we hold is ours although a store that was away let it expire.
+    let is_held = |seen: &View<'_>| seen.owner.is_none() && held(seen.partition);
+    counts.insert(me, view.iter().filter(|seen| is_held(seen)).count());
     view.iter().filter_map(|seen| seen.owner).for_each(|owner| *counts.entry(owner).or_default() += 1);
 
     // Ours by the store and not by us: a claim whose answer got lost, or a
@@ -40,7 +42,7 @@ pub(super) fn claims(
     let mut claims: Vec<Claim> = view.iter().filter(is_ours_to_take).map(|seen| seen.claim(false)).collect();
 
     let mut wanted = share(&counts, me, partitions.len()).saturating_sub(counts[me]);
-    let mut free: Vec<&View<'_>> = view.iter().filter(|seen| seen.owner.is_none()).collect();
+    let mut free: Vec<&View<'_>> = view.iter().filter(|seen| seen.owner.is_none() && !is_held(seen)).collect();
     while wanted > 0 && !free.is_empty() {
         let seen = free.swap_remove(random() as usize % free.len());
         claims.push(seen.claim(false));
@@ -156,8 +158,20 @@ mod tests {
             ("starts of one process are one", "a#1 a#2 a#1 b#7", "0:v0 taken"),
         ];
         for (name, owners, expected) in cases {
-            assert_eq!(claimed(owners, &["0", "1", "2"]), expected, "{name}");
+            let held: Vec<String> = (0..)
+                .zip(owners.split(' '))
+                .filter(|one| one.1 == "me")
+                .map(|one: (usize, _)| one.0.to_string())
+                .collect();
+            let held: Vec<&str> = held.iter().map(String::as_str).collect();
+            assert_eq!(claimed(owners, &held), expected, "{name}");
         }
+    }
+
+    #[test]
+    fn claims_nothing_twice_that_it_holds_while_the_store_takes_it_for_free() {
+        assert_eq!(claimed("me! me! a a", &["0", "1"]), "");
+        assert_eq!(claimed("me! me! - -", &["0", "1"]), "2:v2, 3:v3");
     }
 
     #[test]
@@ -186,7 +200,9 @@ mod tests {
                             version: Version(String::new()),
                         })
                         .collect();
-                    for claim in claims(&names, &ownerships, (&format!("p{me}"), &|_| true), EXPIRY, || 7) {
+                    let before = owners.clone();
+                    let held = |partition: &str| before[partition.parse::<usize>().unwrap()] == Some(me);
+                    for claim in claims(&names, &ownerships, (&format!("p{me}"), &held), EXPIRY, || 7) {
                         owners[claim.partition.parse::<usize>().unwrap()] = Some(me);
                     }
                 }

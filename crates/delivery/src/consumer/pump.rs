@@ -29,6 +29,9 @@ const QUIET: Duration = Duration::from_secs(1);
 /// How often it is told how many events wait while there are some.
 const LAG_EVERY: Duration = Duration::from_secs(30);
 
+/// How long events wait for that answer.
+const LAG_LIMIT: Duration = Duration::from_secs(5);
+
 /// How often a hub that seems to be a new one is asked again before that is
 /// believed, and how long is waited in between.
 const SECOND_LOOKS: u32 = 3;
@@ -162,7 +165,7 @@ impl<H: Hub, P: Positions, R: Runtime, S: Processor> Pump<H, P, R, S> {
         // What had come before the partition is opened anew does not wait for more.
         self.work_at_hand().await?;
         let start = self.received.map_or(self.start, Start::After);
-        let mut reader = self.unless_ended(shared.hub.open(&partition, start, self.credit.now())).await??;
+        let mut reader = self.unless_ended(Box::pin(shared.hub.open(&partition, start, self.credit.now()))).await??;
         self.active = shared.runtime.elapsed();
         loop {
             self.show_window();
@@ -171,7 +174,7 @@ impl<H: Hub, P: Positions, R: Runtime, S: Processor> Pump<H, P, R, S> {
                 Input::Wake => self.wake().await?,
                 Input::Event(event) => {
                     self.take(event).await?;
-                    while self.window.len() < shared.limit() {
+                    while self.window.len() < shared.limit() && !self.is_to_end() {
                         let Some(event) = reader.next().now_or_never() else { break };
                         self.take(self.received_or_broken(event)?).await?;
                     }
@@ -179,6 +182,10 @@ impl<H: Hub, P: Positions, R: Runtime, S: Processor> Pump<H, P, R, S> {
                 }
             }
         }
+    }
+
+    fn is_to_end(&self) -> bool {
+        self.term.is_over() || self.stop.clone().now_or_never().is_some()
     }
 
     /// Without windows, what is at hand is a batch.
@@ -215,7 +222,7 @@ impl<H: Hub, P: Positions, R: Runtime, S: Processor> Pump<H, P, R, S> {
     async fn find_position(&mut self) -> Result<(), Break> {
         let (shared, partition) = (self.shared.clone(), self.term.partition.clone());
         let stored = shared.positions.checkpoint(&partition).await?;
-        let mut bounds = shared.hub.bounds(&partition).await?;
+        let mut bounds = Box::pin(shared.hub.bounds(&partition)).await?;
         let position = stored.as_ref().map(|(checkpoint, _)| checkpoint.sequence_number);
         // What the hub says of itself can be somewhat old.
         for _ in 0..SECOND_LOOKS {
@@ -223,7 +230,7 @@ impl<H: Hub, P: Positions, R: Runtime, S: Processor> Pump<H, P, R, S> {
                 break;
             }
             self.pause(SECOND_LOOK_AFTER).await?;
-            bounds = shared.hub.bounds(&partition).await?;
+            bounds = Box::pin(shared.hub.bounds(&partition)).await?;
         }
         self.start = self.start_at(position, bounds);
         let next = match self.start {
@@ -266,6 +273,10 @@ impl<H: Hub, P: Positions, R: Runtime, S: Processor> Pump<H, P, R, S> {
         let shared = self.shared.clone();
         let now = shared.runtime.elapsed();
         (self.active, self.failures, self.restarts) = (now, 0, 0);
+        if self.received.is_some_and(|received| event.sequence_number <= received) {
+            // A hub gives none twice; one that did would have it counted twice.
+            return Ok(());
+        }
         self.received = Some(event.sequence_number);
         let bytes = event.size();
         let fits = shared.buffer(bytes);
@@ -312,7 +323,7 @@ impl<H: Hub, P: Positions, R: Runtime, S: Processor> Pump<H, P, R, S> {
     /// to receive nothing any more without an error.
     async fn look_whether_events_wait(&mut self) -> Result<(), Break> {
         let (shared, partition) = (self.shared.clone(), self.term.partition.clone());
-        let bounds = self.unless_ended(shared.hub.bounds(&partition)).await??;
+        let bounds = self.unless_ended(Box::pin(shared.hub.bounds(&partition))).await??;
         self.lag_behind(bounds);
         self.lag_told = shared.runtime.elapsed();
         let seen = match (self.received, self.start) {
@@ -347,7 +358,7 @@ impl<H: Hub, P: Positions, R: Runtime, S: Processor> Pump<H, P, R, S> {
     async fn work_all(&mut self, closed: impl IntoIterator<Item = Closed<HubEvent>>) -> Result<(), Break> {
         for closed in closed {
             let bytes = closed.events.iter().map(Queued::size).sum();
-            let worked = self.work(closed).await;
+            let worked = Box::pin(self.work(closed)).await;
             self.shared.unbuffer(bytes);
             worked?;
         }
@@ -379,7 +390,7 @@ impl<H: Hub, P: Positions, R: Runtime, S: Processor> Pump<H, P, R, S> {
                 return Err(End::Lost);
             }
             let turn = Turn { fence: &*self.term, term: self.term.number, begun_before };
-            let Err(away) = shared.processor.process(&batch, turn).await else { break };
+            let Err(away) = Box::pin(shared.processor.process(&batch, turn)).await else { break };
             failures += 1;
             begun_before = begun_before.or_else(|| self.log.begun());
             self.wait_for(&away, failures, "A batch has to be worked on again").await?;
@@ -407,9 +418,21 @@ impl<H: Hub, P: Positions, R: Runtime, S: Processor> Pump<H, P, R, S> {
             return Ok(());
         }
         self.lag_told = now;
-        match self.unless_ended(shared.hub.bounds(&partition)).await? {
-            Ok(bounds) => self.lag_behind(bounds),
-            Err(away) => tracing::warn!(partition, error = error_chain(&away), "Cannot see how many events wait"),
+        let bounds = Box::pin(shared.hub.bounds(&partition)).fuse();
+        let limit = shared.runtime.sleep(LAG_LIMIT).fuse();
+        pin_mut!(bounds, limit);
+        let told = async {
+            select_biased! {
+                bounds = bounds => Some(bounds),
+                () = limit => None,
+            }
+        };
+        match self.unless_ended(told).await? {
+            Some(Ok(bounds)) => self.lag_behind(bounds),
+            Some(Err(away)) => {
+                tracing::warn!(partition, error = error_chain(&away), "Cannot see how many events wait");
+            }
+            None => tracing::warn!(partition, "Cannot see how many events wait: the hub does not answer"),
         }
         Ok(())
     }

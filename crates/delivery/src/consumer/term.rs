@@ -128,7 +128,14 @@ impl<P: Positions, R: Runtime> Term<P, R> {
         }
         self.end();
         let version = self.version();
-        self.positions.claim(&self.partition, None, Some(&version)).await?;
+        if self.positions.claim(&self.partition, None, Some(&version)).await?.is_none() {
+            // It is another's, or the answer to a renewal got lost.
+            self.settle(self.runtime.elapsed()).await?;
+            let stored = self.version();
+            if stored != version {
+                self.positions.claim(&self.partition, None, Some(&stored)).await?;
+            }
+        }
         Ok(())
     }
 

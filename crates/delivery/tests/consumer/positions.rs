@@ -40,6 +40,30 @@ fn d14_a_changed_source_starts_from_its_beginning_also_when_it_changes_back() {
     }
 }
 
+/// A deployment with a misspelt hub beside a process that runs costs nothing.
+#[test]
+fn d14_positions_of_a_hub_that_is_read_are_not_forgotten() {
+    let mut site = Site::new(&["0"]);
+    let other = MemoryHub::new(source("other"), &["0"]);
+    let mut a = site.start("a", |_| {});
+    site.append("0", 3);
+    site.machine.advance(SECOND);
+    let of_other = site.positions.of(source("other"));
+    let mut b = site.start_reading("b", other.clone(), of_other.clone(), |_| {});
+    site.machine.advance(30 * SECOND);
+    b.stop();
+    site.machine.advance(SECOND);
+    assert_eq!(site.positions.sequence_number("0"), Some(2));
+    let worked = site.logged().into_iter().filter(|line| line.contains('[')).count();
+    assert_eq!(worked, 1, "and nothing is read again");
+    a.kill();
+    let _b = site.start_reading("b", other, of_other, |_| {});
+    site.machine.advance(100 * SECOND);
+    assert_eq!(site.positions.sequence_number("0"), Some(2), "it may be about to come back");
+    site.machine.advance(320 * SECOND);
+    assert_eq!(site.positions.sequence_number("0"), None);
+}
+
 #[test]
 fn a_hub_that_was_made_anew_is_read_from_its_beginning() {
     let mut site = Site::new(&["0"]);
