@@ -97,7 +97,11 @@ fn iotc(arguments: &[&str]) -> (bool, String) {
 }
 
 fn letter<'b>(stage: Stage, sequence_number: i64, measurement: usize, body: &'b [u8]) -> DeadLetter<'b> {
-    let source = Source { hub: "origin".to_owned(), partition: "0".to_owned(), ..Source::default() };
+    let hub = match stage {
+        Stage::Normalize => "origin",
+        Stage::GroupConvert => "internal",
+    };
+    let source = Source { hub: hub.to_owned(), partition: "0".to_owned(), ..Source::default() };
     let enqueued_time = UtcTime::from_unix_milliseconds(1_604_232_000_000).unwrap();
     let of_list = stage == Stage::GroupConvert;
     let kept =
@@ -164,6 +168,19 @@ async fn letters_of_a_hub_are_listed_once_shown_and_replayed() {
     let (done, printed) = iotc(&[&replay[..], &["--dry-run"]].concat());
     assert!(!done && !printed.contains(MARK), "{printed}");
     assert_eq!(stand_in.internal().await, [], "a dry run sends nothing");
+    for (wrong, stage) in [("origin", "normalize"), ("another", "group-convert")] {
+        let target = ["--internal-hub", wrong, "--internal-namespace", "localhost"];
+        let replay = [
+            &["replay", "--device-mapping", mapping.to_str().unwrap()],
+            &place[..],
+            &target,
+            &access,
+            &["--stage", stage],
+        ]
+        .concat();
+        let (done, printed) = iotc(&replay);
+        assert!(!done && printed.contains("events 0 = 0 replayed"), "{wrong}: {printed}");
+    }
     let (done, printed) = iotc(&replay);
     // What no template matches is left, so it is no success.
     assert!(!done && !printed.contains(MARK), "{printed}");

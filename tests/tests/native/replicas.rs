@@ -42,9 +42,14 @@ fn undisturbed(events: &[String]) -> Observations {
     stack.fhir().observations()
 }
 
-/// How many of the processes own partitions.
+/// How many of the processes have two of the four partitions, by what they
+/// say: each partition has one owner that knows it.
 fn owning(processes: &[Running]) -> usize {
-    let owns = |process: &&Running| process.stdout().iter().any(|line| line.contains("Owns a partition"));
+    let owns = |process: &&Running| {
+        let lines = process.stdout();
+        let said = |what: &str| lines.iter().filter(|line| line.contains(what)).count();
+        said("Owns a partition") == said("Does not own a partition any more") + 2
+    };
     processes.iter().filter(owns).count()
 }
 
@@ -65,14 +70,16 @@ fn check(server: &Fhir, events: &[String], expected: &Observations) {
     let mut normalize = vec![site.function("normalize", "n-a"), site.function("normalize", "n-b")];
     let mut convert = vec![site.function("group-convert", "c-a"), site.function("group-convert", "c-b")];
     let (first, rest) = events.split_at(events.len() / 2);
-    // Both have partitions before there is work, whoever was first.
-    until("two processes of each function own partitions", ARRIVAL_LIMIT, || {
+    // Each has its share before there is work, whoever was first.
+    until("two processes of each function share the partitions out", ARRIVAL_LIMIT, || {
         (owning(&normalize) == 2 && owning(&convert) == 2).then_some(())
     });
     site.send(first);
-    until("two processes of each function are at work", ARRIVAL_LIMIT, || {
+    let both = try_until(ARRIVAL_LIMIT, || {
         (at_work("normalize", &normalize) == 2 && at_work("group-convert", &convert) == 2).then_some(())
     });
+    let printed = || [&normalize, &convert].into_iter().flatten().map(Running::printed).collect::<Vec<_>>().join("\n");
+    assert!(both.is_some(), "two processes of each function are not at work\n{}", printed());
     stop(&mut normalize[0]);
     stop(&mut convert[0]);
     normalize.push(site.function("normalize", "n-c"));

@@ -136,6 +136,7 @@ impl Replay<'_> {
                     self.bar.inc(1);
                     continue;
                 }
+                self.target.check(&letter)?;
                 // The letters of one event stand side by side.
                 if let Some(last) = events.last_mut()
                     && last.is_of(key)

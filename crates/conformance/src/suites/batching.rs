@@ -20,6 +20,9 @@ use crate::Outcome;
 /// again; what the cases call `max-wait`.
 const IDLE: Duration = Duration::from_secs(60);
 
+/// What the process calls itself.
+const US: &str = "us";
+
 /// Enough for ownership to change hands.
 const ROUND: Duration = Duration::from_secs(11);
 
@@ -127,7 +130,7 @@ impl Bench {
             }
         }
         bench.keep_elsewhere();
-        let options = ConsumerOptions { rules, idle_after: IDLE, ..ConsumerOptions::new("us") };
+        let options = ConsumerOptions { rules, idle_after: IDLE, ..ConsumerOptions::new(US) };
         let consumer = Consumer::new(
             (bench.hub.clone(), bench.positions.clone(), bench.machine.runtime()),
             Tells(bench.seen.clone()),
@@ -174,7 +177,8 @@ impl Bench {
                     let delivered = self.numbers.keys().filter(|place| place.0 == partition).count();
                     self.hub.expire(&partition, delivered);
                 }
-                self.positions.release(&partition);
+                // Under our name, or we would leave it to the others when we have our share.
+                self.positions.steal(&partition, US);
                 self.machine.advance(ROUND);
             }
             "partition-lost" => self.lose(&partition),

@@ -9,7 +9,7 @@ use azure::{HubOutput, PropertiedEvent};
 use delivery::replay::REPLAY_PROPERTY;
 use delivery::{
     Away, Batch, BatchEvent, Compiled, CurrentMapping, DeadLetter, DeadLetters, Fence, KeptProperties,
-    MeasurementOutput, Normalizer, OutgoingMeasurements, Source, Stage, Unfenced,
+    MeasurementOutput, Normalizer, OutgoingMeasurements, Source, Stage, StoredDeadLetter, Unfenced,
 };
 use mapping::compatibility::OnFailure;
 use mapping::partition::PartitionKey;
@@ -40,6 +40,9 @@ pub struct TargetArguments {
     /// Another address to dial (NormalizationEventHub__CustomEndpoint).
     #[arg(long, value_name = "ADDRESS")]
     internal_endpoint: Option<String>,
+    /// Send letters of group-convert to another hub than the one they came from.
+    #[arg(long)]
+    to_another_hub: bool,
 }
 
 #[derive(Deserialize)]
@@ -62,6 +65,9 @@ pub struct Target {
     mapping: Option<Arc<Compiled<DeviceMapping>>>,
     normalizer: Normalizer<ReplayOutput, NoDeadLetters>,
     output: ReplayOutput,
+    /// Its name, as far as it was said.
+    hub: Option<String>,
+    to_another_hub: bool,
 }
 
 /// The internal hub; nothing at all in a dry run.
@@ -104,6 +110,7 @@ impl Target {
         settings.set("NormalizationEventHub__EventHubNamespaceFQDN", arguments.internal_namespace.as_deref());
         settings.set("NormalizationEventHub__AuthenticationType", arguments.internal_authentication.as_deref());
         settings.set("NormalizationEventHub__CustomEndpoint", arguments.internal_endpoint.as_deref());
+        let name = settings.get("NormalizationEventHub__EventHubName");
         let raw: Raw = settings.read()?;
         let mut checks = Checks::default();
         // An event that fails again must not hold up the others.
@@ -131,7 +138,25 @@ impl Target {
             None => None,
         };
         let output = ReplayOutput(hub.map(|hub| Arc::new(HubOutput::new(hub).replaying())));
-        Ok(Target { mapping, normalizer: Normalizer::new(output.clone(), NoDeadLetters), output })
+        let normalizer = Normalizer::new(output.clone(), NoDeadLetters);
+        Ok(Target { mapping, normalizer, output, hub: name, to_another_hub: arguments.to_another_hub })
+    }
+
+    /// Refuses the hub when it cannot be the one that the letter is for: its
+    /// event would end there as unmatched, and the letter count as replayed.
+    pub fn check(&self, letter: &StoredDeadLetter) -> anyhow::Result<()> {
+        let Some(hub) = &self.hub else { return Ok(()) };
+        let is_its_own = hub.eq_ignore_ascii_case(&letter.hub);
+        match letter.stage {
+            Stage::Normalize if is_its_own => {
+                anyhow::bail!("`{hub}` is the hub that a letter's event came from; measurements go to the internal hub")
+            }
+            Stage::GroupConvert if !is_its_own && !self.to_another_hub => anyhow::bail!(
+                "a letter is of the hub `{}`, and `{hub}` is another; `--to-another-hub` sends it there all the same",
+                letter.hub
+            ),
+            _ => Ok(()),
+        }
     }
 
     /// Gives events and says how each ended. When the hub is away, some may be
