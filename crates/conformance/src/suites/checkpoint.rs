@@ -3,7 +3,7 @@
 //!
 //! The reference connector has a path `<prefix>/checkpoint/<namespace>/<hub>/`
 //! for its positions and we have another one
-//! ([`Layout`](delivery::Layout)); the paths of a case are translated.
+//! ([`Layout`]); the paths of a case are translated.
 
 use std::sync::Arc;
 use std::time::Duration;
