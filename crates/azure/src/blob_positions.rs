@@ -12,7 +12,6 @@
 //! the Functions host did. What is written on a condition fails with 409 or 412
 //! when somebody else was there.
 
-use std::collections::BTreeSet;
 use std::collections::HashMap;
 use std::fmt;
 use std::future::Future;
@@ -28,7 +27,7 @@ use azure_storage_blob::models::{
     BlobContainerClientListBlobsOptions, BlobItem, ListBlobsIncludeItem,
 };
 use azure_storage_blob::{BlobClient, BlobContainerClient};
-use delivery::positions::{Kind, Layout, NoName};
+use delivery::positions::{Kind, Layout, Listed, NoName, checkpointed, to_forget};
 use delivery::{Away, Checkpoint, Ownership, Positions, Source, Version, WindowMark};
 use expressions::DateTime;
 use futures::TryStreamExt;
@@ -201,6 +200,10 @@ fn store_time(now: Option<OffsetDateTime>) -> Result<OffsetDateTime, Away> {
     now.ok_or_else(|| Away::new(WHAT, "listing positions: the storage does not say what time it is"))
 }
 
+fn age(modified: Option<OffsetDateTime>, now: OffsetDateTime) -> Duration {
+    modified.and_then(|modified| Duration::try_from(now - modified).ok()).unwrap_or_default()
+}
+
 fn number(metadata: &Metadata, name: &str) -> Option<i64> {
     metadata.get(name)?.parse().ok()
 }
@@ -214,11 +217,10 @@ impl Positions for BlobPositions {
             let partition = blob.name.as_deref()?.strip_prefix(&prefix)?.to_owned();
             let properties = blob.properties?;
             let owner = blob.metadata.and_then(|metadata| metadata.values?.remove(OWNER));
-            let age = properties.last_modified.map(|modified| now - modified);
             Some(Ownership {
                 partition,
                 owner: owner.filter(|owner| !owner.is_empty()),
-                age: age.and_then(|age| Duration::try_from(age).ok()).unwrap_or_default(),
+                age: age(properties.last_modified, now),
                 version: version(properties.etag),
             })
         };
@@ -292,23 +294,17 @@ impl Positions for BlobPositions {
     async fn forget_others(&self, expiry: Duration) -> Result<Vec<String>, Away> {
         let (blobs, now) = self.list(None).await?;
         let now = store_time(now)?;
-        let read_now: BTreeSet<String> = blobs
-            .iter()
-            .filter_map(|blob| {
-                let hub = Layout::owned_hub(blob.name.as_deref()?)?;
-                let owner = blob.metadata.as_ref()?.values.as_ref()?.get(OWNER)?;
-                let modified = blob.properties.as_ref()?.last_modified?;
-                (!owner.is_empty() && now - modified < expiry).then_some(hub)
-            })
-            .collect();
-        let mut forgotten = Vec::new();
-        for blob in blobs {
-            let reader = blob.metadata.and_then(|metadata| metadata.values?.remove(READER));
-            let Some(name) = blob.name.filter(|_| reader.as_deref() == Some(self.reader)) else { continue };
-            if !self.layout.is_of_another_hub(&name) || Layout::is_of_any(&read_now, &name) {
-                continue;
-            }
-            let blob = self.container.blob_client(&name);
+        let listed = |blob: BlobItem| {
+            let mut metadata = blob.metadata.and_then(|metadata| metadata.values).unwrap_or_default();
+            let owner = metadata.remove(OWNER).filter(|owner| !owner.is_empty());
+            let modified = blob.properties.and_then(|properties| properties.last_modified);
+            let owned = owner.map(|_| age(modified, now));
+            Some(Listed { name: blob.name?, reader: metadata.remove(READER), owned })
+        };
+        let others = blobs.into_iter().filter_map(listed).filter(|listed| self.layout.is_of_another_hub(&listed.name));
+        let forgotten = to_forget(others.collect(), self.reader, expiry);
+        for name in &forgotten {
+            let blob = self.container.blob_client(name);
             let deleting = async {
                 match blob.delete(None).await {
                     Err(error) if error.http_status() == Some(StatusCode::NotFound) => Ok(()),
@@ -316,11 +312,8 @@ impl Positions for BlobPositions {
                 }
             };
             in_time("forgetting a position", deleting).await?;
-            if let [namespace, hub, _, "checkpoint", partition] = name.split('/').collect::<Vec<_>>().as_slice() {
-                forgotten.push(format!("{namespace}/{hub}/{partition}"));
-            }
         }
-        Ok(forgotten)
+        Ok(forgotten.iter().filter_map(|name| checkpointed(name)).collect())
     }
 }
 

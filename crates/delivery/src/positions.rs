@@ -119,21 +119,40 @@ impl Layout {
             && group.eq_ignore_ascii_case(&self.group)
             && !format!("{namespace}/{hub}").eq_ignore_ascii_case(&self.hub)
     }
+}
 
-    /// The hub of a name that says who owns a partition, as `namespace/hub` in
-    /// lower case.
-    pub fn owned_hub(name: &str) -> Option<String> {
-        match name.split('/').collect::<Vec<_>>().as_slice() {
-            [namespace, hub, _, "ownership", _] => Some(format!("{namespace}/{hub}").to_lowercase()),
-            _ => None,
-        }
-    }
+/// A position of another hub, as a listing of the store has it.
+#[derive(Clone, Debug)]
+pub struct Listed {
+    /// Its name, of which [`Layout::is_of_another_hub`].
+    pub name: String,
+    /// The function that stored it; none when it is not ours.
+    pub reader: Option<String>,
+    /// How long ago its owner claimed or renewed it; none when nobody owns it,
+    /// or it is no ownership.
+    pub owned: Option<Duration>,
+}
 
-    /// Whether a name is of one of these hubs, given as `namespace/hub`.
-    pub fn is_of_any(hubs: &BTreeSet<String>, name: &str) -> bool {
-        let mut parts = name.split('/');
-        let (Some(namespace), Some(hub)) = (parts.next(), parts.next()) else { return false };
-        hubs.contains(&format!("{namespace}/{hub}").to_lowercase())
+/// The names of those that `reader` forgets: what it stored itself of hubs that
+/// nobody reads any more ([`Positions::forget_others`]).
+pub fn to_forget(others: Vec<Listed>, reader: &str, expiry: Duration) -> Vec<String> {
+    let is_owned = |listed: &&Listed| listed.owned.is_some_and(|age| age < expiry);
+    let read_now: BTreeSet<String> = others.iter().filter(is_owned).map(|listed| hub_of(&listed.name)).collect();
+    let is_left =
+        |listed: &Listed| listed.reader.as_deref() == Some(reader) && !read_now.contains(&hub_of(&listed.name));
+    others.into_iter().filter(is_left).map(|listed| listed.name).collect()
+}
+
+/// `namespace/hub`, in lower case.
+fn hub_of(name: &str) -> String {
+    name.splitn(3, '/').take(2).collect::<Vec<_>>().join("/").to_lowercase()
+}
+
+/// What a name is of if it is a checkpoint's: `namespace/hub/partition`.
+pub fn checkpointed(name: &str) -> Option<String> {
+    match name.split('/').collect::<Vec<_>>().as_slice() {
+        [namespace, hub, _, "checkpoint", partition] => Some(format!("{namespace}/{hub}/{partition}")),
+        _ => None,
     }
 }
 
@@ -219,5 +238,28 @@ mod tests {
         ] {
             assert_eq!(layout.is_of_another_hub(name), is_other, "{name}");
         }
+    }
+
+    #[test]
+    fn only_what_it_stored_itself_of_hubs_that_nobody_reads_is_forgotten() {
+        const EXPIRY: Duration = Duration::from_secs(120);
+        let listed = |name: &str, reader: Option<&str>, owned: Option<u64>| Listed {
+            name: name.to_owned(),
+            reader: reader.map(str::to_owned),
+            owned: owned.map(Duration::from_secs),
+        };
+        let others = vec![
+            listed("ns/left/g/ownership/0", Some("normalize"), Some(120)),
+            listed("ns/left/g/ownership/1", Some("normalize"), None),
+            listed("ns/left/g/checkpoint/0", Some("normalize"), None),
+            listed("ns/left/g/checkpoint/1", Some("group-convert"), None),
+            listed("ns/left/g/checkpoint/2", None, None),
+            listed("ns/Read/g/ownership/0", Some("normalize"), Some(119)),
+            listed("NS/read/g/checkpoint/1", Some("normalize"), None),
+        ];
+        let forgotten = to_forget(others, "normalize", EXPIRY);
+        assert_eq!(forgotten, ["ns/left/g/ownership/0", "ns/left/g/ownership/1", "ns/left/g/checkpoint/0"]);
+        let told: Vec<_> = forgotten.iter().filter_map(|name| checkpointed(name)).collect();
+        assert_eq!(told, ["ns/left/0"]);
     }
 }

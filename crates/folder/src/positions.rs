@@ -7,13 +7,12 @@
 //! Names are those of the blobs ([`Layout`]). Processes of the machine that use
 //! the folder at the same time wait for each other.
 
-use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use delivery::positions::{Kind, Layout, NoName};
+use delivery::positions::{Kind, Layout, Listed, NoName, checkpointed, to_forget};
 use delivery::{Away, Checkpoint, Ownership, Positions, Source, Version, WindowMark};
 use expressions::UtcTime;
 use serde::de::DeserializeOwned;
@@ -59,6 +58,14 @@ struct StoredWindow {
     last: i64,
     /// Ticks of 100 ns since the year 1.
     begun: i64,
+}
+
+/// Of whatever kind: who owns it, if it is an ownership.
+#[derive(Deserialize)]
+struct AnyStored {
+    owner: Option<String>,
+    #[serde(default)]
+    claimed: u64,
 }
 
 impl PositionFolder {
@@ -125,6 +132,10 @@ fn version(number: u64) -> Version {
     Version(number.to_string())
 }
 
+fn age(claimed: u64) -> Duration {
+    Duration::from_millis(milliseconds().saturating_sub(claimed))
+}
+
 fn milliseconds() -> u64 {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
@@ -145,7 +156,7 @@ impl Positions for PositionFolder {
                 let partition = file.file_name().map(|name| name.to_string_lossy().into_owned());
                 ownerships.push(Ownership {
                     partition: partition.unwrap_or_default(),
-                    age: Duration::from_millis(milliseconds().saturating_sub(stored.stored.claimed)),
+                    age: age(stored.stored.claimed),
                     owner: stored.stored.owner,
                     version: version(stored.version),
                 });
@@ -206,37 +217,20 @@ impl Positions for PositionFolder {
         self.locked(move |folder| {
             let mut files = Vec::new();
             collect(&folder.path, &mut files)?;
-            let name = |file: &Path| file.strip_prefix(&folder.path).unwrap_or(file).to_string_lossy().into_owned();
-            let mut others: Vec<(PathBuf, String)> = Vec::with_capacity(files.len());
+            let mut others = Vec::new();
             for file in files {
-                let name = name(&file);
-                others.push((file, name));
-            }
-            others.retain(|(_, name)| folder.layout.is_of_another_hub(name));
-            let mut read_now = BTreeSet::new();
-            for (file, name) in &others {
-                if let Some(hub) = Layout::owned_hub(name)
-                    && let Some(Versioned { stored: StoredOwnership { owner: Some(_), claimed }, .. }) = read(file)?
-                    && Duration::from_millis(milliseconds().saturating_sub(claimed)) < expiry
+                let name = file.strip_prefix(&folder.path).unwrap_or(&file).to_string_lossy().into_owned();
+                if folder.layout.is_of_another_hub(&name)
+                    && let Some(Versioned { reader, stored: AnyStored { owner, claimed }, .. }) = read(&file)?
                 {
-                    read_now.insert(hub);
+                    others.push(Listed { name, reader: Some(reader), owned: owner.map(|_| age(claimed)) });
                 }
             }
-            let mut forgotten = Vec::new();
-            for (file, name) in others {
-                if Layout::is_of_any(&read_now, &name) {
-                    continue;
-                }
-                let stored = read::<serde_json::Map<String, serde_json::Value>>(&file)?;
-                if stored.is_none_or(|stored| stored.reader != folder.reader) {
-                    continue;
-                }
-                fs::remove_file(&file)?;
-                if let [namespace, hub, _, "checkpoint", partition] = name.split('/').collect::<Vec<_>>().as_slice() {
-                    forgotten.push(format!("{namespace}/{hub}/{partition}"));
-                }
+            let forgotten = to_forget(others, folder.reader, expiry);
+            for name in &forgotten {
+                fs::remove_file(folder.path.join(name))?;
             }
-            Ok(forgotten)
+            Ok(forgotten.iter().filter_map(|name| checkpointed(name)).collect())
         })
         .await
     }
