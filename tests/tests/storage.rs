@@ -7,17 +7,14 @@ use azure::{BlobPositions, CredentialSettings, DeadLetterBlobs, MappingBlob};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use delivery::away::error_chain;
-use delivery::{
-    Checkpoint, DeadLetter, DeadLetters, KeptProperties, Load, MappingSource, Parking, Position, Positions, Reason,
-    Source, Stage,
-};
+use delivery::{Checkpoint, DeadLetters, Load, MappingSource, Positions, Source};
 use end_to_end::azurite::Azurite;
 use end_to_end::poll::until;
 use end_to_end::process::{Running, free_port};
 use end_to_end::stack::{Setup, Stack};
-use expressions::UtcTime;
 use serde_json::json;
 use settings::{Checks, HostStorageSettings};
+use simulator::contract::{check_forgetting, check_parking, check_positions, letter};
 use url::Url;
 
 fn load(source: &MappingBlob, known: Option<&str>) -> Result<Option<Load>, String> {
@@ -54,20 +51,6 @@ fn run<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Runtime::new().expect("a runtime").block_on(future)
 }
 
-fn letter(sequence_number: i64, body: &[u8]) -> DeadLetter<'_> {
-    let source = Source { hub: "devicedata".to_owned(), partition: "0".to_owned(), ..Source::default() };
-    DeadLetter {
-        stage: Stage::Normalize,
-        reason: Reason::new("InvalidDataFormat", "not JSON"),
-        mapping_version: "v1".to_owned(),
-        position: Position { source, sequence_number: Some(sequence_number), index: 0, enqueued_time: UtcTime::MIN },
-        measurement: 0,
-        body,
-        properties: KeptProperties::default(),
-        system_properties: KeptProperties::default(),
-    }
-}
-
 fn letters(container: &Url) -> DeadLetterBlobs {
     DeadLetterBlobs::new(container, &CredentialSettings::Development).expect("a container with a SAS")
 }
@@ -82,7 +65,7 @@ async fn keys(letters: &DeadLetterBlobs) -> Vec<(String, bool)> {
 fn a_letter_is_kept_once_and_the_container_is_made_for_it() {
     let azurite = Azurite::start();
     let letters = letters(&azurite.container("letters"));
-    let all: Vec<_> = (0..40).map(|number| letter(number, b"\xff")).collect();
+    let all: Vec<_> = (0..40).map(|number| letter("0", number, b"\xff")).collect();
     run(async {
         assert_eq!(keys(&letters).await, [], "a container that is not there has no letters");
         letters.record(&all).await.expect("stored");
@@ -101,7 +84,7 @@ fn a_letter_is_kept_once_and_the_container_is_made_for_it() {
 fn a_replayed_letter_stays_replayed() {
     let azurite = Azurite::start();
     let letters = letters(&azurite.container("letters"));
-    let both = [letter(1, b"a"), letter(2, b"b")];
+    let both = [letter("0", 1, b"a"), letter("0", 2, b"b")];
     run(async {
         letters.record(&both).await.expect("stored");
         letters.mark_replayed(&both[0].key()).await.expect("marked");
@@ -114,21 +97,7 @@ fn a_replayed_letter_stays_replayed() {
 fn what_is_parked_is_there_once_until_it_is_removed() {
     let azurite = Azurite::start();
     let parking = letters(&azurite.container("parked"));
-    let both = [letter(2, b"a"), letter(1, b"b")];
-    run(async {
-        assert_eq!(parking.parked().await.expect("no container is nothing parked"), Vec::<String>::new());
-        assert_eq!(parking.read_parked(&both[0].key()).await.expect("nothing"), None);
-        parking.park(&both).await.expect("parked");
-        let first = parking.read_parked(&both[0].key()).await.expect("read");
-        parking.park(&both).await.expect("parked again");
-        assert_eq!(parking.parked().await.expect("keys"), [both[1].key(), both[0].key()]);
-        assert_eq!(parking.read_parked(&both[0].key()).await.expect("read"), first, "since it was parked first");
-        for _ in 0..2 {
-            parking.remove_parked(&both[0].key()).await.expect("removed, or gone already");
-        }
-        assert_eq!(parking.read_parked(&both[0].key()).await.expect("nothing"), None);
-        assert_eq!(parking.parked().await.expect("keys"), [both[1].key()]);
-    });
+    run(check_parking(&parking));
 }
 
 /// Nothing of the SAS gets into an error, wherever it comes from.
@@ -139,7 +108,7 @@ fn what_cannot_be_stored_is_away_and_names_no_sas() {
     let closed = format!("http://127.0.0.1:{}/a/letters?sig=s3cret", free_port());
     for container in [refused, closed] {
         let letters = letters(&Url::parse(&container).expect("an address"));
-        let failed = run(letters.record(&[letter(1, b"a")])).map_err(|away| error_chain(&away));
+        let failed = run(letters.record(&[letter("0", 1, b"a")])).map_err(|away| error_chain(&away));
         let error = failed.expect_err("it cannot be stored");
         assert!(error.starts_with("the dead-letter container is away: "), "{error}");
         assert!(!error.contains("sig=") && !error.contains("127.0.0.1"), "{error}");
@@ -162,10 +131,10 @@ fn positions_in_blobs_do_what_every_store_does() {
     let container = azurite.make("positions");
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     runtime.block_on(async {
-        simulator::contract::check_positions(&positions(&container, "hub", "$Default")).await;
+        check_positions(&positions(&container, "hub", "$Default")).await;
         let other = read_by(&container, "internal", "g", "group-convert");
         let (a, b) = (positions(&container, "a", "g"), positions(&container, "b", "g"));
-        simulator::contract::check_forgetting(&a, &b, &other).await;
+        check_forgetting(&a, &b, &other).await;
     });
 }
 
@@ -313,7 +282,7 @@ fn a_fate_is_told_by_letters_and_checkpoint() {
     let (container, checkpoints) = (azurite.container("letters"), azurite.make("azure-webjobs-eventhub"));
     let checkpoint = Checkpoint { sequence_number: 41, offset: String::new() };
     run(async {
-        letters(&container).record(&[letter(40, b"mark4711")]).await.expect("stored");
+        letters(&container).record(&[letter("0", 40, b"mark4711")]).await.expect("stored");
         let positions = positions(&checkpoints, "devicedata", "$Default");
         positions.write_checkpoint("0", &checkpoint, None).await.expect("the storage is there");
     });

@@ -38,7 +38,7 @@ use crate::window::WindowRules;
 use balance::{Claim, claims};
 pub use observer::{Flush, Observer, Unobserved, WindowState};
 use pump::{End, Pump};
-use shared::{Shared, backoff};
+use shared::{Shared, backoff, within};
 use term::{Claimed, Ended, Term};
 
 /// What is done with the events of a batch.
@@ -206,15 +206,13 @@ impl<H: Hub, P: Positions, R: Runtime, S: Processor> Consumer<H, P, R, S> {
     /// Looks for partitions that were added since. Nothing waits for a hub that
     /// does not answer: what is owned has to be renewed.
     async fn look_for_more(&self, partitions: &mut Vec<String>) {
-        let looking = self.positions_of_all().fuse();
-        let limit = self.shared.runtime.sleep(self.shared.options.renew_every / 2).fuse();
-        pin_mut!(looking, limit);
-        select_biased! {
-            found = looking => match found {
-                Ok(found) => *partitions = found,
-                Err(away) => tracing::warn!(error = error_chain(&away), "Cannot see whether there are more partitions"),
-            },
-            () = limit => tracing::warn!("Cannot see whether there are more partitions: no answer in time"),
+        let limit = self.shared.options.renew_every / 2;
+        match within(limit, &*self.shared.runtime, Box::pin(self.positions_of_all())).await {
+            Some(Ok(found)) => *partitions = found,
+            Some(Err(away)) => {
+                tracing::warn!(error = error_chain(&away), "Cannot see whether there are more partitions");
+            }
+            None => tracing::warn!("Cannot see whether there are more partitions: no answer in time"),
         }
     }
 

@@ -1,8 +1,11 @@
-//! What every store of positions has to do, for the tests of each.
+//! What every store of positions and every parking has to do, for the tests of
+//! each.
 
 use std::time::Duration;
 
-use delivery::{Checkpoint, Positions, WindowMark};
+use delivery::{
+    Checkpoint, DeadLetter, KeptProperties, Parking, Position, Positions, Reason, Source, Stage, WindowMark,
+};
 use expressions::UtcTime;
 
 /// Checks a store that is empty.
@@ -54,6 +57,43 @@ async fn check_windows(positions: &impl Positions) {
         assert_eq!(positions.window("0").await.expect("read"), Some(window));
     }
     assert_eq!(positions.window("1").await.expect("read"), None);
+}
+
+/// Checks that measurements are parked once, since they were parked first, until
+/// they are removed. Nothing is parked yet.
+///
+/// # Panics
+///
+/// When the place does not do what it has to.
+pub async fn check_parking(parking: &impl Parking) {
+    let both = [letter("0", 2, b"a"), letter("0", 1, b"b")];
+    assert_eq!(parking.parked().await.expect("what is not there has nothing parked"), Vec::<String>::new());
+    assert_eq!(parking.read_parked(&both[0].key()).await.expect("nothing"), None);
+    parking.park(&both).await.expect("parked");
+    let first = parking.read_parked(&both[0].key()).await.expect("read");
+    parking.park(&both).await.expect("parked again");
+    assert_eq!(parking.parked().await.expect("keys"), [both[1].key(), both[0].key()]);
+    assert_eq!(parking.read_parked(&both[0].key()).await.expect("read"), first, "since it was parked first");
+    for _ in 0..2 {
+        parking.remove_parked(&both[0].key()).await.expect("removed, or gone already");
+    }
+    assert_eq!(parking.read_parked(&both[0].key()).await.expect("nothing"), None);
+    assert_eq!(parking.parked().await.expect("keys"), [both[1].key()]);
+}
+
+/// A dead letter of an event in a partition of `devicedata`.
+pub fn letter<'b>(partition: &str, sequence_number: i64, body: &'b [u8]) -> DeadLetter<'b> {
+    let source = Source { hub: "devicedata".to_owned(), partition: partition.to_owned(), ..Source::default() };
+    DeadLetter {
+        stage: Stage::Normalize,
+        reason: Reason::new("InvalidDataFormat", "not JSON"),
+        mapping_version: "v1".to_owned(),
+        position: Position { source, sequence_number: Some(sequence_number), index: 0, enqueued_time: UtcTime::MIN },
+        measurement: 0,
+        body,
+        properties: KeptProperties::default(),
+        system_properties: KeptProperties::default(),
+    }
 }
 
 /// Checks that what two sources store in one store is kept apart, and that the

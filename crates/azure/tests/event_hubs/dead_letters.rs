@@ -4,9 +4,9 @@ use azure::credentials::CredentialSettings;
 use azure::dead_letter_hub::read_letters;
 use azure::event_hubs::{HubConfig, HubProducer};
 use azure::{DeadLetterHub, SdkHub};
-use delivery::{DeadLetter, DeadLetters, KeptProperties, Position, Reason, Source, Stage};
-use expressions::UtcTime;
+use delivery::{DeadLetter, DeadLetters};
 use local::event_hubs::SharedAccessKeys;
+use simulator::contract::letter;
 
 use crate::stand_in::StandIn;
 
@@ -19,20 +19,6 @@ fn letters(stand_in: &StandIn) -> (DeadLetterHub, SdkHub) {
     let producer = HubProducer::new(config(stand_in), &CredentialSettings::Development).unwrap();
     let hub = SdkHub::new(config(stand_in), "$Default", &CredentialSettings::Development);
     (DeadLetterHub::new(producer), hub.unwrap())
-}
-
-fn letter<'b>(partition: &str, sequence_number: i64, body: &'b [u8]) -> DeadLetter<'b> {
-    let source = Source { hub: "devicedata".to_owned(), partition: partition.to_owned(), ..Source::default() };
-    DeadLetter {
-        stage: Stage::Normalize,
-        reason: Reason::new("InvalidDataFormat", "not JSON"),
-        mapping_version: "v1".to_owned(),
-        position: Position { source, sequence_number: Some(sequence_number), index: 0, enqueued_time: UtcTime::MIN },
-        measurement: 0,
-        body,
-        properties: KeptProperties::default(),
-        system_properties: KeptProperties::default(),
-    }
 }
 
 /// Recorded twice, as with a batch that is given again, each is there once for

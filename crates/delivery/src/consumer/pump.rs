@@ -9,7 +9,7 @@ use futures::future::FutureExt;
 use futures::{pin_mut, select_biased};
 
 use super::credit::Credit;
-use super::shared::{Shared, backoff};
+use super::shared::{Shared, backoff, within};
 use super::term::{Ended, Term};
 use super::{Flush, Processor, WindowState};
 use crate::away::{Away, error_chain};
@@ -418,15 +418,7 @@ impl<H: Hub, P: Positions, R: Runtime, S: Processor> Pump<H, P, R, S> {
             return Ok(());
         }
         self.lag_told = now;
-        let bounds = Box::pin(shared.hub.bounds(&partition)).fuse();
-        let limit = shared.runtime.sleep(LAG_LIMIT).fuse();
-        pin_mut!(bounds, limit);
-        let told = async {
-            select_biased! {
-                bounds = bounds => Some(bounds),
-                () = limit => None,
-            }
-        };
+        let told = within(LAG_LIMIT, &*shared.runtime, Box::pin(shared.hub.bounds(&partition)));
         match self.unless_ended(told).await? {
             Some(Ok(bounds)) => self.lag_behind(bounds),
             Some(Err(away)) => {

@@ -1,9 +1,13 @@
 //! What the pumps of a consumer share.
 
 use std::fmt;
+use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
+
+use futures::future::FutureExt;
+use futures::{pin_mut, select_biased};
 
 use super::balance::START;
 use super::{ConsumerOptions, Observer};
@@ -69,6 +73,16 @@ impl<H, P, R: Runtime, S> Shared<H, P, R, S> {
 
     pub(super) fn unbuffer(&self, bytes: usize) {
         self.buffered.fetch_sub(bytes, Ordering::Relaxed);
+    }
+}
+
+/// What comes of something if that is within `limit`.
+pub(super) async fn within<T>(limit: Duration, runtime: &impl Runtime, wanted: impl Future<Output = T>) -> Option<T> {
+    let (wanted, limit) = (wanted.fuse(), runtime.sleep(limit).fuse());
+    pin_mut!(wanted, limit);
+    select_biased! {
+        done = wanted => Some(done),
+        () = limit => None,
     }
 }
 
