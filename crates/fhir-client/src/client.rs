@@ -24,12 +24,11 @@ use std::time::{Duration, Instant};
 use delivery::{Fence, Unfenced};
 use jiff::Timestamp;
 use reqwest::header::{
-    ACCEPT, CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderMap, HeaderName, IF_MATCH, IF_NONE_MATCH, LOCATION,
+    ACCEPT, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderMap, HeaderName, HeaderValue, IF_MATCH, IF_NONE_MATCH, LOCATION,
 };
-use reqwest::{Method, redirect};
+use reqwest::Method;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
-use tokio::time::timeout_at;
 use url::Url;
 
 use self::bundle_size::BundleSize;
@@ -41,6 +40,7 @@ use self::retry::{Backoff, retry_after};
 use self::suspect::{Suspects, is_suspicious};
 use crate::auth::{CachedTokens, TokenError};
 use crate::search::{Identifier, next_link, page_address, resources_of};
+use crate::surroundings::{self, Clock, NoAnswer, SystemClock, Transport, before};
 use crate::version::Version;
 
 const FHIR_JSON: &str = "application/fhir+json";
@@ -252,7 +252,8 @@ impl Answer {
 
 /// A connection to one FHIR server, cheap to share through an `Arc`.
 pub struct Client {
-    http: reqwest::Client,
+    transport: Arc<dyn Transport>,
+    clock: Arc<dyn Clock>,
     tokens: Option<Arc<CachedTokens>>,
     options: ClientOptions,
     limiter: Limiter,
@@ -274,18 +275,21 @@ impl fmt::Debug for Client {
 impl Client {
     /// A client that shows the tokens of `tokens`, or none.
     pub fn new(options: ClientOptions, tokens: Option<Arc<CachedTokens>>) -> Result<Client, reqwest::Error> {
-        let http = reqwest::Client::builder()
-            .connect_timeout(options.connect_timeout)
-            // Idle connections are let go, so that a changed DNS entry is seen
-            // (fhir-conversion.md quirk 62).
-            .pool_idle_timeout(Duration::from_secs(60))
-            .redirect(redirect::Policy::none())
-            .user_agent(concat!("iot-connector/", env!("CARGO_PKG_VERSION")))
-            .build()?;
+        let transport = Arc::new(surroundings::Http::new(options.connect_timeout)?);
+        Ok(Client::within((transport, Arc::new(SystemClock)), options, tokens))
+    }
+
+    /// The same in other surroundings than this machine.
+    pub fn within(
+        (transport, clock): (Arc<dyn Transport>, Arc<dyn Clock>),
+        options: ClientOptions,
+        tokens: Option<Arc<CachedTokens>>,
+    ) -> Client {
         let limiter = Limiter::new(options.concurrency_max);
         let bundle_size = BundleSize::new(options.bundle_entries_max, options.bundle_bytes_max);
-        Ok(Client {
-            http,
+        Client {
+            transport,
+            clock,
             tokens,
             options,
             limiter,
@@ -294,7 +298,16 @@ impl Client {
             round_trips: AtomicU64::new(0),
             succeeded: Mutex::default(),
             proving: tokio::sync::Mutex::default(),
-        })
+        }
+    }
+
+    pub(crate) fn clock(&self) -> &dyn Clock {
+        &*self.clock
+    }
+
+    /// Waits.
+    pub(crate) async fn sleep(&self, wait: Duration) {
+        self.clock.sleep_until(self.clock.now() + wait).await;
     }
 
     /// Requests sent so far, retries counted.
@@ -344,7 +357,7 @@ impl Client {
     }
 
     async fn send_again_and_again(&self, request: &Request, until: Until<'_>) -> Result<Answer, ServerAway> {
-        let mut backoff = Backoff::new(self.options.retry);
+        let mut backoff = Backoff::new(self.options.retry, self.clock());
         let mut token_renewed = false;
         loop {
             let away = match self.exchange(request, until).await {
@@ -360,10 +373,10 @@ impl Client {
             let Some(wait) = away.is_worth_retrying().then(|| backoff.next(away.retry_after())).flatten() else {
                 return Err(away);
             };
-            if Instant::now() + wait >= until.deadline {
+            if self.clock.now() + wait >= until.deadline {
                 return Err(away);
             }
-            tokio::time::sleep(wait).await;
+            self.sleep(wait).await;
         }
     }
 
@@ -372,15 +385,15 @@ impl Client {
         let deadline = until.deadline;
         let token = match &self.tokens {
             Some(tokens) => {
-                let token = timeout_at(deadline.into(), tokens.token()).await.map_err(|_| late_token())?;
+                let token = before(self.clock(), deadline, tokens.token()).await.ok_or_else(late_token)?;
                 Some(token.map_err(ServerAway::NoToken)?)
             }
             None => None,
         };
         self.leave_alone(deadline).await?;
-        let permit = timeout_at(deadline.into(), self.limiter.permit()).await;
-        let _permit = permit.map_err(|_| ServerAway::DeadlinePassed)?;
-        let left = deadline.saturating_duration_since(Instant::now());
+        let permit = before(self.clock(), deadline, self.limiter.permit()).await;
+        let _permit = permit.ok_or(ServerAway::DeadlinePassed)?;
+        let left = deadline.saturating_duration_since(self.clock.now());
         if left.is_zero() {
             return Err(ServerAway::DeadlinePassed);
         }
@@ -388,33 +401,28 @@ impl Client {
         if request.is_write() && !until.fence.holds() {
             return Err(ServerAway::NotOwner);
         }
-        let asked = Instant::now();
-        let mut builder = self.http.request(request.method.clone(), request.url.clone());
-        builder = builder.headers(request.headers()).timeout(left.min(self.options.request_timeout));
-        if let Some(token) = &token {
-            builder = builder.bearer_auth(token.expose_secret());
-        }
-        if let Some(body) = &request.body {
-            builder = builder.header(CONTENT_TYPE, FHIR_JSON).body(body.clone());
-        }
+        let asked = self.clock.now();
         self.round_trips.fetch_add(1, Ordering::Relaxed);
-        let received = self.receive(builder).await;
+        let received = match http_request(request, token.as_ref(), left.min(self.options.request_timeout)) {
+            Some(request) => self.receive(request).await,
+            None => Err(unusable_token()),
+        };
         match &received {
             Ok(Received { status: status @ (429 | 503), retry_after, .. }) => {
-                let now = Instant::now();
+                let now = self.clock.now();
                 self.limiter.complaint(now);
                 if let Some(wait) = retry_after {
                     self.limiter.leave_alone(*status, now, *wait);
                 }
             }
-            Ok(Received { status: 408 | 504, .. }) => self.limiter.complaint(Instant::now()),
+            Ok(Received { status: 408 | 504, .. }) => self.limiter.complaint(self.clock.now()),
             Ok(_) => self.limiter.good(),
             Err(_) => {}
         }
         self.observe(request, received.as_ref().ok().map(|received| received.status), asked);
         let Received { status, retry_after, version, body } = received?;
         if status < 300 {
-            *self.succeeded() = Some(Instant::now());
+            *self.succeeded() = Some(self.clock.now());
         }
         // Of a bundle its entries tell.
         if !request.is_bundle() {
@@ -425,18 +433,18 @@ impl Client {
 
     /// Waits while the server wants to be left alone, by whomever it said so to.
     async fn leave_alone(&self, deadline: Instant) -> Result<(), ServerAway> {
-        while let Some((then, status)) = self.limiter.left_alone_until(Instant::now()) {
+        while let Some((then, status)) = self.limiter.left_alone_until(self.clock.now()) {
             if then >= deadline {
-                let wait = then.saturating_duration_since(Instant::now());
+                let wait = then.saturating_duration_since(self.clock.now());
                 return Err(ServerAway::Status { status, retry_after: Some(wait) });
             }
-            tokio::time::sleep_until(then.into()).await;
+            self.clock.sleep_until(then).await;
         }
         Ok(())
     }
 
-    async fn receive(&self, request: reqwest::RequestBuilder) -> Result<Received, ServerAway> {
-        let response = request.send().await.map_err(|error| self.no_answer(error))?;
+    async fn receive(&self, request: reqwest::Request) -> Result<Received, ServerAway> {
+        let response = self.transport.send(request).await.map_err(|none| self.no_answer(none))?;
         let status = response.status().as_u16();
         let retry_after = retry_after(response.headers(), Timestamp::now());
         let version = version_in(response.headers());
@@ -445,7 +453,7 @@ impl Client {
 
     async fn read(&self, mut response: reqwest::Response) -> Result<Vec<u8>, ServerAway> {
         let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(|error| self.no_answer(error))? {
+        while let Some(chunk) = response.chunk().await.map_err(|error| self.no_answer(error.into()))? {
             if body.len() + chunk.len() > ANSWER_BYTES_MAX {
                 return Err(ServerAway::NoAnswer { what: "answer too large", source: None });
             }
@@ -455,16 +463,17 @@ impl Client {
     }
 
     /// The server did not answer. One that is too slow gets less at once.
-    fn no_answer(&self, error: reqwest::Error) -> ServerAway {
-        if error.is_timeout() {
-            self.limiter.complaint(Instant::now());
+    fn no_answer(&self, NoAnswer { what, source }: NoAnswer) -> ServerAway {
+        if what == surroundings::TIMEOUT {
+            self.limiter.complaint(self.clock.now());
         }
-        no_answer(error)
+        ServerAway::NoAnswer { what, source }
     }
 
     fn observe(&self, request: &Request, status: Option<u16>, asked: Instant) {
         if let Some(observer) = &self.options.observer {
-            let (kind, took) = (observer::kind(request), asked.elapsed());
+            let took = self.clock.now().saturating_duration_since(asked);
+            let kind = observer::kind(request);
             observer.sent(&SentRequest { kind, status, took, concurrency: self.concurrency() });
         }
     }
@@ -635,16 +644,27 @@ fn late_token() -> ServerAway {
     ServerAway::NoToken(Arc::new(TokenError::Unreachable { what, source: None }))
 }
 
-/// The address of a request holds identifiers, so it is taken out.
-fn no_answer(error: reqwest::Error) -> ServerAway {
-    let what = if error.is_timeout() {
-        "timeout"
-    } else if error.is_connect() {
-        "connection"
-    } else {
-        "answer cut off"
-    };
-    ServerAway::NoAnswer { what, source: Some(error.without_url()) }
+/// The request as it is sent; none when the token is nothing that a header can
+/// hold.
+fn http_request(request: &Request, token: Option<&SecretString>, limit: Duration) -> Option<reqwest::Request> {
+    let mut sent = reqwest::Request::new(request.method.clone(), request.url.clone());
+    *sent.headers_mut() = request.headers();
+    *sent.timeout_mut() = Some(limit);
+    if let Some(token) = token {
+        let mut bearer = HeaderValue::try_from(format!("Bearer {}", token.expose_secret())).ok()?;
+        bearer.set_sensitive(true);
+        sent.headers_mut().insert(AUTHORIZATION, bearer);
+    }
+    if let Some(body) = &request.body {
+        sent.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(FHIR_JSON));
+        *sent.body_mut() = Some(body.clone().into());
+    }
+    Some(sent)
+}
+
+fn unusable_token() -> ServerAway {
+    let what = "it cannot be sent in a header";
+    ServerAway::NoToken(Arc::new(TokenError::Unreachable { what, source: None }))
 }
 
 #[cfg(test)]

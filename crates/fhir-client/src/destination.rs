@@ -1,7 +1,7 @@
 //! A FHIR server as the destination of delivery: identities and Observations
 //! in one.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use delivery::turn::not_ours;
 use delivery::{Away, Destination, Pending, Reason, Resolved, SaveOutcome, Turn};
@@ -34,7 +34,7 @@ impl Destination for FhirDestination {
         groups: &[&MeasurementGroup<'_>],
         turn: Turn<'_>,
     ) -> Result<Vec<Result<Resolved, Reason>>, Away> {
-        let deadline = Instant::now() + self.time_limit;
+        let deadline = self.saver.now() + self.time_limit;
         let subjects: Vec<Subject<'_>> = groups.iter().map(|group| subject(group)).collect();
         let answers = self.resolver.resolve_all(&subjects, deadline, turn.fence).await;
         let answers = answers.map_err(|error| Away::new(DEPENDENCY, error))?;
@@ -50,7 +50,7 @@ impl Destination for FhirDestination {
     }
 
     async fn save(&self, pending: &[Pending<'_>], turn: Turn<'_>) -> Result<Vec<SaveOutcome>, Away> {
-        let window = Window { turn, deadline: Instant::now() + self.time_limit };
+        let window = Window { turn, deadline: self.saver.now() + self.time_limit };
         self.saver.save(pending, window).await.map_err(|away| match away {
             ServerAway::NotOwner => not_ours(),
             ServerAway::OwnerUnknown(away) => away,

@@ -19,6 +19,7 @@ mod history;
 pub mod identity;
 pub mod save;
 pub mod search;
+pub mod surroundings;
 pub mod version;
 
 pub use auth::{AccessToken, CachedTokens, ClientCredentials, TokenEndpoint, TokenError, TokenSource};
@@ -26,3 +27,4 @@ pub use client::{Client, ClientOptions, RetryOptions, ServerAway, base_url};
 pub use destination::FhirDestination;
 pub use identity::{Identity, IdentityOptions, Mode, PatientCheck, Resolver, Subject, Unresolved};
 pub use save::{Draft, SaveOptions, Saver, Window};
+pub use surroundings::{Clock, NoAnswer, SystemClock, Transport};

@@ -178,6 +178,11 @@ impl Saver {
         }
     }
 
+    /// The clock that deadlines are read from.
+    pub(crate) fn now(&self) -> Instant {
+        self.client.clock().now()
+    }
+
     /// What was counted since the start.
     pub fn counts(&self) -> SaveCounts {
         SaveCounts {
@@ -241,11 +246,12 @@ impl Saver {
 
     /// Writers that met must not meet again at once.
     async fn pause(&self, rounds: u32, deadline: Instant) -> Result<(), ServerAway> {
-        let wait = spread(Duration::from_millis(20) * (1 << rounds.min(6)));
-        if Instant::now() + wait >= deadline {
+        let clock = self.client.clock();
+        let wait = spread(Duration::from_millis(20) * (1 << rounds.min(6)), clock);
+        if clock.now() + wait >= deadline {
             return Err(ServerAway::DeadlinePassed);
         }
-        tokio::time::sleep(wait).await;
+        self.client.sleep(wait).await;
         Ok(())
     }
 

@@ -177,20 +177,20 @@ impl Client {
     /// Sends again what was answered with 429, 5xx and the like inside of a
     /// bundle, as long as there is time.
     async fn resend(&self, requests: &[Request], answers: Vec<Answer>, until: Until<'_>) -> BatchAnswers {
-        let mut backoff = Backoff::new(self.options().retry);
+        let mut backoff = Backoff::new(self.options().retry, self.clock());
         let mut all = BatchAnswers { answers: answers.into_iter().map(Some).collect(), away: None };
         loop {
             let open = all.take_open();
             let Some((_, answer)) = open.first() else { return all };
             if open.iter().any(|(_, answer)| matches!(answer.status, 429 | 503)) {
-                self.limiter.complaint(Instant::now());
+                self.limiter.complaint(self.clock.now());
             }
             let away = answer.away();
             let wait = if away.is_worth_retrying() { backoff.next(None) } else { None };
-            let Some(wait) = wait.filter(|wait| Instant::now() + *wait < until.deadline) else {
+            let Some(wait) = wait.filter(|wait| self.clock.now() + *wait < until.deadline) else {
                 return self.judge_all(requests, all, open, until).await;
             };
-            tokio::time::sleep(wait).await;
+            self.sleep(wait).await;
             let again: Vec<Request> = open.iter().map(|(index, _)| requests[*index].clone()).collect();
             let outcome = match again.as_slice() {
                 [request] => self.send(request, until).await.map(|answer| vec![answer]),

@@ -1,10 +1,11 @@
 //! How long to wait before a request is sent again.
 
-use std::hash::{BuildHasher, Hasher, RandomState};
 use std::time::Duration;
 
 use jiff::Timestamp;
 use reqwest::header::{HeaderMap, RETRY_AFTER};
+
+use crate::surroundings::Clock;
 
 /// Limits of the retries of one request.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -26,14 +27,15 @@ impl Default for RetryOptions {
 
 /// Gives the waits between the attempts of one request.
 #[derive(Debug)]
-pub(crate) struct Backoff {
+pub(crate) struct Backoff<'c> {
     options: RetryOptions,
     attempts: u32,
+    clock: &'c dyn Clock,
 }
 
-impl Backoff {
-    pub(crate) fn new(options: RetryOptions) -> Backoff {
-        Backoff { options, attempts: 1 }
+impl<'c> Backoff<'c> {
+    pub(crate) fn new(options: RetryOptions, clock: &'c dyn Clock) -> Backoff<'c> {
+        Backoff { options, attempts: 1, clock }
     }
 
     /// The wait before the next attempt; none when there were enough of them.
@@ -49,17 +51,15 @@ impl Backoff {
         self.attempts += 1;
         let own = doubled.min(self.options.delay_max);
         Some(match asked {
-            Some(asked) => asked + spread(own.min(Duration::from_secs(1)).max(asked / 10)) / 2,
-            None => own / 2 + spread(own / 2),
+            Some(asked) => asked + spread(own.min(Duration::from_secs(1)).max(asked / 10), self.clock) / 2,
+            None => own / 2 + spread(own / 2, self.clock),
         })
     }
 }
 
 /// A random part of `longest`.
-pub(crate) fn spread(longest: Duration) -> Duration {
-    // The keys of a `RandomState` are random enough to keep clients apart.
-    let random = RandomState::new().build_hasher().finish();
-    longest.mul_f64((random >> 11) as f64 / (1_u64 << 53) as f64)
+pub(crate) fn spread(longest: Duration, clock: &dyn Clock) -> Duration {
+    longest.mul_f64((clock.random() >> 11) as f64 / (1_u64 << 53) as f64)
 }
 
 /// How long the server wants to be left alone: `x-ms-retry-after-ms` in
@@ -81,6 +81,7 @@ pub(crate) fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duratio
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::surroundings::SystemClock;
 
     fn headers(name: &'static str, value: &'static str) -> HeaderMap {
         let mut headers = HeaderMap::new();
@@ -111,7 +112,7 @@ mod tests {
             delay_first: Duration::from_millis(100),
             delay_max: Duration::from_millis(150),
         };
-        let mut backoff = Backoff::new(options);
+        let mut backoff = Backoff::new(options, &SystemClock);
         for (least, most) in [(50, 100), (75, 150), (75, 150)] {
             let wait = backoff.next(None).unwrap();
             assert!((Duration::from_millis(least)..=Duration::from_millis(most)).contains(&wait), "{wait:?}");
@@ -121,7 +122,7 @@ mod tests {
 
     #[test]
     fn waits_at_least_as_long_as_the_server_asks() {
-        let mut backoff = Backoff::new(RetryOptions::default());
+        let mut backoff = Backoff::new(RetryOptions::default(), &SystemClock);
         let asked = Duration::from_secs(20);
         let wait = backoff.next(Some(asked)).unwrap();
         assert!((asked..asked + Duration::from_secs(2)).contains(&wait), "{wait:?}");

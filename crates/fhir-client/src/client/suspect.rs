@@ -163,7 +163,7 @@ impl Client {
     /// What `status`, the last answer to `request`, means: an answer about the
     /// data, or a server that is away.
     pub(super) async fn judge(&self, request: &Request, status: u16, until: Until<'_>) -> Result<Answer, ServerAway> {
-        let now = Instant::now();
+        let now = self.clock.now();
         let work = Work::of(request);
         if request.is_bundle() {
             // It will be split, which rejects nothing by itself.
@@ -177,7 +177,7 @@ impl Client {
         self.prove_work(work, request, now, until).await?;
         let answer = self.exchange(request, until).await?.answer;
         if is_suspicious(answer.status) {
-            self.prove_work(work, request, Instant::now(), until).await?;
+            self.prove_work(work, request, self.clock.now(), until).await?;
             self.suspects.convict(request);
             tracing::warn!(status, "The FHIR server fails on one request and works otherwise; the request is given up");
             return Ok(answer);

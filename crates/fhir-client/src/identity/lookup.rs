@@ -114,7 +114,7 @@ impl Resolver {
         if let Some(found) = question.known.get(&format!("{kind}?{}", identifier.query())) {
             return Ok(matching(found.clone(), identifier));
         }
-        let asked = Instant::now();
+        let asked = self.client.clock().now();
         match self.client.search(kind, identifier, question.until.deadline()).await {
             Ok(found) => Ok(matching(found, identifier)),
             Err(SearchError::Away(away)) => Err(away.into()),
