@@ -17,7 +17,7 @@ mod pump;
 mod shared;
 mod term;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -139,7 +139,19 @@ struct Running<P, R> {
     done: oneshot::Receiver<End>,
 }
 
-type Pumps<P, R> = HashMap<String, Running<P, R>>;
+/// In their order, so that a run depends on nothing but what happens.
+type Pumps<P, R> = BTreeMap<String, Running<P, R>>;
+
+/// The partitions of the hub, and what is known of them.
+#[derive(Debug, Default)]
+struct Partitions {
+    all: Vec<String>,
+    /// Those of which nothing was ever read: they had no position when we came.
+    fresh: BTreeSet<String>,
+    /// Those that we tried to take from somebody and were not told whether we
+    /// did.
+    unanswered: BTreeSet<String>,
+}
 
 impl<H: Hub, P: Positions, R: Runtime, S: Processor> Consumer<H, P, R, S> {
     /// A consumer that has not begun.
@@ -168,7 +180,7 @@ impl<H: Hub, P: Positions, R: Runtime, S: Processor> Consumer<H, P, R, S> {
                 asked = self.shared.runtime.elapsed();
                 self.look_for_more(&mut partitions).await;
             }
-            self.round(&partitions, &mut pumps, &mut terms, &stop).await;
+            self.round(&mut partitions, &mut pumps, &mut terms, &stop).await;
             if let Some(stuck) = self.wait(&mut pumps, &stop).await {
                 break Some(stuck);
             }
@@ -183,7 +195,7 @@ impl<H: Hub, P: Positions, R: Runtime, S: Processor> Consumer<H, P, R, S> {
 
     /// The partitions, once they all have a position; none when it is to stop
     /// before that.
-    async fn prepare(&self, stop: &Ended) -> Option<Vec<String>> {
+    async fn prepare(&self, stop: &Ended) -> Option<Partitions> {
         let mut failures = 0;
         loop {
             let preparing = self.positions_of_all().fuse();
@@ -205,10 +217,13 @@ impl<H: Hub, P: Positions, R: Runtime, S: Processor> Consumer<H, P, R, S> {
 
     /// Looks for partitions that were added since. Nothing waits for a hub that
     /// does not answer: what is owned has to be renewed.
-    async fn look_for_more(&self, partitions: &mut Vec<String>) {
+    async fn look_for_more(&self, partitions: &mut Partitions) {
         let limit = self.shared.options.renew_every / 2;
         match within(limit, &*self.shared.runtime, Box::pin(self.positions_of_all())).await {
-            Some(Ok(found)) => *partitions = found,
+            Some(Ok(Partitions { all, fresh, .. })) => {
+                partitions.all = all;
+                partitions.fresh.extend(fresh);
+            }
             Some(Err(away)) => {
                 tracing::warn!(error = error_chain(&away), "Cannot see whether there are more partitions");
             }
@@ -219,7 +234,7 @@ impl<H: Hub, P: Positions, R: Runtime, S: Processor> Consumer<H, P, R, S> {
     /// The partitions; then forgets the positions of other hubs (design.md D14).
     /// Not before this one has answered, and none that is read: a name that is
     /// misspelt, or a process that is about to be replaced, costs no positions.
-    async fn positions_of_all(&self) -> Result<Vec<String>, Away> {
+    async fn positions_of_all(&self) -> Result<Partitions, Away> {
         let shared = &self.shared;
         let partitions = self.partitions().await?;
         let forgotten = shared.positions.forget_others(shared.options.expiry).await?;
@@ -235,22 +250,24 @@ impl<H: Hub, P: Positions, R: Runtime, S: Processor> Consumer<H, P, R, S> {
     /// The partitions. Every one that has no position is given a first one, before
     /// its oldest event: without it a scaler takes the partition for empty
     /// (design.md D13).
-    async fn partitions(&self) -> Result<Vec<String>, Away> {
+    async fn partitions(&self) -> Result<Partitions, Away> {
         let shared = &self.shared;
-        let partitions = shared.hub.partitions().await?;
-        for partition in &partitions {
+        let all = shared.hub.partitions().await?;
+        let mut fresh = BTreeSet::new();
+        for partition in &all {
             if shared.positions.checkpoint(partition).await?.is_none() {
                 let before_first = shared.hub.bounds(partition).await?.first - 1;
                 let checkpoint = Checkpoint { sequence_number: before_first, offset: String::new() };
                 // Whoever else did it meanwhile did the same.
                 shared.positions.write_checkpoint(partition, &checkpoint, None).await?;
+                fresh.insert(partition.clone());
             }
         }
-        Ok(partitions)
+        Ok(Partitions { all, fresh, unanswered: BTreeSet::new() })
     }
 
     /// Renews what is ours, and claims what ought to be.
-    async fn round(&self, partitions: &[String], pumps: &mut Pumps<P, R>, terms: &mut u64, stop: &Ended) {
+    async fn round(&self, partitions: &mut Partitions, pumps: &mut Pumps<P, R>, terms: &mut u64, stop: &Ended) {
         renew(pumps).await;
         let shared = &self.shared;
         let ownerships = match shared.positions.ownerships().await {
@@ -263,12 +280,22 @@ impl<H: Hub, P: Positions, R: Runtime, S: Processor> Consumer<H, P, R, S> {
         let held = |partition: &str| pumps.contains_key(partition);
         let options = &shared.options;
         let random = || shared.runtime.random();
-        let claims = claims(partitions, &ownerships, (&options.owner, &held), options.expiry, random);
+        let mut claims = claims(&partitions.all, &ownerships, (&options.owner, &held), options.expiry, random);
+        for claim in &mut claims {
+            // Somebody deleted its ownership, whoever may still be at work on it.
+            let is_missing = claim.expected.is_none() && !partitions.fresh.contains(&claim.partition);
+            claim.is_taken |= is_missing || partitions.unanswered.contains(&claim.partition);
+        }
         let first = *terms + 1;
         *terms += claims.len() as u64;
         let claimed = join_all((first..).zip(&claims).map(|(number, claim)| self.claim(claim, number))).await;
         let mut begun = Vec::with_capacity(claims.len());
         for (claim, claimed) in claims.iter().zip(claimed) {
+            if claim.is_taken && claimed.is_err() {
+                partitions.unanswered.insert(claim.partition.clone());
+            } else {
+                partitions.unanswered.remove(&claim.partition);
+            }
             match claimed {
                 Ok(term) => begun.extend(term.map(|term| (term, claim.is_taken))),
                 Err(away) => {

@@ -26,6 +26,7 @@ pub mod hub_batch;
 pub mod incoming;
 pub mod normalize;
 pub mod parking;
+pub mod planted;
 pub mod positions;
 pub mod reasons;
 pub mod reference_metrics;

@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 use expressions::UtcTime;
 
 use crate::away::Away;
+use crate::planted::Bug;
 use crate::positions::{Positions, WindowMark};
 
 /// The last window of a partition that was begun.
@@ -26,7 +27,7 @@ impl WindowLog {
     /// The last event of a window that was begun before and begins with this
     /// one.
     pub fn resumed(&self, first: i64) -> Option<i64> {
-        self.mark.filter(|mark| mark.first == first).map(|mark| mark.last)
+        self.mark.filter(|mark| mark.first == first && !Bug::OtherCut.is_planted()).map(|mark| mark.last)
     }
 
     /// Since when the window is worked on.

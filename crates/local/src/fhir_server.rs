@@ -29,6 +29,7 @@ mod bundle;
 mod date;
 mod failure;
 mod http;
+mod in_process;
 mod journal;
 mod listing;
 mod personality;
@@ -43,6 +44,7 @@ mod tests;
 mod token;
 mod write;
 
+pub use in_process::InProcessFhirServer;
 pub use personality::{Personality, UnknownPersonality};
 pub use token::{BearerCheck, TokenClient};
 

@@ -78,6 +78,11 @@ impl MemoryHub {
         }
     }
 
+    /// What every partition holds.
+    pub fn contents(&self) -> BTreeMap<String, Vec<HubEvent>> {
+        self.lock().iter().map(|(name, partition)| (name.clone(), partition.events.clone())).collect()
+    }
+
     /// With what credit a partition was opened, each time.
     pub fn credits(&self, partition: &str) -> Vec<usize> {
         self.lock().get(partition).map(|partition| partition.credits.clone()).unwrap_or_default()

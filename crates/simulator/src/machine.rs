@@ -25,6 +25,8 @@ pub struct SimulatedRuntime {
     state: Arc<Mutex<State>>,
     /// The tasks of the process.
     tasks: Mutex<Vec<AbortHandle>>,
+    /// Until when the process stands still, by `elapsed`.
+    frozen_until: Mutex<Duration>,
 }
 
 struct State {
@@ -62,10 +64,7 @@ impl Machine {
             next_timer: 0,
             spawned: Vec::new(),
         };
-        Machine {
-            pool: LocalPool::new(),
-            runtime: Arc::new(SimulatedRuntime { state: Arc::new(Mutex::new(state)), tasks: Mutex::default() }),
-        }
+        Machine { pool: LocalPool::new(), runtime: Arc::new(SimulatedRuntime::new(Arc::new(Mutex::new(state)))) }
     }
 
     /// What tasks see of it.
@@ -75,7 +74,7 @@ impl Machine {
 
     /// A process of its own on the machine, which can be killed.
     pub fn process(&self) -> Arc<SimulatedRuntime> {
-        Arc::new(SimulatedRuntime { state: self.runtime.state.clone(), tasks: Mutex::default() })
+        Arc::new(SimulatedRuntime::new(self.runtime.state.clone()))
     }
 
     /// Begins a task.
@@ -120,6 +119,10 @@ impl Machine {
 }
 
 impl SimulatedRuntime {
+    fn new(state: Arc<Mutex<State>>) -> SimulatedRuntime {
+        SimulatedRuntime { state, tasks: Mutex::default(), frozen_until: Mutex::default() }
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         // What is inside is changed whole, so a panic elsewhere leaves it good.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -129,6 +132,38 @@ impl SimulatedRuntime {
     pub fn kill(&self) {
         let tasks = std::mem::take(&mut *self.tasks.lock().unwrap_or_else(PoisonError::into_inner));
         tasks.iter().for_each(AbortHandle::abort);
+    }
+
+    /// Lets the process stand still for so long, as a stopped or swapped-out one
+    /// does: none of its timers ends before, and no answer should reach it (see
+    /// [`SimulatedRuntime::thawed`]).
+    pub fn freeze(&self, duration: Duration) {
+        *self.frozen_until.lock().unwrap_or_else(PoisonError::into_inner) = self.elapsed() + duration;
+    }
+
+    /// Waits until the process does not stand still. Whatever reaches it from
+    /// outside waits for this.
+    pub async fn thawed(&self) {
+        loop {
+            let until = *self.frozen_until.lock().unwrap_or_else(PoisonError::into_inner);
+            let left = until.saturating_sub(self.elapsed());
+            if left.is_zero() {
+                return;
+            }
+            self.pass(left).await;
+        }
+    }
+
+    /// Waits, frozen or not.
+    async fn pass(&self, duration: Duration) {
+        let key = {
+            let mut state = self.state();
+            let key = (state.elapsed + duration, state.next_timer);
+            state.next_timer += 1;
+            state.timers.insert(key, None);
+            key
+        };
+        Sleep { runtime: self, key }.await;
     }
 
     fn next_timer(&self) -> Option<Duration> {
@@ -159,14 +194,8 @@ impl Runtime for SimulatedRuntime {
     }
 
     async fn sleep(&self, duration: Duration) {
-        let key = {
-            let mut state = self.state();
-            let key = (state.elapsed + duration, state.next_timer);
-            state.next_timer += 1;
-            state.timers.insert(key, None);
-            key
-        };
-        Sleep { runtime: self, key }.await;
+        self.pass(duration).await;
+        self.thawed().await;
     }
 
     /// By xorshift64.
@@ -233,6 +262,24 @@ mod tests {
         machine.advance(Duration::from_secs(10));
         assert_eq!(*woken.lock().unwrap(), [(1, 1), (2, 2), (3, 3)]);
         assert_eq!(machine.runtime().now().ticks(), 120_000_000);
+    }
+
+    #[test]
+    fn a_frozen_process_wakes_when_it_is_thawed() {
+        let mut machine = Machine::new(UtcTime::MIN, 1);
+        let (process, other) = (machine.process(), machine.process());
+        let woken = Arc::new(Mutex::new(Vec::new()));
+        for runtime in [process.clone(), other] {
+            let (woken, sleeper) = (woken.clone(), runtime.clone());
+            let task = async move {
+                sleeper.sleep(Duration::from_secs(1)).await;
+                woken.lock().unwrap().push(sleeper.elapsed().as_secs());
+            };
+            runtime.spawn(task.boxed());
+        }
+        process.freeze(Duration::from_secs(5));
+        machine.advance(Duration::from_secs(10));
+        assert_eq!(*woken.lock().unwrap(), [1, 5]);
     }
 
     #[test]

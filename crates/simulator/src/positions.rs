@@ -82,6 +82,11 @@ impl MemoryPositions {
         stored.ownerships.insert(self.place(partition), (None, at, version));
     }
 
+    /// Deletes who owns a partition, as somebody does who clears a store.
+    pub fn lose(&self, partition: &str) {
+        self.lock().ownerships.remove(&self.place(partition));
+    }
+
     /// Every checkpoint that is stored, of whichever hub, as
     /// `namespace/hub/partition` in lower case.
     pub fn checkpoints(&self) -> Vec<String> {

@@ -15,7 +15,7 @@ pub(super) struct Claim {
     pub(super) partition: String,
     /// What its ownership has to be unchanged from.
     pub(super) expected: Option<Version>,
-    /// Whether another process is at work on it and does not know yet.
+    /// Whether another process may be at work on it and does not know yet.
     pub(super) is_taken: bool,
 }
 

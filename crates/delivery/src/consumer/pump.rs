@@ -16,6 +16,7 @@ use crate::away::{Away, error_chain};
 use crate::batch::Source;
 use crate::hub::{Bounds, Hub, HubEvent, ReadError, Reader, Start};
 use crate::hub_batch::HubBatch;
+use crate::planted::Bug;
 use crate::positions::{Checkpoint, Positions, Version};
 use crate::runtime::Runtime;
 use crate::turn::{Fence, Turn, not_ours};
@@ -382,6 +383,10 @@ impl<H: Hub, P: Positions, R: Runtime, S: Processor> Pump<H, P, R, S> {
             return Ok(());
         };
         let mut begun_before = self.begin(first.sequence_number, last.sequence_number).await?;
+        let checkpoint = Checkpoint { sequence_number: last.sequence_number, offset: last.offset.clone() };
+        if Bug::CheckpointFirst.is_planted() {
+            self.store(checkpoint.clone()).await?;
+        }
         let typed = HubBatch::new(&events);
         let batch = typed.batch(&self.source);
         let mut failures = 0;
@@ -396,7 +401,6 @@ impl<H: Hub, P: Positions, R: Runtime, S: Processor> Pump<H, P, R, S> {
             self.wait_for(&away, failures, "A batch has to be worked on again").await?;
         }
         let done = shared.runtime.elapsed();
-        let checkpoint = Checkpoint { sequence_number: last.sequence_number, offset: last.offset.clone() };
         self.store(checkpoint).await?;
         let flush = Flush {
             why,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use delivery::Reason;
+use delivery::planted::Bug;
 use futures::future::join_all;
 use mapping::observation::Observation;
 use reqwest::Method;
@@ -78,6 +79,10 @@ impl Saver {
     ) -> Result<(), ServerAway> {
         match (answer.status, &write.condition) {
             (200 | 201, _) => self.written(job, write, sent, answer, window).await?,
+            (409 | 412, _) if Bug::LostUpdate.is_planted() => {
+                job.state = State::Ready(Write { condition: Condition::None, ..write });
+                self.next_round(job)?;
+            }
             (409 | 410 | 412, _) | (404, Condition::Version(_)) => {
                 self.conflict(job, write.condition, answer.status).await?;
             }

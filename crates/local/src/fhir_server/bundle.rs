@@ -183,7 +183,7 @@ impl Service {
         if rank(&entry.interaction) == READS {
             return self.read(store, &entry.interaction, &entry.conditions);
         }
-        let mut writer = self.writer(store, Timestamp::now(), announced);
+        let mut writer = self.writer(store, self.now(), announced);
         let plan = match (&entry.interaction, target, entry.resource.take()) {
             (Interaction::Create { kind }, Some(Target { id, exists: true, .. }), _) => writer.found(kind, id),
             (Interaction::Create { kind }, Some(target), Some(resource)) if resource.kind == *kind => {

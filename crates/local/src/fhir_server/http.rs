@@ -60,7 +60,7 @@ async fn token(State(front): State<Arc<Front>>, headers: HeaderMap, body: Bytes)
     json_response(status, "application/json", answer.to_string())
 }
 
-async fn fhir(
+pub(super) async fn fhir(
     State(front): State<Arc<Front>>,
     method: Method,
     uri: Uri,

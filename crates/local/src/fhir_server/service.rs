@@ -33,6 +33,8 @@ pub(super) struct Service {
     pub(super) commit_time: Duration,
     /// Most entries in one bundle.
     pub(super) bundle_entries_max: usize,
+    /// When it is now; as the machine says, where that is none.
+    now: Mutex<Option<Timestamp>>,
     store: Mutex<Store>,
     /// Search to the ids it found, and when.
     searches: Mutex<HashMap<String, (Instant, Vec<String>)>>,
@@ -46,8 +48,17 @@ impl Service {
         commit_time: Duration,
         bundle_entries_max: usize,
     ) -> Self {
-        let searches = Mutex::default();
-        Self { personality, base, commit_time, bundle_entries_max, store: Mutex::new(store), searches }
+        let (now, searches) = (Mutex::default(), Mutex::default());
+        Self { personality, base, commit_time, bundle_entries_max, now, store: Mutex::new(store), searches }
+    }
+
+    pub(super) fn now(&self) -> Timestamp {
+        self.now.lock().unwrap_or_else(PoisonError::into_inner).unwrap_or_else(Timestamp::now)
+    }
+
+    /// From now on it is `now`, until somebody says so again.
+    pub(super) fn set_now(&self, now: Timestamp) {
+        *self.now.lock().unwrap_or_else(PoisonError::into_inner) = Some(now);
     }
 
     pub(super) fn store(&self) -> MutexGuard<'_, Store> {
@@ -90,7 +101,7 @@ impl Service {
         conditions: &Conditions,
         resource: Option<Resource>,
     ) -> Result<Reply, Failure> {
-        let now = Timestamp::now();
+        let now = self.now();
         let plan = {
             let mut store = self.store();
             let mut writer = self.writer(&mut store, now, &[]);

@@ -1,0 +1,233 @@
+//! Checks the promises of design.md section 2 after a run.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use delivery::{Converter, DeadLetter, DeadLetters, EventFate, HubBatch, HubEvent, MeasurementFate, Runtime, Turn};
+use delivery::{Away, Hub};
+use fhir_client::{NoAnswer, Transport};
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use local::fhir_server::{InProcessFhirServer, Personality};
+use mapping::Compatibility;
+use serde_json::Value;
+
+use crate::fhir::{Server, owned};
+use crate::process::{Site, destination_over};
+use crate::record::{Happened, Side};
+use crate::run::register;
+
+/// What is broken, in words; nothing when all promises are kept.
+pub async fn check(site: &Site) -> Vec<String> {
+    let happened = site.record.happened();
+    let mut broken = happened.broken.clone();
+    broken.extend(events_have_fates(site, &happened));
+    broken.extend(nothing_is_lost_on_the_way(site, &happened));
+    broken.extend(windows_are_cut_once(site, &happened));
+    let found = site.server.observations().await;
+    broken.extend(observations_are_those_of_an_undisturbed_run(site, &happened, &found).await);
+    broken.extend(others_lost_nothing(&happened, &found));
+    broken
+}
+
+/// Promise 2: every event has its fate, and what is rejected has its letter.
+fn events_have_fates(site: &Site, happened: &Happened) -> Vec<String> {
+    let mut broken = Vec::new();
+    for (side, hub) in [(Side::Events, &site.hubs[0]), (Side::Measurements, &site.hubs[1])] {
+        for (partition, events) in hub.contents() {
+            for event in events {
+                let place = (partition.clone(), event.sequence_number);
+                let is_rejected = match side {
+                    Side::Events => happened.events.get(&place).map(|fate| matches!(fate, EventFate::Rejected { .. })),
+                    Side::Measurements => happened.measurements.get(&place).map(|fates| {
+                        if fates.is_empty() {
+                            broken.push(format!("{side:?} {place:?}: an event without a measurement's fate"));
+                        }
+                        fates.iter().any(|fate| matches!(fate, MeasurementFate::Rejected(_)))
+                    }),
+                };
+                let has_letter = happened.letters.contains(&(side, place.0.clone(), place.1));
+                match is_rejected {
+                    None => broken.push(format!("{side:?} {place:?} has no fate")),
+                    Some(true) if !has_letter => broken.push(format!("{side:?} {place:?} has no dead letter")),
+                    Some(_) => {}
+                }
+            }
+        }
+    }
+    broken
+}
+
+/// Promise 3: what was normalized is in the internal hub.
+fn nothing_is_lost_on_the_way(site: &Site, happened: &Happened) -> Vec<String> {
+    let tag = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let arrived: std::collections::BTreeSet<String> = site.hubs[1]
+        .contents()
+        .into_values()
+        .flatten()
+        .filter_map(|event| {
+            let measurement: Value = serde_json::from_slice(&event.body).ok()?;
+            let properties = measurement["Properties"].as_array()?;
+            properties.iter().find(|property| property["Name"] == "tag").map(|property| tag(&property["Value"]))
+        })
+        .collect();
+    let mut broken = Vec::new();
+    for (partition, events) in site.hubs[0].contents() {
+        for event in events {
+            let number = event.sequence_number;
+            let is_normalized = matches!(
+                happened.events.get(&(partition.clone(), number)),
+                Some(EventFate::Normalized { .. })
+            );
+            let body: Value = serde_json::from_slice(&event.body).unwrap_or_default();
+            if is_normalized && !arrived.contains(&tag(&body["tag"])) {
+                broken.push(format!("event {number} of {partition} was normalized and is not in the internal hub"));
+            }
+        }
+    }
+    broken
+}
+
+/// Decision D4: a window that comes again is cut where it was cut.
+fn windows_are_cut_once(site: &Site, happened: &Happened) -> Vec<String> {
+    let mut broken = Vec::new();
+    for (partition, events) in site.hubs[1].contents() {
+        let mut next = 0;
+        for (first, last) in happened.windows.get(&partition).into_iter().flatten() {
+            if *first != next {
+                broken.push(format!("a window of partition {partition} begins with {first} instead of {next}"));
+            }
+            next = last + 1;
+        }
+        if next != events.len() as i64 {
+            broken.push(format!("the windows of partition {partition} end before {next}, the hub at {}", events.len()));
+        }
+    }
+    broken
+}
+
+/// Promise 3: the Observations are those of an undisturbed run over the same
+/// order and the same windows.
+async fn observations_are_those_of_an_undisturbed_run(
+    site: &Site,
+    happened: &Happened,
+    found: &BTreeMap<String, Value>,
+) -> Vec<String> {
+    let expected = match undisturbed(site, happened).await {
+        Ok(expected) => expected,
+        Err(error) => return vec![format!("the undisturbed run failed: {error}")],
+    };
+    let mut broken = Vec::new();
+    for (id, expected) in &expected {
+        match found.get(id) {
+            _ if happened.deleted.contains(id) => {}
+            None => broken.push(format!("Observation {id} is not there: {}", brief(expected))),
+            Some(found) if essence(found) != essence(expected) => {
+                broken.push(format!("Observation {id} is {} instead of {}", brief(found), brief(expected)));
+            }
+            Some(_) => {}
+        }
+    }
+    for (id, found) in found {
+        if happened.deleted.contains(id) {
+            broken.push(format!("Observation {id} was deleted and is there again: {}", brief(found)));
+        } else if !expected.contains_key(id) {
+            broken.push(format!("Observation {id} should not be there: {}", brief(found)));
+        }
+    }
+    broken
+}
+
+/// What others wrote is still there.
+fn others_lost_nothing(happened: &Happened, found: &BTreeMap<String, Value>) -> Vec<String> {
+    let has = |id: &str, text: &str| {
+        let notes = found.get(id).and_then(|observation| observation["note"].as_array());
+        notes.is_some_and(|notes| notes.iter().any(|note| note["text"] == text))
+    };
+    let lost = happened.notes.iter().filter(|(id, text)| !happened.deleted.contains(id) && !has(id, text));
+    lost.map(|(id, text)| format!("the note `{text}` on Observation {id} is lost")).collect()
+}
+
+/// Converts the windows that were begun one after the other, on a server of
+/// their own and without any trouble.
+async fn undisturbed(site: &Site, happened: &Happened) -> Result<BTreeMap<String, Value>, String> {
+    let process = site.world.runtime().clone();
+    let server = Server::new(InProcessFhirServer::new(Personality::Azure, "undisturbed.test"), process.clone());
+    register(&server).await;
+    let near = NearServer { server: server.clone() };
+    let destination = destination_over(&server, &process, Arc::new(near)).ok_or("the server has no address")?;
+    let converter = Converter::new(destination, Nowhere, Compatibility::default());
+    for (partition, events) in site.hubs[1].contents() {
+        let source = site.hubs[1].source(&partition);
+        for (first, last) in happened.windows.get(&partition).into_iter().flatten() {
+            let is_in = |event: &&HubEvent| (*first..=*last).contains(&event.sequence_number);
+            let window: Vec<HubEvent> = events.iter().filter(is_in).cloned().collect();
+            let typed = HubBatch::new(&window);
+            let batch = typed.batch(&source);
+            let turn = Turn { term: 1, ..Turn::UNFENCED };
+            let done = converter.convert(&site.mappings.fhir, &batch, process.now(), turn).await;
+            done.map_err(|away| away.to_string())?;
+        }
+    }
+    Ok(server.observations().await)
+}
+
+/// An Observation without what may differ: who saved it when, what others wrote
+/// into it, and whether something was written twice.
+fn essence(observation: &Value) -> Value {
+    let mut essence = observation.clone();
+    if let Some(members) = essence.as_object_mut() {
+        for name in ["issued", "meta", "note", "status"] {
+            members.remove(name);
+        }
+    }
+    essence
+}
+
+fn brief(observation: &Value) -> String {
+    essence(observation).to_string()
+}
+
+/// The server without any way in between.
+struct NearServer {
+    server: Server,
+}
+
+impl Transport for NearServer {
+    fn send(&self, request: reqwest::Request) -> BoxFuture<'_, Result<reqwest::Response, NoAnswer>> {
+        async move {
+            let Some(request) = owned(request) else { return Err(NoAnswer { what: "connection", source: None }) };
+            Ok(reqwest::Response::from(self.server.answer(request).await))
+        }
+        .boxed()
+    }
+}
+
+/// Dead letters of the undisturbed run are not looked at.
+struct Nowhere;
+
+impl DeadLetters for Nowhere {
+    async fn record(&self, _: &[DeadLetter<'_>]) -> Result<(), Away> {
+        Ok(())
+    }
+}
+
+/// Promise 4: no partition stands still. Gives those that do.
+pub fn unfinished(site: &Site) -> Vec<String> {
+    let mut unfinished = Vec::new();
+    for (index, side) in [Side::Events, Side::Measurements].into_iter().enumerate() {
+        for (partition, events) in site.hubs[index].contents() {
+            let position = site.positions[index].sequence_number(&partition);
+            let last = events.last().map_or(-1, |event| event.sequence_number);
+            if position != Some(last) && last >= 0 {
+                unfinished.push(format!("{side:?} {partition} stands at {position:?} and ends with {last}"));
+            }
+        }
+    }
+    unfinished
+}
+
+/// How long everything may take after the storm.
+pub const PATIENCE: Duration = Duration::from_secs(3600);
+

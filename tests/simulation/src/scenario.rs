@@ -1,0 +1,237 @@
+//! What a seed means: who sends what when, who runs, and what goes wrong.
+
+use std::time::Duration;
+
+use local::fhir_server::Personality;
+
+use crate::chance::Chance;
+use crate::record::Side;
+use crate::world::{Fault, Rates};
+
+/// How long things go wrong.
+const STORM: Duration = Duration::from_secs(600);
+
+/// A run.
+#[derive(Clone, Debug)]
+pub struct Scenario {
+    /// Which server's habits the FHIR server has.
+    pub personality: Personality,
+    /// Partitions of the customer's hub.
+    pub event_partitions: u64,
+    /// Partitions of the internal hub.
+    pub measurement_partitions: u64,
+    /// Events of a window of group-convert.
+    pub max_events: usize,
+    /// How long a window is open.
+    pub span: Duration,
+    /// Replicas of normalize, and of group-convert, at the beginning.
+    pub replicas: [u64; 2],
+    /// What happens when, in order.
+    pub steps: Vec<(Duration, Step)>,
+    /// What goes wrong by itself, and how often.
+    pub rates: Rates,
+    /// When everything is well again.
+    pub calm: Duration,
+}
+
+/// What happens at one moment.
+#[derive(Clone, Debug)]
+pub enum Step {
+    /// A device sends.
+    Event {
+        /// Partition of the customer's hub.
+        partition: u64,
+        /// What it sends.
+        body: String,
+    },
+    /// The process of a side that is `pick`ed is killed; the next one starts
+    /// after a while, under the same name or another.
+    Kill {
+        /// Which side.
+        side: Side,
+        /// Which of its processes.
+        pick: u64,
+        /// How long until another takes its place.
+        after: Duration,
+        /// Whether that has its name.
+        same_name: bool,
+    },
+    /// It stands still for so long.
+    Freeze {
+        /// Which side.
+        side: Side,
+        /// Which of its processes.
+        pick: u64,
+        /// How long.
+        duration: Duration,
+    },
+    /// Another replica comes.
+    Join(Side),
+    /// One is told to stop.
+    Leave {
+        /// Which side.
+        side: Side,
+        /// Which of its processes.
+        pick: u64,
+    },
+    /// The ownership of a partition becomes somebody's who is not there, or is
+    /// deleted.
+    Steal {
+        /// Which side.
+        side: Side,
+        /// Which of its partitions.
+        partition: u64,
+        /// Whether somebody has it then.
+        by_somebody: bool,
+    },
+    /// The FHIR server goes down.
+    Down(Duration),
+    /// Somebody writes a note into the Observation that is picked.
+    Note(u64),
+    /// A clinician deletes the Observation that is picked.
+    Delete(u64),
+}
+
+impl Scenario {
+    /// What `seed` means.
+    pub fn new(seed: u64) -> Scenario {
+        let mut chance = Chance::new(seed);
+        let personality = chance.pick(&[Personality::Hapi, Personality::Azure, Personality::Uuid]);
+        let event_partitions = chance.of(1..4);
+        let measurement_partitions = chance.of(1..4);
+        let rates = rates(&mut chance);
+        let mut steps = events(&mut chance, event_partitions);
+        steps.extend(troubles(&mut chance, [event_partitions, measurement_partitions]));
+        steps.sort_by_key(|(at, _)| *at);
+        Scenario {
+            personality,
+            event_partitions,
+            measurement_partitions,
+            max_events: chance.of(2..10) as usize,
+            span: Duration::from_secs(chance.pick(&[2, 5, 20, 60])),
+            replicas: [chance.of(1..3), chance.of(1..4)],
+            steps,
+            rates,
+            calm: STORM + Duration::from_secs(30),
+        }
+    }
+}
+
+/// Every kind of fault is there in some runs and not in others, so that none
+/// hides another.
+fn rates(chance: &mut Chance) -> Rates {
+    let kinds: [(Fault, &[u64]); 13] = [
+        (Fault::PositionsAway, &[5, 30, 150]),
+        (Fault::PositionsAnswerLost, &[5, 30, 150]),
+        (Fault::HubAway, &[10, 100]),
+        (Fault::HubDetached, &[10, 100]),
+        (Fault::SendRefused, &[20, 200]),
+        (Fault::SendAnswerLost, &[20, 200]),
+        (Fault::LettersAway, &[50, 300]),
+        (Fault::Slow, &[10, 60]),
+        (Fault::FhirRefused, &[20, 150]),
+        (Fault::FhirThrottled, &[20, 150]),
+        (Fault::FhirUnavailable, &[20, 150]),
+        (Fault::FhirAnswerLost, &[20, 150]),
+        (Fault::FhirHalfBundle, &[50, 300]),
+    ];
+    let mut rates = Rates::new();
+    for (fault, often) in kinds {
+        if chance.in_thousand(350) {
+            rates.insert(fault, chance.pick(often));
+        }
+    }
+    rates
+}
+
+/// Readings of a few devices: many of one instant, some late, some bad.
+fn events(chance: &mut Chance, partitions: u64) -> Vec<(Duration, Step)> {
+    let devices = chance.of(1..4);
+    let count = chance.of(10..70);
+    let late = chance.pick(&[0, 100, 400]);
+    let bad = chance.pick(&[0, 0, 80]);
+    // Some send at once and some over all the time.
+    let spread = chance.pick(&[20, 120, 540]);
+    let mut sent = Vec::new();
+    for number in 0..count {
+        let at = Duration::from_millis(chance.of(0..spread * 1000));
+        sent.push((at, number));
+    }
+    sent.sort();
+    let mut steps = Vec::new();
+    for (at, number) in sent {
+        let device = chance.of(0..devices);
+        let step = (at, Step::Event { partition: device % partitions, body: body(chance, (device, number), at, late, bad) });
+        // A producer that did not hear of its success sends again.
+        if chance.in_thousand(40) {
+            steps.push((at + chance.milliseconds(10..30_000), step.1.clone()));
+        }
+        steps.push(step);
+    }
+    steps
+}
+
+fn body(chance: &mut Chance, (device, number): (u64, u64), at: Duration, late: u64, bad: u64) -> String {
+    if chance.in_thousand(bad) {
+        let bodies = [
+            format!("{number} is no JSON"),
+            format!(r#"{{"device":"d{device}","hr":60,"tag":{number}}}"#),
+            format!(r#"{{"device":"stranger","at":"2020-11-01T12:00:00Z","hr":60,"tag":{number}}}"#),
+            format!(r#"{{"device":"d{device}","at":"2020-11-01T12:00:00Z","steps":60,"tag":{number}}}"#),
+            format!(r#"{{"device":"d{device}","at":"2020-11-01T12:00:00Z","weight":"eighty","tag":{number}}}"#),
+            format!(r#"{{"device":"d{device}","nothing":{number}}}"#),
+        ];
+        return bodies[chance.of(0..bodies.len() as u64) as usize].clone();
+    }
+    let back = if chance.in_thousand(late) { chance.of(0..40) } else { 0 };
+    // Steps of ten seconds that pass slowly, so that many readings meet in one.
+    let step = (at.as_secs() / 25).saturating_sub(back) + 350;
+    let (minute, second) = (step / 6 % 60, step % 6 * 10);
+    let time = format!("2020-11-01T{:02}:{minute:02}:{second:02}Z", 12 + step / 360);
+    let value = chance.of(60..63);
+    let values = match chance.of(0..10) {
+        0..=4 => format!(r#""hr":{value}"#),
+        5 => format!(r#""systolic":{value}"#),
+        6 => format!(r#""diastolic":{value}"#),
+        7 | 8 => format!(r#""weight":{value}"#),
+        _ => format!(r#""ecg":{value},"session":"s{}""#, chance.of(0..2)),
+    };
+    format!(r#"{{"device":"d{device}","at":"{time}",{values},"tag":{number}}}"#)
+}
+
+/// What people and machines do beside.
+fn troubles(chance: &mut Chance, partitions: [u64; 2]) -> Vec<(Duration, Step)> {
+    let mut steps = Vec::new();
+    let mut some = |chance: &mut Chance, often: u64, most: u64, make: &mut dyn FnMut(&mut Chance) -> Step| {
+        if !chance.in_thousand(often) {
+            return;
+        }
+        for _ in 0..chance.of(1..most) {
+            let at = Duration::from_millis(chance.of(0..STORM.as_millis() as u64));
+            steps.push((at, make(chance)));
+        }
+    };
+    let side = |chance: &mut Chance| chance.pick(&[Side::Events, Side::Measurements, Side::Measurements]);
+    some(chance, 400, 8, &mut |chance| Step::Kill {
+        side: side(chance),
+        pick: chance.of(0..8),
+        after: chance.milliseconds(100..60_000),
+        same_name: chance.in_thousand(600),
+    });
+    some(chance, 400, 8, &mut |chance| Step::Freeze {
+        side: side(chance),
+        pick: chance.of(0..8),
+        duration: chance.milliseconds(500..240_000),
+    });
+    some(chance, 300, 4, &mut |chance| Step::Join(side(chance)));
+    some(chance, 300, 4, &mut |chance| Step::Leave { side: side(chance), pick: chance.of(0..8) });
+    some(chance, 400, 8, &mut |chance| {
+        let side = side(chance);
+        let partition = chance.of(0..partitions[usize::from(side == Side::Measurements)]);
+        Step::Steal { side, partition, by_somebody: chance.in_thousand(500) }
+    });
+    some(chance, 250, 4, &mut |chance| Step::Down(chance.milliseconds(1000..180_000)));
+    some(chance, 300, 30, &mut |chance| Step::Note(chance.of(0..1000)));
+    some(chance, 200, 4, &mut |chance| Step::Delete(chance.of(0..1000)));
+    steps
+}

@@ -1,0 +1,150 @@
+//! Positions and dead letters as processes see them.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use delivery::{Away, Checkpoint, DeadLetter, DeadLetters, Ownership, Positions, Stage, Version, WindowMark};
+use simulator::{MemoryPositions, SimulatedRuntime};
+
+use crate::record::{Record, Side};
+use crate::world::{Fault, Lost, World};
+
+const AWAY_OR_LOST: (Fault, Option<Fault>) = (Fault::PositionsAway, Some(Fault::PositionsAnswerLost));
+
+/// The positions of one side, over a network. What is written is recorded when
+/// it happens.
+#[derive(Clone)]
+pub struct FarPositions {
+    /// The store itself.
+    pub positions: MemoryPositions,
+    /// Who asks it.
+    pub process: Arc<SimulatedRuntime>,
+    /// What is in between.
+    pub world: Arc<World>,
+    /// Where it is recorded.
+    pub record: Arc<Record>,
+    /// Of which hub they are.
+    pub side: Side,
+}
+
+impl fmt::Debug for FarPositions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FarPositions").field("side", &self.side).finish_non_exhaustive()
+    }
+}
+
+impl FarPositions {
+    async fn ask<T: Send + 'static>(
+        &self,
+        question: impl Future<Output = Result<T, Away>> + Send + 'static,
+    ) -> Result<T, Away> {
+        match self.world.call(&self.process, AWAY_OR_LOST, question).await {
+            Ok(answer) => answer,
+            Err(Lost) => Err(Away::new("the checkpoint storage", "no answer")),
+        }
+    }
+}
+
+impl Positions for FarPositions {
+    async fn ownerships(&self) -> Result<Vec<Ownership>, Away> {
+        let positions = self.positions.clone();
+        self.ask(async move { positions.ownerships().await }).await
+    }
+
+    async fn claim(
+        &self,
+        partition: &str,
+        owner: Option<&str>,
+        expected: Option<&Version>,
+    ) -> Result<Option<Version>, Away> {
+        let (positions, partition) = (self.positions.clone(), partition.to_owned());
+        let (owner, expected) = (owner.map(str::to_owned), expected.cloned());
+        let (world, side) = (self.world.clone(), self.side);
+        self.ask(async move {
+            let claimed = positions.claim(&partition, owner.as_deref(), expected.as_ref()).await?;
+            if claimed.is_some() {
+                world.trace(|| format!("{side:?} {partition} owned by {}", owner.as_deref().unwrap_or("nobody")));
+            }
+            Ok(claimed)
+        })
+        .await
+    }
+
+    async fn checkpoint(&self, partition: &str) -> Result<Option<(Checkpoint, Version)>, Away> {
+        let (positions, partition) = (self.positions.clone(), partition.to_owned());
+        self.ask(async move { positions.checkpoint(&partition).await }).await
+    }
+
+    async fn write_checkpoint(
+        &self,
+        partition: &str,
+        checkpoint: &Checkpoint,
+        expected: Option<&Version>,
+    ) -> Result<Option<Version>, Away> {
+        let (positions, partition) = (self.positions.clone(), partition.to_owned());
+        let (checkpoint, expected) = (checkpoint.clone(), expected.cloned());
+        let (record, world, side) = (self.record.clone(), self.world.clone(), self.side);
+        self.ask(async move {
+            let written = positions.write_checkpoint(&partition, &checkpoint, expected.as_ref()).await?;
+            let position = checkpoint.sequence_number;
+            world.trace(|| format!("{side:?} {partition} checkpoint {position} {}", written.is_some()));
+            if written.is_some() {
+                record.checkpoint(side, &partition, position);
+            }
+            Ok(written)
+        })
+        .await
+    }
+
+    async fn window(&self, partition: &str) -> Result<Option<WindowMark>, Away> {
+        let (positions, partition) = (self.positions.clone(), partition.to_owned());
+        self.ask(async move { positions.window(&partition).await }).await
+    }
+
+    async fn write_window(&self, partition: &str, window: &WindowMark) -> Result<(), Away> {
+        let (positions, partition, window) = (self.positions.clone(), partition.to_owned(), *window);
+        let (record, world) = (self.record.clone(), self.world.clone());
+        self.ask(async move {
+            positions.write_window(&partition, &window).await?;
+            world.trace(|| format!("window {partition} [{}..={}]", window.first, window.last));
+            record.window(&partition, window.first, window.last);
+            Ok(())
+        })
+        .await
+    }
+
+    async fn forget_others(&self, expiry: Duration) -> Result<Vec<String>, Away> {
+        let positions = self.positions.clone();
+        self.ask(async move { positions.forget_others(expiry).await }).await
+    }
+}
+
+/// The place for dead letters, over a network.
+#[derive(Clone, Debug)]
+pub struct FarLetters {
+    /// Who writes.
+    pub process: Arc<SimulatedRuntime>,
+    /// What is in between.
+    pub world: Arc<World>,
+    /// Where they are kept.
+    pub record: Arc<Record>,
+}
+
+impl DeadLetters for FarLetters {
+    async fn record(&self, letters: &[DeadLetter<'_>]) -> Result<(), Away> {
+        let place = |letter: &DeadLetter<'_>| {
+            let side = match letter.stage {
+                Stage::Normalize => Side::Events,
+                Stage::GroupConvert => Side::Measurements,
+            };
+            let number = letter.position.sequence_number.unwrap_or(-1);
+            (side, letter.position.source.partition.clone(), number)
+        };
+        let places: Vec<_> = letters.iter().map(place).collect();
+        let record = self.record.clone();
+        let write = async move { places.into_iter().for_each(|place| record.letter(place)) };
+        let written = self.world.call(&self.process, (Fault::LettersAway, Some(Fault::LettersAway)), write).await;
+        written.map_err(|Lost| Away::new("the dead letters", "no answer"))
+    }
+}
