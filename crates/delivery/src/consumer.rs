@@ -146,7 +146,8 @@ type Pumps<P, R> = BTreeMap<String, Running<P, R>>;
 #[derive(Debug, Default)]
 struct Partitions {
     all: Vec<String>,
-    /// Those of which nothing was ever read: they had no position when we came.
+    /// Those that nobody ever owned: they had no position when we came, and have
+    /// had no owner since.
     fresh: BTreeSet<String>,
     /// Those that we tried to take from somebody and were not told whether we
     /// did.
@@ -280,6 +281,7 @@ impl<H: Hub, P: Positions, R: Runtime, S: Processor> Consumer<H, P, R, S> {
         let held = |partition: &str| pumps.contains_key(partition);
         let options = &shared.options;
         let random = || shared.runtime.random();
+        ownerships.iter().for_each(|ownership| _ = partitions.fresh.remove(&ownership.partition));
         let mut claims = claims(&partitions.all, &ownerships, (&options.owner, &held), options.expiry, random);
         for claim in &mut claims {
             // Somebody deleted its ownership, whoever may still be at work on it.

@@ -209,6 +209,9 @@ pub(crate) struct Request {
     pub(crate) minimal: bool,
     /// Of a bundle: an entry is a write.
     pub(crate) writes: bool,
+    /// It is not sent again when it may have been done already: what it was made
+    /// from may have changed since.
+    pub(crate) once: bool,
 }
 
 /// What the server said, whatever its status, but for what [`ServerAway`]
@@ -342,7 +345,7 @@ impl Client {
             Some(query) => format!("{path}?{query}"),
             None => path.to_owned(),
         };
-        Request { method, url, relative, condition: Condition::None, body: None, minimal: false, writes: false }
+        Request { method, url, relative, condition: Condition::None, body: None, minimal: false, writes: false, once: false }
     }
 
     /// Sends `request` until there is an answer about the data, the attempts
@@ -370,6 +373,9 @@ impl Client {
                 Ok(Exchange { answer, retry_after, .. }) => ServerAway::Status { status: answer.status, retry_after },
                 Err(away) => away,
             };
+            if request.once && away.leaves_open() {
+                return Err(away);
+            }
             let Some(wait) = away.is_worth_retrying().then(|| backoff.next(away.retry_after())).flatten() else {
                 return Err(away);
             };
@@ -567,6 +573,16 @@ impl ServerAway {
         }
     }
 
+    /// Whether a request that ended so may have been done all the same.
+    pub(crate) fn leaves_open(&self) -> bool {
+        match self {
+            ServerAway::NoAnswer { what, .. } => *what != surroundings::NO_CONNECTION,
+            ServerAway::Status { status, .. } => leaves_open(*status),
+            ServerAway::NotFhir => true,
+            _ => false,
+        }
+    }
+
     /// 401 and 403 last until somebody assigns a role: the next invocation is
     /// early enough.
     fn is_worth_retrying(&self) -> bool {
@@ -619,6 +635,12 @@ impl Request {
 /// 501 is for the caller, who can do without batches.
 fn is_about_data(status: u16) -> bool {
     !matches!(status, 401 | 403 | 408 | 429) && (status < 500 || status == 501)
+}
+
+/// Whether a request that was answered so may have been done: a gateway did not
+/// wait for its end.
+fn leaves_open(status: u16) -> bool {
+    matches!(status, 408 | 502 | 504)
 }
 
 /// Whether an answer says that the server failed on what the request holds.

@@ -6,6 +6,9 @@
 //!   until every job is settled --> one SaveOutcome for each draft
 //! ```
 //!
+//! A write that is not answered may have been done: it is not repeated, but the
+//! Observation is read again, and merged and written if it has to be.
+//!
 //! A write says what it expects: `If-Match` when the Observation is there,
 //! `If-None-Match: *` when it is not. Servers ignore or bend both
 //! (crates-and-components.md 6), so what comes back decides: after 409, 412 or
@@ -228,13 +231,13 @@ impl Saver {
         let mut away = None;
         loop {
             let mut open: Vec<&mut Job<'_, D>> = jobs.iter_mut().filter(|job| job.is_open()).collect();
-            let Some(rounds) = open.iter().map(|job| job.rounds).max() else { break };
-            if rounds > 0 {
-                self.pause(rounds, window.deadline).await?;
+            let Some(tries) = open.iter().map(|job| job.tries()).max() else { break };
+            if tries > 0 {
+                self.pause(tries, window.deadline).await?;
             }
             keep_first(&mut away, self.read(&mut open, window).await);
             // After the read: what was read was then read by the owner.
-            if rounds > 0 && !window.turn.fence.confirm().await.map_err(ServerAway::OwnerUnknown)? {
+            if tries > 0 && !window.turn.fence.confirm().await.map_err(ServerAway::OwnerUnknown)? {
                 return Err(ServerAway::NotOwner);
             }
             for job in &mut open {
@@ -246,9 +249,9 @@ impl Saver {
     }
 
     /// Writers that met must not meet again at once.
-    async fn pause(&self, rounds: u32, deadline: Instant) -> Result<(), ServerAway> {
+    async fn pause(&self, tries: u32, deadline: Instant) -> Result<(), ServerAway> {
         let clock = self.client.clock();
-        let wait = spread(Duration::from_millis(20) * (1 << rounds.min(6)), clock);
+        let wait = spread(Duration::from_millis(20) * (1 << tries.min(6)), clock);
         if clock.now() + wait >= deadline {
             return Err(ServerAway::DeadlinePassed);
         }

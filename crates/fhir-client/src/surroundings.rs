@@ -52,7 +52,8 @@ pub trait Transport: Send + Sync {
 /// The server did not answer, or only in part.
 #[derive(Debug)]
 pub struct NoAnswer {
-    /// `timeout`, `connection` or `answer cut off`.
+    /// `connection` when the server did not get the request; `timeout` or
+    /// `answer cut off` when it may have got it, and done it.
     pub what: &'static str,
     /// The library's error, without the address, which holds identifiers.
     pub source: Option<reqwest::Error>,
@@ -63,13 +64,16 @@ impl From<reqwest::Error> for NoAnswer {
         let what = if error.is_timeout() {
             TIMEOUT
         } else if error.is_connect() {
-            "connection"
+            NO_CONNECTION
         } else {
             "answer cut off"
         };
         NoAnswer { what, source: Some(error.without_url()) }
     }
 }
+
+/// What a [`NoAnswer`] says when the server cannot have got the request.
+pub(crate) const NO_CONNECTION: &str = "connection";
 
 /// What a [`NoAnswer`] calls a server that is too slow.
 pub(crate) const TIMEOUT: &str = "timeout";

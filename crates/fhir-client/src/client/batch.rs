@@ -21,7 +21,7 @@ use serde_json::value::RawValue;
 use super::bundle_size::named_limit;
 use super::retry::Backoff;
 use super::suspect::is_suspicious;
-use super::{Answer, Client, Condition, Request, ServerAway, Until, is_about_data};
+use super::{Answer, Client, Condition, Request, ServerAway, Until, is_about_data, leaves_open};
 use crate::version::Version;
 
 /// No server refuses so few bytes: a 413 is then about the entries.
@@ -128,6 +128,7 @@ impl Client {
         let mut request = self.request(Method::POST, "", None);
         request.minimal = requests.iter().any(|request| request.minimal);
         request.writes = requests.iter().any(Request::is_write);
+        request.once = requests.iter().any(|request| request.once);
         request.body = Some(bundle(requests));
         let answer = match self.send(&request, until).await {
             Ok(answer) => answer,
@@ -180,7 +181,7 @@ impl Client {
         let mut backoff = Backoff::new(self.options().retry, self.clock());
         let mut all = BatchAnswers { answers: answers.into_iter().map(Some).collect(), away: None };
         loop {
-            let open = all.take_open();
+            let open = all.take_open(requests);
             let Some((_, answer)) = open.first() else { return all };
             if open.iter().any(|(_, answer)| matches!(answer.status, 429 | 503)) {
                 self.limiter.complaint(self.clock.now());
@@ -222,11 +223,15 @@ impl BatchAnswers {
         self.answers.iter().flatten().any(|answer| is_bad(answer.status))
     }
 
-    /// Takes out the answers that are not about the data, with their places.
-    fn take_open(&mut self) -> Vec<(usize, Answer)> {
+    /// Takes out the answers that are not about the data, and gives those whose
+    /// requests are to be sent again, with their places.
+    fn take_open(&mut self, requests: &[Request]) -> Vec<(usize, Answer)> {
         let mut open = Vec::new();
         for (index, slot) in self.answers.iter_mut().enumerate() {
-            if let Some(answer) = slot.take_if(|answer| !is_about_data(answer.status)) {
+            let Some(answer) = slot.take_if(|answer| !is_about_data(answer.status)) else { continue };
+            if requests[index].once && leaves_open(answer.status) {
+                self.away.get_or_insert(answer.away());
+            } else {
                 open.push((index, answer));
             }
         }

@@ -44,8 +44,10 @@ pub(super) struct Job<'d, D> {
     pub(super) history_read: bool,
     /// Something was written, though perhaps over another writer's version.
     pub(super) written: bool,
-    /// Rounds gone through in vain.
+    /// Rounds gone through in vain, since others were faster.
     pub(super) rounds: u32,
+    /// Writes that were sent and not answered.
+    pub(super) unanswered: u32,
     /// The condition that was refused last.
     pub(super) refused: Option<Condition>,
     /// How often the same condition was refused, though what it names is still
@@ -70,6 +72,7 @@ impl<'d, D: Draft> Job<'d, D> {
             history_read: false,
             written: false,
             rounds: 0,
+            unanswered: 0,
             refused: None,
             refused_again: 0,
             drafts: Vec::new(),
@@ -91,6 +94,17 @@ impl<'d, D: Draft> Job<'d, D> {
 
     pub(super) fn is_open(&self) -> bool {
         !matches!(self.state, State::Settled | State::Away)
+    }
+
+    /// How often it was begun anew.
+    pub(super) fn tries(&self) -> u32 {
+        self.rounds + self.unanswered
+    }
+
+    /// It was written, perhaps: what is on the server says so.
+    pub(super) fn look_again(&mut self) {
+        self.unanswered += 1;
+        self.state = State::Unread;
     }
 
     /// Decides what is to be written, if anything.

@@ -35,7 +35,7 @@ impl Saver {
     ) -> Result<(), ServerAway> {
         let mut unread = Vec::new();
         for job in jobs.iter_mut().filter(|job| matches!(job.state, State::Unread)) {
-            let trusted = job.rounds == 0 && window.turn.begun_before.is_none();
+            let trusted = job.tries() == 0 && window.turn.begun_before.is_none();
             match if trusted { self.remembered(&job.id, window.turn.term).await } else { None } {
                 Some(stored) => job.state = State::Present(stored),
                 None => unread.push(&mut **job),

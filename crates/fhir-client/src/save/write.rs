@@ -47,16 +47,29 @@ impl Saver {
         if ready.is_empty() {
             return Ok(());
         }
+        // Whatever becomes of the write, what was seen before is old: its answer
+        // may get lost, and it may have been done all the same.
+        for (job, _) in &ready {
+            self.forget(&job.id).await;
+        }
         let requests: Vec<Request> = ready.iter().map(|(job, write)| self.put(&job.id, write)).collect();
         let batch = self.client.batch(&requests, window.limits()).await;
-        let ends =
-            ready.into_iter().zip(requests).zip(batch.answers).filter_map(|(((job, write), request), answer)| {
-                // Without an answer the job is away, which it is already.
-                let sent = request.body.unwrap_or_default();
-                answer.map(|answer| self.end(job, write, sent, answer, window))
-            });
+        let may_be_done = batch.away.as_ref().is_some_and(ServerAway::leaves_open);
+        let tries_max = self.client.options().retry.attempts_max;
+        let (mut ends, mut is_away) = (Vec::with_capacity(ready.len()), false);
+        for (((job, write), request), answer) in ready.into_iter().zip(requests).zip(batch.answers) {
+            match answer {
+                Some(answer) => {
+                    let sent = request.body.unwrap_or_default();
+                    ends.push(self.end(job, write, sent, answer, window));
+                }
+                None if may_be_done && job.unanswered + 1 < tries_max => job.look_again(),
+                // It is away already.
+                None => is_away = true,
+            }
+        }
         let first = join_all(ends).await.into_iter().find_map(Result::err);
-        batch.away.or(first).map_or(Ok(()), Err)
+        batch.away.filter(|_| is_away).or(first).map_or(Ok(()), Err)
     }
 
     fn put(&self, id: &str, write: &Write) -> Request {
@@ -65,6 +78,8 @@ impl Saver {
         request.condition = write.condition.clone();
         // The version is all that we need to know.
         request.minimal = true;
+        // In between somebody may have changed or deleted what was written.
+        request.once = true;
         request
     }
 
@@ -84,7 +99,7 @@ impl Saver {
                 self.next_round(job)?;
             }
             (409 | 410 | 412, _) | (404, Condition::Version(_)) => {
-                self.conflict(job, write.condition, answer.status).await?;
+                self.conflict(job, write.condition, answer.status)?;
             }
             (400 | 404 | 413 | 422, _) => {
                 self.client.prove(answer.asked, window.deadline).await?;
@@ -97,14 +112,13 @@ impl Saver {
         Ok(())
     }
 
-    async fn conflict<D: Draft>(
+    fn conflict<D: Draft>(
         &self,
         job: &mut Job<'_, D>,
         condition: Condition,
         status: u16,
     ) -> Result<(), ServerAway> {
         self.conflicts.fetch_add(1, Ordering::Relaxed);
-        self.forget(&job.id).await;
         job.refused_again = if job.refused.as_ref() == Some(&condition) { job.refused_again + 1 } else { 1 };
         job.refused = Some(condition);
         job.start_over();
@@ -150,7 +164,7 @@ impl Saver {
             match (before, &version) {
                 (Before::Content(other), _) if is_same_content(&other, &sent) => {}
                 (Before::Content(other), Some(version)) => match Observation::read(&other) {
-                    Ok(other) => return self.overwritten(job, other, version.clone()).await,
+                    Ok(other) => return self.overwritten(job, other, version.clone()),
                     Err(_) => tracing::warn!("A version of another writer was overwritten and is no Observation"),
                 },
                 (Before::Nothing, _) => {}
@@ -162,13 +176,9 @@ impl Saver {
             }
         }
         job.state = State::Settled;
-        match version {
-            Some(version) => {
-                let bytes = sent.len();
-                let stored = Stored { version: Some(version), observation: write.observation, bytes };
-                self.remember(&job.id, window.turn.term, Arc::new(stored)).await;
-            }
-            None => self.forget(&job.id).await,
+        if let Some(version) = version {
+            let stored = Stored { version: Some(version), observation: write.observation, bytes: sent.len() };
+            self.remember(&job.id, window.turn.term, Arc::new(stored)).await;
         }
         Ok(())
     }
@@ -177,14 +187,13 @@ impl Saver {
     /// the drafts are merged into the other one, and the result takes our
     /// place. Should somebody write in between, the other version is among what
     /// is lost, and is filled into whatever is then there.
-    async fn overwritten<D: Draft>(
+    fn overwritten<D: Draft>(
         &self,
         job: &mut Job<'_, D>,
         other: Observation,
         ours: Version,
     ) -> Result<(), ServerAway> {
         self.overwrites.fetch_add(1, Ordering::Relaxed);
-        self.forget(&job.id).await;
         job.lost.push(other.clone());
         (job.repair, job.written) = (true, true);
         job.state = State::Present(Arc::new(Stored { version: Some(ours), observation: other, bytes: 0 }));
