@@ -23,10 +23,11 @@ use std::time::{Duration, Instant};
 
 use delivery::{Fence, Unfenced};
 use jiff::Timestamp;
-use reqwest::header::{
-    ACCEPT, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderMap, HeaderName, HeaderValue, IF_MATCH, IF_NONE_MATCH, LOCATION,
-};
 use reqwest::Method;
+use reqwest::header::{
+    ACCEPT, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderMap, HeaderName, HeaderValue, IF_MATCH,
+    IF_NONE_MATCH, LOCATION,
+};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 use url::Url;
@@ -345,7 +346,16 @@ impl Client {
             Some(query) => format!("{path}?{query}"),
             None => path.to_owned(),
         };
-        Request { method, url, relative, condition: Condition::None, body: None, minimal: false, writes: false, once: false }
+        Request {
+            method,
+            url,
+            relative,
+            condition: Condition::None,
+            body: None,
+            minimal: false,
+            writes: false,
+            once: false,
+        }
     }
 
     /// Sends `request` until there is an answer about the data, the attempts

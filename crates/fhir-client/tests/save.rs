@@ -441,6 +441,70 @@ async fn an_answer_that_got_lost_doubles_nothing() {
     }
 }
 
+/// The first PUT is done and not answered, and `act` happens before the next
+/// request.
+fn lose_the_answer_to_the_first_put(server: &Server, act: impl FnOnce(&mut State, &str) + Send + 'static) {
+    let (mut act, mut lost) = (Some(act), None::<String>);
+    server.before(move |state, seen| {
+        if let Some(path) = lost.take()
+            && let Some(act) = act.take()
+        {
+            act(state, &path);
+        } else if act.is_some() && seen.method == "PUT" {
+            state.write(seen.body.clone());
+            lost = Some(seen.path.clone());
+            return Some((504, vec![], json!(null)));
+        }
+        None
+    });
+}
+
+/// Found by the simulator: a create that was repeated as it was wrote over the
+/// note, and brought back what was deleted.
+#[tokio::test]
+async fn a_write_without_an_answer_is_looked_at_before_it_is_repeated() {
+    for habits in ALL {
+        let ours = [samples("d1", &[(0, "60")])];
+        let server = start(habits).await;
+        lose_the_answer_to_the_first_put(&server, |state, _| {
+            let mut noted = samples("d1", &[(0, "60")]).alone();
+            noted["note"] = json!([{ "text": "seen" }]);
+            state.write(noted);
+        });
+        assert_eq!(save(&saver(&server, |_| {}), &ours).await, "created", "{habits:?}");
+        assert_eq!(server.get(&ours[0].path()).unwrap()["note"][0]["text"], "seen", "{habits:?}");
+        assert_eq!(server.versions(&ours[0].path()), 2, "{habits:?}");
+
+        let server = start(habits).await;
+        lose_the_answer_to_the_first_put(&server, |state, path| state.delete(path));
+        assert_eq!(save(&saver(&server, |_| {}), &ours).await, "ObservationDeleted", "{habits:?}");
+        assert_eq!(server.get(&ours[0].path()), None, "{habits:?}");
+    }
+}
+
+/// Found by the simulator: what had been seen before such a write counted on,
+/// and a later reading was taken for one that is there.
+#[tokio::test]
+async fn a_write_without_an_answer_leaves_no_memory_of_what_was_before() {
+    for habits in ALL {
+        let server = start(habits).await;
+        let saver = saver(&server, |_| {});
+        let window = async |value: &str| save(&saver, &[samples("d1", &[(0, value)])]).await;
+        assert_eq!(window("60").await, "created");
+        // Done, and then the server is away for the rest of the window.
+        server.before(|state, seen| {
+            if seen.method == "PUT" {
+                state.write(seen.body.clone());
+            }
+            Some((504, vec![], json!(null)))
+        });
+        assert!(window("61").await.starts_with("away"), "{habits:?}");
+        server.before(|_, _| None);
+        assert_eq!(window("60").await, "merged", "{habits:?}");
+        assert_eq!(data(&server, &samples("d1", &[])), "60 E E E E E", "{habits:?}");
+    }
+}
+
 #[tokio::test]
 async fn legacy_observations_are_found_when_asked_for() {
     let server = start(HAPI).await;

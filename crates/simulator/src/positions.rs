@@ -30,6 +30,8 @@ struct Stored {
     /// Who reads a hub, by namespace and name.
     readers: BTreeMap<(String, String), &'static str>,
     writes: u64,
+    /// So many claims more are done and not answered.
+    unanswered: u32,
 }
 
 impl fmt::Debug for MemoryPositions {
@@ -87,6 +89,11 @@ impl MemoryPositions {
         self.lock().ownerships.remove(&self.place(partition));
     }
 
+    /// The next `claims` that are done are not answered.
+    pub fn leave_unanswered(&self, claims: u32) {
+        self.lock().unanswered = claims;
+    }
+
     /// Every checkpoint that is stored, of whichever hub, as
     /// `namespace/hub/partition` in lower case.
     pub fn checkpoints(&self) -> Vec<String> {
@@ -138,6 +145,10 @@ impl Positions for MemoryPositions {
         stored.writes += 1;
         let number = stored.writes;
         stored.ownerships.insert(place, (owner.map(str::to_owned), at, number));
+        if stored.unanswered > 0 {
+            stored.unanswered -= 1;
+            return Err(Away::new("the checkpoint storage", "no answer"));
+        }
         Ok(Some(version(number)))
     }
 

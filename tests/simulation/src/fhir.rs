@@ -82,9 +82,9 @@ impl Server {
     /// and the resource.
     pub async fn ask(&self, method: &str, path: &str, body: Option<&Value>, headers: &[(&str, &str)]) -> (u16, Value) {
         let uri = format!("{}/{path}", self.url());
-        let headers = headers.iter().fold(Request::builder().method(method).uri(uri), |request, (name, value)| {
-            request.header(*name, *value)
-        });
+        let headers = headers
+            .iter()
+            .fold(Request::builder().method(method).uri(uri), |request, (name, value)| request.header(*name, *value));
         let body = body.map(Value::to_string).unwrap_or_default().into_bytes();
         // Only we make these, and they are good.
         let Ok(request) = headers.header("content-type", "application/fhir+json").body(body) else {
@@ -139,9 +139,7 @@ impl FarServer {
             world.way().await;
             return Err(no_answer("connection"));
         }
-        for (fault, status) in
-            [(Fault::FhirThrottled, 429), (Fault::FhirUnavailable, 503), (Fault::FhirFails, 500)]
-        {
+        for (fault, status) in [(Fault::FhirThrottled, 429), (Fault::FhirUnavailable, 503), (Fault::FhirFails, 500)] {
             if world.strikes(fault) {
                 world.way().await;
                 let seconds = world.chance(|chance| chance.of(1..20));
@@ -226,7 +224,11 @@ fn values(observation: &Value) -> String {
         values.extend(sampled.or_else(quantity));
     }
     values.extend(observation["note"].as_array().map(|notes| format!("{} notes", notes.len())));
-    if values.is_empty() { String::new() } else { format!(" ({})", values.iter().map(|one| short(one)).collect::<Vec<_>>().join("; ")) }
+    if values.is_empty() {
+        String::new()
+    } else {
+        format!(" ({})", values.iter().map(|one| short(one)).collect::<Vec<_>>().join("; "))
+    }
 }
 
 /// Sampled data with its gaps counted: `60 E*12 61`.
@@ -238,7 +240,8 @@ fn short(data: &str) -> String {
             _ => words.push((word, 1)),
         }
     }
-    let words = words.into_iter().map(|(word, count)| if count == 1 { word.to_owned() } else { format!("{word}*{count}") });
+    let words =
+        words.into_iter().map(|(word, count)| if count == 1 { word.to_owned() } else { format!("{word}*{count}") });
     words.collect::<Vec<_>>().join(" ")
 }
 

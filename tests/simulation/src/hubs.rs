@@ -8,8 +8,8 @@ use delivery::{
     Away, Bounds, Fence, Hub, HubEvent, MeasurementOutput, OutgoingMeasurements, ReadError, Reader, Runtime, Source,
     Start,
 };
-use simulator::{MemoryHub, SimulatedRuntime};
 use simulator::hub::MemoryReader;
+use simulator::{MemoryHub, SimulatedRuntime};
 
 use crate::world::{Fault, Lost, World};
 

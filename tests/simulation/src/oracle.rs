@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use delivery::{Converter, DeadLetter, DeadLetters, EventFate, HubBatch, HubEvent, MeasurementFate, Runtime, Turn};
 use delivery::{Away, Hub};
+use delivery::{Converter, DeadLetter, DeadLetters, EventFate, HubBatch, HubEvent, MeasurementFate, Runtime, Turn};
 use fhir_client::{NoAnswer, Transport};
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -76,10 +76,8 @@ fn nothing_is_lost_on_the_way(site: &Site, happened: &Happened) -> Vec<String> {
     for (partition, events) in site.hubs[0].contents() {
         for event in events {
             let number = event.sequence_number;
-            let is_normalized = matches!(
-                happened.events.get(&(partition.clone(), number)),
-                Some(EventFate::Normalized { .. })
-            );
+            let is_normalized =
+                matches!(happened.events.get(&(partition.clone(), number)), Some(EventFate::Normalized { .. }));
             let body: Value = serde_json::from_slice(&event.body).unwrap_or_default();
             if is_normalized && !arrived.contains(&tag(&body["tag"])) {
                 broken.push(format!("event {number} of {partition} was normalized and is not in the internal hub"));
@@ -230,4 +228,3 @@ pub fn unfinished(site: &Site) -> Vec<String> {
 
 /// How long everything may take after the storm.
 pub const PATIENCE: Duration = Duration::from_secs(3600);
-

@@ -113,10 +113,8 @@ impl Site {
         let task = match side {
             Side::Events => {
                 options.windowed = false;
-                let output = FarOutput {
-                    to: self.far(self.hubs[1].clone(), &process),
-                    partitions: self.measurement_partitions,
-                };
+                let output =
+                    FarOutput { to: self.far(self.hubs[1].clone(), &process), partitions: self.measurement_partitions };
                 let normalizer = Normalizer::new(output, letters);
                 let processor = Normalizes { normalizer, mapping: self.mappings.device.clone(), record };
                 let consumer = Consumer::new(parts, processor, Arc::new(Unobserved), options);

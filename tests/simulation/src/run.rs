@@ -165,7 +165,8 @@ impl Run {
     /// Lets time pass, and starts whoever is due on the way.
     fn advance_to(&mut self, at: Duration) {
         loop {
-            let due = self.starts.iter().enumerate().filter(|(_, start)| start.0 <= at).min_by_key(|(_, start)| start.0);
+            let due =
+                self.starts.iter().enumerate().filter(|(_, start)| start.0 <= at).min_by_key(|(_, start)| start.0);
             let Some(index) = due.map(|(index, _)| index) else { break };
             let (due, side, name) = self.starts.remove(index);
             self.machine.advance(due.saturating_sub(self.machine.runtime().elapsed()));

@@ -161,7 +161,8 @@ fn events(chance: &mut Chance, partitions: u64) -> Vec<(Duration, Step)> {
     let mut steps = Vec::new();
     for (at, number) in sent {
         let device = chance.of(0..devices);
-        let step = (at, Step::Event { partition: device % partitions, body: body(chance, (device, number), at, late, bad) });
+        let step =
+            (at, Step::Event { partition: device % partitions, body: body(chance, (device, number), at, late, bad) });
         // A producer that did not hear of its success sends again.
         if chance.in_thousand(40) {
             steps.push((at + chance.milliseconds(10..30_000), step.1.clone()));

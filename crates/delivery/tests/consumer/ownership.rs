@@ -99,6 +99,45 @@ fn d13_a_stolen_partition_is_given_up() {
     assert_eq!(site.owner("0").as_deref(), Some("a"));
 }
 
+/// Found by the simulator: whoever came next took it for free, and cut what the
+/// owner was at work on in another place.
+#[test]
+fn d13_a_partition_whose_ownership_was_deleted_may_still_be_worked_on() {
+    let mut site = Site::new(&["0"]);
+    *site.slowness.lock().unwrap() = 15 * SECOND;
+    let _a = site.start("a", |_| {});
+    site.append("0", 3);
+    site.machine.advance(SECOND);
+    *site.slowness.lock().unwrap() = Duration::ZERO;
+    site.positions.lose("0");
+    let _b = site.start("b", |_| {});
+    site.machine.advance(60 * SECOND);
+    let worked: Vec<_> = site.logged().into_iter().filter(|line| line.contains('[')).collect();
+    assert_eq!(worked, ["a 0 [0 1 2] FENCED", "b 0 [0 1 2] again"]);
+}
+
+/// Found by the simulator: a claim whose answer got lost was made again as if
+/// nobody else had been at work.
+#[test]
+fn d13_a_partition_that_was_taken_without_an_answer_is_waited_for_too() {
+    let mut site = Site::new(&["0", "1"]);
+    let _a = site.start("a", |_| {});
+    site.machine.advance(SECOND);
+    // The answer to the first claim of b, for what is a's.
+    *site.slowness.lock().unwrap() = 20 * SECOND;
+    site.append("0", 3);
+    site.append("1", 3);
+    site.machine.advance(Duration::from_millis(1));
+    *site.slowness.lock().unwrap() = Duration::ZERO;
+    site.positions.leave_unanswered(1);
+    let _b = site.start("b", |_| {});
+    site.machine.advance(60 * SECOND);
+    let worked: Vec<_> = site.logged().into_iter().filter(|line| line.contains('[')).collect();
+    let by_b = worked.iter().position(|line| line.starts_with('b')).unwrap();
+    let fenced = worked.iter().position(|line| line.ends_with("FENCED")).unwrap();
+    assert!(fenced < by_b, "{worked:?}");
+}
+
 #[test]
 fn d13_no_position_is_stored_of_a_partition_that_was_lost_meanwhile() {
     let mut site = Site::new(&["0"]);

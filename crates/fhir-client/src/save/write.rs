@@ -112,12 +112,7 @@ impl Saver {
         Ok(())
     }
 
-    fn conflict<D: Draft>(
-        &self,
-        job: &mut Job<'_, D>,
-        condition: Condition,
-        status: u16,
-    ) -> Result<(), ServerAway> {
+    fn conflict<D: Draft>(&self, job: &mut Job<'_, D>, condition: Condition, status: u16) -> Result<(), ServerAway> {
         self.conflicts.fetch_add(1, Ordering::Relaxed);
         job.refused_again = if job.refused.as_ref() == Some(&condition) { job.refused_again + 1 } else { 1 };
         job.refused = Some(condition);
@@ -187,12 +182,7 @@ impl Saver {
     /// the drafts are merged into the other one, and the result takes our
     /// place. Should somebody write in between, the other version is among what
     /// is lost, and is filled into whatever is then there.
-    fn overwritten<D: Draft>(
-        &self,
-        job: &mut Job<'_, D>,
-        other: Observation,
-        ours: Version,
-    ) -> Result<(), ServerAway> {
+    fn overwritten<D: Draft>(&self, job: &mut Job<'_, D>, other: Observation, ours: Version) -> Result<(), ServerAway> {
         self.overwrites.fetch_add(1, Ordering::Relaxed);
         job.lost.push(other.clone());
         (job.repair, job.written) = (true, true);

@@ -138,7 +138,7 @@ impl Server {
     }
 
     pub fn delete(&self, path: &str) {
-        self.state.lock().unwrap().stored.get_mut(path).unwrap().push(None);
+        self.state.lock().unwrap().delete(path);
     }
 
     /// The current content, without `meta`.
@@ -214,6 +214,11 @@ impl State {
     pub fn write(&mut self, resource: Value) {
         let path = path_of(&resource);
         self.stored.entry(path).or_default().push(Some(resource));
+    }
+
+    /// Deletes as another client would.
+    pub fn delete(&mut self, path: &str) {
+        self.stored.get_mut(path).unwrap().push(None);
     }
 
     /// Removes every trace, as an administrator can.
