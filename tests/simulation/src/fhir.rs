@@ -135,11 +135,15 @@ impl FarServer {
     async fn exchange(&self, request: reqwest::Request) -> Result<reqwest::Response, NoAnswer> {
         let world = &self.world;
         world.trace(|| described(&request));
-        if world.is_down(Fault::FhirDown) || world.strikes(Fault::FhirRefused) {
+        if let Some(down) = world.down() {
+            world.way().await;
+            return down.map_or_else(|| Err(no_answer("connection")), |status| Ok(refusal(status, None)));
+        }
+        if world.strikes(Fault::FhirRefused) {
             world.way().await;
             return Err(no_answer("connection"));
         }
-        for (fault, status) in [(Fault::FhirThrottled, 429), (Fault::FhirUnavailable, 503), (Fault::FhirFails, 500)] {
+        for (fault, status) in [(Fault::FhirThrottled, 429), (Fault::FhirUnavailable, 503)] {
             if world.strikes(fault) {
                 world.way().await;
                 let seconds = world.chance(|chance| chance.of(1..20));
@@ -151,10 +155,12 @@ impl FarServer {
             Some(half) if world.strikes(Fault::FhirHalfBundle) => (half, true),
             _ => (request, false),
         };
+        let is_cut_in = world.strikes(Fault::FhirGateway);
         let is_lost = is_half || world.strikes(Fault::FhirAnswerLost);
         let server = self.server.clone();
         let told = world.send(is_lost, async move { server.answer(request).await });
         match told.await {
+            Ok(_) if is_cut_in => Ok(refusal(504, None)),
             Ok(answer) => {
                 world.trace(|| format!("  answer {}", summary(&answer)));
                 Ok(reqwest::Response::from(answer))

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use delivery::{Away, Hub};
 use delivery::{Converter, DeadLetter, DeadLetters, EventFate, HubBatch, HubEvent, MeasurementFate, Runtime, Turn};
-use fhir_client::{NoAnswer, Transport};
+use fhir_client::{Mode, NoAnswer, Transport};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use local::fhir_server::{InProcessFhirServer, Personality};
@@ -152,9 +152,12 @@ fn others_lost_nothing(happened: &Happened, found: &BTreeMap<String, Value>) -> 
 async fn undisturbed(site: &Site, happened: &Happened) -> Result<BTreeMap<String, Value>, String> {
     let process = site.world.runtime().clone();
     let server = Server::new(InProcessFhirServer::new(Personality::Azure, "undisturbed.test"), process.clone());
-    register(&server).await;
+    if site.mode == Mode::Lookup {
+        register(&server).await;
+    }
     let near = NearServer { server: server.clone() };
-    let destination = destination_over(&server, &process, Arc::new(near)).ok_or("the server has no address")?;
+    let destination =
+        destination_over(&server, &process, (Arc::new(near), site.mode)).ok_or("the server has no address")?;
     let converter = Converter::new(destination, Nowhere, Compatibility::default());
     for (partition, events) in site.hubs[1].contents() {
         let source = site.hubs[1].source(&partition);

@@ -39,6 +39,8 @@ pub struct Site {
     pub mappings: Mappings,
     /// Partitions of the internal hub.
     pub measurement_partitions: u64,
+    /// Whether devices and patients are made.
+    pub mode: Mode,
     /// When a window of group-convert closes.
     pub rules: WindowRules,
 }
@@ -80,12 +82,12 @@ impl Process {
 pub fn destination_over(
     server: &Server,
     process: &Arc<SimulatedRuntime>,
-    transport: Arc<dyn Transport>,
+    (transport, mode): (Arc<dyn Transport>, Mode),
 ) -> Option<FhirDestination> {
     let options = ClientOptions::new(base_url(server.url()).ok()?);
     let clock = Arc::new(ProcessClock::new(process.clone()));
     let client = Arc::new(Client::within((transport, clock), options, None));
-    let resolver = Resolver::new(client.clone(), IdentityOptions::new(Mode::Lookup));
+    let resolver = Resolver::new(client.clone(), IdentityOptions::new(mode));
     let saver = Saver::new(client, SaveOptions::default());
     Some(FhirDestination { resolver, saver, time_limit: Duration::from_secs(120) })
 }
@@ -122,7 +124,7 @@ impl Site {
             }
             Side::Measurements => {
                 let far = FarServer { server: self.server.clone(), process: process.clone(), world: world.clone() };
-                let Some(destination) = destination_over(&self.server, &process, Arc::new(far)) else {
+                let Some(destination) = destination_over(&self.server, &process, (Arc::new(far), self.mode)) else {
                     record.broken("the server has no address".to_owned());
                     return Process { name: name.to_owned(), runtime: process, stop: Some(stop) };
                 };

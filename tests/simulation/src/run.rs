@@ -7,6 +7,7 @@ use std::time::Duration;
 use delivery::current_mapping::version_of;
 use delivery::{Compiled, Runtime, Source, WindowRules};
 use expressions::UtcTime;
+use fhir_client::Mode;
 use futures::FutureExt;
 use local::fhir_server::InProcessFhirServer;
 use mapping::{Compatibility, DeviceMapping, FhirMapping};
@@ -101,6 +102,7 @@ impl Run {
             server: Server::new(server, runtime),
             mappings: mappings.clone(),
             measurement_partitions: scenario.measurement_partitions,
+            mode: if scenario.creates { Mode::Create } else { Mode::Lookup },
             rules: WindowRules { max_events: scenario.max_events, span: scenario.span, ..WindowRules::default() },
         };
         Run { machine, site, scenario, processes: [Vec::new(), Vec::new()], starts: Vec::new(), started: 0 }
@@ -110,10 +112,13 @@ impl Run {
         let world = self.site.world.clone();
         let scenario = self.scenario.clone();
         world.trace(|| {
-            let Scenario { personality, max_events, span, replicas, rates, .. } = &scenario;
-            format!("{personality:?}, windows of {max_events} or {span:?}, replicas {replicas:?}, {rates:?}")
+            let Scenario { personality, creates, max_events, span, replicas, rates, .. } = &scenario;
+            let mode = if *creates { "create" } else { "lookup" };
+            format!("{personality:?}, {mode}, windows of {max_events} or {span:?}, replicas {replicas:?}, {rates:?}")
         });
-        futures::executor::block_on(register(&self.site.server));
+        if !scenario.creates {
+            futures::executor::block_on(register(&self.site.server));
+        }
         for (side, count) in [(Side::Events, scenario.replicas[0]), (Side::Measurements, scenario.replicas[1])] {
             (0..count).for_each(|_| self.join(side));
         }
@@ -236,7 +241,10 @@ impl Run {
                     positions.lose(&partition);
                 }
             }
-            Step::Down(duration) => world.bring_down(Fault::FhirDown, duration),
+            Step::Down { duration, status } => {
+                world.trace(|| format!("the server is down for {duration:?}: {status:?}"));
+                world.bring_down(duration, status);
+            }
             Step::Note(pick) => runtime.spawn(fhir::write_note(server, record, world, pick).boxed()),
             Step::Delete(pick) => runtime.spawn(fhir::delete(server, record, world, pick).boxed()),
         }

@@ -16,6 +16,8 @@ const STORM: Duration = Duration::from_secs(600);
 pub struct Scenario {
     /// Which server's habits the FHIR server has.
     pub personality: Personality,
+    /// Whether unknown devices and patients are made, or looked up only.
+    pub creates: bool,
     /// Partitions of the customer's hub.
     pub event_partitions: u64,
     /// Partitions of the internal hub.
@@ -84,8 +86,14 @@ pub enum Step {
         /// Whether somebody has it then.
         by_somebody: bool,
     },
-    /// The FHIR server goes down.
-    Down(Duration),
+    /// The FHIR server goes down: nobody connects to it, or it answers this
+    /// status to everything.
+    Down {
+        /// How long.
+        duration: Duration,
+        /// What it answers.
+        status: Option<u16>,
+    },
     /// Somebody writes a note into the Observation that is picked.
     Note(u64),
     /// A clinician deletes the Observation that is picked.
@@ -100,11 +108,13 @@ impl Scenario {
         let event_partitions = chance.of(1..4);
         let measurement_partitions = chance.of(1..4);
         let rates = rates(&mut chance);
-        let mut steps = events(&mut chance, event_partitions);
+        let creates = chance.in_thousand(400);
+        let mut steps = events(&mut chance, event_partitions, creates);
         steps.extend(troubles(&mut chance, [event_partitions, measurement_partitions]));
         steps.sort_by_key(|(at, _)| *at);
         Scenario {
             personality,
+            creates,
             event_partitions,
             measurement_partitions,
             max_events: chance.of(2..10) as usize,
@@ -120,7 +130,7 @@ impl Scenario {
 /// Every kind of fault is there in some runs and not in others, so that none
 /// hides another.
 fn rates(chance: &mut Chance) -> Rates {
-    let kinds: [(Fault, &[u64]); 13] = [
+    let kinds: [(Fault, &[u64]); 14] = [
         (Fault::PositionsAway, &[5, 30, 150]),
         (Fault::PositionsAnswerLost, &[5, 30, 150]),
         (Fault::HubAway, &[10, 100]),
@@ -128,10 +138,11 @@ fn rates(chance: &mut Chance) -> Rates {
         (Fault::SendRefused, &[20, 200]),
         (Fault::SendAnswerLost, &[20, 200]),
         (Fault::LettersAway, &[50, 300]),
-        (Fault::Slow, &[10, 60]),
+        (Fault::Slow, &[10, 60, 250]),
         (Fault::FhirRefused, &[20, 150]),
         (Fault::FhirThrottled, &[20, 150]),
         (Fault::FhirUnavailable, &[20, 150]),
+        (Fault::FhirGateway, &[20, 150]),
         (Fault::FhirAnswerLost, &[20, 150]),
         (Fault::FhirHalfBundle, &[50, 300]),
     ];
@@ -145,7 +156,7 @@ fn rates(chance: &mut Chance) -> Rates {
 }
 
 /// Readings of a few devices: many of one instant, some late, some bad.
-fn events(chance: &mut Chance, partitions: u64) -> Vec<(Duration, Step)> {
+fn events(chance: &mut Chance, partitions: u64, creates: bool) -> Vec<(Duration, Step)> {
     let devices = chance.of(1..4);
     let count = chance.of(10..70);
     let late = chance.pick(&[0, 100, 400]);
@@ -161,8 +172,13 @@ fn events(chance: &mut Chance, partitions: u64) -> Vec<(Duration, Step)> {
     let mut steps = Vec::new();
     for (at, number) in sent {
         let device = chance.of(0..devices);
-        let step =
-            (at, Step::Event { partition: device % partitions, body: body(chance, (device, number), at, late, bad) });
+        let mut body = body(chance, (device, number), at, late, bad);
+        if creates {
+            // Otherwise the server knows whose a device is. Nobody shares one.
+            let patient = if body.contains("stranger") { "px".to_owned() } else { format!("p{device}") };
+            body = body.replacen('{', &format!(r#"{{"patient":"{patient}","#), 1);
+        }
+        let step = (at, Step::Event { partition: device % partitions, body });
         // A producer that did not hear of its success sends again.
         if chance.in_thousand(40) {
             steps.push((at + chance.milliseconds(10..30_000), step.1.clone()));
@@ -231,7 +247,10 @@ fn troubles(chance: &mut Chance, partitions: [u64; 2]) -> Vec<(Duration, Step)> 
         let partition = chance.of(0..partitions[usize::from(side == Side::Measurements)]);
         Step::Steal { side, partition, by_somebody: chance.in_thousand(500) }
     });
-    some(chance, 250, 4, &mut |chance| Step::Down(chance.milliseconds(1000..180_000)));
+    some(chance, 250, 4, &mut |chance| Step::Down {
+        duration: chance.milliseconds(1000..240_000),
+        status: chance.pick(&[None, Some(500), Some(502), Some(503), Some(504), Some(401)]),
+    });
     some(chance, 300, 30, &mut |chance| Step::Note(chance.of(0..1000)));
     some(chance, 200, 4, &mut |chance| Step::Delete(chance.of(0..1000)));
     steps

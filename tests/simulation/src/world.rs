@@ -57,8 +57,8 @@ pub enum Fault {
     FhirThrottled,
     /// It answers 503.
     FhirUnavailable,
-    /// It answers 500.
-    FhirFails,
+    /// It does what it is asked, and a gateway answers 504 in its stead.
+    FhirGateway,
     /// It does what it is asked, and its answer is lost or comes too late.
     FhirAnswerLost,
     /// Of a bundle a part is done, and there is no answer.
@@ -84,7 +84,8 @@ struct State {
     chance: Chance,
     rates: Rates,
     counts: BTreeMap<Fault, u64>,
-    down: BTreeMap<Fault, Duration>,
+    /// Until when the FHIR server is down, and what it answers then.
+    down: Option<(Duration, Option<u16>)>,
     /// None when nobody reads it.
     trace: Option<Vec<String>>,
 }
@@ -102,7 +103,7 @@ pub struct Lost;
 impl World {
     /// A world in which things go wrong at these rates.
     pub fn new(runtime: Arc<SimulatedRuntime>, chance: Chance, rates: Rates, traced: bool) -> World {
-        let (counts, down) = (BTreeMap::new(), BTreeMap::new());
+        let (counts, down) = (BTreeMap::new(), None);
         let state = State { chance, rates, counts, down, trace: traced.then(Vec::new) };
         World { runtime, state: Mutex::new(state) }
     }
@@ -111,7 +112,7 @@ impl World {
     pub fn calm(&self) {
         let mut state = self.state();
         state.rates.clear();
-        state.down.clear();
+        state.down = None;
     }
 
     /// Its clock and its tasks.
@@ -137,16 +138,17 @@ impl World {
         self.trace(|| format!("! {fault:?}"));
     }
 
-    /// Something is down for so long.
-    pub fn bring_down(&self, fault: Fault, duration: Duration) {
+    /// The FHIR server is down for so long, and answers this, or nothing.
+    pub fn bring_down(&self, duration: Duration, status: Option<u16>) {
         let until = self.runtime.elapsed() + duration;
-        self.count(fault);
-        self.state().down.insert(fault, until);
+        self.count(Fault::FhirDown);
+        self.state().down = Some((until, status));
     }
 
-    /// Whether something is down.
-    pub fn is_down(&self, fault: Fault) -> bool {
-        self.state().down.get(&fault).is_some_and(|until| self.runtime.elapsed() < *until)
+    /// What the FHIR server answers when it is down now.
+    pub fn down(&self) -> Option<Option<u16>> {
+        let now = self.runtime.elapsed();
+        self.state().down.filter(|(until, _)| now < *until).map(|(_, status)| status)
     }
 
     /// What went wrong, and how often.
