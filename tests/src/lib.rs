@@ -7,9 +7,13 @@ pub mod azurite;
 pub mod clients;
 pub mod fhir;
 pub mod hapi;
+pub mod hub;
+pub mod own_server;
 pub mod poll;
 pub mod process;
 pub mod sekmet;
+pub mod site;
+pub mod soak;
 pub mod stack;
 
 use std::path::PathBuf;

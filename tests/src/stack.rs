@@ -176,6 +176,14 @@ impl Stack {
         })
     }
 
+    /// The counts of both lines of the summary as they stand; none before the
+    /// first. Measurements that have no fate yet are `under` way.
+    pub fn fates(&self) -> Option<(Counts, Counts)> {
+        let printed = self.iotc.stderr();
+        let of = |name| printed.iter().rev().find(|line| line.starts_with(name));
+        Some((counts(of("events ")?), counts(of("measurements ")?)))
+    }
+
     /// Waits until group-convert has given so many measurements their fates,
     /// replayed ones included; gives the counts.
     ///
