@@ -138,14 +138,25 @@ struct Link {
     url: String,
 }
 
-/// The id of a resource, and its text without what differs by server and time.
+/// The id of an Observation as a server gave it, and its text without what
+/// differs by server and time.
 fn canonical_resource(text: &str) -> (String, String) {
+    let members: BTreeMap<String, &RawValue> = parse(text);
+    assert!(members.contains_key("meta"), "an Observation of a server has no `meta`");
+    canonical_observation(text)
+}
+
+/// The id of an Observation, and its text without what differs by server and
+/// time.
+///
+/// # Panics
+/// When it is none of ours: without `issued`, or with a status of its own.
+pub fn canonical_observation(text: &str) -> (String, String) {
     let mut members: BTreeMap<String, &RawValue> = parse(text);
     let status = members.remove("status").map(RawValue::get);
     assert!(matches!(status, Some("\"final\"" | "\"amended\"")), "status is {status:?}");
-    for name in ["meta", "issued"] {
-        assert!(members.remove(name).is_some(), "an Observation has no `{name}`");
-    }
+    members.remove("meta");
+    assert!(members.remove("issued").is_some(), "an Observation has no `issued`");
     let id = members.get("id").map(|id| parse(id.get())).unwrap_or_default();
     (id, canonical_object(&members))
 }
