@@ -34,7 +34,7 @@ impl OwnServer {
         let mut command = Command::new(crate::folder("IOTC_TEST_BIN", "native").join("iotc"));
         command.args(["stand-in", "fhir-server", "--personality", personality, "--port", &port.to_string()]);
         command.arg("--state").arg(folder.path());
-        let fhir = Fhir::new(&format!("http://127.0.0.1:{port}"));
+        let fhir = Fhir::new(&format!("http://127.0.0.1:{port}/fhir"));
         let process = answering(&mut command, &fhir);
         OwnServer { fhir, command, process, _folder: folder }
     }
