@@ -120,8 +120,10 @@ pub fn events(port: u16, hub: &str) -> BTreeMap<String, Vec<Event>> {
 /// What is expected.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Expected {
-    /// The Observations.
+    /// The Observations, to be compared.
     pub observations: Observations,
+    /// The same as JSON, to be written to a server.
+    pub json: Vec<String>,
     /// The windows, with the fates of a run in which nothing happens.
     pub windows: Windows,
 }
@@ -170,7 +172,9 @@ pub fn expected(
         let window = Window { numbers: window.numbers.clone(), fates: fates.collect() };
         all.insert((partition.clone(), *first), window);
     }
-    Expected { observations: server.observations(), windows: all }
+    let json = server.json();
+    let observations = json.iter().map(|text| canonical_observation(text)).collect();
+    Expected { observations, json, windows: all }
 }
 
 impl Expected {
@@ -237,10 +241,9 @@ impl Server {
         self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).get(id).cloned()
     }
 
-    fn observations(&self) -> Observations {
+    fn json(&self) -> Vec<String> {
         let all = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let text = |observation: &Observation| String::from_utf8_lossy(&observation.to_json()).into_owned();
-        all.values().map(|observation| canonical_observation(&text(observation))).collect()
+        all.values().map(|observation| String::from_utf8_lossy(&observation.to_json()).into_owned()).collect()
     }
 
     fn save_one(&self, pending: &Pending<'_>) -> SaveOutcome {

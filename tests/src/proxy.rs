@@ -14,14 +14,18 @@ mod seen;
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashSet;
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
-use hyper::header::{CONNECTION, CONTENT_LENGTH, HOST, HeaderMap, HeaderValue, RETRY_AFTER, TRANSFER_ENCODING};
+use hyper::header::{
+    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, HOST, HeaderMap, HeaderValue, RETRY_AFTER, TRANSFER_ENCODING,
+};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
@@ -34,6 +38,10 @@ pub use seen::{Entry, Seen};
 /// How long the server behind may take for a request; the client behind us
 /// gives up long before.
 const LIMIT: Duration = Duration::from_secs(180);
+
+/// Requests that were sent when the answer to another one, to leave the server
+/// alone, was not yet there have come by then.
+const ON_THE_WAY: Duration = Duration::from_millis(500);
 
 /// A running proxy. Dropping it ends its connections.
 #[derive(Debug)]
@@ -66,10 +74,19 @@ struct Front {
     http: reqwest::Client,
     rules: Mutex<Vec<Arc<Rule>>>,
     counts: Mutex<Counts>,
-    /// Until when we have asked to be left alone.
-    closed_until: Mutex<Option<Instant>>,
+    /// While we have asked to be left alone.
+    closed: Mutex<Option<Range<Instant>>>,
     impatient: AtomicUsize,
     failed: Mutex<Vec<String>>,
+    tokens: Mutex<Tokens>,
+}
+
+/// What was in `Authorization`.
+#[derive(Debug, Default)]
+struct Tokens {
+    seen: HashSet<String>,
+    expired: HashSet<String>,
+    refused: usize,
 }
 
 /// An answer, or none: then the connection ends.
@@ -104,9 +121,10 @@ impl Proxy {
             http,
             rules: Mutex::default(),
             counts: Mutex::default(),
-            closed_until: Mutex::default(),
+            closed: Mutex::default(),
             impatient: AtomicUsize::new(0),
             failed: Mutex::default(),
+            tokens: Mutex::default(),
         });
         runtime.spawn(serve(listener, front.clone()));
         Proxy { url, front, _runtime: runtime }
@@ -125,9 +143,24 @@ impl Proxy {
         *lock(&self.front.counts)
     }
 
-    /// How many requests came while we had asked to be left alone.
+    /// How many requests came while we had asked to be left alone, for longer
+    /// than half a second.
     pub fn impatient(&self) -> usize {
         self.front.impatient.load(Ordering::Relaxed)
+    }
+
+    /// From now on every token that was shown so far is answered with 401, as is
+    /// a request without one.
+    pub fn expire_tokens(&self) {
+        let mut tokens = lock(&self.front.tokens);
+        let Tokens { seen, expired, .. } = &mut *tokens;
+        expired.extend(seen.drain());
+        expired.insert(String::new());
+    }
+
+    /// How many requests were answered with 401.
+    pub fn refused_tokens(&self) -> usize {
+        lock(&self.front.tokens).refused
     }
 
     /// Looks whether what was to happen meanwhile did happen.
@@ -166,18 +199,25 @@ impl Front {
         let below = path.strip_prefix(&self.base_path).unwrap_or(&path);
         let seen = Seen::read(parts.method.as_str(), below, &parts.headers, &body);
         self.count(&seen);
+        if self.is_expired(&parts.headers) {
+            return Some(refusal(401, None));
+        }
         let sent = Sent { method: parts.method, path, headers: parts.headers, body };
         let rule = lock(&self.rules).iter().find(|rule| rule.takes(&seen)).cloned();
         let Some(rule) = rule else { return self.forward(sent).await };
-        match &rule.fault {
+        if let Some(hook) = &rule.before {
+            self.meanwhile(hook.clone(), seen.clone()).await;
+        }
+        match rule.fault {
             Fault::Cut => None,
             Fault::Answer { status, retry_after } => {
                 if let Some(seconds) = retry_after {
-                    *lock(&self.closed_until) = Some(Instant::now() + Duration::from_secs(u64::from(*seconds)));
+                    let now = Instant::now();
+                    *lock(&self.closed) = Some(now + ON_THE_WAY..now + Duration::from_secs(u64::from(seconds)));
                 }
-                Some(refusal(*status, *retry_after))
+                Some(refusal(status, retry_after))
             }
-            Fault::AnswerEntries(status) => Some(seen.refusal(*status)),
+            Fault::AnswerEntries(status) => Some(seen.refusal(status)),
             Fault::LoseAnswer => {
                 self.forward(sent).await;
                 None
@@ -192,10 +232,7 @@ impl Front {
                 self.forward(Sent { body: half.into(), ..sent }).await;
                 status.map(|status| refusal(status, None))
             }
-            Fault::Meanwhile(hook) => {
-                self.meanwhile(hook.clone(), seen).await;
-                self.forward(sent).await
-            }
+            Fault::Forward => self.forward(sent).await,
             Fault::HoldRequest => {
                 rule.released().await;
                 self.forward(sent).await
@@ -214,9 +251,18 @@ impl Front {
         counts.requests += 1;
         counts.entries += seen.entries.len();
         counts.observation_writes += seen.entries.iter().filter(|entry| entry.writes_observation()).count();
-        if lock(&self.closed_until).is_some_and(|until| Instant::now() < until) {
+        if lock(&self.closed).as_ref().is_some_and(|closed| closed.contains(&Instant::now())) {
             self.impatient.fetch_add(1, Ordering::Relaxed);
         }
+    }
+
+    fn is_expired(&self, headers: &HeaderMap) -> bool {
+        let token = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let mut tokens = lock(&self.tokens);
+        let is_expired = tokens.expired.contains(token);
+        tokens.refused += usize::from(is_expired);
+        tokens.seen.insert(token.to_owned());
+        is_expired
     }
 
     async fn meanwhile(&self, hook: rule::Hook, seen: Seen) {

@@ -14,7 +14,7 @@ use crate::poll::until;
 pub type Hook = Arc<dyn Fn(&Seen) + Send + Sync>;
 
 /// What happens to a request.
-#[derive(Clone)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// The connection ends; the server never sees the request.
     Cut,
@@ -34,35 +34,12 @@ pub enum Fault {
     /// The server does the first half of a bundle; then the connection ends, or
     /// this status is answered to all of it.
     Half(Option<u16>),
-    /// Something else happens before the server sees the request.
-    Meanwhile(Hook),
+    /// Nothing but what happens before.
+    Forward,
     /// Stays here, not yet seen by the server, until the rule is released.
     HoldRequest,
     /// Was done by the server; its answer stays here until the rule is released.
     HoldAnswer,
-}
-
-impl Fault {
-    /// `hook` happens before the server sees the request.
-    pub fn meanwhile(hook: impl Fn(&Seen) + Send + Sync + 'static) -> Fault {
-        Fault::Meanwhile(Arc::new(hook))
-    }
-}
-
-impl fmt::Debug for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Fault::Cut => "Cut",
-            Fault::Answer { .. } => "Answer",
-            Fault::AnswerEntries(_) => "AnswerEntries",
-            Fault::LoseAnswer => "LoseAnswer",
-            Fault::Silence => "Silence",
-            Fault::Half(_) => "Half",
-            Fault::Meanwhile(_) => "Meanwhile",
-            Fault::HoldRequest => "HoldRequest",
-            Fault::HoldAnswer => "HoldAnswer",
-        })
-    }
 }
 
 /// Which requests. One bundle counts as what one of its entries is.
@@ -97,11 +74,13 @@ impl Of {
 }
 
 /// A fault and when it happens.
-#[derive(Debug)]
 pub struct Rule {
     pub(super) fault: Fault,
+    pub(super) before: Option<Hook>,
     of: Of,
-    /// Every so many of the requests that it is about.
+    /// So many of the requests that it is about are let through first.
+    skip: usize,
+    /// Then every so many of them.
     every: usize,
     /// So often in all.
     times: usize,
@@ -118,12 +97,20 @@ struct State {
     injected: usize,
 }
 
+impl fmt::Debug for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Rule").field("fault", &self.fault).field("of", &self.of).finish_non_exhaustive()
+    }
+}
+
 impl Rule {
     /// Every one of these requests, until it is released.
     pub fn new(fault: Fault, of: Of) -> Rule {
         Rule {
             fault,
+            before: None,
             of,
+            skip: 0,
             every: 1,
             times: usize::MAX,
             state: Mutex::default(),
@@ -133,7 +120,14 @@ impl Rule {
         }
     }
 
-    /// Only the second, fourth, … of them.
+    /// So many of them are let through first.
+    #[must_use]
+    pub fn skip(mut self, skip: usize) -> Rule {
+        self.skip = skip;
+        self
+    }
+
+    /// With 2 only the second, fourth, … of them.
     #[must_use]
     pub fn every(mut self, every: usize) -> Rule {
         self.every = every.max(1);
@@ -147,6 +141,13 @@ impl Rule {
         self
     }
 
+    /// `hook` happens before the server sees the request, or would have seen it.
+    #[must_use]
+    pub fn after(mut self, hook: impl Fn(&Seen) + Send + Sync + 'static) -> Rule {
+        self.before = Some(Arc::new(hook));
+        self
+    }
+
     /// Whether this request is one of those, which is then counted.
     pub(super) fn takes(&self, seen: &Seen) -> bool {
         if self.is_released.load(Ordering::SeqCst) || !self.of.includes(seen) {
@@ -154,7 +155,8 @@ impl Rule {
         }
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.fitting += 1;
-        let takes = state.fitting.is_multiple_of(self.every) && state.injected < self.times;
+        let is_one = state.fitting > self.skip && (state.fitting - self.skip).is_multiple_of(self.every);
+        let takes = is_one && state.injected < self.times;
         state.injected += usize::from(takes);
         if takes && !matches!(self.fault, Fault::HoldAnswer) {
             self.reached();

@@ -99,11 +99,10 @@ fn holds_a_request_before_or_behind_the_server() {
 fn lets_something_happen_meanwhile_and_tells_when_that_fails() {
     let setup = setup();
     let other = setup.behind.clone();
-    let meanwhile = Fault::meanwhile(move |_| {
+    setup.proxy.inject(Rule::new(Fault::Forward, Of::Writes).after(move |_| {
         other.put_all(&[observation("c")]);
         panic!("afterwards");
-    });
-    setup.proxy.inject(Rule::new(meanwhile, Of::Writes));
+    }));
     assert_eq!(setup.write(), Some(200));
     assert_eq!(setup.stored(), ["a", "b", "c"]);
     assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| setup.proxy.check())).is_err());
@@ -112,10 +111,23 @@ fn lets_something_happen_meanwhile_and_tells_when_that_fails() {
 #[test]
 fn counts_who_does_not_wait() {
     let setup = setup();
-    setup.proxy.inject(Rule::new(Fault::Answer { status: 429, retry_after: Some(1) }, Of::Writes).times(1));
-    assert_eq!((setup.write(), setup.proxy.impatient()), (Some(429), 0));
-    assert_eq!((setup.write(), setup.proxy.impatient()), (Some(200), 1));
+    setup.proxy.inject(Rule::new(Fault::Answer { status: 429, retry_after: Some(3) }, Of::Writes).times(1));
     let asked = Instant::now();
-    until("the second is over", LIMIT, || (asked.elapsed() > Duration::from_secs(1)).then_some(()));
+    assert_eq!((setup.write(), setup.proxy.impatient()), (Some(429), 0));
+    until("what was on its way has come", LIMIT, || (asked.elapsed() > 2 * ON_THE_WAY).then_some(()));
     assert_eq!((setup.write(), setup.proxy.impatient()), (Some(200), 1));
+    until("the time is over", LIMIT, || (asked.elapsed() > Duration::from_secs(4)).then_some(()));
+    assert_eq!((setup.write(), setup.proxy.impatient()), (Some(200), 1));
+}
+
+#[test]
+fn refuses_the_tokens_of_before() {
+    let setup = setup();
+    let get = |token: &str| {
+        let request = setup.http.get(format!("{}/metadata", setup.proxy.url)).bearer_auth(token);
+        request.send().unwrap().status().as_u16()
+    };
+    assert_eq!(get("one"), 200);
+    setup.proxy.expire_tokens();
+    assert_eq!((get("one"), get("two"), setup.write(), setup.proxy.refused_tokens()), (401, 200, Some(401), 2));
 }
