@@ -5,6 +5,7 @@
 
 pub mod azurite;
 pub mod clients;
+pub mod collector;
 pub mod fhir;
 pub mod hapi;
 pub mod hub;
