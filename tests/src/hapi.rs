@@ -35,7 +35,7 @@ impl Hapi {
         // What is shared by tests is never dropped: then the end of its standard
         // input, which is that of this process, ends it.
         let mut java = Command::new("sh");
-        java.args(["-c", r#"(cat <&3 >/dev/null; kill -9 $$) 3<&0 & exec java "$@" </dev/null"#, "java"]);
+        java.args(["-c", r#"exec 3<&0; (cat <&3 >/dev/null; kill -9 $$) & exec java "$@" </dev/null 3<&-"#, "java"]);
         // Fast to start rather than fast to run.
         java.args(["-Xmx1g", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]);
         java.arg(format!("-Djava.io.tmpdir={}", folder.path().display()));
