@@ -18,7 +18,8 @@ const SAS: &str = "sv=2022-11-02&ss=b&srt=sco&sp=rwdlacuptf&se=2035-01-01T00%3A0
 pub struct Azurite {
     port: u16,
     http: reqwest::blocking::Client,
-    _process: Running,
+    command: Command,
+    process: Running,
     _folder: tempfile::TempDir,
 }
 
@@ -36,12 +37,33 @@ impl Azurite {
         // The crate speaks a newer version of the protocol than this Azurite knows.
         serve.args(["--disableTelemetry", "--skipApiVersionCheck", "--silent", "--blobHost", "127.0.0.1"]);
         serve.arg("--blobPort").arg(port.to_string()).arg("--location").arg(folder.path());
-        let mut process = Running::start("azurite", &mut serve);
-        until("Azurite listens", Duration::from_secs(60), || {
-            process.check_running();
-            TcpStream::connect(("127.0.0.1", port)).ok()
-        });
-        Azurite { port, http: reqwest::blocking::Client::new(), _process: process, _folder: folder }
+        let process = listening(&mut serve, port);
+        Azurite { port, http: reqwest::blocking::Client::new(), command: serve, process, _folder: folder }
+    }
+
+    /// The port on loopback where it listens.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.process.pid()
+    }
+
+    /// Kills it. It writes its index to disk from time to time only: what it has
+    /// just answered may be lost, which a storage account does not do.
+    pub fn kill(&mut self) {
+        self.process.kill();
+    }
+
+    /// Starts it again on its port and over its folder.
+    ///
+    /// # Panics
+    /// When it does not start.
+    #[track_caller]
+    pub fn start_again(&mut self) {
+        self.process = listening(&mut self.command, self.port);
     }
 
     /// The address of a container, with a SAS.
@@ -49,7 +71,15 @@ impl Azurite {
     /// # Panics
     /// When the name makes no address.
     pub fn container(&self, name: &str) -> Url {
-        let address = format!("http://127.0.0.1:{}/devstoreaccount1/{name}?{SAS}", self.port);
+        self.container_at(self.port, name)
+    }
+
+    /// The same where something on another port of loopback stands in front.
+    ///
+    /// # Panics
+    /// When the name makes no address.
+    pub fn container_at(&self, port: u16, name: &str) -> Url {
+        let address = format!("http://127.0.0.1:{port}/devstoreaccount1/{name}?{SAS}");
         Url::parse(&address).unwrap_or_else(|error| panic!("{address}: {error}"))
     }
 
@@ -79,10 +109,13 @@ impl Azurite {
     /// When it is not there.
     #[track_caller]
     pub fn head(&self, container: &Url, name: &str) -> reqwest::blocking::Response {
-        let answer = self.http.head(blob(container, name)).send();
-        let answer = answer.unwrap_or_else(|error| panic!("Azurite: {error}"));
-        assert_eq!(answer.status(), 200, "{name}");
-        answer
+        self.find(container, name).unwrap_or_else(|| panic!("there is no blob {name}"))
+    }
+
+    /// The same of a blob that may not be there, or of a storage that may be
+    /// away.
+    pub fn find(&self, container: &Url, name: &str) -> Option<reqwest::blocking::Response> {
+        self.http.head(blob(container, name)).send().ok().filter(|answer| answer.status() == 200)
     }
 
     #[track_caller]
@@ -90,6 +123,16 @@ impl Azurite {
         let answer = request.send().unwrap_or_else(|error| panic!("Azurite: {error}"));
         assert_eq!(answer.status(), 201, "{:?}", answer.text());
     }
+}
+
+#[track_caller]
+fn listening(command: &mut Command, port: u16) -> Running {
+    let mut process = Running::start("azurite", command);
+    until("Azurite listens", Duration::from_secs(60), || {
+        process.check_running();
+        TcpStream::connect(("127.0.0.1", port)).ok()
+    });
+    process
 }
 
 fn blob(container: &Url, name: &str) -> Url {

@@ -112,6 +112,31 @@ impl Fhir {
         }
     }
 
+    /// The text of one resource as the server has it.
+    pub fn read_text(&self, path: &str) -> Option<String> {
+        self.http.get(format!("{}/{path}", self.url)).send().ok()?.error_for_status().ok()?.text().ok()
+    }
+
+    /// Writes a resource, whatever is there.
+    ///
+    /// # Panics
+    /// When the server does not take it.
+    pub fn put_text(&self, path: &str, text: &str) {
+        let put = self.http.put(format!("{}/{path}", self.url)).header("content-type", "application/fhir+json");
+        let answer = put.body(text.to_owned()).send();
+        let status = answer.map(|answer| answer.status().as_u16());
+        assert!(matches!(status, Ok(200 | 201)), "{} answers {status:?} to a write", self.url);
+    }
+
+    /// Deletes a resource.
+    ///
+    /// # Panics
+    /// When the server does not do it.
+    pub fn delete(&self, path: &str) {
+        let status = self.http.delete(format!("{}/{path}", self.url)).send().map(|answer| answer.status().as_u16());
+        assert!(matches!(status, Ok(200 | 202 | 204)), "{} answers {status:?} to a delete", self.url);
+    }
+
     /// One resource as the server has it.
     pub fn read(&self, kind: &str, id: &str) -> Option<Value> {
         let answer = self.http.get(format!("{}/{kind}/{id}", self.url)).send().ok()?;
@@ -138,14 +163,25 @@ struct Link {
     url: String,
 }
 
-/// The id of a resource, and its text without what differs by server and time.
+/// The id of an Observation as a server gave it, and its text without what
+/// differs by server and time.
 fn canonical_resource(text: &str) -> (String, String) {
+    let members: BTreeMap<String, &RawValue> = parse(text);
+    assert!(members.contains_key("meta"), "an Observation of a server has no `meta`");
+    canonical_observation(text)
+}
+
+/// The id of an Observation, and its text without what differs by server and
+/// time.
+///
+/// # Panics
+/// When it is none of ours: without `issued`, or with a status of its own.
+pub fn canonical_observation(text: &str) -> (String, String) {
     let mut members: BTreeMap<String, &RawValue> = parse(text);
     let status = members.remove("status").map(RawValue::get);
     assert!(matches!(status, Some("\"final\"" | "\"amended\"")), "status is {status:?}");
-    for name in ["meta", "issued"] {
-        assert!(members.remove(name).is_some(), "an Observation has no `{name}`");
-    }
+    members.remove("meta");
+    assert!(members.remove("issued").is_some(), "an Observation has no `issued`");
     let id = members.get("id").map(|id| parse(id.get())).unwrap_or_default();
     (id, canonical_object(&members))
 }

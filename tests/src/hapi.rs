@@ -2,6 +2,7 @@
 //! `cargo xtask components hapi`.
 
 use std::process::Command;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tempfile::TempDir;
@@ -31,7 +32,10 @@ impl Hapi {
         let component = crate::folder("IOTC_TEST_HAPI", "fhir");
         let folder = tempfile::tempdir().unwrap_or_else(|error| panic!("no folder for HAPI: {error}"));
         let class_path = format!("{0}/classes:{0}/lib/*", component.display());
-        let mut java = Command::new("java");
+        // What is shared by tests is never dropped: then the end of its standard
+        // input, which is that of this process, ends it.
+        let mut java = Command::new("sh");
+        java.args(["-c", r#"exec 3<&0; (cat <&3 >/dev/null; kill -9 $$) & exec java "$@" </dev/null 3<&-"#, "java"]);
         // Fast to start rather than fast to run.
         java.args(["-Xmx1g", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]);
         java.arg(format!("-Djava.io.tmpdir={}", folder.path().display()));
@@ -42,5 +46,18 @@ impl Hapi {
             printed.iter().find_map(|line| line.strip_prefix("READY ").map(str::to_owned))
         });
         Hapi { fhir: Fhir::new(&url), _process: process, _folder: folder }
+    }
+
+    /// One for all tests of a process, which belongs to whoever holds the guard;
+    /// started when it is asked for first. It ends with the process.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub fn shared() -> MutexGuard<'static, Option<Hapi>> {
+        static SHARED: Mutex<Option<Hapi>> = Mutex::new(None);
+        // A test that failed leaves a server that works.
+        let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+        shared.get_or_insert_with(Hapi::start);
+        shared
     }
 }

@@ -5,11 +5,18 @@
 
 pub mod azurite;
 pub mod clients;
+pub mod collector;
 pub mod fhir;
 pub mod hapi;
+pub mod hub;
+pub mod oracle;
+pub mod own_server;
 pub mod poll;
 pub mod process;
+pub mod proxy;
 pub mod sekmet;
+pub mod site;
+pub mod soak;
 pub mod stack;
 
 use std::path::PathBuf;

@@ -86,6 +86,15 @@ impl Running {
         assert!(ended.is_none(), "{} ended ({ended:?}):\n{}", self.name, self.printed());
     }
 
+    /// Kills it, if it has not ended. What it wrote stays.
+    ///
+    /// # Panics
+    /// When it cannot be killed.
+    pub fn kill(&mut self) {
+        let killed = self.child.kill().and_then(|()| self.child.wait());
+        assert!(killed.is_ok(), "{}: {killed:?}", self.name);
+    }
+
     /// Waits for its end.
     ///
     /// # Panics
@@ -152,6 +161,14 @@ pub fn descendants(pid: u32) -> Vec<Started> {
 /// Whether the process is still running, as the same program.
 pub fn is_running(process: &Started) -> bool {
     running().iter().any(|other| other.pid == process.pid && other.command == process.command)
+}
+
+/// The memory of a process that is in RAM, in bytes; none when it has ended.
+pub fn resident_bytes(process: &Started) -> Option<u64> {
+    let status = fs::read_to_string(format!("/proc/{}/status", process.pid)).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kilobytes: u64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
+    Some(kilobytes * 1024)
 }
 
 fn running() -> Vec<Started> {

@@ -25,6 +25,7 @@ pub const STOP_LIMIT: Duration = Duration::from_secs(15);
 pub struct Setup {
     mappings: Option<(String, String)>,
     arguments: Vec<String>,
+    environment: Vec<(String, String)>,
 }
 
 impl Setup {
@@ -35,13 +36,20 @@ impl Setup {
 
     /// Mappings of the test's own.
     pub fn with_mappings(device_mapping: &str, fhir_mapping: &str) -> Setup {
-        Setup { mappings: Some((device_mapping.to_owned(), fhir_mapping.to_owned())), arguments: Vec::new() }
+        Setup { mappings: Some((device_mapping.to_owned(), fhir_mapping.to_owned())), ..Setup::default() }
     }
 
     /// One more argument of `iotc up`.
     #[must_use]
     pub fn argument(mut self, name: &str, value: &str) -> Setup {
         self.arguments.extend([name.to_owned(), value.to_owned()]);
+        self
+    }
+
+    /// A variable in the environment of `iotc` and of all that it starts.
+    #[must_use]
+    pub fn environment(mut self, name: &str, value: &str) -> Setup {
+        self.environment.push((name.to_owned(), value.to_owned()));
         self
     }
 
@@ -63,8 +71,8 @@ impl Setup {
                 self = self.argument(argument, &path.display().to_string());
             }
         }
-        let (iotc, ready) = start(folder.path(), &self.arguments);
-        Stack { iotc, ready, folder, arguments: self.arguments }
+        let (iotc, ready) = start(folder.path(), &self.arguments, &self.environment);
+        Stack { iotc, ready, folder, arguments: self.arguments, environment: self.environment }
     }
 }
 
@@ -76,6 +84,7 @@ pub struct Stack {
     /// Outlives the processes that write into it.
     folder: TempDir,
     arguments: Vec<String>,
+    environment: Vec<(String, String)>,
 }
 
 /// What `iotc up` says when it is ready, and the way to give it events.
@@ -176,6 +185,14 @@ impl Stack {
         })
     }
 
+    /// The counts of both lines of the summary as they stand; none before the
+    /// first. Measurements that have no fate yet are `under` way.
+    pub fn fates(&self) -> Option<(Counts, Counts)> {
+        let printed = self.iotc.stderr();
+        let of = |name| printed.iter().rev().find(|line| line.starts_with(name));
+        Some((counts(of("events ")?), counts(of("measurements ")?)))
+    }
+
     /// Waits until group-convert has given so many measurements their fates,
     /// replayed ones included; gives the counts.
     ///
@@ -261,7 +278,7 @@ impl Stack {
     /// When it does not become ready.
     #[track_caller]
     pub fn start_again(&mut self) {
-        (self.iotc, self.ready) = start(self.folder.path(), &self.arguments);
+        (self.iotc, self.ready) = start(self.folder.path(), &self.arguments, &self.environment);
     }
 
     /// What all its processes have printed or logged.
@@ -302,11 +319,11 @@ impl Stack {
     }
 }
 
-fn start(folder: &Path, arguments: &[String]) -> (Running, Ready) {
+fn start(folder: &Path, arguments: &[String], environment: &[(String, String)]) -> (Running, Ready) {
     let iotc = crate::folder("IOTC_TEST_BIN", "stack").join("iotc");
     let mut command = Command::new(iotc);
     command.args(["up", "--event-hubs-port", "0", "--http-port", "0", "--fhir-port", "0", "--input", "-", "--state"]);
-    command.arg(folder.join("state")).args(arguments);
+    command.arg(folder.join("state")).args(arguments).envs(environment.iter().map(|(name, value)| (name, value)));
     let mut iotc = Running::start("iotc up", &mut command);
     iotc.wait_for("is ready", START_LIMIT, |_, printed| {
         printed.iter().any(|line| line == "Ctrl-C ends it.").then_some(())

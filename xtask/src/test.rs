@@ -19,7 +19,20 @@ struct Tier {
     runs: &'static [&'static [&'static str]],
 }
 
-const TIERS: [Tier; 6] = [
+/// How much of a tier is run that has a short selection for every day.
+#[derive(Clone, Copy)]
+enum Selection {
+    /// With all others.
+    Short,
+    /// By itself.
+    Full,
+}
+
+/// What tells the tests of the tier `faults`, unless the environment says it
+/// already; see `tests/tests/faults/selection.rs`.
+const FAULTS: &str = "IOTC_FAULTS";
+
+const TIERS: [Tier; 7] = [
     Tier {
         name: "quick",
         about: "all packages, without other processes' help",
@@ -65,7 +78,23 @@ const TIERS: [Tier; 6] = [
         needs_binaries: true,
         runs: &[&["-p", "end-to-end", "--test", "fhir"]],
     },
+    Tier {
+        name: "faults",
+        about: "what breaks while events flow: all of it by itself, a short selection among all tiers",
+        components: &["azurite", "hapi", "sekmet"],
+        needs_binaries: true,
+        runs: &[&["-p", "end-to-end", "--test", "faults"]],
+    },
 ];
+
+impl Selection {
+    fn name(self) -> &'static str {
+        match self {
+            Selection::Short => "short",
+            Selection::Full => "full",
+        }
+    }
+}
 
 /// How many tests ended how.
 #[derive(Default)]
@@ -91,16 +120,17 @@ pub fn test(arguments: &[String]) -> Result<ExitCode, String> {
         let names: Vec<_> = TIERS.iter().map(|tier| format!("{} ({})", tier.name, tier.about)).collect();
         return Err(format!("there is no such tier; there are {}", names.join(", ")));
     }
+    let selection = if arguments.is_empty() { Selection::Short } else { Selection::Full };
     let mut counts = Counts::default();
     for tier in tiers {
         eprintln!("== {}: {}", tier.name, tier.about);
-        run_tier(tier, &mut counts)?;
+        run_tier(tier, selection, &mut counts)?;
     }
     println!("{} passed, {} failed, {} skipped", counts.passed, counts.failed, counts.ignored);
     Ok(if counts.failed == 0 && counts.passed > 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn run_tier(tier: &Tier, counts: &mut Counts) -> Result<(), String> {
+fn run_tier(tier: &Tier, selection: Selection, counts: &mut Counts) -> Result<(), String> {
     let mut environment: Vec<(&str, PathBuf)> = Vec::new();
     for name in tier.components {
         let component = components::named(name)?;
@@ -122,6 +152,9 @@ fn run_tier(tier: &Tier, counts: &mut Counts) -> Result<(), String> {
         command.args(["test", "--no-fail-fast"]).args(*arguments).envs(environment.iter().cloned());
         if std::env::var_os(RANDOM_SEED.0).is_none() {
             command.env(RANDOM_SEED.0, RANDOM_SEED.1);
+        }
+        if std::env::var_os(FAULTS).is_none() {
+            command.env(FAULTS, selection.name());
         }
         count(&mut command, counts)?;
     }

@@ -1,8 +1,10 @@
 //! The stand-ins as processes: what `iotc up` starts.
 //!
 //! Each runs until its standard input ends, which it does when whoever started
-//! it ends, in whatever way.
+//! it ends, in whatever way. What is written there is passed over, but for the
+//! faults of the hubs, a line each ([`local::event_hubs::Fault`]).
 
+use std::io::BufRead;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -97,7 +99,13 @@ async fn run_event_hubs(arguments: EventHubsArguments) -> anyhow::Result<()> {
         default_partitions: arguments.partitions,
         latency: event_hubs::Config::LATENCY,
     });
-    hubs.await?.run(parent_gone()).await;
+    let hubs = hubs.await?;
+    let faults = hubs.faults();
+    let inject = move |line: String| match line.parse() {
+        Ok(fault) => faults.inject(fault),
+        Err(error) => eprintln!("a line on standard input names no fault: {error}"),
+    };
+    hubs.run(parent_gone(inject)).await;
     Ok(())
 }
 
@@ -109,7 +117,7 @@ async fn run_fhir_server(arguments: FhirServerArguments) -> anyhow::Result<()> {
         ..FhirServerConfig::new(personality)
     };
     let server = FhirServer::start(config).await?;
-    parent_gone().await;
+    parent_gone(drop).await;
     server.stop().await.context("the FHIR server did not stop in good order")
 }
 
@@ -134,20 +142,22 @@ async fn run_functions_host(arguments: FunctionsHostArguments) -> anyhow::Result
     let stopped = tokio::select! {
         reason = host.stopped() => Err(reason.into()),
         printed = printing => printed.map_err(Into::into),
-        () = parent_gone() => Ok(()),
+        () = parent_gone(drop) => Ok(()),
     };
     host.stop().await;
     stopped
 }
 
-/// Returns when standard input ends or cannot be read. A thread of its own
-/// reads it, since the runtime waits for its own at the end of the process.
-async fn parent_gone() {
+/// Returns when standard input ends or cannot be read, and gives away the lines
+/// that come before. A thread of its own reads it, since the runtime waits for
+/// its own at the end of the process.
+async fn parent_gone(mut line: impl FnMut(String) + Send + 'static) {
     let (ended, end) = oneshot::channel();
     std::thread::spawn(move || {
-        let copied = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+        let mut lines = std::io::stdin().lock().split(b'\n');
+        let read = lines.try_for_each(|read| read.map(|read| line(String::from_utf8_lossy(&read).into_owned())));
         // Nobody waits any more when the process ends for another reason.
-        let _ = ended.send(copied.is_ok());
+        let _ = ended.send(read.is_ok());
     });
     // The sender lives until standard input has ended.
     let _ = end.await;

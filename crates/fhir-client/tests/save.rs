@@ -5,6 +5,7 @@
 
 mod support;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::SystemTime;
@@ -403,6 +404,26 @@ async fn refusals_of_the_data_are_told_apart_from_a_server_that_is_away() {
                 expected.to_owned()
             };
             assert_eq!(saved, whole, "{status} batch {batch}");
+        }
+    }
+}
+
+/// Found by the tier `faults`: three answers of 409 to one write, within a tenth
+/// of a second, had its measurements rejected as if 409 were about the data.
+#[tokio::test]
+async fn a_conflict_without_another_writer_is_no_refusal_of_the_data() {
+    for (conflicts, expected) in [(6, "created;created"), (usize::MAX, "WriteConflict;WriteConflict")] {
+        for batch in [true, false] {
+            let server = start(Habits { batch, ..SEKMET }).await;
+            let mut left = HashMap::new();
+            server.before(move |_, seen| {
+                let left = left.entry(seen.path.clone()).or_insert(conflicts);
+                let conflict = seen.method == "PUT" && *left > 0;
+                *left -= usize::from(conflict);
+                conflict.then(|| (409, vec![], outcome()))
+            });
+            let drafts = [samples("d1", &[(0, "60")]), samples("d2", &[(0, "60")])];
+            assert_eq!(save(&saver(&server, |_| {}), &drafts).await, expected, "{conflicts} batch {batch}");
         }
     }
 }

@@ -20,6 +20,7 @@
 mod address;
 mod cbs;
 mod connection;
+mod faults;
 mod frames;
 mod log;
 mod management;
@@ -45,6 +46,7 @@ use tokio::task::JoinSet;
 use connection::Broker;
 use store::Store;
 
+pub use faults::{Fault, Faults, UnknownFault};
 pub use hub_client as client;
 pub use hub_client::StartPosition;
 pub use log::LogError;
@@ -183,7 +185,7 @@ impl EventHubs {
             }
             false => tracing::info!(%address, ?keys, "The Event Hubs stand-in listens. It is for development."),
         }
-        let broker = Arc::new(Broker { store, receivers: Arc::default(), latency, keys });
+        let broker = Arc::new(Broker { store, receivers: Arc::default(), latency, keys, faults: Faults::default() });
         Ok(Self { listener, address, broker })
     }
 
@@ -195,6 +197,11 @@ impl EventHubs {
     /// Counts of events, also while it runs.
     pub fn statistics(&self) -> Statistics {
         Statistics(self.broker.clone())
+    }
+
+    /// Commands faults, also while it runs.
+    pub fn faults(&self) -> Faults {
+        self.broker.faults.clone()
     }
 
     /// Serves clients until `shutdown` is done; then connections are cut. What

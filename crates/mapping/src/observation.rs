@@ -204,6 +204,19 @@ impl FhirMapping {
         if type_name.trim().is_empty() {
             return Err(ConvertError::TypeNotDefined);
         }
-        self.template(type_name).ok_or_else(|| ConvertError::TemplateNotFound { type_name: type_name.to_owned() })
+        self.template(type_name)
+            .ok_or_else(|| ConvertError::TemplateNotFound { type_name: shown_type(type_name).to_owned() })
     }
+}
+
+/// A type that may be said in an error: one that looks like the `typeName` of a
+/// device mapping, codes of terminologies included. Anybody who can write to the
+/// internal hub chooses the type of a measurement, so it may be anything.
+fn shown_type(type_name: &str) -> &str {
+    const LENGTH_MAX: usize = 64;
+    // More digits are an id; `8867-4` is a code.
+    const DIGITS_MAX: usize = 6;
+    let is_name = type_name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.:/ ".contains(&byte));
+    let digits = type_name.bytes().filter(u8::is_ascii_digit).count();
+    if is_name && digits <= DIGITS_MAX && type_name.len() <= LENGTH_MAX { type_name } else { "(not shown)" }
 }

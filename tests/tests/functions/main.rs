@@ -2,7 +2,6 @@
 //! stand-in, and the handlers by themselves.
 #![allow(clippy::unwrap_used, reason = "a test stops where something is not what it should be")]
 
-mod collector;
 mod connection_string;
 mod handler;
 mod identity;

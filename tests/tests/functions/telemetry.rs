@@ -11,13 +11,12 @@ use std::time::{Duration, Instant};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use end_to_end::collector::{Attributes, Collector};
 use end_to_end::poll::until;
 use end_to_end::process::{Running, free_port};
 use reqwest::blocking::Client;
 use serde_json::{Value, json};
 use tempfile::TempDir;
-
-use crate::collector::{Attributes, Collector};
 
 const LIMIT: Duration = Duration::from_secs(30);
 /// Stands in every value and every identifier of the events.

@@ -2,4 +2,3 @@
 //! FHIR servers that we did not write.
 
 mod replicas;
-mod site;

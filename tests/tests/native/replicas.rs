@@ -9,9 +9,8 @@ use end_to_end::hapi::Hapi;
 use end_to_end::poll::{try_until, until};
 use end_to_end::process::Running;
 use end_to_end::sekmet::Sekmet;
+use end_to_end::site::{DEVICES, FatesOf, Site, fates, stop};
 use end_to_end::stack::Setup;
-
-use crate::site::{DEVICES, FatesOf, Site, fates, stop};
 
 const ARRIVAL_LIMIT: Duration = Duration::from_secs(120);
 
@@ -55,7 +54,7 @@ fn owning(processes: &[Running]) -> usize {
 
 /// How many of the processes have a part in the work.
 fn at_work(function: &str, processes: &[Running]) -> usize {
-    processes.iter().filter(|process| !fates(function, std::slice::from_ref(process)).is_empty()).count()
+    processes.iter().filter(|process| !fates(function, [*process]).is_empty()).count()
 }
 
 fn count(fates: &FatesOf) -> BTreeMap<&str, usize> {
@@ -107,13 +106,9 @@ fn check(server: &Fhir, events: &[String], expected: &Observations) {
     let found = server.observations();
     assert!(found == *expected, "Observations differ:\n{}", difference(expected, &found));
     // The scaler sees that nothing is left to do.
-    let last: Vec<i64> = (0..4)
-        .map(|partition| {
-            let numbers = seen.1.keys().filter(|(of, _)| *of == partition.to_string()).map(|(_, number)| *number);
-            numbers.max().unwrap_or(-1)
-        })
-        .collect();
-    until("the positions are those of the last events", ARRIVAL_LIMIT, || (site.checkpoints() == last).then_some(()));
+    until("the positions are those of the last events", ARRIVAL_LIMIT, || {
+        (site.is_done("normalize") && site.is_done("group-convert")).then_some(())
+    });
     for process in normalize.iter_mut().skip(1).chain(convert.iter_mut().skip(1)) {
         stop(process);
     }

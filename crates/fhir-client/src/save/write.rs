@@ -17,7 +17,9 @@ use crate::history::{Before, version_before};
 use crate::version::Version;
 
 /// Refusals of one and the same condition after which it is taken to be about
-/// the content: some servers answer 412 to a profile that is not met.
+/// the content: some servers answer 412 to a profile that is not met. None
+/// answers 409 to that: it says that another request was in the way, and there
+/// are as many rounds as against another writer.
 const SAME_REFUSALS_MAX: u32 = 3;
 
 /// What the answer to a write says about the version that it replaced.
@@ -117,7 +119,7 @@ impl Saver {
         job.refused_again = if job.refused.as_ref() == Some(&condition) { job.refused_again + 1 } else { 1 };
         job.refused = Some(condition);
         job.start_over();
-        if job.refused_again >= SAME_REFUSALS_MAX {
+        if job.refused_again >= SAME_REFUSALS_MAX && status != 409 {
             // The same refusal again would hold the partition up for good, so
             // what only an earlier delivery may have overwritten counts no more.
             if !job.repair {

@@ -22,6 +22,7 @@ use hub_client::StartPosition;
 use tokio::net::TcpStream;
 
 use super::address::Address;
+use super::faults::Faults;
 use super::receivers::{Receivers, Refused, Seat};
 use super::receiving::{Permit, Receiving};
 use super::requests::{self, AnsweringLinks};
@@ -58,6 +59,8 @@ pub struct Broker {
     pub latency: Duration,
     /// What opens the hubs; empty: anything.
     pub keys: SharedAccessKeys,
+    /// What goes wrong on command.
+    pub faults: Faults,
 }
 
 /// Serves one client until it or the socket ends.
@@ -216,7 +219,7 @@ fn plan_sending(broker: &Broker, hub: &str, partition: Option<&str>) -> Result<S
         }
         None => None,
     };
-    Ok(Sending { hub: hub.clone(), partition })
+    Ok(Sending { hub: hub.clone(), partition, faults: broker.faults.clone() })
 }
 
 fn plan_receiving(
@@ -225,6 +228,9 @@ fn plan_receiving(
     (hub, group, id): (&str, &str, &str),
     permit: Permit,
 ) -> Result<Receiving, Error> {
+    if let Some(busy) = broker.faults.busy() {
+        return Err(busy);
+    }
     let found = broker.store.hub(hub).ok_or_else(|| not_found(format!("there is no hub `{hub}`")))?;
     if !found.has_consumer_group(group) {
         return Err(not_found(format!("hub `{hub}` has no consumer group `{group}`")));
@@ -241,7 +247,8 @@ fn plan_receiving(
     })?;
     let wanted = attach.desired_capabilities.as_ref();
     let runtime_metrics = wanted.is_some_and(|wanted| wanted.0.iter().any(|name| name.as_str() == RUNTIME_METRICS));
-    Ok(Receiving { reader: partition.read_from(&position), partition, place, runtime_metrics, permit })
+    let faults = broker.faults.clone();
+    Ok(Receiving { reader: partition.read_from(&position), partition, place, runtime_metrics, permit, faults })
 }
 
 /// The start position in the filters of the source. Without one a receiver
@@ -331,6 +338,7 @@ fn not_found(description: String) -> Error {
     error(AmqpError::NotFound, description)
 }
 
-fn custom(condition: &str) -> ErrorCondition {
+/// A condition that AMQP does not know.
+pub fn custom(condition: &str) -> ErrorCondition {
     ErrorCondition::Custom(Symbol::from(condition))
 }

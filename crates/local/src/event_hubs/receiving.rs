@@ -11,6 +11,7 @@ use fe2o3_amqp::types::definitions::{AmqpError, Error, LinkError};
 use fe2o3_amqp::{Sendable, Sender};
 
 use super::connection::{close_sender, error, internal_error};
+use super::faults::{Faults, LinkFaults};
 use super::log::StoredEvent;
 use super::message::{AmqpMessage, runtime_metrics, to_deliver};
 use super::partition::{Partition, PartitionReader};
@@ -30,6 +31,8 @@ pub struct Receiving {
     pub runtime_metrics: bool,
     /// What it may do.
     pub permit: Permit,
+    /// What goes wrong on command.
+    pub faults: Faults,
 }
 
 /// The right to receive, as long as a token lasts.
@@ -45,9 +48,10 @@ pub struct Permit {
 impl Receiving {
     /// Delivers events until the client ends the link or loses its place.
     pub async fn serve(mut self, mut link: Sender) {
+        let mut faults = self.faults.of_link();
         loop {
             tokio::select! {
-                error = lost(&self.place, &self.permit) => return close_sender(link, error).await,
+                error = lost(&self.place, &self.permit, &mut faults) => return close_sender(link, error).await,
                 _ = link.on_detach() => return,
                 () = self.reader.ready() => (),
             }
@@ -61,7 +65,7 @@ impl Receiving {
             for message in messages {
                 let sendable = Sendable::builder().message(message).settled(true).build();
                 let sent = tokio::select! {
-                    error = lost(&self.place, &self.permit) => Err(error),
+                    error = lost(&self.place, &self.permit, &mut faults) => Err(error),
                     sent = link.send_batchable(sendable) => Ok(sent.is_ok()),
                 };
                 match sent {
@@ -88,8 +92,9 @@ impl Receiving {
 }
 
 /// Waits until a client may not receive any more, and says why.
-async fn lost(place: &Place, permit: &Permit) -> Error {
+async fn lost(place: &Place, permit: &Permit, faults: &mut LinkFaults) -> Error {
     tokio::select! {
+        error = faults.closed() => error,
         () = place.stolen() => error(LinkError::Stolen, "a receiver with a higher or equal epoch took the partition"),
         () = permit.tokens.ended(&permit.keys, &permit.entity) => {
             error(AmqpError::UnauthorizedAccess, "the token has ended")

@@ -6,13 +6,14 @@ use std::sync::Arc;
 use fe2o3_amqp::Receiver;
 use fe2o3_amqp::link::RecvError;
 use fe2o3_amqp::link::delivery::{Delivery, DeliveryInfo};
-use fe2o3_amqp::types::definitions::AmqpError;
+use fe2o3_amqp::types::definitions::{AmqpError, Error};
 use fe2o3_amqp::types::messaging::Body;
 use fe2o3_amqp::types::primitives::Value;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 
 use super::connection::{close_receiver, error, internal_error};
+use super::faults::Faults;
 use super::message::Transferred;
 use super::partition::{AppendError, Partition, Pending};
 use super::store::Hub;
@@ -23,12 +24,14 @@ pub struct Sending {
     pub hub: Arc<Hub>,
     /// The partition, when the client chose it.
     pub partition: Option<Arc<Partition>>,
+    /// What goes wrong on command.
+    pub faults: Faults,
 }
 
 /// A transfer whose events are on their way to the disk, or are not to go there.
 enum Outcome {
     Stored(Pending),
-    Unreadable,
+    Refused(Error),
     Failed(AppendError),
 }
 
@@ -37,13 +40,15 @@ impl Sending {
     /// to the disk at once, as many as the link's credit allows.
     pub async fn serve(self, mut link: Receiver) {
         let mut settling = FuturesUnordered::new();
+        let mut faults = self.faults.of_link();
         loop {
             let (info, stored) = tokio::select! {
+                error = faults.detached() => return close_receiver(link, error).await,
                 Some(settled) = settling.next() => settled,
                 delivery = link.recv::<Body<Value>>() => {
                     let (info, outcome) = match delivery {
                         Ok(delivery) => self.take(delivery).await,
-                        Err(RecvError::MessageDecode(error)) => (error.info, Outcome::Unreadable),
+                        Err(RecvError::MessageDecode(error)) => (error.info, Outcome::Refused(unreadable())),
                         // Also a message above the announced size, for which
                         // the library closes the link with the right error.
                         Err(_) => return,
@@ -53,8 +58,8 @@ impl Sending {
                 }
             };
             let settled = match stored {
-                Ok(true) => link.accept(info).await,
-                Ok(false) => link.reject(info, error(AmqpError::DecodeError, "the message can't be read")).await,
+                Ok(None) => link.accept(info).await,
+                Ok(Some(error)) => link.reject(info, error).await,
                 // Not released: the Rust client takes that for success.
                 Err(AppendError::Io(_) | AppendError::Closed) => return close_receiver(link, internal_error()).await,
             };
@@ -68,7 +73,12 @@ impl Sending {
     async fn take(&self, delivery: Delivery<Body<Value>>) -> (DeliveryInfo, Outcome) {
         let format = *delivery.message_format();
         let (info, message) = delivery.into_parts();
-        let Ok(transferred) = Transferred::new(message, format) else { return (info, Outcome::Unreadable) };
+        if let Some(busy) = self.faults.busy() {
+            return (info, Outcome::Refused(busy));
+        }
+        let Ok(transferred) = Transferred::new(message, format) else {
+            return (info, Outcome::Refused(unreadable()));
+        };
         let key = transferred.partition_key.as_deref();
         let partition = self.partition.as_ref().unwrap_or_else(|| self.hub.choose(key));
         match partition.append(transferred.events).await {
@@ -78,11 +88,16 @@ impl Sending {
     }
 }
 
-/// Waits until a transfer may be settled: whether it is stored, or can't be read.
-async fn settle(info: DeliveryInfo, outcome: Outcome) -> (DeliveryInfo, Result<bool, AppendError>) {
+fn unreadable() -> Error {
+    error(AmqpError::DecodeError, "the message can't be read")
+}
+
+/// Waits until a transfer may be settled: it is stored, or there is a reason why
+/// not.
+async fn settle(info: DeliveryInfo, outcome: Outcome) -> (DeliveryInfo, Result<Option<Error>, AppendError>) {
     let stored = match outcome {
-        Outcome::Stored(pending) => pending.stored().await.map(|()| true),
-        Outcome::Unreadable => Ok(false),
+        Outcome::Stored(pending) => pending.stored().await.map(|()| None),
+        Outcome::Refused(error) => Ok(Some(error)),
         Outcome::Failed(error) => Err(error),
     };
     (info, stored)

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 mod durability;
+mod faults;
 mod frames;
 mod links;
 mod rust_sdk;

@@ -148,6 +148,20 @@ fn creates_a_shell_unless_told_not_to() {
     assert_eq!(strict.create(&group, &ids(), at("20:00:00")).unwrap_err().code(), "NoValue");
 }
 
+/// Found by the canary: whoever else writes to the internal hub may put anything
+/// there, and the text was in the answer to the Functions host, which logs it.
+#[test]
+fn names_no_type_that_is_no_name() {
+    let message = |name| mapping().template_of(name).unwrap_err().to_string();
+    for name in ["steps", "StepCount", "vital-signs/8867-4", "pm2.5", "step count"] {
+        assert!(message(name).ends_with(&format!("`{name}`")), "{}", message(name));
+    }
+    let long = "a".repeat(65);
+    for name in ["\u{17b}\u{f3}\u{142}w", "patient 123456789", "a\nb", "{\"name\":1}", &long] {
+        assert!(message(name).ends_with("`(not shown)`"), "{}", message(name));
+    }
+}
+
 #[test]
 fn refuses_values_it_cannot_make() {
     let cases: [(&str, Values<'_>, &str); 7] = [

@@ -1,5 +1,8 @@
 //! A collector of OpenTelemetry: takes OTLP over HTTP and keeps it.
 
+// It is a test's: whatever it is sent that is not OTLP ends the test.
+#![allow(clippy::unwrap_used, clippy::missing_panics_doc)]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -23,10 +26,15 @@ pub type Attributes = BTreeMap<String, String>;
 /// A span.
 #[derive(Clone, Debug)]
 pub struct Span {
+    /// The process that it is of.
     pub service: String,
+    /// What was done.
     pub name: String,
+    /// Its id.
     pub id: Vec<u8>,
+    /// The id of the span above it; empty for the first.
     pub parent: Vec<u8>,
+    /// What is said of it.
     pub attributes: Attributes,
 }
 
@@ -52,6 +60,9 @@ pub struct Collector {
 
 impl Collector {
     /// Starts one on a port of its own.
+    ///
+    /// # Panics
+    /// When it cannot listen.
     pub fn start() -> Collector {
         let arrived = Arc::new(Mutex::new(Arrived::default()));
         let router = Router::new().route("/v1/{signal}", post(take)).with_state(arrived.clone());
@@ -99,6 +110,13 @@ impl Collector {
     /// Who has sent.
     pub fn resources(&self) -> BTreeSet<Attributes> {
         self.arrived.lock().unwrap().resources.clone()
+    }
+
+    /// What has arrived, a text for each request; what is no text in it is
+    /// replaced.
+    pub fn texts(&self) -> Vec<String> {
+        let arrived = self.arrived.lock().unwrap();
+        arrived.bytes.iter().map(|bytes| String::from_utf8_lossy(bytes).into_owned()).collect()
     }
 
     /// Whether a text is anywhere in what has arrived.

@@ -1,0 +1,138 @@
+//! The Event Hubs stand-in as a process of its own, and events for it.
+
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use hub_client::{Client, ClientError, NewEvent};
+use tokio::runtime::Runtime;
+
+use crate::poll::until;
+use crate::process::{Running, free_port};
+
+const START_LIMIT: Duration = Duration::from_secs(60);
+/// How many events go into one send at the most.
+const SEND_EVENTS_MAX: usize = 500;
+
+/// A running stand-in with its hubs.
+#[derive(Debug)]
+pub struct EventHub {
+    port: u16,
+    command: Command,
+    process: Running,
+    runtime: Runtime,
+}
+
+/// Where an event goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum To<'t> {
+    /// The partition with this id.
+    Partition(&'t str),
+    /// Where the hub puts what has this key.
+    Key(&'t str),
+}
+
+impl EventHub {
+    /// Starts one that keeps its state in a folder.
+    ///
+    /// # Panics
+    /// When it does not start.
+    #[track_caller]
+    pub fn start(state: &Path, hubs: &[&str], partitions: usize) -> EventHub {
+        let port = free_port();
+        let mut command = Command::new(crate::folder("IOTC_TEST_BIN", "native").join("iotc"));
+        command.args(["stand-in", "event-hubs", "--partitions", &partitions.to_string()]);
+        command.arg("--port").arg(port.to_string()).arg("--state").arg(state);
+        hubs.iter().for_each(|hub| {
+            command.args(["--hub", hub]);
+        });
+        let process = listening(&mut command, port);
+        let runtime = Runtime::new().unwrap_or_else(|error| panic!("no runtime: {error}"));
+        EventHub { port, command, process, runtime }
+    }
+
+    /// The port on loopback where it listens.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Kills it. What it has accepted is on its disk.
+    pub fn kill(&mut self) {
+        self.process.kill();
+    }
+
+    /// Starts it again on its port and over its state.
+    ///
+    /// # Panics
+    /// When it does not start.
+    #[track_caller]
+    pub fn start_again(&mut self) {
+        self.process = listening(&mut self.command, self.port);
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.process.pid()
+    }
+
+    /// Sends events in their order, and returns when all are on its disk.
+    ///
+    /// # Panics
+    /// When it does not take them.
+    #[track_caller]
+    pub fn send(&self, hub: &str, to: To<'_>, events: &[impl AsRef<[u8]>]) {
+        let sent = self.try_send(hub, to, events);
+        assert!(sent.is_ok(), "the hub takes no events: {sent:?}");
+    }
+
+    /// The same, of a hub that may be away. After an error some of the events
+    /// may be there.
+    pub fn try_send(&self, hub: &str, to: To<'_>, events: &[impl AsRef<[u8]>]) -> Result<(), ClientError> {
+        let events: Vec<NewEvent> = events.iter().map(|event| NewEvent::new(event.as_ref())).collect();
+        let (partition, key) = match to {
+            To::Partition(id) => (Some(id), None),
+            To::Key(key) => (None, Some(key)),
+        };
+        self.runtime.block_on(async {
+            let mut client = Client::connect(&self.address(), hub).await?;
+            let mut sender = client.sender(partition).await?;
+            for events in events.chunks(SEND_EVENTS_MAX) {
+                sender.send(events, key).await?;
+            }
+            client.close().await
+        })
+    }
+
+    /// The sequence number of the last event of each partition of a hub, -1 for
+    /// none.
+    ///
+    /// # Panics
+    /// When it does not answer.
+    #[track_caller]
+    pub fn last_sequence_numbers(&self, hub: &str) -> Vec<i64> {
+        let asked = self.runtime.block_on(async {
+            let mut client = Client::connect(&self.address(), hub).await?;
+            let mut last = Vec::new();
+            for id in client.hub_properties().await?.partition_ids {
+                last.push(client.partition_properties(&id).await?.last_sequence_number);
+            }
+            Ok::<_, ClientError>(last)
+        });
+        asked.unwrap_or_else(|error| panic!("the hub does not answer: {error}"))
+    }
+
+    fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+}
+
+#[track_caller]
+fn listening(command: &mut Command, port: u16) -> Running {
+    let mut process = Running::start("the hub", command);
+    until("the hub listens", START_LIMIT, || {
+        process.check_running();
+        TcpStream::connect(("127.0.0.1", port)).ok()
+    });
+    process
+}

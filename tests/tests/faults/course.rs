@@ -1,0 +1,200 @@
+//! One course of events through the functions, to be disturbed, and the look at
+//! what became of them.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use end_to_end::fhir::{Fhir, difference};
+use end_to_end::oracle;
+use end_to_end::poll::try_until;
+use end_to_end::process::Running;
+use end_to_end::site::{DEVICES, INTERNAL_HUB, Site, fates};
+
+use crate::undisturbed::{Undisturbed, undisturbed};
+
+/// Until everything that was sent is done, when nothing is away any more: a
+/// partition of a process that is gone without a successor of its name is free
+/// after two minutes.
+pub const DONE_LIMIT: Duration = Duration::from_secs(240);
+
+/// Both functions.
+pub const FUNCTIONS: [&str; 2] = ["normalize", "group-convert"];
+
+/// The site, the functions that work or have worked in it, and what was sent.
+#[derive(Debug)]
+pub struct Course {
+    /// Where it all happens.
+    pub site: Site,
+    /// The server itself, when the functions reach it through a proxy.
+    pub fhir: Fhir,
+    /// The processes of normalize, in the order in which they were started.
+    pub normalize: Vec<Running>,
+    /// Those of group-convert.
+    pub convert: Vec<Running>,
+    device_mapping: String,
+    fhir_mapping: String,
+    sent: Vec<String>,
+}
+
+/// How a course ended.
+#[derive(Debug)]
+pub struct Outcome {
+    /// How many events the internal hub holds: those that came again are there
+    /// more than once.
+    pub measurements: usize,
+}
+
+impl Course {
+    /// A site over a server, without functions.
+    #[track_caller]
+    pub fn start(fhir: &Fhir) -> Course {
+        let sample = |name: &str| {
+            let path = format!("{}/../samples/demo/{name}", env!("CARGO_MANIFEST_DIR"));
+            std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"))
+        };
+        Course {
+            site: Site::start(fhir),
+            fhir: fhir.clone(),
+            normalize: Vec::new(),
+            convert: Vec::new(),
+            device_mapping: sample("devicecontent.json"),
+            fhir_mapping: sample("fhirmapping.json"),
+            sent: Vec::new(),
+        }
+    }
+
+    /// The same with one process of each function.
+    #[track_caller]
+    pub fn with_functions(fhir: &Fhir) -> Course {
+        let mut course = Course::start(fhir);
+        course.add("normalize", "n-a", &[]);
+        course.add("group-convert", "c-a", &[]);
+        course
+    }
+
+    /// Starts a process of a function.
+    #[track_caller]
+    pub fn add(&mut self, function: &str, name: &str, settings: &[(&str, &str)]) {
+        let process = self.site.function_with(function, name, settings);
+        self.processes_mut(function).push(process);
+    }
+
+    /// The processes of a function.
+    pub fn processes(&self, function: &str) -> &[Running] {
+        if function == "normalize" { &self.normalize } else { &self.convert }
+    }
+
+    /// The same, to be changed.
+    pub fn processes_mut(&mut self, function: &str) -> &mut Vec<Running> {
+        if function == "normalize" { &mut self.normalize } else { &mut self.convert }
+    }
+
+    /// Sends events.
+    #[track_caller]
+    pub fn send(&mut self, events: &[String]) {
+        self.site.send(events);
+        self.sent.extend_from_slice(events);
+    }
+
+    /// How many events of its hub a function has given their fates.
+    pub fn done(&self, function: &str) -> usize {
+        fates(function, self.processes(function)).len()
+    }
+
+    /// Waits for something.
+    #[track_caller]
+    pub fn until<T>(&self, what: &str, look: impl FnMut() -> Option<T>) -> T {
+        try_until(DONE_LIMIT, look).unwrap_or_else(|| panic!("not within {DONE_LIMIT:?}: {what}\n{}", self.printed()))
+    }
+
+    /// What all processes printed but the fates.
+    pub fn printed(&self) -> String {
+        let all = self.normalize.iter().chain(&self.convert).map(Running::printed);
+        let lines: Vec<String> = all.flat_map(|text| text.lines().map(str::to_owned).collect::<Vec<_>>()).collect();
+        lines.into_iter().filter(|line| !line.starts_with('{')).collect::<Vec<_>>().join("\n")
+    }
+
+    /// Waits until the checkpoints of both functions are at the end of their
+    /// hubs: no partition stands still.
+    #[track_caller]
+    pub fn wait(&self) {
+        for function in FUNCTIONS {
+            self.until(&format!("{function} is at the end of its hub"), || self.site.is_done(function).then_some(()));
+        }
+    }
+
+    /// Waits for the end, and compares everything with an undisturbed run: the
+    /// fate of each event, the number of dead letters, the fate of each
+    /// measurement, the Observations.
+    #[track_caller]
+    pub fn check(&self) -> Outcome {
+        self.wait();
+        let undisturbed = undisturbed(&self.device_mapping, &self.fhir_mapping, &self.sent);
+        self.check_normalize(&undisturbed);
+        let measurements = self.check_convert(&undisturbed);
+        Outcome { measurements }
+    }
+
+    #[track_caller]
+    fn check_normalize(&self, undisturbed: &Undisturbed) {
+        let found = fates("normalize", &self.normalize);
+        assert_eq!(found.len(), self.sent.len(), "events with fates, and events sent\n{}", self.printed());
+        let found = counts(found.values().flatten().map(String::as_str));
+        let kind = |fate: &String| fate.split('(').next().unwrap_or_default().to_owned();
+        let kinds: Vec<String> = undisturbed.fates.iter().map(kind).collect();
+        assert_eq!(found, counts(kinds.iter().map(String::as_str)), "the fates of events\n{}", self.printed());
+        let rejected = found.get("rejected").copied().unwrap_or_default();
+        assert_eq!(self.dead_letters("normalize"), rejected, "dead letters of normalize");
+    }
+
+    /// Gives how many measurements the internal hub holds.
+    #[track_caller]
+    fn check_convert(&self, undisturbed: &Undisturbed) -> usize {
+        let internal = oracle::events(self.site.hub.port(), INTERNAL_HUB);
+        let held: usize = internal.values().map(Vec::len).sum();
+        assert!(held >= undisturbed.measurements, "{held} of {} measurements", undisturbed.measurements);
+        let fates = fates("group-convert", &self.convert);
+        assert_eq!(fates.len(), held, "measurements with fates, and measurements in the hub\n{}", self.printed());
+        let rejected = fates.values().flatten().filter(|fate| *fate == "rejected").count();
+        assert_eq!(self.dead_letters("group-convert"), rejected, "dead letters of group-convert");
+        let found = self.fhir.observations();
+        let expected = &undisturbed.observations;
+        assert!(found == *expected, "Observations differ:\n{}\n{}", difference(expected, &found), self.printed());
+        held
+    }
+
+    /// How many dead letters a function has recorded.
+    pub fn dead_letters(&self, function: &str) -> usize {
+        fn count(folder: &std::path::Path) -> usize {
+            let entries = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+            let count = |path: std::path::PathBuf| match path.is_dir() {
+                true => count(&path),
+                false => usize::from(path.extension().is_some_and(|extension| extension == "json")),
+            };
+            entries.map(count).sum()
+        }
+        count(&self.site.folder().join("dead-letters").join(function))
+    }
+}
+
+fn counts<'f>(fates: impl Iterator<Item = &'f str>) -> BTreeMap<&'f str, usize> {
+    let mut counts = BTreeMap::new();
+    fates.for_each(|fate| *counts.entry(fate).or_default() += 1);
+    counts
+}
+
+/// Readings with these numbers: each device in its turn, each reading at a time
+/// of its own, so that how they come together makes no difference.
+pub fn readings(numbers: std::ops::Range<usize>) -> Vec<String> {
+    numbers.map(reading).collect()
+}
+
+/// The reading of a number.
+pub fn reading(number: usize) -> String {
+    let device = DEVICES[number % DEVICES.len()];
+    // A device has one every ten minutes.
+    let minutes = number / DEVICES.len() * 10 + number % 10;
+    let (day, hour, minute) = (1 + minutes / 1440, minutes / 60 % 24, minutes % 60);
+    let time = format!("2020-11-{day:02}T{hour:02}:{minute:02}:00Z");
+    format!(r#"{{"deviceid":"{device}","measurementdatetime":"{time}","heartrate":{number}}}"#)
+}
