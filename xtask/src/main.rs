@@ -6,6 +6,7 @@
 //! app normalize|group-convert   lays out an app root for `func start`
 //! bench NAME [--json]           measures normalize, handler, convert, start or save, beside its yardstick
 //! fuzz [TARGET …] [--seconds N] [--jobs N]   runs the fuzz targets
+//! simulate [--seeds A..B] [--plant NAME] [--keep-going]   runs the path in simulated time under faults
 //! soak [--minutes N] [--rate N]   runs the pipeline for long and looks at memory and lag
 //! deny                          checks licences, banned crates and sources
 //! components [NAME …]           installs the real parts that tests need, into the cache folder
@@ -18,6 +19,7 @@ mod components;
 mod demo;
 mod fuzz;
 mod run;
+mod simulate;
 mod soak;
 mod test;
 
@@ -25,6 +27,7 @@ use std::process::ExitCode;
 
 const USAGE: &str = "usage: cargo xtask demo [--stay] | test [TIER] | app normalize|group-convert [--out DIR] | \
                      bench normalize|handler|convert|start|save [--json] | fuzz [TARGET ...] [--seconds N] [--jobs N] | \
+                     simulate [--seeds A..B] [--plant NAME] [--keep-going] | \
                      soak [--minutes N] [--rate EVENTS_PER_SECOND] | deny | components [NAME ...]";
 
 fn main() -> ExitCode {
@@ -39,6 +42,7 @@ fn main() -> ExitCode {
         "app" => app::app(rest),
         "bench" => bench::bench(rest),
         "fuzz" => fuzz::fuzz(rest),
+        "simulate" => simulate::simulate(rest),
         "soak" => soak::soak(rest),
         "deny" => components::deny(),
         "components" => components::install_named(rest),

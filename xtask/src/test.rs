@@ -32,16 +32,23 @@ enum Selection {
 /// already; see `tests/tests/faults/selection.rs`.
 const FAULTS: &str = "IOTC_FAULTS";
 
-const TIERS: [Tier; 7] = [
+const TIERS: [Tier; 8] = [
     Tier {
         name: "quick",
         about: "all packages, without other processes' help",
         components: &[],
         needs_binaries: false,
         runs: &[
-            &["--workspace", "--exclude", "end-to-end"],
+            &["--workspace", "--exclude", "end-to-end", "--exclude", "simulation"],
             &["-p", "end-to-end", "--lib", "--test", "packages", "--test", "samples"],
         ],
+    },
+    Tier {
+        name: "simulation",
+        about: "the whole path in simulated time under seeded faults, with and without planted bugs",
+        components: &[],
+        needs_binaries: false,
+        runs: &[&["-p", "simulation", "--features", "planted-bugs"]],
     },
     Tier {
         name: "stack",

@@ -212,13 +212,20 @@ fn described(request: &reqwest::Request) -> String {
     let body: Value = request.body().and_then(|body| serde_json::from_slice(body.as_bytes()?).ok()).unwrap_or_default();
     let entry = |entry: &Value| {
         let of = |name: &str| entry["request"][name].as_str().unwrap_or_default().to_owned();
-        format!("{} {} {}{}{}", of("method"), of("url"), of("ifMatch"), of("ifNoneMatch"), values(&entry["resource"]))
+        let condition = format!("{}{}", version(&of("ifMatch")), of("ifNoneMatch"));
+        format!("{} {} {condition}{}", of("method"), of("url"), values(&entry["resource"]))
     };
     let entries = body["entry"].as_array().map(|entries| entries.iter().map(entry).collect::<Vec<_>>());
     let condition = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let condition = format!("{}{}", condition("if-match"), condition("if-none-match"));
+    let condition = format!("{}{}", version(condition("if-match")), condition("if-none-match"));
     let alone = || vec![format!("{} {} {condition}{}", request.method(), request.url().path(), values(&body))];
     format!("> {}", entries.unwrap_or_else(alone).join(" | "))
+}
+
+/// A version, unless it is an opaque one: those are others in each run.
+fn version(etag: &str) -> &str {
+    let is_number = etag.trim_start_matches("W/").trim_matches('"').bytes().all(|byte| byte.is_ascii_digit());
+    if is_number { etag } else { "W/…" }
 }
 
 /// The values of an Observation, for a reader of a trace.
@@ -255,7 +262,7 @@ fn summary(answer: &Response<Vec<u8>>) -> String {
     let body: Value = serde_json::from_slice(answer.body()).unwrap_or_default();
     let entry = |entry: &Value| {
         let of = |name: &str| entry["response"][name].as_str().unwrap_or_default();
-        format!("{} {}{}", of("status"), of("etag"), values(&entry["resource"]))
+        format!("{} {}{}", of("status"), version(of("etag")), values(&entry["resource"]))
     };
     let entries = body["entry"].as_array().map(|entries| entries.iter().map(entry).collect::<Vec<_>>().join(" | "));
     format!("{} {}", answer.status().as_u16(), entries.unwrap_or_else(|| values(&body)))

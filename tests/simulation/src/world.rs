@@ -71,6 +71,35 @@ pub enum Fault {
     FhirDown,
 }
 
+impl Fault {
+    /// All of them.
+    pub const ALL: [Fault; 23] = [
+        Fault::Kill,
+        Fault::Freeze,
+        Fault::Join,
+        Fault::Leave,
+        Fault::OwnershipLost,
+        Fault::OwnershipStolen,
+        Fault::PositionsAway,
+        Fault::PositionsAnswerLost,
+        Fault::HubAway,
+        Fault::HubDetached,
+        Fault::SendRefused,
+        Fault::SendAnswerLost,
+        Fault::LettersAway,
+        Fault::Slow,
+        Fault::FhirRefused,
+        Fault::FhirThrottled,
+        Fault::FhirUnavailable,
+        Fault::FhirGateway,
+        Fault::FhirAnswerLost,
+        Fault::FhirHalfBundle,
+        Fault::FhirOtherWriter,
+        Fault::FhirDeleted,
+        Fault::FhirDown,
+    ];
+}
+
 /// How often what goes wrong, in a thousand.
 pub type Rates = BTreeMap<Fault, u64>;
 
