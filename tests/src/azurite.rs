@@ -1,6 +1,7 @@
 //! Azurite, the blob storage stand-in.
 
 use std::net::TcpStream;
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
@@ -20,7 +21,7 @@ pub struct Azurite {
     http: reqwest::blocking::Client,
     command: Command,
     process: Running,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 impl Azurite {
@@ -38,12 +39,17 @@ impl Azurite {
         serve.args(["--disableTelemetry", "--skipApiVersionCheck", "--silent", "--blobHost", "127.0.0.1"]);
         serve.arg("--blobPort").arg(port.to_string()).arg("--location").arg(folder.path());
         let process = listening(&mut serve, port);
-        Azurite { port, http: reqwest::blocking::Client::new(), command: serve, process, _folder: folder }
+        Azurite { port, http: reqwest::blocking::Client::new(), command: serve, process, folder }
     }
 
     /// The port on loopback where it listens.
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// Where it keeps what it has.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     /// Its process id.
@@ -101,6 +107,17 @@ impl Azurite {
     #[track_caller]
     pub fn upload(&self, container: &Url, name: &str, text: &'static str) {
         self.put(self.http.put(blob(container, name)).header("x-ms-blob-type", "BlockBlob").body(text));
+    }
+
+    /// Deletes a blob.
+    ///
+    /// # Panics
+    /// When it was not there.
+    #[track_caller]
+    pub fn delete(&self, container: &Url, name: &str) {
+        let answer = self.http.delete(blob(container, name)).send();
+        let answer = answer.unwrap_or_else(|error| panic!("Azurite: {error}"));
+        assert_eq!(answer.status(), 202, "{name}");
     }
 
     /// What the storage says of a blob.

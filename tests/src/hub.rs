@@ -52,6 +52,21 @@ impl EventHub {
         EventHub { port, command, process, runtime }
     }
 
+    /// Injects a fault: `throttle`, `release` or `detach` (docs/local-stack.md).
+    ///
+    /// # Panics
+    /// When it is gone, or does not do it.
+    #[track_caller]
+    pub fn inject(&mut self, fault: &str) {
+        let said = |process: &Running| {
+            let lines = [process.stdout(), process.stderr()].concat();
+            lines.iter().filter(|line| line.contains("A fault on command")).count()
+        };
+        let before = said(&self.process);
+        self.process.write_line(fault);
+        until("the hub does what it is told", START_LIMIT, || (said(&self.process) > before).then_some(()));
+    }
+
     /// The port on loopback where it listens.
     pub fn port(&self) -> u16 {
         self.port

@@ -7,6 +7,7 @@ pub mod azurite;
 pub mod clients;
 pub mod collector;
 pub mod fhir;
+pub mod gate;
 pub mod hapi;
 pub mod hub;
 pub mod oracle;

@@ -3,9 +3,10 @@
 //! Linux only: it looks into `/proc`.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
@@ -44,6 +45,16 @@ impl Running {
     /// Its standard input; taking it twice gives none.
     pub fn take_stdin(&mut self) -> Option<ChildStdin> {
         self.child.stdin.take()
+    }
+
+    /// Writes a line to its standard input.
+    ///
+    /// # Panics
+    /// When it takes none.
+    #[track_caller]
+    pub fn write_line(&mut self, line: &str) {
+        let written = self.child.stdin.as_mut().map(|input| writeln!(input, "{line}").and_then(|()| input.flush()));
+        assert!(matches!(written, Some(Ok(()))), "{} takes no line: {written:?}\n{}", self.name, self.printed());
     }
 
     /// What it has written to standard output.
@@ -118,12 +129,28 @@ impl Drop for Running {
 /// A loopback port that is free now, for a program that cannot choose one
 /// itself.
 ///
+/// None of those that the system gives to whoever connects: a program that is
+/// killed and started again would find its port taken by a connection, even by
+/// one of its own clients to itself.
+///
 /// # Panics
 /// When there is none.
 pub fn free_port() -> u16 {
-    let address = TcpListener::bind(("127.0.0.1", 0)).and_then(|listener| listener.local_addr());
-    address.unwrap_or_else(|error| panic!("no port is free: {error}")).port()
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    let range = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range");
+    let range = range.unwrap_or_else(|error| panic!("the ports of connections: {error}"));
+    let end: usize = range.split_whitespace().next().and_then(|first| first.parse().ok()).unwrap_or(PORTS_FROM);
+    let count = end.saturating_sub(PORTS_FROM);
+    // Other processes look for ports too, and begin elsewhere.
+    let start = std::process::id() as usize * 101;
+    let candidates = (0..count).map(|_| PORTS_FROM + (start + NEXT.fetch_add(1, Ordering::Relaxed)) % count);
+    let mut candidates = candidates.filter_map(|port| u16::try_from(port).ok());
+    let free = candidates.find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok());
+    free.unwrap_or_else(|| panic!("no port from {PORTS_FROM} to {end} is free"))
 }
+
+/// Below are those of well-known services.
+const PORTS_FROM: usize = 10_000;
 
 /// Sends a signal, `INT` for one, to a process.
 ///

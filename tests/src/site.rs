@@ -112,9 +112,28 @@ impl Site {
     /// When the program is not there.
     #[track_caller]
     pub fn function_with(&self, function: &str, name: &str, settings: &[(&str, &str)]) -> Running {
-        let Reach { fhir, hub_port, storage_port } = &self.reach;
         let mut command = Command::new(crate::folder("IOTC_TEST_BIN", "native").join(function));
-        command.env_clear().envs([
+        command.env_clear();
+        self.set(&mut command, function, name);
+        Running::start(name, command.envs(settings.iter().copied()))
+    }
+
+    /// The same with signals of these names ignored, `XFSZ` for one.
+    ///
+    /// # Panics
+    /// When the program is not there.
+    #[track_caller]
+    pub fn function_ignoring(&self, function: &str, name: &str, signals: &str) -> Running {
+        let mut command = Command::new("sh");
+        command.env_clear().args(["-c", &format!("trap '' {signals}; exec \"$0\"")]);
+        command.arg(crate::folder("IOTC_TEST_BIN", "native").join(function));
+        self.set(&mut command, function, name);
+        Running::start(name, &mut command)
+    }
+
+    fn set(&self, command: &mut Command, function: &str, name: &str) {
+        let Reach { fhir, hub_port, storage_port } = &self.reach;
+        command.envs([
             // Half of what threads have: a debug build needs more of it than what is shipped.
             ("RUST_MIN_STACK", "1048576"),
             ("Process__Name", name),
@@ -146,8 +165,6 @@ impl Site {
                 ]);
             }
         }
-        command.envs(settings.iter().copied());
-        Running::start(name, &mut command)
     }
 
     /// Sends events to the device hub, each to a partition by its device: the

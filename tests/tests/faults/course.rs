@@ -2,9 +2,10 @@
 //! what became of them.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use end_to_end::fhir::{Fhir, difference};
+use end_to_end::fhir::{Fhir, Observations, difference};
 use end_to_end::oracle;
 use end_to_end::poll::try_until;
 use end_to_end::process::Running;
@@ -15,10 +16,13 @@ use crate::undisturbed::{Undisturbed, undisturbed};
 /// Until everything that was sent is done, when nothing is away any more: a
 /// partition of a process that is gone without a successor of its name is free
 /// after two minutes.
-pub const DONE_LIMIT: Duration = Duration::from_secs(240);
+pub const DONE_LIMIT: Duration = Duration::from_secs(200);
 
 /// Both functions.
 pub const FUNCTIONS: [&str; 2] = ["normalize", "group-convert"];
+
+/// The year of the next course.
+static YEARS: AtomicUsize = AtomicUsize::new(1951);
 
 /// The site, the functions that work or have worked in it, and what was sent.
 #[derive(Debug)]
@@ -34,6 +38,8 @@ pub struct Course {
     device_mapping: String,
     fhir_mapping: String,
     sent: Vec<String>,
+    /// Of all its readings, and of those of no other course: servers may be shared.
+    year: usize,
 }
 
 /// How a course ended.
@@ -60,6 +66,7 @@ impl Course {
             device_mapping: sample("devicecontent.json"),
             fhir_mapping: sample("fhirmapping.json"),
             sent: Vec::new(),
+            year: YEARS.fetch_add(1, Ordering::Relaxed),
         }
     }
 
@@ -70,6 +77,16 @@ impl Course {
         course.add("normalize", "n-a", &[]);
         course.add("group-convert", "c-a", &[]);
         course
+    }
+
+    /// The mappings that it begins with: the device mapping and the FHIR mapping.
+    pub fn mappings(&self) -> (String, String) {
+        (self.device_mapping.clone(), self.fhir_mapping.clone())
+    }
+
+    /// The year of all its readings.
+    pub fn year(&self) -> usize {
+        self.year
     }
 
     /// Starts a process of a function.
@@ -87,6 +104,16 @@ impl Course {
     /// The same, to be changed.
     pub fn processes_mut(&mut self, function: &str) -> &mut Vec<Running> {
         if function == "normalize" { &mut self.normalize } else { &mut self.convert }
+    }
+
+    /// Kills the process of a function that was started last, and starts the next
+    /// one under its name.
+    #[track_caller]
+    pub fn kill(&mut self, function: &str, name: &str, settings: &[(&str, &str)]) {
+        if let Some(process) = self.processes_mut(function).last_mut() {
+            process.kill();
+        }
+        self.add(function, name, settings);
     }
 
     /// Sends events.
@@ -157,10 +184,39 @@ impl Course {
         assert_eq!(fates.len(), held, "measurements with fates, and measurements in the hub\n{}", self.printed());
         let rejected = fates.values().flatten().filter(|fate| *fate == "rejected").count();
         assert_eq!(self.dead_letters("group-convert"), rejected, "dead letters of group-convert");
-        let found = self.fhir.observations();
+        let found = self.observations();
         let expected = &undisturbed.observations;
         assert!(found == *expected, "Observations differ:\n{}\n{}", difference(expected, &found), self.printed());
         held
+    }
+
+    /// What is on the server of this course's readings.
+    #[track_caller]
+    pub fn observations(&self) -> Observations {
+        let mut observations = self.fhir.observations();
+        let year = format!("\"{}-", self.year);
+        observations.retain(|_, text| text.contains(&year));
+        observations
+    }
+
+    /// Readings with these numbers: each device in its turn, each reading at a
+    /// time of its own, so that how they come together makes no difference.
+    pub fn readings(&self, numbers: std::ops::Range<usize>) -> Vec<String> {
+        numbers.map(|number| self.reading(number)).collect()
+    }
+
+    /// The reading of a number.
+    pub fn reading(&self, number: usize) -> String {
+        let device = DEVICES[number % DEVICES.len()];
+        let turn = number / DEVICES.len();
+        // Six an hour, and every tenth for an Observation of its own.
+        let (month, day) = (1 + turn / 144 / 28 % 12, 1 + turn / 144 % 28);
+        let (hour, minute) = (turn / 6 % 24, turn % 6 * 10 + number % 10);
+        let time = format!("{}-{month:02}-{day:02}T{hour:02}:{minute:02}:00Z", self.year);
+        match number % 10 {
+            7 => format!(r#"{{"thermometer":"{device}","at":"{time}","fahrenheit":{}}}"#, 90 + number % 20),
+            _ => format!(r#"{{"deviceid":"{device}","measurementdatetime":"{time}","heartrate":{number}}}"#),
+        }
     }
 
     /// How many dead letters a function has recorded.
@@ -181,20 +237,4 @@ fn counts<'f>(fates: impl Iterator<Item = &'f str>) -> BTreeMap<&'f str, usize> 
     let mut counts = BTreeMap::new();
     fates.for_each(|fate| *counts.entry(fate).or_default() += 1);
     counts
-}
-
-/// Readings with these numbers: each device in its turn, each reading at a time
-/// of its own, so that how they come together makes no difference.
-pub fn readings(numbers: std::ops::Range<usize>) -> Vec<String> {
-    numbers.map(reading).collect()
-}
-
-/// The reading of a number.
-pub fn reading(number: usize) -> String {
-    let device = DEVICES[number % DEVICES.len()];
-    // A device has one every ten minutes.
-    let minutes = number / DEVICES.len() * 10 + number % 10;
-    let (day, hour, minute) = (1 + minutes / 1440, minutes / 60 % 24, minutes % 60);
-    let time = format!("2020-11-{day:02}T{hour:02}:{minute:02}:00Z");
-    format!(r#"{{"deviceid":"{device}","measurementdatetime":"{time}","heartrate":{number}}}"#)
 }

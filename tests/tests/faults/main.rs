@@ -5,7 +5,17 @@
 //! are those of an undisturbed run, each event has its fate, and no partition
 //! stands still. docs/reliability.md has the faults and what was seen.
 
+mod chance;
 mod course;
+mod disk;
+mod fhir;
+mod hub;
+mod kills;
+mod large;
+mod mappings;
+mod order;
 mod poison;
+mod replicas;
 mod selection;
+mod storage;
 mod undisturbed;

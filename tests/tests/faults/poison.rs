@@ -1,9 +1,8 @@
 //! Events that nothing can be made of.
 
-use end_to_end::own_server::OwnServer;
-
-use crate::course::{Course, readings};
-use crate::selection::{is_full, report};
+use crate::course::Course;
+use crate::fhir::servers::{Kind, OWN_AZURE, on};
+use crate::selection::report;
 
 const BATCHES: usize = 10;
 const BATCH_EVENTS: usize = 20;
@@ -11,16 +10,15 @@ const BATCH_EVENTS: usize = 20;
 /// One in each of ten batches: all others arrive.
 #[test]
 fn one_poison_event_in_each_of_ten_batches() {
-    let personalities: &[&str] = if is_full() { &["azure", "hapi", "uuid"] } else { &["azure"] };
-    personalities.iter().copied().for_each(check);
+    on(OWN_AZURE, check);
 }
 
 #[track_caller]
-fn check(personality: &str) {
-    let server = OwnServer::start(personality);
-    let mut course = Course::with_functions(&server.fhir);
+fn check(kind: Kind) {
+    let server = kind.start();
+    let mut course = Course::with_functions(server.fhir());
     for batch in 0..BATCHES {
-        let mut events = readings(batch * BATCH_EVENTS..(batch + 1) * BATCH_EVENTS);
+        let mut events = course.readings(batch * BATCH_EVENTS..(batch + 1) * BATCH_EVENTS);
         // Each breaks off elsewhere, and goes where its device's events go.
         let victim = batch * 7 % BATCH_EVENTS;
         events[victim].truncate(40 + batch);
@@ -31,6 +29,5 @@ fn check(personality: &str) {
     let outcome = course.check();
     assert_eq!(course.dead_letters("normalize"), BATCHES);
     assert_eq!(outcome.measurements, BATCHES * (BATCH_EVENTS - 1));
-    let server = format!("own ({personality})");
-    report("poison events", &server, BATCHES, format!("{BATCHES} dead letters, all else arrived"));
+    report("poison events", kind.name(), BATCHES, format!("{BATCHES} dead letters, all else arrived"));
 }
