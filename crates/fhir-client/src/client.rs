@@ -41,7 +41,7 @@ use self::retry::{Backoff, retry_after};
 use self::suspect::{Suspects, is_suspicious};
 use crate::auth::{CachedTokens, TokenError};
 use crate::search::{Identifier, next_link, page_address, resources_of};
-use crate::surroundings::{self, Clock, NoAnswer, SystemClock, Transport, before};
+use crate::surroundings::{Clock, Http, Missing, NoAnswer, SystemClock, Transport, before};
 use crate::version::Version;
 
 const FHIR_JSON: &str = "application/fhir+json";
@@ -132,10 +132,10 @@ pub enum ServerAway {
         retry_after: Option<Duration>,
     },
     /// It did not answer, or only in part.
-    #[error("no answer from the FHIR server: {what}")]
+    #[error("no answer from the FHIR server: {missing}")]
     NoAnswer {
-        /// `timeout`, `connection` or `answer cut off`.
-        what: &'static str,
+        /// How that went.
+        missing: Missing,
         /// The library's error, without the address.
         #[source]
         source: Option<reqwest::Error>,
@@ -279,7 +279,7 @@ impl fmt::Debug for Client {
 impl Client {
     /// A client that shows the tokens of `tokens`, or none.
     pub fn new(options: ClientOptions, tokens: Option<Arc<CachedTokens>>) -> Result<Client, reqwest::Error> {
-        let transport = Arc::new(surroundings::Http::new(options.connect_timeout)?);
+        let transport = Arc::new(Http::new(options.connect_timeout)?);
         Ok(Client::within((transport, Arc::new(SystemClock)), options, tokens))
     }
 
@@ -471,7 +471,7 @@ impl Client {
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(|error| self.no_answer(error.into()))? {
             if body.len() + chunk.len() > ANSWER_BYTES_MAX {
-                return Err(ServerAway::NoAnswer { what: "answer too large", source: None });
+                return Err(self.no_answer(Missing::TooLarge.into()));
             }
             body.extend_from_slice(&chunk);
         }
@@ -479,11 +479,11 @@ impl Client {
     }
 
     /// The server did not answer. One that is too slow gets less at once.
-    fn no_answer(&self, NoAnswer { what, source }: NoAnswer) -> ServerAway {
-        if what == surroundings::TIMEOUT {
+    fn no_answer(&self, NoAnswer { missing, source }: NoAnswer) -> ServerAway {
+        if missing == Missing::Timeout {
             self.limiter.complaint(self.clock.now());
         }
-        ServerAway::NoAnswer { what, source }
+        ServerAway::NoAnswer { missing, source }
     }
 
     fn observe(&self, request: &Request, status: Option<u16>, asked: Instant) {
@@ -586,7 +586,7 @@ impl ServerAway {
     /// Whether a request that ended so may have been done all the same.
     pub(crate) fn leaves_open(&self) -> bool {
         match self {
-            ServerAway::NoAnswer { what, .. } => *what != surroundings::NO_CONNECTION,
+            ServerAway::NoAnswer { missing, .. } => *missing != Missing::Connection,
             ServerAway::Status { status, .. } => leaves_open(*status),
             ServerAway::NotFhir => true,
             _ => false,

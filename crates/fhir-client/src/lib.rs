@@ -27,4 +27,4 @@ pub use client::{Client, ClientOptions, RetryOptions, ServerAway, base_url};
 pub use destination::FhirDestination;
 pub use identity::{Identity, IdentityOptions, Mode, PatientCheck, Resolver, Subject, Unresolved};
 pub use save::{Draft, SaveOptions, Saver, Window};
-pub use surroundings::{Clock, NoAnswer, SystemClock, Transport};
+pub use surroundings::{Clock, Missing, NoAnswer, SystemClock, Transport};

@@ -52,31 +52,54 @@ pub trait Transport: Send + Sync {
 /// The server did not answer, or only in part.
 #[derive(Debug)]
 pub struct NoAnswer {
-    /// `connection` when the server did not get the request; `timeout` or
-    /// `answer cut off` when it may have got it, and done it.
-    pub what: &'static str,
+    /// How that went.
+    pub missing: Missing,
     /// The library's error, without the address, which holds identifiers.
     pub source: Option<reqwest::Error>,
 }
 
-impl From<reqwest::Error> for NoAnswer {
-    fn from(error: reqwest::Error) -> NoAnswer {
-        let what = if error.is_timeout() {
-            TIMEOUT
-        } else if error.is_connect() {
-            NO_CONNECTION
-        } else {
-            "answer cut off"
-        };
-        NoAnswer { what, source: Some(error.without_url()) }
+/// How an answer is missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Missing {
+    /// There was no connection: the server did not get the request.
+    Connection,
+    /// None came in time; the request may have been done.
+    Timeout,
+    /// It was cut off, or never began; the request may have been done.
+    CutOff,
+    /// It is longer than anything that we asked for.
+    TooLarge,
+}
+
+impl fmt::Display for Missing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Missing::Connection => "connection",
+            Missing::Timeout => "timeout",
+            Missing::CutOff => "answer cut off",
+            Missing::TooLarge => "answer too large",
+        })
     }
 }
 
-/// What a [`NoAnswer`] says when the server cannot have got the request.
-pub(crate) const NO_CONNECTION: &str = "connection";
+impl From<Missing> for NoAnswer {
+    fn from(missing: Missing) -> NoAnswer {
+        NoAnswer { missing, source: None }
+    }
+}
 
-/// What a [`NoAnswer`] calls a server that is too slow.
-pub(crate) const TIMEOUT: &str = "timeout";
+impl From<reqwest::Error> for NoAnswer {
+    fn from(error: reqwest::Error) -> NoAnswer {
+        let missing = if error.is_timeout() {
+            Missing::Timeout
+        } else if error.is_connect() {
+            Missing::Connection
+        } else {
+            Missing::CutOff
+        };
+        NoAnswer { missing, source: Some(error.without_url()) }
+    }
+}
 
 /// HTTP over connections that are kept for a minute.
 #[derive(Debug)]

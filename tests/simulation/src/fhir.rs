@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use axum::http::{Request, Response};
 use delivery::Runtime;
-use fhir_client::{Clock, NoAnswer, Transport};
+use fhir_client::{Clock, Missing, NoAnswer, Transport};
 use futures::FutureExt;
 use futures::future::{BoxFuture, Either, select};
 use jiff::Timestamp;
@@ -122,7 +122,7 @@ impl Transport for FarServer {
             let limit = self.world.runtime().sleep(limit).boxed();
             let answer = match select(answer, limit).await {
                 Either::Left((answer, _)) => answer,
-                Either::Right(_) => Err(no_answer("timeout")),
+                Either::Right(_) => Err(Missing::Timeout.into()),
             };
             self.process.thawed().await;
             answer
@@ -137,11 +137,11 @@ impl FarServer {
         world.trace(|| described(&request));
         if let Some(down) = world.down() {
             world.way().await;
-            return down.map_or_else(|| Err(no_answer("connection")), |status| Ok(refusal(status, None)));
+            return down.map_or_else(|| Err(Missing::Connection.into()), |status| Ok(refusal(status, None)));
         }
         if world.strikes(Fault::FhirRefused) {
             world.way().await;
-            return Err(no_answer("connection"));
+            return Err(Missing::Connection.into());
         }
         for (fault, status) in [(Fault::FhirThrottled, 429), (Fault::FhirUnavailable, 503)] {
             if world.strikes(fault) {
@@ -150,7 +150,7 @@ impl FarServer {
                 return Ok(refusal(status, (status == 429).then_some(seconds)));
             }
         }
-        let Some(request) = owned(request) else { return Err(no_answer("connection")) };
+        let Some(request) = owned(request) else { return Err(Missing::Connection.into()) };
         let (request, is_half) = match half(&request) {
             Some(half) if world.strikes(Fault::FhirHalfBundle) => (half, true),
             _ => (request, false),
@@ -166,14 +166,10 @@ impl FarServer {
                 Ok(reqwest::Response::from(answer))
             }
             // The connection is cut, or nothing ever comes.
-            Err(_) if world.chance(|chance| chance.in_thousand(500)) => Err(no_answer("answer cut off")),
+            Err(_) if world.chance(|chance| chance.in_thousand(500)) => Err(Missing::CutOff.into()),
             Err(_) => futures::future::pending().await,
         }
     }
-}
-
-fn no_answer(what: &'static str) -> NoAnswer {
-    NoAnswer { what, source: None }
 }
 
 fn refusal(status: u16, retry_after: Option<u64>) -> reqwest::Response {

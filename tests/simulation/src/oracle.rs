@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use delivery::{Away, Hub};
 use delivery::{Converter, DeadLetter, DeadLetters, EventFate, HubBatch, HubEvent, MeasurementFate, Runtime, Turn};
-use fhir_client::{Mode, NoAnswer, Transport};
+use fhir_client::{Missing, Mode, NoAnswer, Transport};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use local::fhir_server::{InProcessFhirServer, Personality};
@@ -198,7 +198,7 @@ struct NearServer {
 impl Transport for NearServer {
     fn send(&self, request: reqwest::Request) -> BoxFuture<'_, Result<reqwest::Response, NoAnswer>> {
         async move {
-            let Some(request) = owned(request) else { return Err(NoAnswer { what: "connection", source: None }) };
+            let Some(request) = owned(request) else { return Err(Missing::Connection.into()) };
             Ok(reqwest::Response::from(self.server.answer(request).await))
         }
         .boxed()
