@@ -81,5 +81,5 @@ fn check(kind: Kind) {
 
 #[test]
 fn an_observation_is_deleted_in_between() {
-    on(Kind::Hapi, check);
+    on(Kind::Sekmet, check);
 }

@@ -20,15 +20,18 @@ enum Killed {
     History,
     /// The overwritten version was read; what is merged is on its way.
     MergeBack,
+    /// The answer, as the first; and somebody writes once more before the
+    /// process is there again.
+    AnswerAndAnotherWrite,
 }
 
 /// What the other writer has measured.
 const OTHER: i64 = 4711;
 
-const ALL_POINTS: [Killed; 3] = [Killed::Answer, Killed::History, Killed::MergeBack];
+const ALL_POINTS: [Killed; 4] = [Killed::Answer, Killed::History, Killed::MergeBack, Killed::AnswerAndAnotherWrite];
 
-/// What the other writer makes of a reading.
-fn observation_of(case: &Case, reading: &str) -> String {
+/// What another writer makes of a reading, over what is there.
+fn observation_of(case: &Case, reading: &str, there: &[String]) -> String {
     let event = Event {
         sequence_number: 0,
         offset: String::new(),
@@ -42,7 +45,7 @@ fn observation_of(case: &Case, reading: &str) -> String {
     };
     let key = ("0".to_owned(), 0);
     let windows = Windows::from([(key, Window { numbers: vec![0], fates: Vec::new() })]);
-    let mut made = case.expected_of(&[("0".to_owned(), vec![event])].into(), &windows, &[]).json;
+    let mut made = case.expected_of(&[("0".to_owned(), vec![event])].into(), &windows, there).json;
     assert_eq!(made.len(), 1);
     made.remove(0)
 }
@@ -51,7 +54,7 @@ fn check(kind: Kind, killed: Killed) {
     let case = Case::start(kind);
     let minutes = (0..10).map(|minute| heart_rate(&case.day, "d1", &format!("10:{minute:02}:00"), 60 + minute));
     case.send(0, &minutes.collect::<Vec<_>>());
-    let other = observation_of(&case, &heart_rate(&case.day, "d1", "10:59:00", OTHER));
+    let other = observation_of(&case, &heart_rate(&case.day, "d1", "10:59:00", OTHER), &[]);
     let id = serde_json::from_str::<serde_json::Value>(&other).expect("JSON")["id"].as_str().expect("an id").to_owned();
     let path = format!("Observation/{id}");
 
@@ -59,7 +62,7 @@ fn check(kind: Kind, killed: Killed) {
     let create = |fault| Rule::new(fault, Of::Creates).times(1).after(move |_| fhir.put_text(&at, &text));
     let hold = |of| Rule::new(Fault::HoldRequest, of).times(1);
     let held = match killed {
-        Killed::Answer => case.proxy.inject(create(Fault::HoldAnswer)),
+        Killed::Answer | Killed::AnswerAndAnotherWrite => case.proxy.inject(create(Fault::HoldAnswer)),
         Killed::History | Killed::MergeBack => {
             case.proxy.inject(create(Fault::Forward));
             let is_history = matches!(killed, Killed::History);
@@ -71,10 +74,15 @@ fn check(kind: Kind, killed: Killed) {
     first.kill();
     let overwritten = case.fhir().read_text(&path).expect("it is there");
     assert!(!overwritten.contains(&format!(" {OTHER}")), "the create overwrites nothing on {}", kind.name());
-    case.proxy.inject(Rule::new(Fault::Forward, Of::Everything));
+    let mut others = other;
+    if matches!(killed, Killed::AnswerAndAnotherWrite) {
+        let third = heart_rate(&case.day, "d1", "10:30:00", 42);
+        case.fhir().put_text(&path, &observation_of(&case, &third, &[overwritten]));
+        others = observation_of(&case, &third, &[others]);
+    }
     let second = case.convert("c");
     let windows = case.done(&[&first, &second]);
-    let expected = case.expected(&windows, &[other]);
+    let expected = case.expected(&windows, &[others]);
     case.check_fates(&expected, &windows);
     let seen = case.check_observations(&expected, &windows, &case.observations());
     report(
