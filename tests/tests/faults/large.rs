@@ -80,7 +80,7 @@ fn peak_mib(pid: u32) -> usize {
 
 #[test]
 fn a_thousand_events_of_a_megabyte_stay_within_the_budget() {
-    let count = if is_full() { 1000 } else { 200 };
+    let count = if is_full() { 1000 } else { 60 };
     let server = OWN_AZURE.start();
     for function in FUNCTIONS {
         let mut course = Course::start(server.fhir());
