@@ -198,6 +198,11 @@ pub fn resident_bytes(process: &Started) -> Option<u64> {
     Some(kilobytes * 1024)
 }
 
+/// How many files and connections a process has open; none when it has ended.
+pub fn open_files(process: &Started) -> Option<usize> {
+    Some(fs::read_dir(format!("/proc/{}/fd", process.pid)).ok()?.count())
+}
+
 fn running() -> Vec<Started> {
     let entries = fs::read_dir("/proc").unwrap_or_else(|error| panic!("/proc: {error}"));
     let pids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());

@@ -21,6 +21,9 @@ const MEMORY_SLACK_BYTES: u64 = 2 << 20;
 /// and its summary another; a partition that has to try again waits for half a
 /// minute at the most.
 const LAG_SECONDS_MAX: f64 = 30.0;
+/// How many more files may be open in the last third than in the second: a
+/// connection that is made anew may be there twice for a while.
+const FILES_SLACK: usize = 8;
 
 /// What was seen at one moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -31,6 +34,10 @@ pub struct Sample {
     pub normalize_bytes: u64,
     /// Resident memory of group-convert, in bytes.
     pub convert_bytes: u64,
+    /// Open files and connections of normalize.
+    pub normalize_files: usize,
+    /// Open files and connections of group-convert.
+    pub convert_files: usize,
     /// Events sent.
     pub sent: usize,
     /// Of these, those without a fate.
@@ -85,6 +92,12 @@ impl Report {
                 ));
             }
         }
+        for (name, files) in FILES {
+            let most = |samples: &[Sample]| samples.iter().map(files).max().unwrap_or_default();
+            if most(third) > most(second) + FILES_SLACK {
+                problems.push(format!("{name} opens more and more files: {} and then {}", most(second), most(third)));
+            }
+        }
         for (name, waiting) in LAGS {
             let most = self.samples.iter().map(waiting).max().unwrap_or_default();
             if most as f64 > LAG_SECONDS_MAX * self.rate {
@@ -107,6 +120,8 @@ type Series<T> = (&'static str, fn(&Sample) -> T);
 
 const MEMORY: [Series<u64>; 2] =
     [("normalize", |sample| sample.normalize_bytes), ("group-convert", |sample| sample.convert_bytes)];
+const FILES: [Series<usize>; 2] =
+    [("normalize", |sample| sample.normalize_files), ("group-convert", |sample| sample.convert_files)];
 const LAGS: [Series<usize>; 2] =
     [("normalize", |sample| sample.events_waiting), ("group-convert", |sample| sample.measurements_waiting)];
 
@@ -126,6 +141,11 @@ impl fmt::Display for Report {
             };
             writeln!(f, "| MiB resident, {name} third | {} | {} |", cell(memory[0]), cell(memory[1]))?;
         }
+        let files = FILES.map(|(_, files)| {
+            let most = |samples: &[Sample]| samples.iter().map(files).max().unwrap_or_default();
+            self.thirds().map(|part| most(part).to_string()).join(", ")
+        });
+        writeln!(f, "| open files, at the most in each third | {} | {} |", files[0], files[1])?;
         let lags = LAGS.map(|(_, waiting)| Spread::of(self.samples.iter().map(|sample| waiting(sample) as f64)));
         let cell = |spread: Option<Spread>| {
             spread.map_or_else(String::new, |s| {
@@ -177,6 +197,14 @@ mod tests {
         assert!(report(late).problems().concat().contains("lag of group-convert"), "{:?}", report(late).problems());
         let in_time = |at: usize| Sample { measurements_waiting: 4500, ..good(at) };
         assert_eq!(report(in_time).problems(), [""; 0]);
+    }
+
+    #[test]
+    fn notices_connections_that_stay_open() {
+        let leaking = |at: usize| Sample { normalize_files: 40 + at / 10, ..good(at) };
+        assert!(report(leaking).problems().concat().contains("normalize opens"), "{:?}", report(leaking).problems());
+        let anew = |at: usize| Sample { normalize_files: if at % 100 == 99 { 48 } else { 40 }, ..good(at) };
+        assert_eq!(report(anew).problems(), [""; 0]);
     }
 
     #[test]

@@ -73,10 +73,10 @@ const TIERS: [Tier; 8] = [
     },
     Tier {
         name: "native",
-        about: "functions that read their hubs themselves, over Azurite, HAPI FHIR and sekmet-fhir",
+        about: "functions that read their hubs themselves, over Azurite, HAPI FHIR and sekmet-fhir; the canary of patient data",
         components: &["azurite", "hapi", "sekmet"],
         needs_binaries: true,
-        runs: &[&["-p", "end-to-end", "--test", "native"]],
+        runs: &[&["-p", "end-to-end", "--test", "native", "--test", "canary"]],
     },
     Tier {
         name: "fhir",

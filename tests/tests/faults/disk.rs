@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use crate::course::Course;
-use crate::fhir::servers::{Kind, OWN_UUID, on};
+use crate::fhir::servers::{Kind, OWN_UUID, on_those};
 use crate::selection::report;
 
 const EVENTS: usize = 120;
@@ -13,7 +13,7 @@ const POISON: usize = 5;
 /// room.
 #[test]
 fn the_disk_of_dead_letters_is_full() {
-    on(OWN_UUID, |kind: Kind| {
+    on_those(&[OWN_UUID], OWN_UUID, |kind: Kind| {
         let server = kind.start();
         let mut course = Course::start(server.fhir());
         // It would end with a signal otherwise, and not be told.

@@ -8,6 +8,7 @@
 //! positions stand at the end of every partition, and the Observations are those
 //! of an undisturbed run over the same windows (`end_to_end::oracle`).
 
+mod at_once;
 mod away;
 mod busy;
 mod case;

@@ -7,7 +7,7 @@ use end_to_end::poll::try_until;
 
 use crate::chance::Chance;
 use crate::course::{Course, FUNCTIONS};
-use crate::fhir::servers::{Kind, OWN_HAPI, on};
+use crate::fhir::servers::{Kind, OWN_HAPI, on_those};
 use crate::selection::{is_full, report};
 
 /// Events that are on their way when the hub does something.
@@ -15,6 +15,9 @@ const ROUND_EVENTS: usize = 120;
 
 /// How long a fault lasts that nobody notices.
 const UNNOTICED: Duration = Duration::from_secs(20);
+
+/// What stands behind group-convert matters little to its hub.
+const SERVERS: [Kind; 2] = [OWN_HAPI, Kind::Sekmet];
 
 fn rounds() -> usize {
     if is_full() { 6 } else { 2 }
@@ -47,7 +50,7 @@ fn said(course: &Course, words: &str) -> Vec<usize> {
 
 #[test]
 fn the_hub_throttles() {
-    on(OWN_HAPI, |kind: Kind| {
+    on_those(&SERVERS, OWN_HAPI, |kind: Kind| {
         let server = kind.start();
         let mut course = Course::with_functions(server.fhir());
         let busy = "server-busy";
@@ -67,7 +70,7 @@ fn the_hub_throttles() {
 
 #[test]
 fn the_hub_closes_links() {
-    on(OWN_HAPI, |kind: Kind| {
+    on_those(&SERVERS, OWN_HAPI, |kind: Kind| {
         let server = kind.start();
         let mut course = Course::with_functions(server.fhir());
         disturb(&mut course, |course| course.site.hub.inject("detach"));
@@ -80,7 +83,7 @@ fn the_hub_closes_links() {
 
 #[test]
 fn connections_to_the_hub_are_cut() {
-    on(OWN_HAPI, |kind: Kind| {
+    on_those(&SERVERS, OWN_HAPI, |kind: Kind| {
         let server = kind.start();
         let mut course = Course::start(server.fhir());
         let gate = Gate::before(course.site.hub.port());

@@ -32,7 +32,7 @@ fn processes_are_killed_at_any_moment() {
 
 #[track_caller]
 fn check(kind: Kind) {
-    let rounds = if is_full() { 25 } else { 5 };
+    let rounds = if is_full() { 20 } else { 5 };
     let mut chance = Chance::new();
     let mut server = kind.start();
     let mut course = Course::with_functions(server.fhir());

@@ -17,5 +17,6 @@ mod order;
 mod poison;
 mod replicas;
 mod selection;
+mod stack;
 mod storage;
 mod undisturbed;

@@ -7,7 +7,7 @@ use end_to_end::site::INTERNAL_HUB;
 
 use crate::chance::Chance;
 use crate::course::Course;
-use crate::fhir::servers::{Kind, OWN_UUID, on};
+use crate::fhir::servers::{Kind, OWN_UUID, on_those};
 use crate::selection::report;
 
 const EVENTS: usize = 360;
@@ -16,7 +16,7 @@ const EVENTS: usize = 360;
 /// make a difference.
 #[test]
 fn readings_of_different_instants_come_twice_and_in_any_order() {
-    on(OWN_UUID, |kind: Kind| {
+    on_those(&[OWN_UUID, Kind::Hapi], OWN_UUID, |kind: Kind| {
         let server = kind.start();
         let mut chance = Chance::new();
         println!("seed {}", chance.seed);
@@ -43,7 +43,7 @@ fn readings_of_different_instants_come_twice_and_in_any_order() {
 /// comes later, also when the hub received it earlier or it was there before.
 #[test]
 fn readings_of_one_instant_follow_the_windows_in_which_they_come() {
-    on(OWN_UUID, |kind: Kind| {
+    on_those(&[OWN_UUID, Kind::Hapi], OWN_UUID, |kind: Kind| {
         let server = kind.start();
         let mut course = Course::start(server.fhir());
         course.add("group-convert", "c-a", &[]);

@@ -4,7 +4,7 @@ use end_to_end::gate::Gate;
 use end_to_end::site::{PARTITIONS, hub_of, positions_of};
 
 use crate::course::{Course, FUNCTIONS};
-use crate::fhir::servers::{Kind, OWN_AZURE, on};
+use crate::fhir::servers::{Kind, OWN_AZURE, on_those};
 use crate::selection::{is_full, report};
 
 const ROUND_EVENTS: usize = 120;
@@ -19,7 +19,7 @@ fn said(course: &Course, function: &str, words: &str) -> usize {
 /// events flow: the owner gives the partitions up, and takes them again.
 #[test]
 fn ownership_is_lost() {
-    on(OWN_AZURE, |kind: Kind| {
+    on_those(&[OWN_AZURE, Kind::Hapi], OWN_AZURE, |kind: Kind| {
         let server = kind.start();
         let mut course = Course::with_functions(server.fhir());
         let rounds = if is_full() { 6 } else { 2 };
@@ -59,14 +59,14 @@ fn lose_ownership(course: &Course, function: &str, vanishes: bool) {
 /// run out: nothing is written meanwhile.
 #[test]
 fn the_storage_is_away() {
-    on(OWN_AZURE, |kind: Kind| {
+    on_those(&[OWN_AZURE], OWN_AZURE, |kind: Kind| {
         let server = kind.start();
         let mut course = Course::start(server.fhir());
         let gate = Gate::before(course.site.azurite.port());
         course.site.reach.storage_port = gate.port();
         course.add("normalize", "n-a", &[]);
         course.add("group-convert", "c-a", &[]);
-        let rounds = if is_full() { 4 } else { 1 };
+        let rounds = if is_full() { 3 } else { 1 };
         for round in 0..rounds {
             let events = course.readings(round * ROUND_EVENTS..(round + 1) * ROUND_EVENTS);
             let (first, rest) = events.split_at(ROUND_EVENTS / 2);

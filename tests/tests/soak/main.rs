@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use end_to_end::fhir::Observations;
-use end_to_end::process::resident_bytes;
+use end_to_end::process::{open_files, resident_bytes};
 use end_to_end::soak::load::{DEVICE_MAPPING, FHIR_MAPPING, Load};
 use end_to_end::soak::{Report, Sample, picture};
 use end_to_end::stack::{Counts, Setup, Stack};
@@ -24,6 +24,8 @@ const SEND_PERIOD: Duration = Duration::from_millis(100);
 /// No whole number of seconds, of which windows and summaries have one: each
 /// look falls into another part of theirs.
 const SAMPLE_PERIOD: Duration = Duration::from_millis(4700);
+/// What normalize says of a send whose answer did not come.
+const TRIED_AGAIN: &str = "A batch was not accepted; trying again";
 const PARTITIONS: [&str; 4] = ["0", "1", "2", "3"];
 
 /// What is asked for on the command line.
@@ -71,9 +73,12 @@ fn run(arguments: &Arguments) -> Vec<String> {
     let (events, measurements) = stack.wait_for_fates(load.events);
     let report = Report { rate: arguments.rate, samples };
     let mut problems = report.problems();
-    problems.extend(check_fates(&load, &events, &measurements));
+    let logs = stack.logs();
+    let tried_again = logs.matches(TRIED_AGAIN).count();
+    problems.extend(check_fates(&load, &events, &measurements, tried_again));
     problems.extend(check_observations(&load, &stack.fhir().observations()));
-    let figures = format!("{report}\n{}\n", sentence(&load, &events, &measurements));
+    let figures = format!("{report}\n{}\n", sentence(&load, &events, &measurements, tried_again));
+    println!("{}", odd_lines(&logs));
     println!("{figures}");
     write("soak.svg", &picture::svg(&report));
     write("soak.md", &figures);
@@ -101,11 +106,14 @@ async fn send(stack: &mut Stack, load: &mut Load, arguments: &Arguments) -> Vec<
         send_until(due, load, &mut senders).await;
         if start.elapsed() >= SAMPLE_PERIOD * samples.len() as u32 {
             let bytes = [0, 1].map(|at: usize| resident_bytes(&processes[at]).expect("it runs, as at the start"));
+            let files = [0, 1].map(|at: usize| open_files(&processes[at]).expect("it runs, as at the start"));
             let (events_waiting, measurements_waiting) = waiting(stack, load.events);
             let sample = Sample {
                 second: start.elapsed().as_secs_f64(),
                 normalize_bytes: bytes[0],
                 convert_bytes: bytes[1],
+                normalize_files: files[0],
+                convert_files: files[1],
                 sent: load.events,
                 events_waiting,
                 measurements_waiting,
@@ -142,12 +150,25 @@ fn of(counts: &Counts, name: &str) -> usize {
     counts.iter().find(|(of, _)| of == name).map_or(0, |(_, count)| *count)
 }
 
-fn check_fates(load: &Load, events: &Counts, measurements: &Counts) -> Vec<String> {
+/// What the log says beyond the usual: shapes of unmatched events are usual here.
+fn odd_lines(logs: &str) -> String {
+    let is_odd = |line: &&str| line.contains(" WARN ") || line.contains(" ERROR ");
+    let lines = logs.lines().filter(is_odd).filter(|line| !line.contains("matches an event of this shape"));
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// A measurement may reach the internal hub twice, when the answer to a send is
+/// lost and it is sent again; it has two fates then, and one place.
+fn check_fates(load: &Load, events: &Counts, measurements: &Counts, tried_again: usize) -> Vec<String> {
+    let extra = of(measurements, "measurements").saturating_sub(load.measurements());
+    if extra > 0 && tried_again == 0 {
+        return vec![format!("{extra} measurements more than there are, and nothing was sent again")];
+    }
     let expected = [
         ("normalized", load.normalized(), of(events, "normalized")),
         ("unmatched", load.unmatched, of(events, "unmatched")),
         ("rejected", load.rejected, of(events, "rejected")),
-        ("measurements", load.measurements(), of(measurements, "measurements")),
+        ("measurements", load.measurements() + extra, of(measurements, "measurements")),
         ("rejected measurements", 0, of(measurements, "rejected")),
         ("superseded measurements", 0, of(measurements, "superseded")),
     ];
@@ -171,16 +192,17 @@ fn check_observations(load: &Load, observations: &Observations) -> Vec<String> {
     wrong.map(|(name, expected, found)| format!("{name}: {found} instead of {expected}")).collect()
 }
 
-fn sentence(load: &Load, events: &Counts, measurements: &Counts) -> String {
+fn sentence(load: &Load, events: &Counts, measurements: &Counts, tried_again: usize) -> String {
     format!(
-        "Fates: {} events normalized, {} unmatched, {} rejected; {} measurements created, {} merged, {} unchanged. \
-         The FHIR server holds {} Observations, with {} samples of heart rate.",
+        "Fates: {} events normalized, {} unmatched, {} rejected; {} measurements created, {} merged, {} unchanged; \
+         {} came twice, after {tried_again} sends to the internal hub that were tried again. The FHIR server holds {} Observations, with {} samples of heart rate.",
         of(events, "normalized"),
         of(events, "unmatched"),
         of(events, "rejected"),
         of(measurements, "created"),
         of(measurements, "merged"),
         of(measurements, "unchanged"),
+        of(measurements, "measurements").saturating_sub(load.measurements()),
         load.observations(),
         load.heart_rates,
     )

@@ -104,6 +104,11 @@ impl Case {
         })
     }
 
+    /// Whether everything that was sent is worked through.
+    pub fn is_done(&self) -> bool {
+        self.site.is_done(CONVERT)
+    }
+
     /// The Observations of the day.
     pub fn observations(&self) -> Observations {
         let mut observations = self.fhir().observations();
@@ -115,7 +120,7 @@ impl Case {
     /// in which it was.
     #[track_caller]
     pub fn done(&self, processes: &[&Running]) -> Windows {
-        self.wait("all is worked through", processes, || self.site.is_done(CONVERT).then_some(()));
+        self.wait("all is worked through", processes, || self.is_done().then_some(()));
         oracle::windows(processes.iter().copied())
     }
 
