@@ -11,6 +11,7 @@
 
 mod counts;
 mod parked;
+mod replayed;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -260,6 +261,22 @@ impl<T: Destination + Sync, D: DeadLetters + Sync, P: Parking + Sync> Converter<
     /// Saves the Observations of one part of a batch and gives its measurements
     /// their fates.
     async fn save(
+        &self,
+        mapping: &Compiled<FhirMapping>,
+        part: Part<'_, '_>,
+        now: UtcTime,
+        turn: Turn<'_>,
+        conversion: &mut Conversion,
+    ) -> Result<(), Away> {
+        if part.replayed {
+            self.save_replayed(mapping, part, (now, turn), conversion).await
+        } else {
+            self.save_together(mapping, part, now, turn, conversion).await
+        }
+    }
+
+    /// Saves measurements as one window.
+    async fn save_together(
         &self,
         mapping: &Compiled<FhirMapping>,
         Part { measurements, fates, replayed }: Part<'_, '_>,

@@ -241,7 +241,7 @@ fn values(observation: &Value) -> String {
 }
 
 /// Sampled data with its gaps counted: `60 E*12 61`.
-fn short(data: &str) -> String {
+pub(crate) fn short(data: &str) -> String {
     let mut words: Vec<(&str, usize)> = Vec::new();
     for word in data.split(' ') {
         match words.last_mut() {

@@ -1,25 +1,27 @@
 //! The functions as processes: the real mapping core, converter and client over
 //! the simulated world.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
 use delivery::{
     Away, Batch, Compiled, Consumer, ConsumerOptions, Converter, Normalizer, Processor, Runtime, Turn, Unobserved,
-    WindowRules,
+    Unparked, WindowRules,
 };
 use fhir_client::{
     Client, ClientOptions, FhirDestination, IdentityOptions, Mode, Resolver, SaveOptions, Saver, Transport, base_url,
 };
 use futures::FutureExt;
 use futures::channel::oneshot;
+use futures::future::{Either, select};
 use mapping::{Compatibility, DeviceMapping, FhirMapping};
 use simulator::{MemoryHub, MemoryPositions, SimulatedRuntime};
 
 use crate::fhir::{FarServer, ProcessClock, Server};
 use crate::hubs::{FarHub, FarOutput};
 use crate::record::{Record, Side};
-use crate::stores::{FarLetters, FarPositions};
+use crate::stores::{FarLetters, FarParking, FarPositions, MemoryParking};
 use crate::world::World;
 
 /// What all processes of a run share.
@@ -41,6 +43,8 @@ pub struct Site {
     pub measurement_partitions: u64,
     /// Whether devices and patients are made.
     pub mode: Mode,
+    /// Where measurements of unknown devices wait.
+    pub parking: Option<MemoryParking>,
     /// When a window of group-convert closes.
     pub rules: WindowRules,
 }
@@ -87,7 +91,10 @@ pub fn destination_over(
     let options = ClientOptions::new(base_url(server.url()).ok()?);
     let clock = Arc::new(ProcessClock::new(process.clone()));
     let client = Arc::new(Client::within((transport, clock), options, None));
-    let resolver = Resolver::new(client.clone(), IdentityOptions::new(mode));
+    // What is remembered is forgotten by the machine's clock, which hardly moves
+    // here: nothing would ever be looked for again.
+    let identities = IdentityOptions { keep_unresolved: Duration::ZERO, ..IdentityOptions::new(mode) };
+    let resolver = Resolver::new(client.clone(), identities);
     let saver = Saver::new(client, SaveOptions::default());
     Some(FhirDestination { resolver, saver, time_limit: Duration::from_secs(120) })
 }
@@ -128,11 +135,23 @@ impl Site {
                     record.broken("the server has no address".to_owned());
                     return Process { name: name.to_owned(), runtime: process, stop: Some(stop) };
                 };
-                let converter = Converter::new(destination, letters, Compatibility::default());
+                let parking = self.parking.clone();
+                let parking =
+                    parking.map(|parking| FarParking { parking, process: process.clone(), world: world.clone() });
+                let converter = Converter::new(destination, letters, Compatibility::default()).with_parking(parking);
                 let (mapping, runtime) = (self.mappings.fhir.clone(), process.clone());
-                let processor = Converts { converter, mapping, runtime, record, world, name: name.to_owned() };
-                let consumer = Consumer::new(parts, processor, Arc::new(Unobserved), options);
-                async move { consumer.run(stopped).await }.boxed()
+                let processor =
+                    Arc::new(Converts { converter, mapping, runtime, record, world, name: name.to_owned() });
+                let consumer = Consumer::new(parts, processor.clone(), Arc::new(Unobserved), options);
+                let looks = self.parking.is_some();
+                async move {
+                    let (reads, looks_again) = (consumer.run(stopped), processor.look_again_for_parked(looks));
+                    match select(reads.boxed(), looks_again.boxed()).await {
+                        Either::Left((ended, _)) => ended,
+                        Either::Right((never, _)) => match never {},
+                    }
+                }
+                .boxed()
             }
         };
         let task = async move {
@@ -168,12 +187,35 @@ impl Processor for Normalizes {
 }
 
 struct Converts {
-    converter: Converter<FhirDestination, FarLetters>,
+    converter: Converter<FhirDestination, FarLetters, Option<FarParking>>,
     mapping: Arc<Compiled<FhirMapping>>,
     runtime: Arc<SimulatedRuntime>,
     record: Arc<Record>,
     world: Arc<World>,
     name: String,
+}
+
+/// How long what is unknown may wait: longer than things go wrong.
+const KEEP_PARKED: Duration = Duration::from_secs(1200);
+
+impl Converts {
+    /// As group-convert does beside its partitions.
+    async fn look_again_for_parked(&self, looks: bool) -> Infallible {
+        loop {
+            if !looks {
+                return futures::future::pending().await;
+            }
+            self.runtime.sleep(self.world.chance(|chance| chance.milliseconds(10_000..60_000))).await;
+            let unparked = self.converter.replay_parked(&self.mapping, self.runtime.now(), KEEP_PARKED).await;
+            self.world.trace(|| match &unparked {
+                Ok(Unparked { ended, waiting, unreadable }) => {
+                    let ended = ended.measurements;
+                    format!("{} unparked {ended}, {waiting} wait, {unreadable} unreadable", self.name)
+                }
+                Err(away) => format!("{} could not look for what is parked: {away}", self.name),
+            });
+        }
+    }
 }
 
 impl Processor for Converts {

@@ -19,14 +19,12 @@ use crate::fhir::{self, Server};
 use crate::oracle;
 use crate::process::{Mappings, Process, Site};
 use crate::record::Side;
-use crate::scenario::{Scenario, Step};
+use crate::scenario::{DEVICES, Scenario, Step};
+use crate::stores::MemoryParking;
 use crate::world::{Fault, World};
 
 const DEVICE_MAPPING: &str = include_str!("../mappings/devicecontent.json");
 const FHIR_MAPPING: &str = include_str!("../mappings/fhirmapping.json");
-
-/// The devices that the server knows.
-const DEVICES: u64 = 4;
 
 /// What came of a seed.
 #[derive(Clone, Debug, Default)]
@@ -103,6 +101,7 @@ impl Run {
             mappings: mappings.clone(),
             measurement_partitions: scenario.measurement_partitions,
             mode: if scenario.creates { Mode::Create } else { Mode::Lookup },
+            parking: scenario.parks.then(MemoryParking::default),
             rules: WindowRules { max_events: scenario.max_events, span: scenario.span, ..WindowRules::default() },
         };
         Run { machine, site, scenario, processes: [Vec::new(), Vec::new()], starts: Vec::new(), started: 0 }
@@ -112,12 +111,16 @@ impl Run {
         let world = self.site.world.clone();
         let scenario = self.scenario.clone();
         world.trace(|| {
-            let Scenario { personality, creates, max_events, span, replicas, rates, .. } = &scenario;
-            let mode = if *creates { "create" } else { "lookup" };
+            let Scenario { personality, creates, parks, max_events, span, replicas, rates, .. } = &scenario;
+            let mode = match (creates, parks) {
+                (true, _) => "create",
+                (_, true) => "lookup with parking",
+                _ => "lookup",
+            };
             format!("{personality:?}, {mode}, windows of {max_events} or {span:?}, replicas {replicas:?}, {rates:?}")
         });
-        if !scenario.creates {
-            futures::executor::block_on(register(&self.site.server));
+        if !scenario.creates && !scenario.parks {
+            futures::executor::block_on(register_all(&self.site.server));
         }
         for (side, count) in [(Side::Events, scenario.replicas[0]), (Side::Measurements, scenario.replicas[1])] {
             (0..count).for_each(|_| self.join(side));
@@ -245,6 +248,10 @@ impl Run {
                 world.trace(|| format!("the server is down for {duration:?}: {status:?}"));
                 world.bring_down(duration, status);
             }
+            Step::Appear(device) => {
+                world.count(Fault::DeviceAppears);
+                runtime.spawn(async move { register(&server, device).await }.boxed());
+            }
             Step::Note(pick) => runtime.spawn(fhir::write_note(server, record, world, pick).boxed()),
             Step::Delete(pick) => runtime.spawn(fhir::delete(server, record, world, pick).boxed()),
         }
@@ -259,15 +266,20 @@ fn take(processes: &mut Vec<Process>, pick: u64) -> Option<Process> {
     Some(processes.remove(index))
 }
 
-/// Makes the devices known to a server, and whose they are.
-pub async fn register(server: &Server) {
+/// Makes all devices known to a server.
+pub async fn register_all(server: &Server) {
+    for device in 0..DEVICES {
+        register(server, device).await;
+    }
+}
+
+/// Makes a device known to a server, and whose it is.
+async fn register(server: &Server, device: u64) {
     let patient = json!({ "resourceType": "Patient", "id": "p" });
     server.ask("PUT", "Patient/p", Some(&patient), &[]).await;
-    for device in (0..DEVICES).map(|device| format!("d{device}")) {
-        let resource = json!({
-            "resourceType": "Device", "id": device,
-            "identifier": [{ "value": device }], "patient": { "reference": "Patient/p" },
-        });
-        server.ask("PUT", &format!("Device/{device}"), Some(&resource), &[]).await;
-    }
+    let resource = json!({
+        "resourceType": "Device", "id": format!("d{device}"),
+        "identifier": [{ "value": format!("d{device}") }], "patient": { "reference": "Patient/p" },
+    });
+    server.ask("PUT", &format!("Device/d{device}"), Some(&resource), &[]).await;
 }

@@ -8,6 +8,9 @@ use crate::chance::Chance;
 use crate::record::Side;
 use crate::world::{Fault, Rates};
 
+/// How many devices there are at the most.
+pub const DEVICES: u64 = 4;
+
 /// How long things go wrong.
 const STORM: Duration = Duration::from_secs(600);
 
@@ -18,6 +21,9 @@ pub struct Scenario {
     pub personality: Personality,
     /// Whether unknown devices and patients are made, or looked up only.
     pub creates: bool,
+    /// Whether devices appear only in the course of time, and what they sent
+    /// before is parked.
+    pub parks: bool,
     /// Partitions of the customer's hub.
     pub event_partitions: u64,
     /// Partitions of the internal hub.
@@ -94,6 +100,8 @@ pub enum Step {
         /// What it answers.
         status: Option<u16>,
     },
+    /// A device is registered on the FHIR server.
+    Appear(u64),
     /// Somebody writes a note into the Observation that is picked.
     Note(u64),
     /// A clinician deletes the Observation that is picked.
@@ -109,12 +117,19 @@ impl Scenario {
         let measurement_partitions = chance.of(1..4);
         let rates = rates(&mut chance);
         let creates = chance.in_thousand(400);
+        let parks = !creates && chance.in_thousand(400);
         let mut steps = events(&mut chance, event_partitions, creates);
         steps.extend(troubles(&mut chance, [event_partitions, measurement_partitions]));
+        if parks {
+            steps.extend(
+                (0..DEVICES).map(|device| (chance.milliseconds(0..STORM.as_millis() as u64), Step::Appear(device))),
+            );
+        }
         steps.sort_by_key(|(at, _)| *at);
         Scenario {
             personality,
             creates,
+            parks,
             event_partitions,
             measurement_partitions,
             max_events: chance.of(2..10) as usize,
@@ -130,7 +145,7 @@ impl Scenario {
 /// Every kind of fault is there in some runs and not in others, so that none
 /// hides another.
 fn rates(chance: &mut Chance) -> Rates {
-    let kinds: [(Fault, &[u64]); 14] = [
+    let kinds: [(Fault, &[u64]); 15] = [
         (Fault::PositionsAway, &[5, 30, 150]),
         (Fault::PositionsAnswerLost, &[5, 30, 150]),
         (Fault::HubAway, &[10, 100]),
@@ -138,6 +153,7 @@ fn rates(chance: &mut Chance) -> Rates {
         (Fault::SendRefused, &[20, 200]),
         (Fault::SendAnswerLost, &[20, 200]),
         (Fault::LettersAway, &[50, 300]),
+        (Fault::ParkingAway, &[20, 200]),
         (Fault::Slow, &[10, 60, 250]),
         (Fault::FhirRefused, &[20, 150]),
         (Fault::FhirThrottled, &[20, 150]),

@@ -1,10 +1,14 @@
 //! Positions and dead letters as processes see them.
 
+use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use delivery::{Away, Checkpoint, DeadLetter, DeadLetters, Ownership, Positions, Stage, Version, WindowMark};
+use delivery::{
+    Away, Checkpoint, DeadLetter, DeadLetters, Ownership, Parking, Position, Positions, Runtime, Stage,
+    StoredDeadLetter, Version, WindowMark,
+};
 use simulator::{MemoryPositions, SimulatedRuntime};
 
 use crate::record::{Record, Side};
@@ -142,9 +146,86 @@ impl DeadLetters for FarLetters {
             (side, letter.position.source.partition.clone(), number)
         };
         let places: Vec<_> = letters.iter().map(place).collect();
+        for letter in letters {
+            let Position { source, sequence_number, .. } = &letter.position;
+            self.world.trace(|| {
+                let (partition, reason) = (&source.partition, &letter.reason);
+                format!("letter of {partition}/{sequence_number:?}: {} {}", reason.code, reason.message)
+            });
+        }
         let record = self.record.clone();
         let write = async move { places.into_iter().for_each(|place| record.letter(place)) };
         let written = self.world.call(&self.process, (Fault::LettersAway, Some(Fault::LettersAway)), write).await;
         written.map_err(|Lost| Away::new("the dead letters", "no answer"))
+    }
+}
+
+/// What is parked, by key; clones are the same place.
+#[derive(Clone, Debug, Default)]
+pub struct MemoryParking {
+    letters: Arc<Mutex<BTreeMap<String, StoredDeadLetter>>>,
+}
+
+impl MemoryParking {
+    /// How much is parked.
+    pub fn len(&self) -> usize {
+        self.lock().len()
+    }
+
+    /// Whether nothing is.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, StoredDeadLetter>> {
+        self.letters.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The place for what waits, over a network.
+#[derive(Clone, Debug)]
+pub struct FarParking {
+    /// The place itself.
+    pub parking: MemoryParking,
+    /// Who asks.
+    pub process: Arc<SimulatedRuntime>,
+    /// What is in between.
+    pub world: Arc<World>,
+}
+
+impl FarParking {
+    async fn ask<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&mut BTreeMap<String, StoredDeadLetter>) -> T + Send + 'static,
+    ) -> Result<T, Away> {
+        let parking = self.parking.clone();
+        let faults = (Fault::ParkingAway, Some(Fault::ParkingAway));
+        let answer = self.world.call(&self.process, faults, async move { question(&mut parking.lock()) }).await;
+        answer.map_err(|Lost| Away::new("the parking", "no answer"))
+    }
+}
+
+impl Parking for FarParking {
+    async fn park(&self, letters: &[DeadLetter<'_>]) -> Result<(), Away> {
+        let now = self.process.now();
+        let letters: Vec<_> = letters.iter().map(|letter| (letter.key(), StoredDeadLetter::new(letter, now))).collect();
+        self.ask(move |parked| {
+            letters.into_iter().for_each(|(key, letter)| _ = parked.entry(key).or_insert(letter));
+        })
+        .await
+    }
+
+    async fn parked(&self) -> Result<Vec<String>, Away> {
+        self.ask(|parked| parked.keys().cloned().collect()).await
+    }
+
+    async fn read_parked(&self, key: &str) -> Result<Option<StoredDeadLetter>, Away> {
+        let key = key.to_owned();
+        self.ask(move |parked| parked.get(&key).cloned()).await
+    }
+
+    async fn remove_parked(&self, key: &str) -> Result<(), Away> {
+        let key = key.to_owned();
+        self.ask(move |parked| _ = parked.remove(&key)).await
     }
 }

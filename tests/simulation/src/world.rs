@@ -49,6 +49,8 @@ pub enum Fault {
     SendAnswerLost,
     /// Dead letters cannot be written: the disk is full.
     LettersAway,
+    /// What waits cannot be reached, or its answer is lost.
+    ParkingAway,
     /// A way takes seconds, up to just below what a request may take.
     Slow,
     /// The FHIR server cannot be connected to.
@@ -69,11 +71,13 @@ pub enum Fault {
     FhirDeleted,
     /// It is down for minutes.
     FhirDown,
+    /// A Device appears on it, of which readings were parked.
+    DeviceAppears,
 }
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Fault; 23] = [
+    pub const ALL: [Fault; 25] = [
         Fault::Kill,
         Fault::Freeze,
         Fault::Join,
@@ -87,6 +91,8 @@ impl Fault {
         Fault::SendRefused,
         Fault::SendAnswerLost,
         Fault::LettersAway,
+        Fault::ParkingAway,
+        Fault::DeviceAppears,
         Fault::Slow,
         Fault::FhirRefused,
         Fault::FhirThrottled,
