@@ -90,7 +90,8 @@ const TIERS: [Tier; 8] = [
         about: "what breaks while events flow: all of it by itself, a short selection among all tiers",
         components: &["azurite", "hapi", "sekmet"],
         needs_binaries: true,
-        runs: &[&["-p", "end-to-end", "--test", "faults"]],
+        // They wait more than they work.
+        runs: &[&["-p", "end-to-end", "--test", "faults", "--", "--test-threads", "4"]],
     },
 ];
 

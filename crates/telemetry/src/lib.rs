@@ -20,6 +20,7 @@ mod environment;
 mod log;
 pub mod metrics;
 mod otlp;
+mod panics;
 mod prometheus;
 pub mod rate;
 pub mod shapes;
@@ -61,6 +62,7 @@ pub struct Telemetry {
 pub fn start_log() {
     let log = LogSettings::read();
     tracing_subscriber::registry().with(log.layer()).init();
+    panics::report();
     report(&log.problems);
 }
 
@@ -87,6 +89,7 @@ pub fn start(service: &'static str) -> Telemetry {
         layer.with_filter(log.filter().and(ours))
     });
     tracing_subscriber::registry().with(log.layer()).with(spans).with(records).init();
+    panics::report();
     report(&log.problems);
     report_application_insights();
     Telemetry { service, otlp, traces, logs, metrics: None }

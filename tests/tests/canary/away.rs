@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use end_to_end::azurite::Azurite;
 use end_to_end::collector::Collector;
-use end_to_end::hub::To;
+use end_to_end::hub::{EventHub, To};
 use end_to_end::own_server::OwnServer;
 use end_to_end::poll::until;
 use end_to_end::process::{Running, free_port};
@@ -142,6 +142,10 @@ fn nothing_of_an_event_shows_while_what_the_functions_need_is_away() {
         evidence.text("positions", positions);
     }
     evidence.text("names of dead letters", list(&site.azurite, "letters"));
+    let listed = evidence.iotc(site.folder(), &["dead-letters", "list", "--container", &letters, "--json"]);
+    assert!(listed.lines().count() > 20, "{listed}");
+    let parked = evidence.iotc(site.folder(), &["dead-letters", "list", "--folder", "parked"]);
+    assert!(parked.contains("DeviceNotFound"), "{parked}");
     evidence.folder(site.folder(), &["hub", "parked"]);
     evidence.check();
     check_that_marks_arrived(&site.folder().join("parked"), &["device id", "patient id", "measured value"]);
@@ -204,4 +208,43 @@ fn nothing_of_an_event_shows_when_its_letter_cannot_be_written() {
     evidence.collector(&collector);
     evidence.folder(folder.path(), &[]);
     evidence.check();
+}
+
+#[test]
+fn nothing_of_an_event_shows_when_its_letter_lies_in_a_hub() {
+    let collector = Collector::start();
+    let folder = tempfile::tempdir().unwrap();
+    let below = |name: &str| folder.path().join(name).display().to_string();
+    std::fs::write(below("device.json"), device_mapping()).unwrap();
+    let hub = EventHub::start(&folder.path().join("hub"), &["letters", "normalizeddata"], 1);
+    let endpoint = format!("amqp://127.0.0.1:{}", hub.port());
+    let normalize = Handler::start(
+        "normalize",
+        &collector,
+        &[
+            ("Template__DeviceContent", below("device.json")),
+            ("NormalizationEventHub__EventHubNamespaceFQDN", "localhost".to_owned()),
+            ("NormalizationEventHub__EventHubName", "normalizeddata".to_owned()),
+            ("NormalizationEventHub__AuthenticationType", "Development".to_owned()),
+            ("NormalizationEventHub__CustomEndpoint", endpoint.clone()),
+            ("DeadLetters__EventHubNamespaceFQDN", "localhost".to_owned()),
+            ("DeadLetters__EventHubName", "letters".to_owned()),
+            ("DeadLetters__AuthenticationType", "Development".to_owned()),
+            ("DeadLetters__CustomEndpoint", endpoint.clone()),
+        ],
+    );
+    let mut evidence = Evidence::default();
+    let too_large = format!("qzpoison7k {}", "y".repeat(900_000));
+    let events = [bad(), vec![too_large]].concat();
+    assert_eq!(normalize.invoke(&mut evidence, "bad events", invocation(&events)), 200);
+    let place =
+        ["--hub", "letters", "--namespace", "localhost", "--endpoint", &endpoint, "--authentication", "Development"];
+    let listed = evidence.iotc(folder.path(), &[&["dead-letters", "list"], &place[..]].concat());
+    assert!(listed.contains("without its event"), "{listed}");
+    normalize.finish(&mut evidence);
+    evidence.collector(&collector);
+    evidence.folder(folder.path(), &["hub"]);
+    evidence.check();
+    evidence.check_that_it_says(&["were stored without their events"]);
+    check_that_marks_arrived(&folder.path().join("hub"), &["device id", "poison body", "property"]);
 }

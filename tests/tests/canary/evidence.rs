@@ -4,10 +4,12 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 use end_to_end::collector::Collector;
 use end_to_end::process::Running;
 
+use crate::LOUD;
 use crate::marks::{MARKS, Needles};
 
 /// Texts, each with where it was found.
@@ -23,6 +25,17 @@ impl Evidence {
     /// Both outputs of a process.
     pub fn process(&mut self, name: &str, process: &Running) {
         self.text(name, process.printed());
+    }
+
+    /// Runs a command of `iotc` as loud as can be, in a folder; gives what it
+    /// prints to standard output.
+    pub fn iotc(&mut self, folder: &Path, arguments: &[&str]) -> String {
+        let mut iotc = Command::new(end_to_end::folder("IOTC_TEST_BIN", "native").join("iotc"));
+        let done = iotc.args(arguments).current_dir(folder).env("RUST_LOG", LOUD).output().unwrap();
+        let printed = String::from_utf8_lossy(&done.stdout).into_owned();
+        let errors = String::from_utf8_lossy(&done.stderr).into_owned();
+        self.text(&format!("iotc {}", arguments.join(" ")), format!("{}\n{printed}\n{errors}", done.status));
+        printed
     }
 
     /// What a collector was sent.

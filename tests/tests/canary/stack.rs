@@ -1,7 +1,6 @@
 //! `iotc up` in both fronts, with every way of ending an event, killed parts, and
 //! the commands that look at what is left.
 
-use std::process::Command;
 use std::time::Duration;
 
 use end_to_end::collector::Collector;
@@ -17,16 +16,6 @@ const LIMIT: Duration = Duration::from_secs(90);
 
 /// Where payload may be.
 const HOLDING: [&str; 3] = ["state/event-hubs", "state/fhir-server", "state/dead-letters"];
-
-/// Runs a command of `iotc` as loud as can be, and keeps all that it prints.
-fn command(stack: &Stack, evidence: &mut Evidence, arguments: &[&str]) -> String {
-    let mut iotc = Command::new(end_to_end::folder("IOTC_TEST_BIN", "native").join("iotc"));
-    let done = iotc.args(arguments).current_dir(stack.folder()).env("RUST_LOG", LOUD).output().unwrap();
-    let printed = String::from_utf8_lossy(&done.stdout).into_owned();
-    let errors = String::from_utf8_lossy(&done.stderr).into_owned();
-    evidence.text(&format!("iotc {}", arguments.join(" ")), format!("{}\n{printed}\n{errors}", done.status));
-    printed
-}
 
 /// Everything by HTTP: an array, each event by itself, what is no JSON and what
 /// is no text, with the token and without.
@@ -58,22 +47,22 @@ fn ingest(stack: &Stack, evidence: &mut Evidence) {
 /// What people look with, and what they mistype.
 fn commands(stack: &Stack, evidence: &mut Evidence) {
     let letters = ["dead-letters", "list", "--folder", "state/dead-letters"];
-    command(stack, evidence, &letters);
-    let listed = command(stack, evidence, &[&letters[..], &["--json"]].concat());
+    evidence.iotc(stack.folder(), &letters);
+    let listed = evidence.iotc(stack.folder(), &[&letters[..], &["--json"]].concat());
     let keys: Vec<String> = listed
         .lines()
         .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["key"].as_str().unwrap().to_owned())
         .collect();
     assert!(keys.len() > 20, "{listed}");
     for key in &keys {
-        command(stack, evidence, &["dead-letters", "show", key, "--folder", "state/dead-letters"]);
-        command(stack, evidence, &["dead-letters", "show", key, "--folder", "state/dead-letters", "--json"]);
+        evidence.iotc(stack.folder(), &["dead-letters", "show", key, "--folder", "state/dead-letters"]);
+        evidence.iotc(stack.folder(), &["dead-letters", "show", key, "--folder", "state/dead-letters", "--json"]);
     }
     for number in ["0", "9", "20", "4711"] {
         for stage in ["normalize", "group-convert"] {
             let fate = ["fate", "--state", "state", "--partition", "0", "--sequence", number, "--stage", stage];
-            command(stack, evidence, &fate);
-            command(stack, evidence, &[&fate[..], &["--json"]].concat());
+            evidence.iotc(stack.folder(), &fate);
+            evidence.iotc(stack.folder(), &[&fate[..], &["--json"]].concat());
         }
     }
     let address = stack.event_hubs_address();
@@ -93,11 +82,11 @@ fn commands(stack: &Stack, evidence: &mut Evidence) {
         "--internal-endpoint",
         &address,
     ];
-    command(stack, evidence, &[&replay[..], &["--dry-run"]].concat());
-    command(stack, evidence, &[&replay[..], &["--json"]].concat());
-    command(stack, evidence, &replay);
+    evidence.iotc(stack.folder(), &[&replay[..], &["--dry-run"]].concat());
+    evidence.iotc(stack.folder(), &[&replay[..], &["--json"]].concat());
+    evidence.iotc(stack.folder(), &replay);
     let nowhere = ["--internal-endpoint", "amqp://127.0.0.1:1"];
-    command(stack, evidence, &[&replay[..replay.len() - 2], &nowhere].concat());
+    evidence.iotc(stack.folder(), &[&replay[..replay.len() - 2], &nowhere].concat());
     // What a mapping makes of samples is asked for; what is said of failures is not to quote.
     std::fs::write(stack.folder().join("bad.jsonl"), bad().join("\n")).unwrap();
     let validate = [
@@ -111,8 +100,8 @@ fn commands(stack: &Stack, evidence: &mut Evidence) {
         "--wrap",
         "--aggregate",
     ];
-    command(stack, evidence, &validate);
-    command(stack, evidence, &[&validate[..], &["--json", "--reference"]].concat());
+    evidence.iotc(stack.folder(), &validate);
+    evidence.iotc(stack.folder(), &[&validate[..], &["--json", "--reference"]].concat());
     std::fs::remove_file(stack.folder().join("bad.jsonl")).unwrap();
 }
 

@@ -38,6 +38,9 @@ pub struct Course {
     device_mapping: String,
     fhir_mapping: String,
     sent: Vec<String>,
+    /// Whether the storage may have lost what it had answered, so that a window
+    /// that was begun may be cut anew.
+    pub forgets_windows: bool,
     /// Of all its readings, and of those of no other course: servers may be shared.
     year: usize,
 }
@@ -66,6 +69,7 @@ impl Course {
             device_mapping: sample("devicecontent.json"),
             fhir_mapping: sample("fhirmapping.json"),
             sent: Vec::new(),
+            forgets_windows: false,
             year: YEARS.fetch_add(1, Ordering::Relaxed),
         }
     }
@@ -187,6 +191,14 @@ impl Course {
         let found = self.observations();
         let expected = &undisturbed.observations;
         assert!(found == *expected, "Observations differ:\n{}\n{}", difference(expected, &found), self.printed());
+        if !self.forgets_windows {
+            // What came again was cut at the same place, and the fates are those of
+            // the windows that were really cut.
+            let windows = oracle::windows(&self.convert);
+            let expected = oracle::expected(&self.fhir_mapping, &internal, &windows, &[]);
+            expected.check_fates(&internal, &windows);
+            expected.check_observations(&found);
+        }
         held
     }
 

@@ -80,7 +80,7 @@ fn peak_mib(pid: u32) -> usize {
 
 #[test]
 fn a_thousand_events_of_a_megabyte_stay_within_the_budget() {
-    let count = if is_full() { 1000 } else { 60 };
+    let count = if is_full() { 1000 } else { 40 };
     check("events of 1 MB, normalize", "normalize", count, event, "normalized");
     check("measurements of 1 MB, group-convert", "group-convert", count, measurement, "saved");
     let cut_off = |year: usize, number: usize| event(year, number).trim_end_matches('}').to_owned();

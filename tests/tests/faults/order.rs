@@ -8,9 +8,13 @@ use end_to_end::site::INTERNAL_HUB;
 use crate::chance::Chance;
 use crate::course::Course;
 use crate::fhir::servers::{Kind, OWN_UUID, on_those};
-use crate::selection::report;
+use crate::selection::{is_full, report};
 
-const EVENTS: usize = 360;
+/// How many readings, and how many are sent at once: several windows of each
+/// partition.
+fn sizes() -> (usize, usize) {
+    if is_full() { (360, 60) } else { (120, 40) }
+}
 
 /// Readings of which each has an instant of its own: neither order nor repeats
 /// make a difference.
@@ -21,19 +25,19 @@ fn readings_of_different_instants_come_twice_and_in_any_order() {
         let mut chance = Chance::new();
         println!("seed {}", chance.seed);
         let mut course = Course::with_functions(server.fhir());
-        let mut events = course.readings(0..EVENTS);
+        let (count, at_once) = sizes();
+        let mut events = course.readings(0..count);
         let repeated: Vec<String> = events.iter().step_by(3).cloned().collect();
         events.extend(repeated.iter().cloned());
         chance.shuffle(&mut events);
-        for part in events.chunks(60) {
+        for part in events.chunks(at_once) {
             let before = course.done("group-convert");
             course.send(part);
-            // Several windows of each partition.
             course.until("some of it is on the server", || (course.done("group-convert") > before).then_some(()));
         }
         let outcome = course.check();
         assert!(outcome.measurements >= events.len());
-        let seen = format!("{} events as one undisturbed run of {EVENTS} in order", events.len());
+        let seen = format!("{} events as one undisturbed run of {count} in order", events.len());
         report("duplicated and reordered, instants differ", kind.name(), repeated.len(), seen);
     });
 }
