@@ -146,11 +146,10 @@ type Pumps<P, R> = BTreeMap<String, Running<P, R>>;
 #[derive(Debug, Default)]
 struct Partitions {
     all: Vec<String>,
-    /// Those that nobody ever owned: they had no position when we came, and have
-    /// had no owner since.
+    /// Those that are new: they had no position before ours, and we have seen no
+    /// owner since.
     fresh: BTreeSet<String>,
-    /// Those that we tried to take from somebody and were not told whether we
-    /// did.
+    /// Those that we tried to take from somebody and were not told that we did.
     unanswered: BTreeSet<String>,
 }
 
@@ -222,8 +221,9 @@ impl<H: Hub, P: Positions, R: Runtime, S: Processor> Consumer<H, P, R, S> {
         let limit = self.shared.options.renew_every / 2;
         match within(limit, &*self.shared.runtime, Box::pin(self.positions_of_all())).await {
             Some(Ok(Partitions { all, fresh, .. })) => {
+                // One that was there and has no position any more may be worked on.
+                partitions.fresh.extend(fresh.into_iter().filter(|partition| !partitions.all.contains(partition)));
                 partitions.all = all;
-                partitions.fresh.extend(fresh);
             }
             Some(Err(away)) => {
                 tracing::warn!(error = error_chain(&away), "Cannot see whether there are more partitions");
@@ -260,8 +260,9 @@ impl<H: Hub, P: Positions, R: Runtime, S: Processor> Consumer<H, P, R, S> {
                 let before_first = shared.hub.bounds(partition).await?.first - 1;
                 let checkpoint = Checkpoint { sequence_number: before_first, offset: String::new() };
                 // Whoever else did it meanwhile did the same.
-                shared.positions.write_checkpoint(partition, &checkpoint, None).await?;
-                fresh.insert(partition.clone());
+                if shared.positions.write_checkpoint(partition, &checkpoint, None).await?.is_some() {
+                    fresh.insert(partition.clone());
+                }
             }
         }
         Ok(Partitions { all, fresh, unanswered: BTreeSet::new() })
@@ -293,7 +294,9 @@ impl<H: Hub, P: Positions, R: Runtime, S: Processor> Consumer<H, P, R, S> {
         let claimed = join_all((first..).zip(&claims).map(|(number, claim)| self.claim(claim, number))).await;
         let mut begun = Vec::with_capacity(claims.len());
         for (claim, claimed) in claims.iter().zip(claimed) {
-            if claim.is_taken && claimed.is_err() {
+            partitions.fresh.remove(&claim.partition);
+            // A store that is asked again after an answer got lost says no.
+            if claim.is_taken && !matches!(claimed, Ok(Some(_))) {
                 partitions.unanswered.insert(claim.partition.clone());
             } else {
                 partitions.unanswered.remove(&claim.partition);

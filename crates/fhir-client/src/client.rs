@@ -424,14 +424,13 @@ impl Client {
             None => Err(unusable_token()),
         };
         match &received {
-            Ok(Received { status: status @ (429 | 503), retry_after, .. }) => {
+            Ok(Received { status: status @ (408 | 429 | 502 | 503 | 504), retry_after, .. }) => {
                 let now = self.clock.now();
                 self.limiter.complaint(now);
                 if let Some(wait) = retry_after {
                     self.limiter.leave_alone(*status, now, *wait);
                 }
             }
-            Ok(Received { status: 408 | 504, .. }) => self.limiter.complaint(self.clock.now()),
             Ok(_) => self.limiter.good(),
             Err(_) => {}
         }

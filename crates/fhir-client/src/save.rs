@@ -233,9 +233,13 @@ impl Saver {
             let mut open: Vec<&mut Job<'_, D>> = jobs.iter_mut().filter(|job| job.is_open()).collect();
             let Some(tries) = open.iter().map(|job| job.tries()).max() else { break };
             if tries > 0 {
-                self.pause(tries, window.deadline).await?;
+                let unanswered = open.iter().map(|job| job.unanswered).max().unwrap_or_default();
+                self.pause(tries, unanswered, window.deadline).await?;
             }
             keep_first(&mut away, self.read(&mut open, window).await);
+            for job in &mut open {
+                keep_first(&mut away, self.recognize(job, window).await);
+            }
             // After the read: what was read was then read by the owner.
             if tries > 0 && !window.turn.fence.confirm().await.map_err(ServerAway::OwnerUnknown)? {
                 return Err(ServerAway::NotOwner);
@@ -248,10 +252,13 @@ impl Saver {
         away.map_or(Ok(()), Err)
     }
 
-    /// Writers that met must not meet again at once.
-    async fn pause(&self, tries: u32, deadline: Instant) -> Result<(), ServerAway> {
+    /// Writers that met must not meet again at once, and a server that did not
+    /// answer is given time.
+    async fn pause(&self, tries: u32, unanswered: u32, deadline: Instant) -> Result<(), ServerAway> {
         let clock = self.client.clock();
-        let wait = spread(Duration::from_millis(20) * (1 << tries.min(6)), clock);
+        let retry = self.client.options().retry;
+        let patience = retry.delay_first.saturating_mul((1 << unanswered.min(16)) >> 1).min(retry.delay_max);
+        let wait = patience / 2 + spread(patience / 2 + Duration::from_millis(20) * (1 << tries.min(6)), clock);
         if clock.now() + wait >= deadline {
             return Err(ServerAway::DeadlinePassed);
         }

@@ -90,10 +90,11 @@ impl From<Missing> for NoAnswer {
 
 impl From<reqwest::Error> for NoAnswer {
     fn from(error: reqwest::Error) -> NoAnswer {
-        let missing = if error.is_timeout() {
-            Missing::Timeout
-        } else if error.is_connect() {
+        // A connection that takes too long is both.
+        let missing = if error.is_connect() {
             Missing::Connection
+        } else if error.is_timeout() {
+            Missing::Timeout
         } else {
             Missing::CutOff
         };

@@ -503,6 +503,38 @@ async fn a_write_without_an_answer_is_looked_at_before_it_is_repeated() {
     }
 }
 
+/// The same, when that write replaced another writer's version: its answer would
+/// have shown it.
+#[tokio::test]
+async fn a_write_without_an_answer_that_replaced_another_s_is_merged_back() {
+    for habits in ALL.into_iter().filter(|habits| !habits.keeps_if_none_match) {
+        for is_noted in [false, true] {
+            let server = start(habits).await;
+            let mut first = true;
+            server.before(move |state, seen| {
+                if seen.method != "PUT" || !std::mem::take(&mut first) {
+                    return None;
+                }
+                let mut other = samples("d1", &[(3, "63")]).alone();
+                other["note"] = json!([{ "text": "seen" }]);
+                state.write(other);
+                state.write(seen.body.clone());
+                if is_noted {
+                    let mut later = seen.body.clone();
+                    later["note"] = json!([{ "text": "later" }]);
+                    state.write(later);
+                }
+                Some((504, vec![], json!(null)))
+            });
+            let ours = [samples("d1", &[(0, "60")])];
+            assert_eq!(save(&saver(&server, |_| {}), &ours).await, "created", "{habits:?}");
+            assert_eq!(data(&server, &ours[0]), "60 E E 63 E E", "{habits:?}");
+            let note = if is_noted { "later" } else { "seen" };
+            assert_eq!(server.get(&ours[0].path()).unwrap()["note"][0]["text"], note, "{habits:?}");
+        }
+    }
+}
+
 /// Found by the simulator: what had been seen before such a write counted on,
 /// and a later reading was taken for one that is there.
 #[tokio::test]

@@ -16,4 +16,4 @@ pub mod positions;
 
 pub use hub::MemoryHub;
 pub use machine::{Machine, SimulatedRuntime};
-pub use positions::MemoryPositions;
+pub use positions::{Lie, MemoryPositions};

@@ -19,6 +19,15 @@ pub struct MemoryPositions {
     stored: Arc<Mutex<Stored>>,
 }
 
+/// What a store can say of something that it did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lie {
+    /// Nothing.
+    NoAnswer,
+    /// That it was not done: its client asked once more by itself.
+    Refused,
+}
+
 /// Namespace, hub, partition.
 type Place = (String, String, String);
 
@@ -30,8 +39,8 @@ struct Stored {
     /// Who reads a hub, by namespace and name.
     readers: BTreeMap<(String, String), &'static str>,
     writes: u64,
-    /// So many claims more are done and not answered.
-    unanswered: u32,
+    /// What is said to the next claim that is done, instead of that it is.
+    lie: Option<Lie>,
 }
 
 impl fmt::Debug for MemoryPositions {
@@ -89,9 +98,9 @@ impl MemoryPositions {
         self.lock().ownerships.remove(&self.place(partition));
     }
 
-    /// The next `claims` that are done are not answered.
-    pub fn leave_unanswered(&self, claims: u32) {
-        self.lock().unanswered = claims;
+    /// The next claim that is done is answered like this.
+    pub fn lie(&self, lie: Lie) {
+        self.lock().lie = Some(lie);
     }
 
     /// Every checkpoint that is stored, of whichever hub, as
@@ -145,11 +154,11 @@ impl Positions for MemoryPositions {
         stored.writes += 1;
         let number = stored.writes;
         stored.ownerships.insert(place, (owner.map(str::to_owned), at, number));
-        if stored.unanswered > 0 {
-            stored.unanswered -= 1;
-            return Err(Away::new("the checkpoint storage", "no answer"));
+        match stored.lie.take() {
+            None => Ok(Some(version(number))),
+            Some(Lie::NoAnswer) => Err(Away::new("the checkpoint storage", "no answer")),
+            Some(Lie::Refused) => Ok(None),
         }
-        Ok(Some(version(number)))
     }
 
     async fn checkpoint(&self, partition: &str) -> Result<Option<(Checkpoint, Version)>, Away> {

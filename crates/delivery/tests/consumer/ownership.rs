@@ -3,6 +3,8 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use simulator::Lie;
+
 use crate::site::{SECOND, Site};
 
 fn owners(site: &Site, partitions: &[&str]) -> Vec<String> {
@@ -120,22 +122,24 @@ fn d13_a_partition_whose_ownership_was_deleted_may_still_be_worked_on() {
 /// nobody else had been at work.
 #[test]
 fn d13_a_partition_that_was_taken_without_an_answer_is_waited_for_too() {
-    let mut site = Site::new(&["0", "1"]);
-    let _a = site.start("a", |_| {});
-    site.machine.advance(SECOND);
-    // The answer to the first claim of b, for what is a's.
-    *site.slowness.lock().unwrap() = 20 * SECOND;
-    site.append("0", 3);
-    site.append("1", 3);
-    site.machine.advance(Duration::from_millis(1));
-    *site.slowness.lock().unwrap() = Duration::ZERO;
-    site.positions.leave_unanswered(1);
-    let _b = site.start("b", |_| {});
-    site.machine.advance(60 * SECOND);
-    let worked: Vec<_> = site.logged().into_iter().filter(|line| line.contains('[')).collect();
-    let by_b = worked.iter().position(|line| line.starts_with('b')).unwrap();
-    let fenced = worked.iter().position(|line| line.ends_with("FENCED")).unwrap();
-    assert!(fenced < by_b, "{worked:?}");
+    for lie in [Lie::NoAnswer, Lie::Refused] {
+        let mut site = Site::new(&["0", "1"]);
+        let _a = site.start("a", |_| {});
+        site.machine.advance(SECOND);
+        *site.slowness.lock().unwrap() = 20 * SECOND;
+        site.append("0", 3);
+        site.append("1", 3);
+        site.machine.advance(Duration::from_millis(1));
+        *site.slowness.lock().unwrap() = Duration::ZERO;
+        // Of the first claim of b, for what is a's.
+        site.positions.lie(lie);
+        let _b = site.start("b", |_| {});
+        site.machine.advance(60 * SECOND);
+        let worked: Vec<_> = site.logged().into_iter().filter(|line| line.contains('[')).collect();
+        let by_b = worked.iter().position(|line| line.starts_with('b')).unwrap();
+        let fenced = worked.iter().position(|line| line.ends_with("FENCED")).unwrap();
+        assert!(fenced < by_b, "{lie:?}: {worked:?}");
+    }
 }
 
 #[test]

@@ -31,26 +31,35 @@ const BYTES_ALL_TAKE: usize = 256 * 1024;
 pub(crate) struct BatchAnswers {
     /// For each request its answer; none where the server was away.
     pub(crate) answers: Vec<Option<Answer>>,
+    /// For each request whether it may have been done although it has no answer.
+    pub(crate) perhaps_done: Vec<bool>,
     /// Why the first of the missing answers is missing.
     pub(crate) away: Option<ServerAway>,
 }
 
 impl BatchAnswers {
     fn none(count: usize, away: Option<ServerAway>) -> BatchAnswers {
-        BatchAnswers { answers: vec![None; count], away }
+        let perhaps_done = away.as_ref().is_some_and(ServerAway::leaves_open);
+        BatchAnswers { answers: vec![None; count], perhaps_done: vec![perhaps_done; count], away }
     }
 
     fn one(result: Result<Answer, ServerAway>) -> BatchAnswers {
         match result {
-            Ok(answer) => BatchAnswers { answers: vec![Some(answer)], away: None },
+            Ok(answer) => BatchAnswers::all(vec![answer]),
             Err(away) => BatchAnswers::none(1, Some(away)),
         }
+    }
+
+    fn all(answers: Vec<Answer>) -> BatchAnswers {
+        let perhaps_done = vec![false; answers.len()];
+        BatchAnswers { answers: answers.into_iter().map(Some).collect(), perhaps_done, away: None }
     }
 
     fn joined(parts: impl IntoIterator<Item = BatchAnswers>) -> BatchAnswers {
         let mut all = BatchAnswers::none(0, None);
         for part in parts {
             all.answers.extend(part.answers);
+            all.perhaps_done.extend(part.perhaps_done);
             all.away = all.away.or(part.away);
         }
         all
@@ -146,6 +155,8 @@ impl Client {
                 }
                 BundleOutcome::Answers(answers)
             }
+            // What it did of the writes nobody knows.
+            Some(_) if request.once => BundleOutcome::Away(ServerAway::NotFhir),
             Some(_) => BundleOutcome::Refused { status: answer.status, limit: None },
             None => BundleOutcome::Away(ServerAway::NotFhir),
         }
@@ -169,7 +180,10 @@ impl Client {
         for (index, result) in join_all(judged).await {
             match result {
                 Ok(answer) => all.answers[index] = Some(answer),
-                Err(away) => all.away = all.away.or(Some(away)),
+                Err(away) => {
+                    all.perhaps_done[index] = away.leaves_open();
+                    all.away = all.away.or(Some(away));
+                }
             }
         }
         all
@@ -179,7 +193,7 @@ impl Client {
     /// bundle, as long as there is time.
     async fn resend(&self, requests: &[Request], answers: Vec<Answer>, until: Until<'_>) -> BatchAnswers {
         let mut backoff = Backoff::new(self.options().retry, self.clock());
-        let mut all = BatchAnswers { answers: answers.into_iter().map(Some).collect(), away: None };
+        let mut all = BatchAnswers::all(answers);
         loop {
             let open = all.take_open(requests);
             let Some((_, answer)) = open.first() else { return all };
@@ -208,6 +222,7 @@ impl Client {
                     }
                 }
                 Err(away) => {
+                    open.iter().for_each(|(index, _)| all.perhaps_done[*index] = away.leaves_open());
                     all.away = Some(away);
                     return all;
                 }
@@ -230,6 +245,7 @@ impl BatchAnswers {
         for (index, slot) in self.answers.iter_mut().enumerate() {
             let Some(answer) = slot.take_if(|answer| !is_about_data(answer.status)) else { continue };
             if requests[index].once && leaves_open(answer.status) {
+                self.perhaps_done[index] = true;
                 self.away.get_or_insert(answer.away());
             } else {
                 open.push((index, answer));

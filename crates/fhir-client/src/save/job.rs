@@ -30,6 +30,12 @@ pub(super) struct Write {
     pub(super) condition: Condition,
 }
 
+/// A write that may have been done.
+pub(super) struct Sent {
+    pub(super) write: Write,
+    pub(super) body: Vec<u8>,
+}
+
 /// Everything that this window has for one Observation.
 pub(super) struct Job<'d, D> {
     /// The id on the server: the drafts' own, but for a legacy Observation.
@@ -48,6 +54,8 @@ pub(super) struct Job<'d, D> {
     pub(super) rounds: u32,
     /// Writes that were sent and not answered.
     pub(super) unanswered: u32,
+    /// The last of them.
+    pub(super) sent: Option<Sent>,
     /// The condition that was refused last.
     pub(super) refused: Option<Condition>,
     /// How often the same condition was refused, though what it names is still
@@ -73,6 +81,7 @@ impl<'d, D: Draft> Job<'d, D> {
             written: false,
             rounds: 0,
             unanswered: 0,
+            sent: None,
             refused: None,
             refused_again: 0,
             drafts: Vec::new(),
@@ -101,9 +110,10 @@ impl<'d, D: Draft> Job<'d, D> {
         self.rounds + self.unanswered
     }
 
-    /// It was written, perhaps: what is on the server says so.
-    pub(super) fn look_again(&mut self) {
+    /// It was written, perhaps: what is on the server tells.
+    pub(super) fn look_again(&mut self, sent: Sent) {
         self.unanswered += 1;
+        self.sent = Some(sent);
         self.state = State::Unread;
     }
 

@@ -24,7 +24,7 @@ const CLOCKS_DIFFER: Duration = Duration::from_secs(60);
 
 /// Versions looked at per Observation when a window may be delivered again. A
 /// window writes an Observation once, and a few more times after conflicts.
-const VERSIONS_MAX: usize = 20;
+pub(super) const VERSIONS_MAX: usize = 20;
 
 impl Saver {
     /// Finds out what is on the server for each job that has not been read.
@@ -221,7 +221,7 @@ impl Stored {
     }
 }
 
-fn version_of(observation: &Observation) -> Option<Version> {
+pub(super) fn version_of(observation: &Observation) -> Option<Version> {
     Version::from_etag(&observation.version_id()?)
 }
 

@@ -10,7 +10,8 @@ use mapping::observation::Observation;
 use reqwest::Method;
 use serde_json::Value;
 
-use super::job::{Job, State, Write};
+use super::job::{Job, Sent, State, Write};
+use super::read::{VERSIONS_MAX, version_of};
 use super::{Draft, Saver, Stored, Window};
 use crate::client::{Answer, Condition, Request, ServerAway, is_server_error};
 use crate::history::{Before, version_before};
@@ -56,22 +57,75 @@ impl Saver {
         }
         let requests: Vec<Request> = ready.iter().map(|(job, write)| self.put(&job.id, write)).collect();
         let batch = self.client.batch(&requests, window.limits()).await;
-        let may_be_done = batch.away.as_ref().is_some_and(ServerAway::leaves_open);
         let tries_max = self.client.options().retry.attempts_max;
         let (mut ends, mut is_away) = (Vec::with_capacity(ready.len()), false);
-        for (((job, write), request), answer) in ready.into_iter().zip(requests).zip(batch.answers) {
+        let answers = batch.answers.into_iter().zip(batch.perhaps_done);
+        for (((job, write), request), (answer, perhaps_done)) in ready.into_iter().zip(requests).zip(answers) {
+            let body = request.body.unwrap_or_default();
             match answer {
-                Some(answer) => {
-                    let sent = request.body.unwrap_or_default();
-                    ends.push(self.end(job, write, sent, answer, window));
-                }
-                None if may_be_done && job.unanswered + 1 < tries_max => job.look_again(),
+                Some(answer) => ends.push(self.end(job, write, body, answer, window)),
+                None if perhaps_done && job.unanswered + 1 < tries_max => job.look_again(Sent { write, body }),
                 // It is away already.
                 None => is_away = true,
             }
         }
         let first = join_all(ends).await.into_iter().find_map(Result::err);
         batch.away.filter(|_| is_away).or(first).map_or(Ok(()), Err)
+    }
+
+    /// What is there after a write that was not answered says what became of it.
+    /// When it is just what was sent, it is as if that had been the answer: the
+    /// write may have replaced another writer's version.
+    pub(super) async fn recognize<D: Draft>(
+        &self,
+        job: &mut Job<'_, D>,
+        window: &Window<'_>,
+    ) -> Result<(), ServerAway> {
+        let Some(Sent { write, body }) = job.sent.take() else { return Ok(()) };
+        let State::Present(stored) = &job.state else { return Ok(()) };
+        let stored = stored.clone();
+        if is_same_content(&stored.observation.to_json(), &body) {
+            job.state = State::Away;
+            let asked = self.client.clock().now();
+            let answer = Answer { status: 200, version: stored.version.clone(), body: Vec::new(), asked };
+            return self.written(job, write, body, answer, window).await;
+        }
+        match self.replaced_by(job, &stored, (&write.condition, &body), window).await {
+            Ok(replaced) => job.lost.extend(replaced),
+            Err(away) => {
+                job.state = State::Away;
+                return Err(away);
+            }
+        }
+        Ok(())
+    }
+
+    /// Somebody wrote since: another writer's version that a write of ours which
+    /// lies further back replaced, if it did.
+    async fn replaced_by<D: Draft>(
+        &self,
+        job: &Job<'_, D>,
+        stored: &Stored,
+        (condition, body): (&Condition, &[u8]),
+        window: &Window<'_>,
+    ) -> Result<Option<Observation>, ServerAway> {
+        let expected = match condition {
+            Condition::Version(version) => Some(version),
+            Condition::None | Condition::Absent => None,
+        };
+        let (mut version, mut is_ours) = (stored.version.clone(), false);
+        for _ in 0..VERSIONS_MAX {
+            let Some(at) = version.as_ref().filter(|version| Some(*version) != expected) else { break };
+            let before = version_before(&self.client, &job.path(), at, window.deadline).await?;
+            let Before::Content(before) = before else { break };
+            let Ok(observation) = Observation::read(&before) else { break };
+            version = version_of(&observation);
+            if is_ours {
+                return Ok((version.as_ref() != expected).then_some(observation));
+            }
+            is_ours = is_same_content(&before, body);
+        }
+        Ok(None)
     }
 
     fn put(&self, id: &str, write: &Write) -> Request {
