@@ -58,7 +58,6 @@ impl Machine {
             now,
             elapsed: Duration::ZERO,
             // A generator that starts with 0 gives nothing else.
-            // Of xorshift none may be zero, and no two the same.
             seed: (seed << 1) | 1,
             timers: BTreeMap::new(),
             next_timer: 0,
@@ -138,7 +137,9 @@ impl SimulatedRuntime {
     /// does: none of its timers ends before, and no answer should reach it (see
     /// [`SimulatedRuntime::thawed`]).
     pub fn freeze(&self, duration: Duration) {
-        *self.frozen_until.lock().unwrap_or_else(PoisonError::into_inner) = self.elapsed() + duration;
+        let until = self.elapsed() + duration;
+        let mut frozen_until = self.frozen_until.lock().unwrap_or_else(PoisonError::into_inner);
+        *frozen_until = until.max(*frozen_until);
     }
 
     /// Waits until the process does not stand still. Whatever reaches it from

@@ -112,6 +112,8 @@ pub struct FarServer {
     pub process: Arc<SimulatedRuntime>,
     /// What is in between.
     pub world: Arc<World>,
+    /// Where it is recorded.
+    pub record: Arc<Record>,
 }
 
 impl Transport for FarServer {
@@ -132,6 +134,18 @@ impl Transport for FarServer {
 }
 
 impl FarServer {
+    /// What somebody else makes before a request does, each with its id and a
+    /// note that it holds beside what we would write.
+    fn rivals(&self, request: &Request<Vec<u8>>) -> Vec<(String, Value, String)> {
+        let rival = |mut observation: Value| {
+            let is_there = self.world.chance_of(Fault::FhirRival);
+            let text = format!("made at {}", self.world.runtime().elapsed().as_micros());
+            observation["note"] = json!([{ "text": text }]);
+            is_there.then(|| (observation["id"].as_str().unwrap_or_default().to_owned(), observation, text))
+        };
+        creates(request).into_iter().filter_map(rival).collect()
+    }
+
     async fn exchange(&self, request: reqwest::Request) -> Result<reqwest::Response, NoAnswer> {
         let world = &self.world;
         world.trace(|| described(&request));
@@ -155,10 +169,20 @@ impl FarServer {
             Some(half) if world.strikes(Fault::FhirHalfBundle) => (half, true),
             _ => (request, false),
         };
-        let is_cut_in = world.strikes(Fault::FhirGateway);
         let is_lost = is_half || world.strikes(Fault::FhirAnswerLost);
-        let server = self.server.clone();
-        let told = world.send(is_lost, async move { server.answer(request).await });
+        let is_cut_in = !is_lost && world.strikes(Fault::FhirGateway);
+        let (server, rivals) = (self.server.clone(), self.rivals(&request));
+        let (record, traced) = (self.record.clone(), world.clone());
+        let told = world.send(is_lost, async move {
+            for (id, rival, text) in rivals {
+                make_before(&server, &id, &rival, || {
+                    traced.count(Fault::FhirRival);
+                    record.note(&id, text);
+                })
+                .await;
+            }
+            server.answer(request).await
+        });
         match told.await {
             Ok(_) if is_cut_in => Ok(refusal(504, None)),
             Ok(answer) => {
@@ -170,6 +194,24 @@ impl FarServer {
             Err(_) => futures::future::pending().await,
         }
     }
+}
+
+/// Makes an Observation unless it is there, or was.
+async fn make_before(server: &Server, id: &str, observation: &Value, made: impl FnOnce()) {
+    let path = format!("Observation/{id}");
+    let (there, _) = server.ask("GET", &path, None, &[]).await;
+    if there == 404 && server.ask("PUT", &path, Some(observation), &[]).await.0 == 201 {
+        made();
+    }
+}
+
+/// The Observations that a request makes.
+fn creates(request: &Request<Vec<u8>>) -> Vec<Value> {
+    let body: Value = serde_json::from_slice(request.body()).unwrap_or_default();
+    let alone = request.headers().contains_key("if-none-match").then(|| body.clone());
+    let of_entry = |entry: &Value| (!entry["request"]["ifNoneMatch"].is_null()).then(|| entry["resource"].clone());
+    let entries = body["entry"].as_array().into_iter().flatten().filter_map(of_entry);
+    alone.into_iter().chain(entries).filter(|resource| resource["resourceType"] == "Observation").collect()
 }
 
 fn refusal(status: u16, retry_after: Option<u64>) -> reqwest::Response {
@@ -189,11 +231,11 @@ pub(crate) fn owned(request: reqwest::Request) -> Option<Request<Vec<u8>>> {
     Some(owned)
 }
 
-/// The first half of a bundle; none of what is no bundle of several.
+/// The first half of a bundle of writes; none of what is no such bundle of several.
 fn half(request: &Request<Vec<u8>>) -> Option<Request<Vec<u8>>> {
     let mut bundle: Value = serde_json::from_slice(request.body()).ok()?;
     let entries = bundle.get_mut("entry")?.as_array_mut()?;
-    if entries.len() < 2 {
+    if entries.len() < 2 || entries.iter().any(|entry| entry["request"]["method"] == "GET") {
         return None;
     }
     entries.truncate(entries.len() / 2);
@@ -276,9 +318,9 @@ pub async fn write_note(server: Server, record: Arc<Record>, world: Arc<World>, 
     world.way().await;
     let path = format!("Observation/{id}");
     let (status, _) = server.ask("PUT", &path, Some(&observation), &[("if-match", &etag)]).await;
-    world.count(Fault::FhirOtherWriter);
     world.trace(|| format!("note on {id}: {status}"));
     if status == 200 {
+        world.count(Fault::FhirOtherWriter);
         record.note(&id, text);
     }
 }
@@ -287,9 +329,9 @@ pub async fn write_note(server: Server, record: Arc<Record>, world: Arc<World>, 
 pub async fn delete(server: Server, record: Arc<Record>, world: Arc<World>, pick: u64) {
     let Some((id, _)) = one_of(server.observations().await, pick) else { return };
     let (status, _) = server.ask("DELETE", &format!("Observation/{id}"), None, &[]).await;
-    world.count(Fault::FhirDeleted);
     world.trace(|| format!("delete {id}: {status}"));
     if status < 300 {
+        world.count(Fault::FhirDeleted);
         record.deleted(&id);
     }
 }

@@ -6,11 +6,13 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
+use simulation::process::Mappings;
 use simulation::world::Fault;
 use simulation::{Outcome, mappings, run};
 
@@ -80,6 +82,12 @@ struct Totals {
     measurements: usize,
 }
 
+/// A panic breaks a promise like any other.
+fn run_caught(seed: u64, mappings: &Mappings, traced: bool) -> Outcome {
+    let ran = catch_unwind(AssertUnwindSafe(|| run(seed, mappings, traced)));
+    ran.unwrap_or_else(|_| Outcome { broken: vec!["it panicked; see above".to_owned()], ..Outcome::default() })
+}
+
 fn simulate(Wanted { seeds, keep_going }: Wanted) -> Result<ExitCode, String> {
     let mappings = mappings()?;
     let (next, totals) = (AtomicU64::new(seeds.start), Mutex::new(Totals::default()));
@@ -90,7 +98,7 @@ fn simulate(Wanted { seeds, keep_going }: Wanted) -> Result<ExitCode, String> {
             if seed >= seeds.end || (!keep_going && !lock().failed.is_empty()) {
                 return;
             }
-            let outcome = run(seed, &mappings, false);
+            let outcome = run_caught(seed, &mappings, false);
             let mut totals = lock();
             for (fault, count) in &outcome.faults {
                 *totals.faults.entry(*fault).or_default() += count;
@@ -107,7 +115,7 @@ fn simulate(Wanted { seeds, keep_going }: Wanted) -> Result<ExitCode, String> {
     let Totals { passed, mut failed, faults, events, measurements } = std::mem::take(&mut *lock());
     failed.sort_by_key(|(seed, _)| *seed);
     if let Some((seed, outcome)) = failed.first() {
-        let again = run(*seed, &mappings, true);
+        let again = run_caught(*seed, &mappings, true);
         let skipped = again.trace.len().saturating_sub(TRACE_LINES);
         println!("seed {seed}; the last {} of {} lines of its trace:", again.trace.len() - skipped, again.trace.len());
         again.trace.iter().skip(skipped).for_each(|line| println!("{line}"));

@@ -130,7 +130,12 @@ impl Site {
                 async move { consumer.run(stopped).await }.boxed()
             }
             Side::Measurements => {
-                let far = FarServer { server: self.server.clone(), process: process.clone(), world: world.clone() };
+                let far = FarServer {
+                    server: self.server.clone(),
+                    process: process.clone(),
+                    world: world.clone(),
+                    record: record.clone(),
+                };
                 let Some(destination) = destination_over(&self.server, &process, (Arc::new(far), self.mode)) else {
                     record.broken("the server has no address".to_owned());
                     return Process { name: name.to_owned(), runtime: process, stop: Some(stop) };

@@ -51,11 +51,6 @@ impl Record {
         self.state().clone()
     }
 
-    /// Promises that are broken so far.
-    pub fn is_broken(&self) -> bool {
-        !self.state().broken.is_empty()
-    }
-
     /// Events were worked through.
     pub fn worked_events(&self, partition: &str, fates: impl Iterator<Item = (i64, EventFate)>) {
         let mut state = self.state();

@@ -27,7 +27,7 @@ const DEVICE_MAPPING: &str = include_str!("../mappings/devicecontent.json");
 const FHIR_MAPPING: &str = include_str!("../mappings/fhirmapping.json");
 
 /// What came of a seed.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Outcome {
     /// The promises that were broken; none when it passed.
     pub broken: Vec<String>,

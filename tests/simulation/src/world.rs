@@ -51,7 +51,7 @@ pub enum Fault {
     LettersAway,
     /// What waits cannot be reached, or its answer is lost.
     ParkingAway,
-    /// A way takes seconds, up to just below what a request may take.
+    /// A way takes seconds, up to 25.
     Slow,
     /// The FHIR server cannot be connected to.
     FhirRefused,
@@ -67,6 +67,8 @@ pub enum Fault {
     FhirHalfBundle,
     /// Somebody else changes an Observation.
     FhirOtherWriter,
+    /// Somebody else makes an Observation right before we do.
+    FhirRival,
     /// A clinician deletes an Observation.
     FhirDeleted,
     /// It is down for minutes.
@@ -77,7 +79,7 @@ pub enum Fault {
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Fault; 25] = [
+    pub const ALL: [Fault; 26] = [
         Fault::Kill,
         Fault::Freeze,
         Fault::Join,
@@ -101,6 +103,7 @@ impl Fault {
         Fault::FhirAnswerLost,
         Fault::FhirHalfBundle,
         Fault::FhirOtherWriter,
+        Fault::FhirRival,
         Fault::FhirDeleted,
         Fault::FhirDown,
     ];
@@ -155,16 +158,20 @@ impl World {
         &self.runtime
     }
 
-    /// Whether it goes wrong now, by chance.
+    /// Whether it goes wrong now, by chance; then it counts.
     pub fn strikes(&self, fault: Fault) -> bool {
-        let mut state = self.state();
-        let Some(rate) = state.rates.get(&fault).copied() else { return false };
-        if !state.chance.in_thousand(rate) {
-            return false;
+        let strikes = self.chance_of(fault);
+        if strikes {
+            self.count(fault);
         }
-        drop(state);
-        self.count(fault);
-        true
+        strikes
+    }
+
+    /// Whether it is to go wrong now, by chance, if it can.
+    pub fn chance_of(&self, fault: Fault) -> bool {
+        let mut state = self.state();
+        let rate = state.rates.get(&fault).copied();
+        rate.is_some_and(|rate| state.chance.in_thousand(rate))
     }
 
     /// Takes note of something that goes wrong.
@@ -232,7 +239,14 @@ impl World {
         }
         let is_lost = after.is_some_and(|after| self.strikes(after));
         let told = self.send(is_lost, effect);
-        let answer = told.await.map_err(|_| Lost);
+        // Whoever waits learns of it at the end, or before it has happened.
+        let is_early = is_lost && self.chance(|chance| chance.in_thousand(500));
+        let answer = if is_early {
+            self.way().await;
+            Err(Lost)
+        } else {
+            told.await.map_err(|_| Lost)
+        };
         process.thawed().await;
         answer
     }

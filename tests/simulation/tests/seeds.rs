@@ -30,6 +30,7 @@ fn a_seed_means_one_run() {
     let mappings = mappings().unwrap();
     for seed in SEEDS.take(10) {
         let (first, second) = (run(seed, &mappings, true), run(seed, &mappings, true));
+        assert_eq!((&first.faults, first.measurements), (&second.faults, second.measurements), "seed {seed}");
         let differs = first.trace.iter().zip(&second.trace).find(|(first, second)| first != second);
         assert_eq!(differs, None, "seed {seed}");
         assert_eq!(first.trace.len(), second.trace.len(), "seed {seed}");

@@ -30,6 +30,14 @@ pub(super) struct Write {
     pub(super) condition: Condition,
 }
 
+/// A version that is to be merged back.
+pub(super) struct Lost {
+    pub(super) observation: Observation,
+    /// It was replaced as a whole for certain: what others wrote into it is
+    /// missing too. Otherwise somebody may have removed that since.
+    pub(super) whole: bool,
+}
+
 /// A write that may have been done.
 pub(super) struct Sent {
     pub(super) write: Write,
@@ -43,7 +51,7 @@ pub(super) struct Job<'d, D> {
     pub(super) state: State,
     /// Versions that were overwritten, or may have been in an earlier delivery,
     /// and are not merged back for certain.
-    pub(super) lost: Vec<Observation>,
+    pub(super) lost: Vec<Lost>,
     /// What is on the server lacks something of `lost`, whatever the drafts say.
     pub(super) repair: bool,
     /// `lost` holds what an earlier delivery may have overwritten.
@@ -167,7 +175,10 @@ impl<'d, D: Draft> Job<'d, D> {
     fn with_lost(&self, stored: Option<&Observation>) -> Option<Observation> {
         let (stored, first) = (stored?, self.drafts.first()?);
         let mut merged: Option<Observation> = None;
-        for lost in &self.lost {
+        for Lost { observation: lost, whole } in &self.lost {
+            if *whole && let Some(observation) = merged.as_ref().unwrap_or(stored).with_members_of_others(lost) {
+                merged = Some(observation);
+            }
             match first.draft.absorb(merged.as_ref().unwrap_or(stored), lost) {
                 Ok(Some(observation)) => merged = Some(observation),
                 Ok(None) => {}
@@ -178,6 +189,19 @@ impl<'d, D: Draft> Job<'d, D> {
             }
         }
         merged
+    }
+
+    /// What we would write if there were nothing; none when all of it is bad.
+    pub(super) fn created(&self) -> Option<Observation> {
+        let mut created: Option<Observation> = None;
+        for part in &self.drafts {
+            let made = match &created {
+                None => part.draft.create().map(Some),
+                Some(base) => part.draft.merge(base),
+            };
+            created = made.ok().flatten().or(created);
+        }
+        created
     }
 
     /// The server refused what was merged: nothing is in yet.

@@ -11,8 +11,8 @@ use mapping::observation::Observation;
 use reqwest::Method;
 use serde_json::Value;
 
-use super::job::{Job, State};
-use super::write::server_error;
+use super::job::{Job, Lost, State};
+use super::write::{is_same_reading, server_error};
 use super::{Draft, Saver, Stored, Window};
 use crate::client::{Answer, Request, SearchError, ServerAway, is_server_error};
 use crate::history::{Before, versions_before};
@@ -146,30 +146,33 @@ impl Saver {
         let since = since.unwrap_or(Timestamp::MIN);
         let mut away = None;
         // The jobs whose history goes further back, each with the version
-        // before which to look.
-        let mut open: Vec<(&mut Job<'_, D>, Version)> = Vec::new();
+        // before which to look, and what that holds.
+        let mut open: Vec<(&mut Job<'_, D>, Version, Observation)> = Vec::new();
         for job in jobs.iter_mut() {
             if !std::mem::replace(&mut job.history_read, true)
                 && let State::Present(stored) = &job.state
                 && let Some(version) = newer_than(since, stored.version.clone(), &stored.observation)
             {
-                open.push((job, version));
+                let observation = stored.observation.clone();
+                open.push((job, version, observation));
             }
         }
         for _ in 0..VERSIONS_MAX {
             if open.is_empty() {
                 break;
             }
-            let of: Vec<_> = open.iter().map(|(job, version)| (job.path(), version.clone())).collect();
+            let of: Vec<_> = open.iter().map(|(job, version, _)| (job.path(), version.clone())).collect();
             let befores = versions_before(&self.client, &of, window.deadline).await;
             let mut further = Vec::with_capacity(open.len());
-            for ((job, _), before) in open.into_iter().zip(befores) {
+            for ((job, _, later), before) in open.into_iter().zip(befores) {
                 match before {
                     Ok(Before::Content(before)) => {
                         if let Ok(before) = Observation::read(&before) {
                             let version = newer_than(since, version_of(&before), &before);
-                            job.lost.push(before);
-                            further.extend(version.map(|version| (job, version)));
+                            // A create of ours had nothing to do with what was there.
+                            let whole = job.created().is_some_and(|created| is_same_reading(&later, &created));
+                            job.lost.push(Lost { observation: before.clone(), whole });
+                            further.extend(version.map(|version| (job, version, before)));
                         }
                     }
                     Ok(Before::Nothing | Before::Untold) => {}

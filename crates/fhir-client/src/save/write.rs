@@ -10,7 +10,7 @@ use mapping::observation::Observation;
 use reqwest::Method;
 use serde_json::Value;
 
-use super::job::{Job, Sent, State, Write};
+use super::job::{Job, Lost, Sent, State, Write};
 use super::read::{VERSIONS_MAX, version_of};
 use super::{Draft, Saver, Stored, Window};
 use crate::client::{Answer, Condition, Request, ServerAway, is_server_error};
@@ -91,7 +91,9 @@ impl Saver {
             return self.written(job, write, body, answer, window).await;
         }
         match self.replaced_by(job, &stored, (&write.condition, &body), window).await {
-            Ok(replaced) => job.lost.extend(replaced),
+            Ok(replaced) => {
+                job.lost.extend(replaced.map(|observation| Lost { observation, whole: true }));
+            }
             Err(away) => {
                 job.state = State::Away;
                 return Err(away);
@@ -240,7 +242,7 @@ impl Saver {
     /// is lost, and is filled into whatever is then there.
     fn overwritten<D: Draft>(&self, job: &mut Job<'_, D>, other: Observation, ours: Version) -> Result<(), ServerAway> {
         self.overwrites.fetch_add(1, Ordering::Relaxed);
-        job.lost.push(other.clone());
+        job.lost.push(Lost { observation: other.clone(), whole: true });
         (job.repair, job.written) = (true, true);
         job.state = State::Present(Arc::new(Stored { version: Some(ours), observation: other, bytes: 0 }));
         self.next_round(job)
@@ -295,14 +297,22 @@ fn replaced(status: u16, condition: &Condition, now: Option<&Version>) -> Replac
 
 /// Whether a stored version holds just what was sent, but for what servers add.
 fn is_same_content(stored: &[u8], sent: &[u8]) -> bool {
+    is_same_without(&["meta", "text"], stored, sent)
+}
+
+/// Whether a version was made of the same readings, whenever that was.
+pub(super) fn is_same_reading(stored: &Observation, made: &Observation) -> bool {
+    is_same_without(&["meta", "text", "issued"], &stored.to_json(), &made.to_json())
+}
+
+fn is_same_without(members: &[&str], one: &[u8], other: &[u8]) -> bool {
     let read = |bytes: &[u8]| {
         let mut resource: Value = serde_json::from_slice(bytes).ok()?;
-        let members = resource.as_object_mut()?;
-        members.remove("meta");
-        members.remove("text");
+        let object = resource.as_object_mut()?;
+        members.iter().for_each(|name| _ = object.remove(*name));
         Some(resource)
     };
-    matches!((read(stored), read(sent)), (Some(stored), Some(sent)) if stored == sent)
+    matches!((read(one), read(other)), (Some(one), Some(other)) if one == other)
 }
 
 #[cfg(test)]

@@ -28,6 +28,55 @@ impl FhirMapping {
     }
 }
 
+/// What we write ourselves, beside `value[x]` and `effective[x]`.
+const OURS: [&str; 13] = [
+    "resourceType",
+    "id",
+    "meta",
+    "text",
+    "identifier",
+    "status",
+    "category",
+    "code",
+    "subject",
+    "device",
+    "encounter",
+    "component",
+    "issued",
+];
+
+impl Observation {
+    /// This Observation with what others wrote into `lost` and it lacks: members
+    /// that we never write, and elements of those that both have. None when it
+    /// lacks nothing.
+    pub fn with_members_of_others(&self, lost: &Observation) -> Option<Observation> {
+        let mut members = self.members.clone();
+        let mut is_changed = false;
+        let is_ours = |name: &str| OURS.contains(&name) || name.starts_with("value") || name.starts_with("effective");
+        for (name, lost) in lost.members.iter().filter(|(name, _)| !is_ours(name)) {
+            let merged = match members.get(name) {
+                None => lost.to_owned(),
+                Some(stored) => match with_elements(stored, lost) {
+                    Some(merged) => merged,
+                    None => continue,
+                },
+            };
+            members.set(name, &merged);
+            is_changed = true;
+        }
+        is_changed.then_some(Observation { members })
+    }
+}
+
+/// A list with the elements of another that it lacks; none when it lacks none, or
+/// one of them is no list.
+fn with_elements(stored: &str, lost: &str) -> Option<String> {
+    let (stored, lost): (Vec<&str>, Vec<&str>) = (json::elements(stored)?.collect(), json::elements(lost)?.collect());
+    let missing = lost.iter().filter(|lost| !stored.iter().any(|stored| json::is_same(stored, lost)));
+    let all: Vec<&str> = stored.iter().chain(missing).copied().collect();
+    (all.len() > stored.len()).then(|| format!("[{}]", all.join(",")))
+}
+
 /// The readings that an Observation was made of, as far as it tells.
 fn read_back<'t>(
     observation: &Observation,
@@ -115,6 +164,26 @@ mod tests {
     fn component(name: &str, kind: &str, value: Value) -> Value {
         let system = crate::identifier::SERVICE_SYSTEM;
         json!({ "code": { "coding": [{ "system": system, "code": name }] }, kind: value })
+    }
+
+    #[test]
+    fn takes_over_what_others_wrote() {
+        let with = |members: Value| {
+            let mut observation: Value =
+                serde_json::from_slice(&observation("1 E E E E E", json!([])).to_json()).unwrap();
+            observation.as_object_mut().unwrap().extend(members.as_object().unwrap().clone());
+            Observation::read(observation.to_string().as_bytes()).unwrap()
+        };
+        let note = |text: &str| json!({ "text": text });
+        let current = with(json!({ "note": [note("b")], "bodySite": { "text": "arm" } }));
+        let lost = with(json!({
+            "note": [note("a"), note("b")], "bodySite": { "text": "leg" }, "method": { "text": "m" }, "status": "amended",
+        }));
+        let merged: Value = serde_json::from_slice(&current.with_members_of_others(&lost).unwrap().to_json()).unwrap();
+        assert_eq!(merged["note"], json!([note("b"), note("a")]));
+        assert_eq!((&merged["bodySite"]["text"], &merged["method"]["text"]), (&json!("arm"), &json!("m")));
+        assert_eq!(merged["status"], "final");
+        assert!(current.with_members_of_others(&current).is_none());
     }
 
     #[test]
