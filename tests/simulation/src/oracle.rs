@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use delivery::{Away, Hub};
-use delivery::{Converter, DeadLetter, DeadLetters, EventFate, HubBatch, HubEvent, MeasurementFate, Runtime, Turn};
+use delivery::{
+    Away, Converter, DeadLetter, DeadLetters, EventFate, Fence, Hub, HubBatch, HubEvent, MeasurementFate,
+    MeasurementOutput, Normalizer, OutgoingMeasurements, Runtime, Turn, Unfenced,
+};
 use fhir_client::{Missing, Mode, NoAnswer, Transport};
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -23,6 +25,7 @@ pub async fn check(site: &Site) -> Vec<String> {
     let happened = site.record.happened();
     let mut broken = happened.broken.clone();
     broken.extend(events_have_fates(site, &happened));
+    broken.extend(events_have_the_right_fates(site, &happened).await);
     broken.extend(nothing_is_lost_on_the_way(site, &happened));
     broken.extend(windows_are_cut_once(site, &happened));
     let found = site.server.observations().await;
@@ -53,6 +56,50 @@ fn events_have_fates(site: &Site, happened: &Happened) -> Vec<String> {
                     Some(true) if !has_letter => broken.push(format!("{side:?} {place:?} has no dead letter")),
                     Some(_) => {}
                 }
+            }
+        }
+    }
+    broken
+}
+
+/// Promise 2: an event's fate is what the mapping makes of it, whatever went
+/// wrong.
+async fn events_have_the_right_fates(site: &Site, happened: &Happened) -> Vec<String> {
+    let normalizer = Normalizer::new(Nowhere, Nowhere);
+    let mut broken = Vec::new();
+    for (partition, events) in site.hubs[0].contents() {
+        let source = site.hubs[0].source(&partition);
+        let typed = HubBatch::new(&events);
+        let batch = typed.batch(&source);
+        let fates = match normalizer.normalize(&site.mappings.device, &batch, &Unfenced).await {
+            Ok(done) => done.events,
+            Err(away) => return vec![away.to_string()],
+        };
+        for (event, expected) in events.iter().zip(fates) {
+            let found = happened.events.get(&(partition.clone(), event.sequence_number));
+            if found.is_some_and(|found| *found != expected) {
+                let place = event.sequence_number;
+                broken.push(format!("event {place} of {partition} ended as {found:?} instead of {expected:?}"));
+            }
+        }
+    }
+    broken
+}
+
+/// Promise 2: what is rejected of the internal hub is what an undisturbed run
+/// rejects, and what a clinician deleted.
+fn rejected_is_what_has_to_be(happened: &Happened, expected: &Fates) -> Vec<String> {
+    let mut broken = Vec::new();
+    for (place, found) in &happened.measurements {
+        for (found, expected) in found.iter().zip(expected.get(place).into_iter().flatten()) {
+            let is_as_expected = match (found, expected) {
+                (MeasurementFate::Rejected(reason), _) if reason.code == "ObservationDeleted" => true,
+                (MeasurementFate::Rejected(found), MeasurementFate::Rejected(expected)) => found == expected,
+                (MeasurementFate::Rejected(_), _) | (_, MeasurementFate::Rejected(_)) => false,
+                _ => true,
+            };
+            if !is_as_expected {
+                broken.push(format!("measurement {place:?} ended as {found:?} instead of {expected:?}"));
             }
         }
     }
@@ -112,11 +159,15 @@ async fn observations_are_those_of_an_undisturbed_run(
     happened: &Happened,
     found: &BTreeMap<String, Value>,
 ) -> Vec<String> {
-    let expected = match undisturbed(site, happened).await {
+    let (expected, fates) = match undisturbed(site, happened).await {
         Ok(expected) => expected,
         Err(error) => return vec![format!("the undisturbed run failed: {error}")],
     };
-    let mut broken = Vec::new();
+    // What was parked is not yet decided where it is first seen.
+    let mut broken = match site.parking {
+        Some(_) => Vec::new(),
+        None => rejected_is_what_has_to_be(happened, &fates),
+    };
     for (id, expected) in &expected {
         match found.get(id) {
             _ if happened.deleted.contains(id) => {}
@@ -149,7 +200,7 @@ fn others_lost_nothing(happened: &Happened, found: &BTreeMap<String, Value>) -> 
 
 /// Converts the windows that were begun one after the other, on a server of
 /// their own and without any trouble.
-async fn undisturbed(site: &Site, happened: &Happened) -> Result<BTreeMap<String, Value>, String> {
+async fn undisturbed(site: &Site, happened: &Happened) -> Result<(BTreeMap<String, Value>, Fates), String> {
     let process = site.world.runtime().clone();
     let server = Server::new(InProcessFhirServer::new(Personality::Azure, "undisturbed.test"), process.clone());
     if site.mode == Mode::Lookup {
@@ -159,6 +210,7 @@ async fn undisturbed(site: &Site, happened: &Happened) -> Result<BTreeMap<String
     let destination =
         destination_over(&server, &process, (Arc::new(near), site.mode)).ok_or("the server has no address")?;
     let converter = Converter::new(destination, Nowhere, Compatibility::default());
+    let mut fates = Fates::new();
     for (partition, events) in site.hubs[1].contents() {
         let source = site.hubs[1].source(&partition);
         for (first, last) in happened.windows.get(&partition).into_iter().flatten() {
@@ -168,11 +220,16 @@ async fn undisturbed(site: &Site, happened: &Happened) -> Result<BTreeMap<String
             let batch = typed.batch(&source);
             let turn = Turn { term: 1, ..Turn::UNFENCED };
             let done = converter.convert(&site.mappings.fhir, &batch, process.now(), turn).await;
-            done.map_err(|away| away.to_string())?;
+            let done = done.map_err(|away| away.to_string())?;
+            let places = window.iter().map(|event| (partition.clone(), event.sequence_number));
+            fates.extend(places.zip(done.events));
         }
     }
-    Ok(server.observations().await)
+    Ok((server.observations().await, fates))
 }
+
+/// The fates of the measurements of each event of the internal hub.
+type Fates = BTreeMap<(String, i64), Vec<MeasurementFate>>;
 
 /// An Observation without what may differ: who saved it when, what others wrote
 /// into it, and whether something was written twice.
@@ -244,8 +301,14 @@ impl Transport for NearServer {
     }
 }
 
-/// Dead letters of the undisturbed run are not looked at.
+/// What an undisturbed run sends or records is not looked at.
 struct Nowhere;
+
+impl MeasurementOutput for Nowhere {
+    async fn send(&self, _: &OutgoingMeasurements, _: &dyn Fence) -> Result<Vec<usize>, Away> {
+        Ok(Vec::new())
+    }
+}
 
 impl DeadLetters for Nowhere {
     async fn record(&self, _: &[DeadLetter<'_>]) -> Result<(), Away> {

@@ -279,3 +279,16 @@ fn a_letter_that_cannot_be_read_holds_nothing_up_and_stays() {
     assert_eq!(world.look_again(0), "1 created, 1 unreadable");
     assert_eq!(world.parked(), 1);
 }
+
+/// Found by the simulator: what came in windows of its own was rejected, or gave
+/// way, only because it was looked for together.
+#[test]
+fn what_would_not_get_on_in_one_window_is_saved_one_after_the_other() {
+    let world = World::default();
+    let weight = |second: u32, value: &str| reading("weight", "unknown", second, value);
+    let bodies = [weight(0, "80"), weight(0, "81"), reading("heartrate", "unknown", 0, "71"), weight(5, "eighty")];
+    let each = bodies.iter().map(|body| world.give_bodies(std::slice::from_ref(body)));
+    assert_eq!(each.collect::<Vec<_>>(), ["parked", "parked", "parked", "parked"]);
+    world.server.appeared.store(true, Ordering::Relaxed);
+    assert_eq!(world.look_again(0), "2 created, 1 superseded, 1 rejected");
+}
