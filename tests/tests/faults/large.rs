@@ -80,11 +80,13 @@ fn peak_mib(pid: u32) -> usize {
 
 #[test]
 fn a_thousand_events_of_a_megabyte_stay_within_the_budget() {
-    let count = if is_full() { 1000 } else { 40 };
+    let count = if is_full() { 1000 } else { 24 };
     check("events of 1 MB, normalize", "normalize", count, event, "normalized");
     check("measurements of 1 MB, group-convert", "group-convert", count, measurement, "saved");
-    let cut_off = |year: usize, number: usize| event(year, number).trim_end_matches('}').to_owned();
-    check("poison events of 1 MB, normalize", "normalize", count / 5, cut_off, "rejected");
+    if is_full() {
+        let cut_off = |year: usize, number: usize| event(year, number).trim_end_matches('}').to_owned();
+        check("poison events of 1 MB, normalize", "normalize", count / 5, cut_off, "rejected");
+    }
 }
 
 /// Lets a function work through what waits in its hub already; each is to have
