@@ -13,10 +13,12 @@ use crate::selection::{is_full, report};
 /// A standard hub takes 1 MiB with everything around it.
 const EVENT_BYTES: usize = 1_000_000;
 
-/// What a function may hold at its peak, in MiB: 32 on their way from the hub, 32
-/// in windows (docs/delivery.md), and 64 for the process itself, whatever comes
-/// (design.md 5).
-const PEAK_MIB_MAX: usize = 128;
+/// What a function may hold at its peak, in MiB: 32 on their way from the hub and
+/// 32 in windows (docs/delivery.md); for each of the four partitions an event that
+/// is being received, in three copies, and one that is being read, of which each
+/// number takes 16 bytes beside its text, so 8; and 50 for the process and what
+/// its allocator keeps.
+const PEAK_MIB_MAX: usize = 32 + 32 + 4 * (3 + 8) + 50;
 
 /// An event of a device, filled up with text or with numbers, of which each is a
 /// value to be read.
