@@ -5,7 +5,8 @@ use std::process::ExitCode;
 use crate::run::{cargo, run, target};
 
 /// Builds the release binaries and has `tests/soak` drive them; what follows is
-/// for it. Writes `docs/reliability/soak.svg` and `soak.md`.
+/// for it. Draws `docs/reliability/soak.svg`; the figures, which are printed, are
+/// for `docs/reliability.md`.
 pub fn soak(arguments: &[String]) -> Result<ExitCode, String> {
     run(cargo().args(["build", "--release", "-p", "iotc", "-p", "normalize", "-p", "group-convert"]))?;
     let mut soak = cargo();

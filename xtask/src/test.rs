@@ -32,6 +32,9 @@ enum Selection {
 /// already; see `tests/tests/faults/selection.rs`.
 const FAULTS: &str = "IOTC_FAULTS";
 
+/// What tells them when and in which order things are to break.
+const FAULTS_SEED: &str = "IOTC_FAULTS_SEED";
+
 const TIERS: [Tier; 8] = [
     Tier {
         name: "quick",
@@ -163,6 +166,10 @@ fn run_tier(tier: &Tier, selection: Selection, counts: &mut Counts) -> Result<()
         }
         if std::env::var_os(FAULTS).is_none() {
             command.env(FAULTS, selection.name());
+        }
+        // The full selection has another seed each time, and says which.
+        if matches!(selection, Selection::Short) && std::env::var_os(FAULTS_SEED).is_none() {
+            command.env(FAULTS_SEED, RANDOM_SEED.1);
         }
         count(&mut command, counts)?;
     }

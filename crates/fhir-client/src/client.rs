@@ -437,6 +437,11 @@ impl Client {
         self.observe(request, received.as_ref().ok().map(|received| received.status), asked);
         let Received { status, retry_after, version, body } = received?;
         if status < 300 {
+            // A sign-in page or the like: a write would take it for done, and a
+            // refusal for proof that the server is well.
+            if !is_fhir(&body) {
+                return Err(ServerAway::NotFhir);
+            }
             *self.succeeded() = Some(self.clock.now());
         }
         // Of a bundle its entries tell.
@@ -644,6 +649,14 @@ impl Request {
 /// 501 is for the caller, who can do without batches.
 fn is_about_data(status: u16) -> bool {
     !matches!(status, 401 | 403 | 408 | 429) && (status < 500 || status == 501)
+}
+
+/// Whether a server that speaks FHIR JSON can have answered so with success: with
+/// nothing, or with a resource.
+fn is_fhir(body: &[u8]) -> bool {
+    const MARK: &[u8] = b"\"resourceType\"";
+    // It stands at the beginning as a rule, so little of a resource is looked at.
+    body.is_empty() || body.trim_ascii_start().starts_with(b"{") && body.windows(MARK.len()).any(|part| part == MARK)
 }
 
 /// Whether a request that was answered so may have been done: a gateway did not

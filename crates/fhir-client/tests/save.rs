@@ -7,7 +7,7 @@ mod support;
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::SystemTime;
 
 use delivery::{Away, Fence, Reason, SaveOutcome, Turn};
@@ -426,6 +426,41 @@ async fn a_conflict_without_another_writer_is_no_refusal_of_the_data() {
             assert_eq!(save(&saver(&server, |_| {}), &drafts).await, expected, "{conflicts} batch {batch}");
         }
     }
+}
+
+/// Found by the tier `faults`: a single write that a gateway answered with 200 and
+/// a sign-in page ended as `created`, and the Observation was nowhere.
+#[tokio::test]
+async fn a_page_that_a_gateway_answers_is_no_success() {
+    for page in [json!("<html>sign in</html>"), json!({ "message": "back at noon" })] {
+        let server = start(Habits { batch: false, ..SEKMET }).await;
+        let is_away = Arc::new(AtomicBool::new(true));
+        let (answer, away) = (page.clone(), is_away.clone());
+        server.before(move |_, seen| {
+            let is_page = seen.method == "PUT" && away.load(Ordering::Relaxed);
+            is_page.then(|| (200, vec![], answer.clone()))
+        });
+        let (saver, drafts) = (saver(&server, |_| {}), [samples("d1", &[(0, "60")])]);
+        let away = "away: the FHIR server answers with something that is not FHIR JSON";
+        assert_eq!(save(&saver, &drafts).await, away, "{page}");
+        is_away.store(false, Ordering::Relaxed);
+        assert_eq!(save(&saver, &drafts).await, "created", "{page}");
+        assert_eq!(data(&server, &drafts[0]), "60 E E E E E", "{page}");
+    }
+}
+
+/// The same page does not prove that the server is well, and a refusal beside it
+/// is not about the data.
+#[tokio::test]
+async fn a_page_that_a_gateway_answers_proves_nothing() {
+    let server = start(Habits { batch: false, ..SEKMET }).await;
+    server.before(|_, seen| match seen.method.as_str() {
+        "PUT" => Some((404, vec![], json!("no such page"))),
+        _ if seen.path.starts_with("metadata") => Some((200, vec![], json!("<html>sign in</html>"))),
+        _ => Some((404, vec![], outcome())),
+    });
+    let saved = save(&saver(&server, |_| {}), &[samples("d1", &[(0, "60")])]).await;
+    assert_eq!(saved, "away: the FHIR server answers with something that is not FHIR JSON");
 }
 
 #[tokio::test]

@@ -55,6 +55,8 @@ pub enum Of {
     Updates,
     /// Bundles of at least two entries that write Observations.
     Bundles,
+    /// Writes of an Observation that are no bundles.
+    SingleWrites,
     /// Reads of what an Observation was before.
     History,
 }
@@ -68,6 +70,7 @@ impl Of {
             Of::Creates => any(|entry| entry.writes_observation() && entry.if_none_match),
             Of::Updates => any(|entry| entry.writes_observation() && entry.if_match.is_some()),
             Of::Bundles => seen.entries.len() > 1 && any(super::Entry::writes_observation),
+            Of::SingleWrites => !seen.is_bundle && any(super::Entry::writes_observation),
             Of::History => any(|entry| entry.path.contains("/_history")),
         }
     }

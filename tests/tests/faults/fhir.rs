@@ -14,6 +14,7 @@ mod busy;
 mod case;
 mod conflicts;
 mod deleted;
+mod gateway;
 mod lost_answers;
 mod overwritten;
 mod readings;

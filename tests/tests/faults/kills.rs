@@ -68,7 +68,8 @@ fn check(name: &str, kind: Kind, victims: &[Victim], rounds: usize) {
     order.iter().for_each(|victim| *killed.entry(*victim).or_default() += 1);
     let killed: Vec<String> = killed.iter().map(|(victim, count)| format!("{count} {victim:?}")).collect();
     let again = outcome.measurements - (rounds + 1) * ROUND_EVENTS;
-    let seen = format!("killed {}; {again} of {} measurements came again", killed.join(", "), outcome.measurements);
+    let came = format!("{again} of {} measurements came again", outcome.measurements);
+    let seen = format!("killed {}; {came}; seed {}", killed.join(", "), chance.seed);
     report(name, kind.name(), rounds, seen);
 }
 

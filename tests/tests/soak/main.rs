@@ -17,7 +17,7 @@ use end_to_end::soak::{Report, Sample, picture};
 use end_to_end::stack::{Counts, Setup, Stack};
 use local::event_hubs::client::{Client, EventSender, NewEvent};
 
-/// Where the picture and the figures go.
+/// Where the picture goes; the figures are printed.
 const OUT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/reliability");
 /// Between two sends; what is due by then goes at once.
 const SEND_PERIOD: Duration = Duration::from_millis(100);
@@ -63,7 +63,7 @@ fn arguments(words: &[String]) -> Option<Arguments> {
     Some(arguments)
 }
 
-/// Runs it, writes the picture and the figures, and gives what is not as it
+/// Runs it, draws the picture, says the figures, and gives what is not as it
 /// should be.
 fn run(arguments: &Arguments) -> Vec<String> {
     let mut stack = Setup::with_mappings(DEVICE_MAPPING, FHIR_MAPPING).argument("--front", "native").start();
@@ -81,7 +81,6 @@ fn run(arguments: &Arguments) -> Vec<String> {
     println!("{}", odd_lines(&logs));
     println!("{figures}");
     write("soak.svg", &picture::svg(&report));
-    write("soak.md", &figures);
     problems
 }
 

@@ -3,7 +3,7 @@
 use end_to_end::proxy::{Fault, Of, Rule};
 
 use super::case::Case;
-use super::servers::{Kind, OWN_AZURE, on};
+use super::servers::{Kind, OWN_AZURE, OWN_UUID, on};
 use crate::selection::report;
 
 fn check(kind: Kind) {
@@ -32,4 +32,23 @@ fn check(kind: Kind) {
 #[test]
 fn the_server_asks_to_be_left_alone() {
     on(OWN_AZURE, check);
+}
+
+/// The server asks for a longer pause than a window may take: the window is
+/// given again, and nobody asks before the time all the same.
+fn check_long_pause(kind: Kind) {
+    let case = Case::start(kind);
+    case.send_mixed();
+    let pause = Fault::Answer { status: 429, retry_after: Some(8) };
+    let pause = case.proxy.inject(Rule::new(pause, Of::Writes).skip(2).every(6).times(2));
+    let convert = case.convert_with("c", &[("FhirService__TimeLimitSeconds", "3")]);
+    let seen = case.check(&[&convert]);
+    assert_eq!((pause.count(), case.proxy.impatient()), (2, 0));
+    let seen = format!("no request before the time; {seen}");
+    report("Retry-After beyond the time of a window", kind.name(), pause.count(), seen);
+}
+
+#[test]
+fn the_server_asks_for_a_longer_pause_than_a_window_may_take() {
+    on(OWN_UUID, check_long_pause);
 }

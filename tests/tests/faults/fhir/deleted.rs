@@ -6,9 +6,9 @@ use end_to_end::proxy::{Fault, Of, Rule};
 use end_to_end::site::DEVICES;
 use mapping::identifier::resource_id;
 
-use super::case::Case;
+use super::case::{Case, LIMIT};
 use super::readings::heart_rate;
-use super::servers::{Kind, on};
+use super::servers::{Kind, OWN_AZURE, on};
 use crate::selection::report;
 
 const DELETED: &str = "rejected(ObservationDeleted)";
@@ -82,4 +82,43 @@ fn check(kind: Kind) {
 #[test]
 fn an_observation_is_deleted_in_between() {
     on(Kind::Sekmet, check);
+}
+
+/// The process is killed when it has written, and the Observation is deleted
+/// before it is there again: the redelivery does not bring it back.
+fn check_redelivered(kind: Kind) {
+    let case = Case::start(kind);
+    let minutes = |device: &str, from: i64| -> Vec<String> {
+        (from..from + 10).map(|minute| heart_rate(&case.day, device, &format!("10:{minute}:00"), minute)).collect()
+    };
+    case.send(0, &minutes(DEVICES[0], 10));
+    let held = case.proxy.inject(Rule::new(Fault::HoldAnswer, Of::Creates).times(1));
+    let mut killed = case.convert("c");
+    held.wait(1, LIMIT);
+    killed.kill();
+    let path = path_of(&case.observations(), DEVICES[0]);
+    case.fhir().delete(&path);
+    case.send(0, &minutes(DEVICES[1], 10));
+    case.send(0, &minutes(DEVICES[0], 30));
+    let again = case.convert("c");
+    let windows = case.done(&[&killed, &again]);
+
+    assert_eq!(case.fhir().read_text(&path), None, "it is there again");
+    let mut expected = case.expected(&windows, &[]);
+    assert!(expected.observations.remove(path.trim_start_matches("Observation/")).is_some());
+    for window in expected.windows.values_mut() {
+        for (number, fates) in window.numbers.iter().zip(&mut window.fates) {
+            if !(10..20).contains(number) {
+                *fates = vec![DELETED.to_owned()];
+            }
+        }
+    }
+    case.check_fates(&expected, &windows);
+    let seen = case.check_observations(&expected, &windows, &case.observations());
+    report("Observation deleted between kill -9 and redelivery", kind.name(), 1, format!("it stays deleted; {seen}"));
+}
+
+#[test]
+fn an_observation_is_deleted_between_a_kill_and_the_redelivery() {
+    on(OWN_AZURE, check_redelivered);
 }
