@@ -113,12 +113,16 @@ impl Scenario {
     pub fn new(seed: u64) -> Scenario {
         let mut chance = Chance::new(seed);
         let personality = chance.pick(&[Personality::Hapi, Personality::Azure, Personality::Uuid]);
-        let event_partitions = chance.of(1..4);
-        let measurement_partitions = chance.of(1..4);
+        // One partition goes to and fro between two processes, while one device
+        // measures one instant again and again.
+        let seesaw = chance.in_thousand(100);
+        let most = if seesaw { 2 } else { 4 };
+        let event_partitions = chance.of(1..most);
+        let measurement_partitions = chance.of(1..most);
         let rates = rates(&mut chance);
         let creates = chance.in_thousand(400);
         let parks = !creates && chance.in_thousand(400);
-        let mut steps = events(&mut chance, event_partitions, creates);
+        let mut steps = events(&mut chance, event_partitions, creates, seesaw);
         steps.extend(troubles(&mut chance, [event_partitions, measurement_partitions]));
         if parks {
             // Several processes make what was parked; between a look and a create
@@ -127,6 +131,10 @@ impl Scenario {
             steps.extend(
                 (0..DEVICES).map(|device| (chance.milliseconds(0..STORM.as_millis() as u64), Step::Appear(device))),
             );
+        }
+        if seesaw {
+            let taken = || Step::Steal { side: Side::Measurements, partition: 0, by_somebody: false };
+            steps.extend((1..15).map(|number| (Duration::from_secs(number * 40), taken())));
         }
         steps.sort_by_key(|(at, _)| *at);
         Scenario {
@@ -137,7 +145,7 @@ impl Scenario {
             measurement_partitions,
             max_events: chance.of(2..10) as usize,
             span: Duration::from_secs(chance.pick(&[2, 5, 20, 60])),
-            replicas: [chance.of(1..3), chance.of(1..4)],
+            replicas: if seesaw { [1, 2] } else { [chance.of(1..3), chance.of(1..4)] },
             steps,
             rates,
             calm: STORM + Duration::from_secs(30),
@@ -176,13 +184,18 @@ fn rates(chance: &mut Chance) -> Rates {
 }
 
 /// Readings of a few devices: many of one instant, some late, some bad.
-fn events(chance: &mut Chance, partitions: u64, creates: bool) -> Vec<(Duration, Step)> {
-    let devices = chance.of(1..4);
+fn events(chance: &mut Chance, partitions: u64, creates: bool, seesaw: bool) -> Vec<(Duration, Step)> {
+    let devices = if seesaw { 1 } else { chance.of(1..4) };
     let count = chance.of(10..70);
-    let late = chance.pick(&[0, 100, 400]);
-    let bad = chance.pick(&[0, 0, 80]);
+    let habits = Habits {
+        late: chance.pick(&[0, 100, 400]),
+        bad: chance.pick(&[0, 0, 80]),
+        pace: if seesaw { STORM.as_secs() } else { chance.pick(&[25, 100]) },
+        values: chance.pick(&[2, 3]),
+        series_only: seesaw,
+    };
     // Some send at once and some over all the time.
-    let spread = chance.pick(&[20, 120, 540]);
+    let spread = if seesaw { 540 } else { chance.pick(&[20, 120, 540]) };
     let mut sent = Vec::new();
     for number in 0..count {
         let at = Duration::from_millis(chance.of(0..spread * 1000));
@@ -192,7 +205,7 @@ fn events(chance: &mut Chance, partitions: u64, creates: bool) -> Vec<(Duration,
     let mut steps = Vec::new();
     for (at, number) in sent {
         let device = chance.of(0..devices);
-        let mut body = body(chance, (device, number), at, late, bad);
+        let mut body = body(chance, (device, number), at, habits);
         if creates {
             // Otherwise the server knows whose a device is. Nobody shares one.
             let patient = if body.contains("stranger") { "px".to_owned() } else { format!("p{device}") };
@@ -208,7 +221,23 @@ fn events(chance: &mut Chance, partitions: u64, creates: bool) -> Vec<(Duration,
     steps
 }
 
-fn body(chance: &mut Chance, (device, number): (u64, u64), at: Duration, late: u64, bad: u64) -> String {
+/// How readings are, in a run.
+#[derive(Clone, Copy, Debug)]
+struct Habits {
+    /// So many in a thousand are late.
+    late: u64,
+    /// So many are bad.
+    bad: u64,
+    /// So many seconds pass while a device measures one instant.
+    pace: u64,
+    /// How many values there are.
+    values: u64,
+    /// All are of one series.
+    series_only: bool,
+}
+
+fn body(chance: &mut Chance, (device, number): (u64, u64), at: Duration, habits: Habits) -> String {
+    let Habits { late, bad, pace, values, series_only } = habits;
     if chance.in_thousand(bad) {
         let bodies = [
             format!("{number} is no JSON"),
@@ -222,18 +251,19 @@ fn body(chance: &mut Chance, (device, number): (u64, u64), at: Duration, late: u
     }
     let back = if chance.in_thousand(late) { chance.of(0..40) } else { 0 };
     // Steps of ten seconds that pass slowly, so that many readings meet in one.
-    let step = (at.as_secs() / 25).saturating_sub(back) + 350;
+    let step = (at.as_secs() / pace).saturating_sub(back) + 350;
     let (minute, second) = (step / 6 % 60, step % 6 * 10);
     let time = format!("2020-11-01T{:02}:{minute:02}:{second:02}Z", 12 + step / 360);
-    let value = chance.of(60..63);
-    let values = match chance.of(0..10) {
+    let value = chance.of(60..60 + values);
+    let reading = match chance.of(0..10) {
+        _ if series_only => format!(r#""hr":{value}"#),
         0..=4 => format!(r#""hr":{value}"#),
         5 => format!(r#""systolic":{value}"#),
         6 => format!(r#""diastolic":{value}"#),
         7 | 8 => format!(r#""weight":{value}"#),
         _ => format!(r#""ecg":{value},"session":"s{}""#, chance.of(0..2)),
     };
-    format!(r#"{{"device":"d{device}","at":"{time}",{values},"tag":{number}}}"#)
+    format!(r#"{{"device":"d{device}","at":"{time}",{reading},"tag":{number}}}"#)
 }
 
 /// What people and machines do beside.
@@ -262,10 +292,10 @@ fn troubles(chance: &mut Chance, partitions: [u64; 2]) -> Vec<(Duration, Step)> 
     });
     some(chance, 300, 4, &mut |chance| Step::Join(side(chance)));
     some(chance, 300, 4, &mut |chance| Step::Leave { side: side(chance), pick: chance.of(0..8) });
-    some(chance, 400, 8, &mut |chance| {
+    some(chance, 500, 16, &mut |chance| {
         let side = side(chance);
         let partition = chance.of(0..partitions[usize::from(side == Side::Measurements)]);
-        Step::Steal { side, partition, by_somebody: chance.in_thousand(500) }
+        Step::Steal { side, partition, by_somebody: chance.in_thousand(250) }
     });
     some(chance, 250, 4, &mut |chance| Step::Down {
         duration: chance.milliseconds(1000..240_000),
