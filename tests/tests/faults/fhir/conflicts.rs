@@ -16,23 +16,21 @@ use crate::selection::report;
 /// fewer than those after which it is given up.
 const STORM: usize = 8;
 
-/// What a clinician adds to an Observation.
-const NOTE: &str = r#""note":[{"text":"seen by a clinician, "#;
+/// How the note begins that a clinician adds to an Observation.
+const NOTE: &str = r#""note":[{"text":"seen by a clinician, look "#;
 
 /// Adds a note to each Observation that the request would write and that is
-/// there; gives their ids to `noted`.
-fn annotate(fhir: &Fhir, seen: &Seen, noted: &Mutex<BTreeSet<String>>) {
+/// there, in place of an earlier one; adds their ids to `noted`.
+fn annotate(fhir: &Fhir, seen: &Seen, noted: &Mutex<Vec<String>>) {
     for entry in seen.entries.iter().filter(|entry| entry.writes_observation()) {
         let Some(text) = fhir.read_text(&entry.path) else { continue };
-        let mut members: BTreeMap<String, Box<RawValue>> = serde_json::from_str(&text).expect("an Observation");
         let mut noted = noted.lock().expect("nobody panicked");
+        let mut members: BTreeMap<String, Box<RawValue>> = serde_json::from_str(&text).expect("an Observation");
         // Another text each time: some servers make no version of what is there.
-        let note =
-            format!("[{{\"text\":\"seen by a clinician, after {}\"}}]", members["meta"].get().len() + noted.len());
-        let note = note.replace("after", if members.contains_key("note") { "again after" } else { "after" });
+        let note = format!("[{{\"text\":\"seen by a clinician, look {}\"}}]", noted.len());
         members.insert("note".to_owned(), RawValue::from_string(note).expect("JSON"));
         fhir.put_text(&entry.path, &serde_json::to_string(&members).expect("JSON"));
-        noted.insert(entry.path.trim_start_matches("Observation/").to_owned());
+        noted.push(entry.path.trim_start_matches("Observation/").to_owned());
     }
 }
 
@@ -56,7 +54,7 @@ fn without_notes(observations: &Observations) -> (Observations, BTreeSet<String>
 fn check(kind: Kind) {
     let case = Case::start(kind);
     case.send_mixed();
-    let noted = Arc::new(Mutex::new(BTreeSet::new()));
+    let noted = Arc::new(Mutex::new(Vec::new()));
     let (fhir, by) = (case.fhir().clone(), noted.clone());
     let storm = Rule::new(Fault::Forward, Of::Updates).times(STORM).after(move |seen| annotate(&fhir, seen, &by));
     let storm = case.proxy.inject(storm);
@@ -67,7 +65,7 @@ fn check(kind: Kind) {
     let expected = case.expected(&windows, &[]);
     case.check_fates(&expected, &windows);
     let (found, kept) = without_notes(&case.observations());
-    let noted = noted.lock().expect("nobody panicked").clone();
+    let noted: BTreeSet<String> = noted.lock().expect("nobody panicked").iter().cloned().collect();
     assert!(!noted.is_empty());
     assert_eq!(kept, noted, "the notes that were there when it was written are there");
     let seen = case.check_observations(&expected, &windows, &found);
