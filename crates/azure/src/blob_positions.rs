@@ -128,7 +128,7 @@ impl BlobPositions {
         let writing = async {
             let written = match expected {
                 None => create(&blob, metadata).await,
-                Some(expected) => change(&blob, &metadata, Some(expected)).await,
+                Some(expected) => change(&blob, &metadata, expected).await,
             };
             match written {
                 Err(error) if is_refused(&error, expected.is_some()) => Ok(None),
@@ -163,8 +163,8 @@ async fn create(blob: &BlobClient, metadata: Metadata) -> azure_core::Result<Ver
     Ok(version(done.etag))
 }
 
-async fn change(blob: &BlobClient, metadata: &Metadata, expected: Option<&Version>) -> azure_core::Result<Version> {
-    let if_match = expected.map(|version| Etag::from(version.0.as_str()));
+async fn change(blob: &BlobClient, metadata: &Metadata, expected: &Version) -> azure_core::Result<Version> {
+    let if_match = Some(Etag::from(expected.0.as_str()));
     let options = BlobClientSetMetadataOptions { if_match, ..Default::default() };
     let done = blob.set_metadata(metadata, Some(options)).await?;
     let etag = done.headers().get_optional_str(&ETAG).map(Etag::from);
@@ -261,34 +261,32 @@ impl Positions for BlobPositions {
         self.write((Kind::Checkpoint, partition), metadata, expected).await
     }
 
-    async fn window(&self, partition: &str) -> Result<Option<WindowMark>, Away> {
-        let Some((metadata, _)) = self.read(Kind::Window, partition).await? else { return Ok(None) };
+    async fn window(&self, partition: &str) -> Result<Option<(WindowMark, Version)>, Away> {
+        let Some((metadata, version)) = self.read(Kind::Window, partition).await? else { return Ok(None) };
         let begun = metadata.get(BEGUN).and_then(|text| DateTime::parse_token(text)).map(|begun| begun.instant);
         let (first, last) = (number(&metadata, FIRST), number(&metadata, LAST));
-        match (first, last, begun) {
-            (Some(first), Some(last), Some(begun)) => Ok(Some(WindowMark { first, last, begun })),
+        let window = match (first, last, begun) {
+            (Some(first), Some(last), Some(begun)) => WindowMark { first, last, begun },
             // Whoever wrote it, it was not we.
-            _ => Ok(None),
-        }
+            _ => WindowMark::UNREADABLE,
+        };
+        Ok(Some((window, version)))
     }
 
-    async fn write_window(&self, partition: &str, window: &WindowMark) -> Result<(), Away> {
+    async fn write_window(
+        &self,
+        partition: &str,
+        window: &WindowMark,
+        expected: Option<&Version>,
+    ) -> Result<Option<Version>, Away> {
         let mut begun = String::new();
         window.begun.write_iso(&mut begun);
         let metadata = Metadata::from([
             (FIRST.to_owned(), window.first.to_string()),
             (LAST.to_owned(), window.last.to_string()),
             (BEGUN.to_owned(), begun),
-            (READER.to_owned(), self.reader.to_owned()),
         ]);
-        let blob = self.blob(Kind::Window, partition);
-        let writing = async {
-            match change(&blob, &metadata, None).await {
-                Err(error) if error.http_status() == Some(StatusCode::NotFound) => create(&blob, metadata).await,
-                written => written,
-            }
-        };
-        in_time("writing a window", writing).await.map(|_| ())
+        self.write((Kind::Window, partition), metadata, expected).await
     }
 
     async fn forget_others(&self, expiry: Duration) -> Result<Vec<String>, Away> {

@@ -41,10 +41,17 @@ pub trait Positions: Send + Sync + 'static {
     ) -> impl Future<Output = Result<Option<Version>, Away>> + Send;
 
     /// The last window of a partition that was begun.
-    fn window(&self, partition: &str) -> impl Future<Output = Result<Option<WindowMark>, Away>> + Send;
+    fn window(&self, partition: &str) -> impl Future<Output = Result<Option<(WindowMark, Version)>, Away>> + Send;
 
-    /// Takes note of a window that is about to be begun.
-    fn write_window(&self, partition: &str, window: &WindowMark) -> impl Future<Output = Result<(), Away>> + Send;
+    /// Takes note of a window that is about to be begun, if nobody took note of
+    /// another since that had the version `expected`; none means that there is
+    /// none yet. Gives the new version, or none when somebody did.
+    fn write_window(
+        &self,
+        partition: &str,
+        window: &WindowMark,
+        expected: Option<&Version>,
+    ) -> impl Future<Output = Result<Option<Version>, Away>> + Send;
 
     /// Forgets the positions of every other hub that this reader read before
     /// with its consumer group: when it reads one of them again, it starts from
@@ -197,6 +204,12 @@ pub struct WindowMark {
     pub last: i64,
     /// When it was begun.
     pub begun: UtcTime,
+}
+
+impl WindowMark {
+    /// What stands in a place where somebody else wrote something: no window of
+    /// ours.
+    pub const UNREADABLE: WindowMark = WindowMark { first: i64::MIN, last: i64::MIN, begun: UtcTime::MIN };
 }
 
 #[cfg(test)]

@@ -97,16 +97,16 @@ impl PositionFolder {
     }
 
     /// Writes if the file is as expected; `expected` none means that there is
-    /// none, and an error that it does not matter.
+    /// none.
     fn write<T: Serialize + DeserializeOwned>(
         &self,
         file: &Path,
         stored: T,
-        expected: Option<Option<&Version>>,
+        expected: Option<&Version>,
     ) -> io::Result<Option<Version>> {
         let is: Option<Versioned<T>> = read(file)?;
         let is_version = is.as_ref().map(|is| version(is.version));
-        if expected.is_some_and(|expected| expected != is_version.as_ref()) {
+        if expected != is_version.as_ref() {
             return Ok(None);
         }
         let number = is.map_or(0, |is| is.version) + 1;
@@ -174,7 +174,7 @@ impl Positions for PositionFolder {
     ) -> Result<Option<Version>, Away> {
         let (file, expected) = (self.file(Kind::Ownership, partition), expected.cloned());
         let stored = StoredOwnership { owner: owner.map(str::to_owned), claimed: milliseconds() };
-        self.locked(move |folder| folder.write(&file, stored, Some(expected.as_ref()))).await
+        self.locked(move |folder| folder.write(&file, stored, expected.as_ref())).await
     }
 
     async fn checkpoint(&self, partition: &str) -> Result<Option<(Checkpoint, Version)>, Away> {
@@ -194,23 +194,30 @@ impl Positions for PositionFolder {
         let (file, expected) = (self.file(Kind::Checkpoint, partition), expected.cloned());
         let Checkpoint { sequence_number, offset } = checkpoint.clone();
         let stored = StoredCheckpoint { sequence_number, offset };
-        self.locked(move |folder| folder.write(&file, stored, Some(expected.as_ref()))).await
+        self.locked(move |folder| folder.write(&file, stored, expected.as_ref())).await
     }
 
-    async fn window(&self, partition: &str) -> Result<Option<WindowMark>, Away> {
+    async fn window(&self, partition: &str) -> Result<Option<(WindowMark, Version)>, Away> {
         let file = self.file(Kind::Window, partition);
         let stored = self.locked(move |_| read::<StoredWindow>(&file)).await?;
         let mark = |stored: Versioned<StoredWindow>| {
             let StoredWindow { first, last, begun } = stored.stored;
-            Some(WindowMark { first, last, begun: UtcTime::from_ticks(begun)? })
+            let begun = UtcTime::from_ticks(begun);
+            let window = begun.map_or(WindowMark::UNREADABLE, |begun| WindowMark { first, last, begun });
+            (window, version(stored.version))
         };
-        Ok(stored.and_then(mark))
+        Ok(stored.map(mark))
     }
 
-    async fn write_window(&self, partition: &str, window: &WindowMark) -> Result<(), Away> {
-        let file = self.file(Kind::Window, partition);
+    async fn write_window(
+        &self,
+        partition: &str,
+        window: &WindowMark,
+        expected: Option<&Version>,
+    ) -> Result<Option<Version>, Away> {
+        let (file, expected) = (self.file(Kind::Window, partition), expected.cloned());
         let stored = StoredWindow { first: window.first, last: window.last, begun: window.begun.ticks() };
-        self.locked(move |folder| folder.write(&file, stored, None)).await.map(|_| ())
+        self.locked(move |folder| folder.write(&file, stored, expected.as_ref())).await
     }
 
     async fn forget_others(&self, expiry: Duration) -> Result<Vec<String>, Away> {

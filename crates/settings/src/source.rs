@@ -353,12 +353,17 @@ impl Positions for EitherPositions {
         either!(self, positions => positions.write_checkpoint(partition, checkpoint, expected))
     }
 
-    async fn window(&self, partition: &str) -> Result<Option<WindowMark>, Away> {
+    async fn window(&self, partition: &str) -> Result<Option<(WindowMark, Version)>, Away> {
         either!(self, positions => positions.window(partition))
     }
 
-    async fn write_window(&self, partition: &str, window: &WindowMark) -> Result<(), Away> {
-        either!(self, positions => positions.write_window(partition, window))
+    async fn write_window(
+        &self,
+        partition: &str,
+        window: &WindowMark,
+        expected: Option<&Version>,
+    ) -> Result<Option<Version>, Away> {
+        either!(self, positions => positions.write_window(partition, window, expected))
     }
 
     async fn forget_others(&self, expiry: Duration) -> Result<Vec<String>, Away> {

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use delivery::{
-    Checkpoint, DeadLetter, KeptProperties, Parking, Position, Positions, Reason, Source, Stage, WindowMark,
+    Checkpoint, DeadLetter, KeptProperties, Parking, Position, Positions, Reason, Source, Stage, Version, WindowMark,
 };
 use expressions::UtcTime;
 
@@ -52,9 +52,14 @@ async fn check_checkpoints(positions: &impl Positions) {
 async fn check_windows(positions: &impl Positions) {
     assert_eq!(positions.window("0").await.expect("read"), None);
     let begun = UtcTime::from_unix_milliseconds(1_604_232_000_123).expect("a time");
+    let mut before: Option<Version> = None;
     for window in [WindowMark { first: 0, last: 9, begun }, WindowMark { first: 10, last: 10, begun }] {
-        positions.write_window("0", &window).await.expect("written");
-        assert_eq!(positions.window("0").await.expect("read"), Some(window));
+        let written = positions.write_window("0", &window, before.as_ref()).await.expect("written");
+        let version = written.expect("it was as expected");
+        assert_eq!(positions.window("0").await.expect("read"), Some((window, version.clone())));
+        let late = positions.write_window("0", &WindowMark { first: 5, ..window }, before.as_ref()).await;
+        assert_eq!(late.expect("read"), None, "another was begun since");
+        before = Some(version);
     }
     assert_eq!(positions.window("1").await.expect("read"), None);
 }
@@ -110,7 +115,7 @@ pub async fn check_forgetting(a: &impl Positions, b: &impl Positions, other: &im
     for partition in ["0", "31"] {
         a.write_checkpoint(partition, &checkpoint, None).await.expect("written").expect("there was none");
         a.claim(partition, Some("a"), None).await.expect("written").expect("nobody had it");
-        a.write_window(partition, &window).await.expect("written");
+        a.write_window(partition, &window, None).await.expect("written").expect("there was none");
     }
     b.write_checkpoint("0", &checkpoint, None).await.expect("written").expect("there was none");
     other.write_checkpoint("0", &checkpoint, None).await.expect("written").expect("there was none");

@@ -35,7 +35,7 @@ type Place = (String, String, String);
 struct Stored {
     ownerships: BTreeMap<Place, (Option<String>, Duration, u64)>,
     checkpoints: BTreeMap<Place, (Checkpoint, u64)>,
-    windows: BTreeMap<Place, WindowMark>,
+    windows: BTreeMap<Place, (WindowMark, u64)>,
     /// Who reads a hub, by namespace and name.
     readers: BTreeMap<(String, String), &'static str>,
     writes: u64,
@@ -186,13 +186,28 @@ impl Positions for MemoryPositions {
         Ok(Some(version(number)))
     }
 
-    async fn window(&self, partition: &str) -> Result<Option<WindowMark>, Away> {
-        Ok(self.lock().windows.get(&self.place(partition)).copied())
+    async fn window(&self, partition: &str) -> Result<Option<(WindowMark, Version)>, Away> {
+        let stored = self.lock();
+        let found = stored.windows.get(&self.place(partition));
+        Ok(found.map(|(window, number)| (*window, version(*number))))
     }
 
-    async fn write_window(&self, partition: &str, window: &WindowMark) -> Result<(), Away> {
-        self.lock().windows.insert(self.place(partition), *window);
-        Ok(())
+    async fn write_window(
+        &self,
+        partition: &str,
+        window: &WindowMark,
+        expected: Option<&Version>,
+    ) -> Result<Option<Version>, Away> {
+        let mut stored = self.lock();
+        let place = self.place(partition);
+        let is = stored.windows.get(&place).map(|(_, number)| version(*number));
+        if is.as_ref() != expected {
+            return Ok(None);
+        }
+        stored.writes += 1;
+        let number = stored.writes;
+        stored.windows.insert(place, (*window, number));
+        Ok(Some(version(number)))
     }
 
     async fn forget_others(&self, expiry: Duration) -> Result<Vec<String>, Away> {

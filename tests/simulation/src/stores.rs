@@ -101,19 +101,27 @@ impl Positions for FarPositions {
         .await
     }
 
-    async fn window(&self, partition: &str) -> Result<Option<WindowMark>, Away> {
+    async fn window(&self, partition: &str) -> Result<Option<(WindowMark, Version)>, Away> {
         let (positions, partition) = (self.positions.clone(), partition.to_owned());
         self.ask(async move { positions.window(&partition).await }).await
     }
 
-    async fn write_window(&self, partition: &str, window: &WindowMark) -> Result<(), Away> {
+    async fn write_window(
+        &self,
+        partition: &str,
+        window: &WindowMark,
+        expected: Option<&Version>,
+    ) -> Result<Option<Version>, Away> {
         let (positions, partition, window) = (self.positions.clone(), partition.to_owned(), *window);
+        let expected = expected.cloned();
         let (record, world) = (self.record.clone(), self.world.clone());
         self.ask(async move {
-            positions.write_window(&partition, &window).await?;
-            world.trace(|| format!("window {partition} [{}..={}]", window.first, window.last));
-            record.window(&partition, window.first, window.last);
-            Ok(())
+            let written = positions.write_window(&partition, &window, expected.as_ref()).await?;
+            world.trace(|| format!("window {partition} [{}..={}] {}", window.first, window.last, written.is_some()));
+            if written.is_some() {
+                record.window(&partition, window.first, window.last);
+            }
+            Ok(written)
         })
         .await
     }

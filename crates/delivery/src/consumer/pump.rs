@@ -456,6 +456,10 @@ impl<H: Hub, P: Positions, R: Runtime, S: Processor> Pump<H, P, R, S> {
                 Ok(begun_before) => return Ok(begun_before),
                 Err(away) => away,
             };
+            // Perhaps another owner was there.
+            if matches!(self.term.confirm().await, Ok(false)) {
+                return Err(End::Lost);
+            }
             failures += 1;
             self.wait_for(&away, failures, "A window cannot be begun").await?;
         }
