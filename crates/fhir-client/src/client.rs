@@ -213,6 +213,8 @@ pub(crate) struct Request {
     /// It is not sent again when it may have been done already: what it was made
     /// from may have changed since.
     pub(crate) once: bool,
+    /// It makes something, or one of what it holds does.
+    pub(crate) creates: bool,
 }
 
 /// What the server said, whatever its status, but for what [`ServerAway`]
@@ -355,6 +357,7 @@ impl Client {
             minimal: false,
             writes: false,
             once: false,
+            creates: false,
         }
     }
 
@@ -383,7 +386,7 @@ impl Client {
                 Ok(Exchange { answer, retry_after, .. }) => ServerAway::Status { status: answer.status, retry_after },
                 Err(away) => away,
             };
-            if request.once && away.leaves_open() {
+            if request.is_outdated_by(&away) {
                 return Err(away);
             }
             let Some(wait) = away.is_worth_retrying().then(|| backoff.next(away.retry_after())).flatten() else {
@@ -614,6 +617,15 @@ impl Request {
     /// Whether it holds others.
     fn is_bundle(&self) -> bool {
         self.method == Method::POST && self.relative.is_empty()
+    }
+
+    /// Whether it is not to be sent again as it is after it ended so: it may have
+    /// been done, or it makes something that others may have made or deleted while
+    /// it was waited.
+    fn is_outdated_by(&self, away: &ServerAway) -> bool {
+        let waits =
+            away.is_worth_retrying() && !matches!(away, ServerAway::Status { status, .. } if is_suspicious(*status));
+        self.once && (away.leaves_open() || self.creates && waits)
     }
 
     /// Whether it changes something, or one of what it holds does.

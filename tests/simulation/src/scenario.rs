@@ -125,9 +125,6 @@ impl Scenario {
         let mut steps = events(&mut chance, event_partitions, creates, seesaw);
         steps.extend(troubles(&mut chance, [event_partitions, measurement_partitions]));
         if parks {
-            // Several processes make what was parked; between a look and a create
-            // that waits for a busy server, it may be made, deleted and made again.
-            steps.retain(|(_, step)| !matches!(step, Step::Delete(_)));
             steps.extend(
                 (0..DEVICES).map(|device| (chance.milliseconds(0..STORM.as_millis() as u64), Step::Appear(device))),
             );

@@ -21,7 +21,7 @@ use serde_json::value::RawValue;
 use super::bundle_size::named_limit;
 use super::retry::Backoff;
 use super::suspect::is_suspicious;
-use super::{Answer, Client, Condition, Request, ServerAway, Until, is_about_data, leaves_open};
+use super::{Answer, Client, Condition, Request, ServerAway, Until, is_about_data};
 use crate::version::Version;
 
 /// No server refuses so few bytes: a 413 is then about the entries.
@@ -31,35 +31,37 @@ const BYTES_ALL_TAKE: usize = 256 * 1024;
 pub(crate) struct BatchAnswers {
     /// For each request its answer; none where the server was away.
     pub(crate) answers: Vec<Option<Answer>>,
-    /// For each request whether it may have been done although it has no answer.
-    pub(crate) perhaps_done: Vec<bool>,
+    /// For each request without an answer whether it may have been done, or what
+    /// it was made from may be old: then that is to be looked at again.
+    pub(crate) outdated: Vec<bool>,
     /// Why the first of the missing answers is missing.
     pub(crate) away: Option<ServerAway>,
 }
 
 impl BatchAnswers {
-    fn none(count: usize, away: Option<ServerAway>) -> BatchAnswers {
-        let perhaps_done = away.as_ref().is_some_and(ServerAway::leaves_open);
-        BatchAnswers { answers: vec![None; count], perhaps_done: vec![perhaps_done; count], away }
+    fn none(requests: &[Request], away: Option<ServerAway>) -> BatchAnswers {
+        // They were sent together.
+        let outdated = away.as_ref().is_some_and(|away| requests.iter().any(|request| request.is_outdated_by(away)));
+        BatchAnswers { answers: vec![None; requests.len()], outdated: vec![outdated; requests.len()], away }
     }
 
-    fn one(result: Result<Answer, ServerAway>) -> BatchAnswers {
+    fn one(request: &Request, result: Result<Answer, ServerAway>) -> BatchAnswers {
         match result {
             Ok(answer) => BatchAnswers::all(vec![answer]),
-            Err(away) => BatchAnswers::none(1, Some(away)),
+            Err(away) => BatchAnswers::none(std::slice::from_ref(request), Some(away)),
         }
     }
 
     fn all(answers: Vec<Answer>) -> BatchAnswers {
-        let perhaps_done = vec![false; answers.len()];
-        BatchAnswers { answers: answers.into_iter().map(Some).collect(), perhaps_done, away: None }
+        let outdated = vec![false; answers.len()];
+        BatchAnswers { answers: answers.into_iter().map(Some).collect(), outdated, away: None }
     }
 
     fn joined(parts: impl IntoIterator<Item = BatchAnswers>) -> BatchAnswers {
-        let mut all = BatchAnswers::none(0, None);
+        let mut all = BatchAnswers::none(&[], None);
         for part in parts {
             all.answers.extend(part.answers);
-            all.perhaps_done.extend(part.perhaps_done);
+            all.outdated.extend(part.outdated);
             all.away = all.away.or(part.away);
         }
         all
@@ -93,7 +95,7 @@ impl Client {
     fn batch_part<'c>(&'c self, requests: &'c [Request], until: Until<'c>) -> BoxFuture<'c, BatchAnswers> {
         async move {
             if let [request] = requests {
-                return BatchAnswers::one(self.send(request, until).await);
+                return BatchAnswers::one(request, self.send(request, until).await);
             }
             match self.send_bundle(requests, until).await {
                 BundleOutcome::Answers(answers) => self.resend(requests, answers, until).await,
@@ -102,7 +104,7 @@ impl Client {
                         if self.bundle_size.was_taken() {
                             // It knows batches; something else answers now.
                             let away = ServerAway::Status { status, retry_after: None };
-                            return BatchAnswers::none(requests.len(), Some(away));
+                            return BatchAnswers::none(requests, Some(away));
                         }
                         self.bundle_size.single();
                         return self.batch(requests, until).await;
@@ -126,7 +128,7 @@ impl Client {
                 BundleOutcome::Away(away) => {
                     // Perhaps the bundle took too long; the next one is smaller.
                     self.bundle_size.shrink(requests.len());
-                    BatchAnswers::none(requests.len(), Some(away))
+                    BatchAnswers::none(requests, Some(away))
                 }
             }
         }
@@ -138,6 +140,7 @@ impl Client {
         request.minimal = requests.iter().any(|request| request.minimal);
         request.writes = requests.iter().any(Request::is_write);
         request.once = requests.iter().any(|request| request.once);
+        request.creates = requests.iter().any(|request| request.creates);
         request.body = Some(bundle(requests));
         let answer = match self.send(&request, until).await {
             Ok(answer) => answer,
@@ -181,7 +184,7 @@ impl Client {
             match result {
                 Ok(answer) => all.answers[index] = Some(answer),
                 Err(away) => {
-                    all.perhaps_done[index] = away.leaves_open();
+                    all.outdated[index] = requests[index].is_outdated_by(&away);
                     all.away = all.away.or(Some(away));
                 }
             }
@@ -222,7 +225,7 @@ impl Client {
                     }
                 }
                 Err(away) => {
-                    open.iter().for_each(|(index, _)| all.perhaps_done[*index] = away.leaves_open());
+                    open.iter().for_each(|(index, _)| all.outdated[*index] = requests[*index].is_outdated_by(&away));
                     all.away = Some(away);
                     return all;
                 }
@@ -244,9 +247,10 @@ impl BatchAnswers {
         let mut open = Vec::new();
         for (index, slot) in self.answers.iter_mut().enumerate() {
             let Some(answer) = slot.take_if(|answer| !is_about_data(answer.status)) else { continue };
-            if requests[index].once && leaves_open(answer.status) {
-                self.perhaps_done[index] = true;
-                self.away.get_or_insert(answer.away());
+            let away = answer.away();
+            if requests[index].is_outdated_by(&away) {
+                self.outdated[index] = true;
+                self.away.get_or_insert(away);
             } else {
                 open.push((index, answer));
             }

@@ -59,12 +59,12 @@ impl Saver {
         let batch = self.client.batch(&requests, window.limits()).await;
         let tries_max = self.client.options().retry.attempts_max;
         let (mut ends, mut is_away) = (Vec::with_capacity(ready.len()), false);
-        let answers = batch.answers.into_iter().zip(batch.perhaps_done);
-        for (((job, write), request), (answer, perhaps_done)) in ready.into_iter().zip(requests).zip(answers) {
+        let answers = batch.answers.into_iter().zip(batch.outdated);
+        for (((job, write), request), (answer, outdated)) in ready.into_iter().zip(requests).zip(answers) {
             let body = request.body.unwrap_or_default();
             match answer {
                 Some(answer) => ends.push(self.end(job, write, body, answer, window)),
-                None if perhaps_done && job.unanswered + 1 < tries_max => job.look_again(Sent { write, body }),
+                None if outdated && job.unanswered + 1 < tries_max => job.look_again(Sent { write, body }),
                 // It is away already.
                 None => is_away = true,
             }
@@ -138,6 +138,7 @@ impl Saver {
         request.minimal = true;
         // In between somebody may have changed or deleted what was written.
         request.once = true;
+        request.creates = write.condition == Condition::Absent;
         request
     }
 
