@@ -14,9 +14,16 @@ use tokio::sync::watch;
 #[derive(Debug)]
 pub struct Gate {
     port: u16,
-    is_open: watch::Sender<bool>,
+    switch: watch::Sender<State>,
     cut: Arc<AtomicUsize>,
     _runtime: Runtime,
+}
+
+/// Whether it is open, and how often it was shut.
+#[derive(Clone, Copy, Debug)]
+struct State {
+    is_open: bool,
+    shuts: u64,
 }
 
 impl Gate {
@@ -30,10 +37,10 @@ impl Gate {
         let listener = listener.unwrap_or_else(|error| panic!("no port is free: {error}"));
         let own = listener.local_addr().map(|address| address.port());
         let own = own.unwrap_or_else(|error| panic!("a listener without address: {error}"));
-        let (is_open, state) = watch::channel(true);
+        let (switch, state) = watch::channel(State { is_open: true, shuts: 0 });
         let cut = Arc::new(AtomicUsize::new(0));
         runtime.spawn(accept(listener, SocketAddr::from(([127, 0, 0, 1], port)), state, cut.clone()));
-        Gate { port: own, is_open, cut, _runtime: runtime }
+        Gate { port: own, switch, cut, _runtime: runtime }
     }
 
     /// The port where the gate is.
@@ -43,12 +50,15 @@ impl Gate {
 
     /// Cuts all connections, and lets none through until it is opened.
     pub fn shut(&self) {
-        self.is_open.send_replace(false);
+        self.switch.send_modify(|state| {
+            state.is_open = false;
+            state.shuts += 1;
+        });
     }
 
     /// Lets connections through again.
     pub fn open(&self) {
-        self.is_open.send_replace(true);
+        self.switch.send_modify(|state| state.is_open = true);
     }
 
     /// How many connections were cut or refused.
@@ -57,15 +67,17 @@ impl Gate {
     }
 }
 
-async fn accept(listener: TcpListener, target: SocketAddr, is_open: watch::Receiver<bool>, cut: Arc<AtomicUsize>) {
+async fn accept(listener: TcpListener, target: SocketAddr, state: watch::Receiver<State>, cut: Arc<AtomicUsize>) {
     // A listener that fails is seen by whoever connects.
     while let Ok((client, _)) = listener.accept().await {
-        tokio::spawn(pass(client, target, is_open.clone(), cut.clone()));
+        tokio::spawn(pass(client, target, state.clone(), cut.clone()));
     }
 }
 
 /// Passes on one connection until either side ends it or the gate is shut.
-async fn pass(mut client: TcpStream, target: SocketAddr, mut is_open: watch::Receiver<bool>, cut: Arc<AtomicUsize>) {
+async fn pass(mut client: TcpStream, target: SocketAddr, mut state: watch::Receiver<State>, cut: Arc<AtomicUsize>) {
+    // A gate that is open again at once has been shut all the same.
+    let shuts = state.borrow().shuts;
     let passing = async {
         let mut server = TcpStream::connect(target).await?;
         // Small frames must not wait for each other.
@@ -75,7 +87,7 @@ async fn pass(mut client: TcpStream, target: SocketAddr, mut is_open: watch::Rec
     };
     tokio::select! {
         biased;
-        _ = is_open.wait_for(|is_open| !is_open) => { cut.fetch_add(1, Ordering::SeqCst); }
+        _ = state.wait_for(|state| !state.is_open || state.shuts != shuts) => { cut.fetch_add(1, Ordering::SeqCst); }
         // How a connection ends is the business of its two ends.
         _ = passing => {}
     }

@@ -105,6 +105,7 @@ fn connections_to_the_hub_are_cut() {
             gate.open();
         });
         let outcome = course.check();
+        assert!(gate.cut() >= rounds(), "{} connections were cut", gate.cut());
         let again = outcome.measurements - rounds() * ROUND_EVENTS;
         let seen = format!("{} connections cut; all arrived, {again} measurements came again", gate.cut());
         report("connections to the hub are cut", kind.name(), rounds(), seen);

@@ -55,8 +55,8 @@ fn lose_ownership(course: &Course, function: &str, vanishes: bool) {
     }
 }
 
-/// The storage is away until a partition is given up because its ownership has
-/// run out: nothing is written meanwhile.
+/// The storage is away until a partition of normalize is given up because its
+/// ownership has run out.
 #[test]
 fn the_storage_is_away() {
     on_those(&[OWN_AZURE], OWN_AZURE, |kind: Kind| {
