@@ -29,7 +29,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use delivery::planted::Bug;
-use delivery::{Reason, SaveOutcome, Turn};
+use delivery::{Reason, SaveOutcome, Turn, Unfenced};
 use mapping::observation::Observation;
 use moka::future::Cache;
 
@@ -242,6 +242,7 @@ impl Saver {
             }
             // After the read: what was read was then read by the owner.
             if tries > 0 && !window.turn.fence.confirm().await.map_err(ServerAway::OwnerUnknown)? {
+                self.put_back(&mut open, window).await?;
                 return Err(ServerAway::NotOwner);
             }
             for job in &mut open {
@@ -250,6 +251,26 @@ impl Saver {
             keep_first(&mut away, self.write(&mut open, window).await);
         }
         away.map_or(Ok(()), Err)
+    }
+
+    /// The partition is another's, who may have written what one of our writes
+    /// replaced, and will not look for it: that is put back, and nothing else is
+    /// written. The fence is not asked: each write is for just the version that
+    /// shows the loss.
+    async fn put_back<D: Draft>(&self, jobs: &mut [&mut Job<'_, D>], window: &Window<'_>) -> Result<(), ServerAway> {
+        let turn = Turn { fence: &Unfenced, begun_before: None, ..window.turn };
+        let window = Window { turn, deadline: window.deadline };
+        for _ in 0..self.options.rounds_max {
+            let mut open: Vec<&mut Job<'_, D>> =
+                jobs.iter_mut().map(|job| &mut **job).filter(|job| job.repair && job.is_open()).collect();
+            if open.is_empty() {
+                break;
+            }
+            self.read(&mut open, &window).await?;
+            open.iter_mut().for_each(|job| job.restore());
+            self.write(&mut open, &window).await?;
+        }
+        Ok(())
     }
 
     /// Writers that met must not meet again at once, and a server that did not

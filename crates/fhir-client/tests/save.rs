@@ -672,10 +672,28 @@ async fn repeats_no_write_once_the_partition_may_be_another_s() {
 
 /// Design.md D13: after a conflict or an overwrite the Observation is read
 /// again, and then it is asked who the owner is.
+/// Found by the simulator: a slow create came over what the next owner had
+/// written, and whoever had sent it saw that and let it be, as not the owner.
+#[tokio::test]
+async fn what_was_replaced_is_put_back_also_when_the_partition_is_another_s() {
+    for habits in ALL.into_iter().filter(|habits| !habits.keeps_if_none_match) {
+        let server = start(habits).await;
+        let other = samples("d1", &[(0, "60"), (3, "63")]);
+        let written = other.alone();
+        before_first_put(&server, other.path(), move |state| state.write(written.clone()));
+        let lent = Lent { confirms: Ok(false), ..Lent::holds_for(1) };
+        let window = Window { turn: lent.turn(), deadline: soon() };
+        let saved = saver(&server, |_| {}).save(&[samples("d1", &[(0, "60"), (1, "61")])], window).await;
+        assert!(matches!(saved, Err(fhir_client::ServerAway::NotOwner)), "{habits:?}: {saved:?}");
+        assert_eq!(data(&server, &other), "60 E E 63 E E", "{habits:?}: the owner's, and nothing of ours");
+    }
+}
+
 #[tokio::test]
 async fn asks_for_the_owner_when_another_writer_shows_itself() {
     let cases = [
-        (HAPI, Ok(false), NOT_OURS, 2),
+        // The third puts back what the second replaced.
+        (HAPI, Ok(false), NOT_OURS, 3),
         (UUID, Ok(false), NOT_OURS, 1),
         (HAPI, Err(()), "away: whom the partition belongs to cannot be found out", 2),
         (UUID, Ok(true), "merged", 2),

@@ -125,6 +125,9 @@ impl Scenario {
         let mut steps = events(&mut chance, event_partitions, creates, seesaw);
         steps.extend(troubles(&mut chance, [event_partitions, measurement_partitions]));
         if parks {
+            // Several processes make what was parked: one may make it, and a clinician
+            // delete it, while the create of another is on its way.
+            steps.retain(|(_, step)| !matches!(step, Step::Delete(_)));
             steps.extend(
                 (0..DEVICES).map(|device| (chance.milliseconds(0..STORM.as_millis() as u64), Step::Appear(device))),
             );

@@ -171,6 +171,16 @@ impl<'d, D: Draft> Job<'d, D> {
         }
     }
 
+    /// Decides what is to be written to bring back what was lost, and nothing else.
+    pub(super) fn restore(&mut self) {
+        let state = std::mem::replace(&mut self.state, State::Settled);
+        let State::Present(stored) = state else { return };
+        let condition = stored.version.clone().map_or(Condition::None, Condition::Version);
+        let restored = self.with_lost(Some(&stored.observation));
+        let observation = restored.unwrap_or_else(|| stored.observation.clone());
+        self.state = State::Ready(Write { observation, condition });
+    }
+
     /// `stored` with what was lost of it, if that changes it.
     fn with_lost(&self, stored: Option<&Observation>) -> Option<Observation> {
         let (stored, first) = (stored?, self.drafts.first()?);
