@@ -73,9 +73,11 @@ impl Saver {
         batch.away.filter(|_| is_away).or(first).map_or(Ok(()), Err)
     }
 
-    /// What is there after a write that was not answered says what became of it.
+    /// What is there after a create that was not answered says what became of it.
     /// When it is just what was sent, it is as if that had been the answer: the
-    /// write may have replaced another writer's version.
+    /// create may have replaced another writer's version. Nobody else writes the
+    /// same: whatever is merged is `amended`. An update replaces nothing but what
+    /// it expects, and is looked at like anything else.
     pub(super) async fn recognize<D: Draft>(
         &self,
         job: &mut Job<'_, D>,
@@ -83,6 +85,9 @@ impl Saver {
     ) -> Result<(), ServerAway> {
         let Some(Sent { write, body }) = job.sent.take() else { return Ok(()) };
         let State::Present(stored) = &job.state else { return Ok(()) };
+        if write.condition != Condition::Absent {
+            return Ok(());
+        }
         let stored = stored.clone();
         if is_same_content(&stored.observation.to_json(), &body) {
             job.state = State::Away;
@@ -90,7 +95,7 @@ impl Saver {
             let answer = Answer { status: 200, version: stored.version.clone(), body: Vec::new(), asked };
             return self.written(job, write, body, answer, window).await;
         }
-        match self.replaced_by(job, &stored, (&write.condition, &body), window).await {
+        match self.replaced_by(job, &stored, &body, window).await {
             Ok(replaced) => {
                 job.lost.extend(replaced.map(|observation| Lost { observation, whole: true }));
             }
@@ -102,28 +107,24 @@ impl Saver {
         Ok(())
     }
 
-    /// Somebody wrote since: another writer's version that a write of ours which
+    /// Somebody wrote since: another writer's version that a create of ours which
     /// lies further back replaced, if it did.
     async fn replaced_by<D: Draft>(
         &self,
         job: &Job<'_, D>,
         stored: &Stored,
-        (condition, body): (&Condition, &[u8]),
+        body: &[u8],
         window: &Window<'_>,
     ) -> Result<Option<Observation>, ServerAway> {
-        let expected = match condition {
-            Condition::Version(version) => Some(version),
-            Condition::None | Condition::Absent => None,
-        };
         let (mut version, mut is_ours) = (stored.version.clone(), false);
         for _ in 0..VERSIONS_MAX {
-            let Some(at) = version.as_ref().filter(|version| Some(*version) != expected) else { break };
+            let Some(at) = &version else { break };
             let before = version_before(&self.client, &job.path(), at, window.deadline).await?;
             let Before::Content(before) = before else { break };
             let Ok(observation) = Observation::read(&before) else { break };
             version = version_of(&observation);
             if is_ours {
-                return Ok((version.as_ref() != expected).then_some(observation));
+                return Ok(Some(observation));
             }
             is_ours = is_same_content(&before, body);
         }
