@@ -34,11 +34,13 @@ fn main() -> ExitCode {
 /// What the command line asks for.
 struct Wanted {
     seeds: Range<u64>,
+    /// A bug by name.
+    planted: Option<String>,
     keep_going: bool,
 }
 
 fn read(arguments: &[String]) -> Result<Wanted, String> {
-    let (mut seeds, mut keep_going) = (SEEDS, false);
+    let (mut seeds, mut planted, mut keep_going) = (SEEDS, None, false);
     let mut arguments = arguments.iter();
     while let Some(argument) = arguments.next() {
         if argument == "--keep-going" {
@@ -51,11 +53,18 @@ fn read(arguments: &[String]) -> Result<Wanted, String> {
                 let (from, to) = value.split_once("..").ok_or(USAGE)?;
                 seeds = from.parse().map_err(|_| USAGE)?..to.parse().map_err(|_| USAGE)?;
             }
-            "--plant" => plant(value)?,
+            "--plant" => {
+                plant(value)?;
+                planted = Some(value.clone());
+            }
             _ => return Err(USAGE.to_owned()),
         }
     }
-    if seeds.is_empty() { Err("there is no seed in this range".to_owned()) } else { Ok(Wanted { seeds, keep_going }) }
+    if seeds.is_empty() {
+        Err("there is no seed in this range".to_owned())
+    } else {
+        Ok(Wanted { seeds, planted, keep_going })
+    }
 }
 
 #[cfg(feature = "planted-bugs")]
@@ -88,16 +97,19 @@ fn run_caught(seed: u64, mappings: &Mappings, traced: bool) -> Outcome {
     ran.unwrap_or_else(|_| Outcome { broken: vec!["it panicked; see above".to_owned()], ..Outcome::default() })
 }
 
-fn simulate(Wanted { seeds, keep_going }: Wanted) -> Result<ExitCode, String> {
+fn simulate(Wanted { seeds, planted, keep_going }: Wanted) -> Result<ExitCode, String> {
     let mappings = mappings()?;
     let (next, totals) = (AtomicU64::new(seeds.start), Mutex::new(Totals::default()));
     let lock = || totals.lock().unwrap_or_else(PoisonError::into_inner);
     let work = || {
         loop {
-            let seed = next.fetch_add(1, Ordering::Relaxed);
-            if seed >= seeds.end || (!keep_going && !lock().failed.is_empty()) {
+            if !keep_going && !lock().failed.is_empty() {
                 return;
             }
+            // The last number of all has none behind it.
+            let taken =
+                next.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |seed| (seed < seeds.end).then(|| seed + 1));
+            let Ok(seed) = taken else { return };
             let outcome = run_caught(seed, &mappings, false);
             let mut totals = lock();
             for (fault, count) in &outcome.faults {
@@ -126,7 +138,8 @@ fn simulate(Wanted { seeds, keep_going }: Wanted) -> Result<ExitCode, String> {
         for (seed, outcome) in failed.iter().skip(1) {
             println!("seed {seed} broke, too: {}", outcome.broken.join("; "));
         }
-        println!("again: cargo xtask simulate --seeds {seed}..{}", seed + 1);
+        let planted = planted.map(|name| format!(" --plant {name}")).unwrap_or_default();
+        println!("again: cargo xtask simulate --seeds {seed}..{}{planted}", seed + 1);
     }
     println!("{events} events, {measurements} measurements");
     faults.iter().for_each(|(fault, count)| println!("{count:>9} {fault:?}"));

@@ -17,7 +17,8 @@ fn is_found(bug: &str) {
     let last = printed.lines().last().unwrap();
     assert!(last.contains(" passed, ") && !last.ends_with(" 0 failed"), "{last}");
     assert!(printed.lines().any(|line| line.starts_with("broken: ")), "{printed}");
-    assert!(printed.lines().any(|line| line.starts_with("again: cargo xtask simulate --seeds ")), "{printed}");
+    let again = printed.lines().find(|line| line.starts_with("again: cargo xtask simulate --seeds "));
+    assert!(again.is_some_and(|line| line.ends_with(&format!(" --plant {bug}"))), "{printed}");
 }
 
 #[test]

@@ -17,6 +17,8 @@ use end_to_end::soak::{Report, Sample, picture};
 use end_to_end::stack::{Counts, Setup, Stack};
 use local::event_hubs::client::{Client, EventSender, NewEvent};
 
+/// How long a run has to be for its picture to be kept.
+const PICTURE_MINUTES: f64 = 30.0;
 /// Where the picture goes; the figures are printed.
 const OUT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/reliability");
 /// Between two sends; what is due by then goes at once.
@@ -80,7 +82,10 @@ fn run(arguments: &Arguments) -> Vec<String> {
     let figures = format!("{report}\n{}\n", sentence(&load, &events, &measurements, tried_again));
     println!("{}", odd_lines(&logs));
     println!("{figures}");
-    write("soak.svg", &picture::svg(&report));
+    // A picture of a run that failed, or of a short trial, takes no good one's place.
+    if problems.is_empty() && arguments.minutes >= PICTURE_MINUTES {
+        write("soak.svg", &picture::svg(&report));
+    }
     problems
 }
 
