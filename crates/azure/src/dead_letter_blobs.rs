@@ -62,6 +62,15 @@ impl DeadLetterBlobs {
         Ok(DeadLetterBlobs { container: std::sync::Arc::new(open_container(container, credential)?) })
     }
 
+    /// Whether another is this container, by whatever SAS.
+    pub fn is_same_place(&self, other: &DeadLetterBlobs) -> bool {
+        let place = |blobs: &DeadLetterBlobs| {
+            let url = blobs.container.url();
+            (url.host_str().map(str::to_owned), url.port(), url.path().trim_end_matches('/').to_owned())
+        };
+        place(self) == place(other)
+    }
+
     /// The keys of all letters whose key begins with `prefix`, sorted.
     pub async fn keys(&self, prefix: &str) -> Result<Vec<LetterKey>, StorageError> {
         let options = BlobContainerClientListBlobsOptions {

@@ -35,6 +35,12 @@ impl DeadLetterFolder {
         DeadLetterFolder { path: path.into() }
     }
 
+    /// Whether another is this folder, by whatever path.
+    pub fn is_same_place(&self, other: &DeadLetterFolder) -> bool {
+        let found = |folder: &DeadLetterFolder| folder.path.canonicalize().unwrap_or_else(|_| folder.path.clone());
+        found(self) == found(other)
+    }
+
     /// The keys of all letters, sorted.
     pub fn keys(&self) -> io::Result<Vec<LetterKey>> {
         let mut files = Vec::new();

@@ -8,6 +8,7 @@ use delivery::{Away, DeadLetter, Parking, StoredDeadLetter};
 use folder::DeadLetterFolder;
 use serde::Deserialize;
 
+use crate::dead_letters::EitherDeadLetters;
 use crate::function::credential;
 use crate::{Checks, non_blank};
 
@@ -79,6 +80,28 @@ impl Parking for EitherParking {
         match self {
             EitherParking::Folder(folder) => folder.remove_parked(key).await,
             EitherParking::Blobs(blobs) => blobs.remove_parked(key).await,
+        }
+    }
+}
+
+impl ParkingOptions {
+    /// What waits must not lie where dead letters lie: those would be looked for
+    /// again, and removed.
+    pub fn check_apart(&self, dead_letters: &EitherDeadLetters, checks: &mut Checks) {
+        let (setting, is_same) = match (&self.place, dead_letters) {
+            (Some(EitherParking::Folder(parking)), EitherDeadLetters::Folder(letters)) => {
+                (FOLDER, parking.is_same_place(letters))
+            }
+            (Some(EitherParking::Blobs(parking)), EitherDeadLetters::Blobs(letters)) => {
+                (CONTAINER, parking.is_same_place(letters))
+            }
+            _ => return,
+        };
+        if is_same {
+            checks.problem(format!(
+                "app setting `{setting}` is the place of the dead letters; expected one of its own: what is parked is \
+                 looked for again and removed"
+            ));
         }
     }
 }

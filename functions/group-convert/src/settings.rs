@@ -160,6 +160,9 @@ impl Settings {
         let fhir = client_options(&raw.fhir, &mut checks);
         let client_id = function.as_ref().and_then(|function| function.client_id.clone());
         let parking = raw.parking.check(&client_id, &mut checks);
+        if let Some(function) = &function {
+            parking.check_apart(&function.dead_letters, &mut checks);
+        }
         let positions = raw.native.check(&client_id, &mut checks);
         let ownership = raw.host_storage.check(&mut checks);
         let input = SourceTexts {

@@ -53,6 +53,8 @@ fn the_page_has_every_text() {
     texts.say(&[], &[]);
     [HOST, NATIVE, HUB].into_iter().for_each(|good| texts.say_each(good));
     texts.say_deciding(HOST, &[""]);
+    texts.say(HOST, &[("Parking__Folder", "dead-letters")]);
+    texts.say(CONTAINERS, &[("Parking__BlobStorageContainerUri", "https://st1.example/letters")]);
     texts.say_deciding(NATIVE, &["NormalizationEventHub", "CheckpointStorage", "FUNCTIONS"]);
     texts.say_each(CONTAINERS);
     texts.say_deciding(CONTAINERS, &["DeadLetters", "Parking", "CheckpointStorage", "TemplateStorage"]);
