@@ -39,7 +39,10 @@ impl Azurite {
         serve.args(["--disableTelemetry", "--skipApiVersionCheck", "--silent", "--blobHost", "127.0.0.1"]);
         serve.arg("--blobPort").arg(port.to_string()).arg("--location").arg(folder.path());
         let process = listening(&mut serve, port);
-        Azurite { port, http: reqwest::blocking::Client::new(), command: serve, process, folder }
+        // It ends idle connections after five seconds; a request must not meet that.
+        let http = reqwest::blocking::Client::builder().pool_max_idle_per_host(0).build();
+        let http = http.unwrap_or_else(|error| panic!("no client for Azurite: {error}"));
+        Azurite { port, http, command: serve, process, folder }
     }
 
     /// The port on loopback where it listens.
