@@ -47,16 +47,21 @@ pub type Windows = BTreeMap<(String, i64), Window>;
 /// What a function wrote of a batch (app setting `Answer__Fates`).
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Line {
-    function: String,
-    partition: String,
-    sequence_numbers: Vec<i64>,
-    return_value: Returned,
+pub(crate) struct Answer {
+    pub(crate) function: String,
+    pub(crate) partition: String,
+    pub(crate) sequence_numbers: Vec<i64>,
+    pub(crate) return_value: Returned,
 }
 
 #[derive(Deserialize)]
-struct Returned {
-    fates: Fates,
+pub(crate) struct Returned {
+    pub(crate) fates: Fates,
+}
+
+/// What these processes wrote of their batches, in order.
+pub(crate) fn answers<'p>(processes: impl IntoIterator<Item = &'p Running>) -> impl Iterator<Item = Answer> {
+    processes.into_iter().flat_map(Running::stdout).filter_map(|line| serde_json::from_str(&line).ok())
 }
 
 /// The windows that these processes worked through, each once: one that came
@@ -69,8 +74,7 @@ struct Returned {
 #[track_caller]
 pub fn windows<'p>(processes: impl IntoIterator<Item = &'p Running>) -> Windows {
     let mut windows = Windows::new();
-    let lines = processes.into_iter().flat_map(Running::stdout);
-    for line in lines.filter_map(|line| serde_json::from_str::<Line>(&line).ok()) {
+    for line in answers(processes) {
         let Fates::Measurements(fates) = line.return_value.fates else { continue };
         let first = line.sequence_numbers.first().copied().filter(|_| line.function == "group-convert");
         let Some(first) = first else { continue };
@@ -283,7 +287,7 @@ impl Destination for &Server {
 
 /// Dead letters that nobody reads: the fates say what was rejected.
 #[derive(Debug)]
-struct Forgotten;
+pub struct Forgotten;
 
 impl DeadLetters for Forgotten {
     async fn record(&self, _: &[DeadLetter<'_>]) -> Result<(), Away> {

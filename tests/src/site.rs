@@ -8,12 +8,12 @@ use std::time::Duration;
 
 use delivery::Fates;
 use mapping::identifier::resource_id;
-use serde::Deserialize;
 use serde_json::json;
 
 use crate::azurite::Azurite;
 use crate::fhir::Fhir;
 use crate::hub::{EventHub, To};
+use crate::oracle::answers;
 use crate::process::{Running, signal};
 
 /// Until a process has finished what it began.
@@ -50,21 +50,6 @@ pub struct Reach {
     pub hub_port: u16,
     /// The port of the storage on loopback.
     pub storage_port: u16,
-}
-
-/// What a function wrote of a batch (app setting `Answer__Fates`).
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Line {
-    function: String,
-    partition: String,
-    sequence_numbers: Vec<i64>,
-    return_value: Returned,
-}
-
-#[derive(Deserialize)]
-struct Returned {
-    fates: Fates,
 }
 
 /// The fate of each event, or of each measurement of it, by partition and
@@ -257,11 +242,7 @@ pub fn stop(process: &mut Running) {
 /// The fates that these processes wrote for a function.
 pub fn fates<'p>(function: &str, processes: impl IntoIterator<Item = &'p Running>) -> FatesOf {
     let mut all = FatesOf::new();
-    let lines = processes.into_iter().flat_map(Running::stdout);
-    for line in lines.filter_map(|line| serde_json::from_str::<Line>(&line).ok()) {
-        if line.function != function {
-            continue;
-        }
+    for line in answers(processes).filter(|line| line.function == function) {
         let fates: Vec<Vec<String>> = match line.return_value.fates {
             Fates::Events(fates) => fates.iter().map(|fate| vec![fate.to_string()]).collect(),
             Fates::Measurements(events) => {

@@ -31,11 +31,15 @@ pub enum Lie {
 /// Namespace, hub, partition.
 type Place = (String, String, String);
 
+/// What is stored, each with the number of the write that put it there.
+type Numbered<T> = BTreeMap<Place, (T, u64)>;
+
 #[derive(Default)]
 struct Stored {
-    ownerships: BTreeMap<Place, (Option<String>, Duration, u64)>,
-    checkpoints: BTreeMap<Place, (Checkpoint, u64)>,
-    windows: BTreeMap<Place, (WindowMark, u64)>,
+    /// Who, and since when.
+    ownerships: Numbered<(Option<String>, Duration)>,
+    checkpoints: Numbered<Checkpoint>,
+    windows: Numbered<WindowMark>,
     /// Who reads a hub, by namespace and name.
     readers: BTreeMap<(String, String), &'static str>,
     writes: u64,
@@ -72,7 +76,7 @@ impl MemoryPositions {
 
     /// Who owns a partition.
     pub fn owner(&self, partition: &str) -> Option<String> {
-        self.lock().ownerships.get(&self.place(partition)).and_then(|ownership| ownership.0.clone())
+        self.lock().ownerships.get(&self.place(partition)).and_then(|((owner, _), _)| owner.clone())
     }
 
     /// Makes another the owner of a partition, whoever it was.
@@ -81,7 +85,7 @@ impl MemoryPositions {
         let mut stored = self.lock();
         stored.writes += 1;
         let version = stored.writes;
-        stored.ownerships.insert(self.place(partition), (Some(owner.to_owned()), at, version));
+        stored.ownerships.insert(self.place(partition), ((Some(owner.to_owned()), at), version));
     }
 
     /// Makes nobody the owner of a partition.
@@ -90,7 +94,7 @@ impl MemoryPositions {
         let mut stored = self.lock();
         stored.writes += 1;
         let version = stored.writes;
-        stored.ownerships.insert(self.place(partition), (None, at, version));
+        stored.ownerships.insert(self.place(partition), ((None, at), version));
     }
 
     /// Deletes who owns a partition, as somebody does who clears a store.
@@ -119,6 +123,22 @@ impl MemoryPositions {
     }
 }
 
+/// Writes if what is there is as expected, or nothing is when nothing is
+/// expected.
+fn write_if<T>(
+    map: &mut Numbered<T>,
+    writes: &mut u64,
+    (place, value): (Place, T),
+    expected: Option<&Version>,
+) -> Option<Version> {
+    if map.get(&place).map(|(_, number)| version(*number)).as_ref() != expected {
+        return None;
+    }
+    *writes += 1;
+    map.insert(place, (value, *writes));
+    Some(version(*writes))
+}
+
 fn version(number: u64) -> Version {
     Version(number.to_string())
 }
@@ -129,7 +149,7 @@ impl Positions for MemoryPositions {
         let ours = self.place("");
         let stored = self.lock();
         let ours = stored.ownerships.iter().filter(|(place, _)| (&place.0, &place.1) == (&ours.0, &ours.1));
-        let ownership = |(place, (owner, at, number)): (&Place, &(Option<String>, Duration, u64))| Ownership {
+        let ownership = |(place, ((owner, at), number)): (&Place, &((Option<String>, Duration), u64))| Ownership {
             partition: place.2.clone(),
             owner: owner.clone(),
             age: now.saturating_sub(*at),
@@ -147,15 +167,12 @@ impl Positions for MemoryPositions {
         let at = self.runtime.elapsed();
         let mut stored = self.lock();
         let place = self.place(partition);
-        let is = stored.ownerships.get(&place).map(|ownership| version(ownership.2));
-        if is.as_ref() != expected {
+        let Stored { ownerships, writes, lie, .. } = &mut *stored;
+        let Some(version) = write_if(ownerships, writes, (place, (owner.map(str::to_owned), at)), expected) else {
             return Ok(None);
-        }
-        stored.writes += 1;
-        let number = stored.writes;
-        stored.ownerships.insert(place, (owner.map(str::to_owned), at, number));
-        match stored.lie.take() {
-            None => Ok(Some(version(number))),
+        };
+        match lie.take() {
+            None => Ok(Some(version)),
             Some(Lie::NoAnswer) => Err(Away::new("the checkpoint storage", "no answer")),
             Some(Lie::Refused) => Ok(None),
         }
@@ -175,15 +192,13 @@ impl Positions for MemoryPositions {
     ) -> Result<Option<Version>, Away> {
         let mut stored = self.lock();
         let place = self.place(partition);
-        let is = stored.checkpoints.get(&place).map(|(_, number)| version(*number));
-        if is.as_ref() != expected {
-            return Ok(None);
+        let Stored { checkpoints, readers, writes, .. } = &mut *stored;
+        let hub = (place.0.clone(), place.1.clone());
+        let written = write_if(checkpoints, writes, (place, checkpoint.clone()), expected);
+        if written.is_some() {
+            readers.insert(hub, self.reader);
         }
-        stored.writes += 1;
-        let number = stored.writes;
-        stored.readers.insert((place.0.clone(), place.1.clone()), self.reader);
-        stored.checkpoints.insert(place, (checkpoint.clone(), number));
-        Ok(Some(version(number)))
+        Ok(written)
     }
 
     async fn window(&self, partition: &str) -> Result<Option<(WindowMark, Version)>, Away> {
@@ -200,14 +215,8 @@ impl Positions for MemoryPositions {
     ) -> Result<Option<Version>, Away> {
         let mut stored = self.lock();
         let place = self.place(partition);
-        let is = stored.windows.get(&place).map(|(_, number)| version(*number));
-        if is.as_ref() != expected {
-            return Ok(None);
-        }
-        stored.writes += 1;
-        let number = stored.writes;
-        stored.windows.insert(place, (*window, number));
-        Ok(Some(version(number)))
+        let Stored { windows, writes, .. } = &mut *stored;
+        Ok(write_if(windows, writes, (place, *window), expected))
     }
 
     async fn forget_others(&self, expiry: Duration) -> Result<Vec<String>, Away> {
@@ -215,7 +224,7 @@ impl Positions for MemoryPositions {
         let now = self.runtime.elapsed();
         let mut stored = self.lock();
         let readers = stored.readers.clone();
-        let fresh = stored.ownerships.iter().filter(|(_, (owner, at, _))| owner.is_some() && now < *at + expiry);
+        let fresh = stored.ownerships.iter().filter(|(_, ((owner, at), _))| owner.is_some() && now < *at + expiry);
         let read: BTreeSet<(String, String)> = fresh.map(|(place, _)| (place.0.clone(), place.1.clone())).collect();
         let is_another_readers = |place: &Place| {
             readers.get(&(place.0.clone(), place.1.clone())).is_some_and(|reader| *reader != self.reader)

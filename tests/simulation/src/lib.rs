@@ -9,7 +9,6 @@
 //! A seed gives the same run each time. docs/reliability.md says what is
 //! promised, and what this does not see.
 
-pub mod chance;
 pub mod fhir;
 pub mod hubs;
 pub mod oracle;

@@ -12,9 +12,8 @@ use futures::FutureExt;
 use local::fhir_server::InProcessFhirServer;
 use mapping::{Compatibility, DeviceMapping, FhirMapping};
 use serde_json::json;
-use simulator::{Machine, MemoryHub, MemoryPositions};
+use simulator::{Chance, Machine, MemoryHub, MemoryPositions};
 
-use crate::chance::Chance;
 use crate::fhir::{self, Server};
 use crate::oracle;
 use crate::process::{Mappings, Process, Site};

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use local::fhir_server::Personality;
+use simulator::Chance;
 
-use crate::chance::Chance;
 use crate::record::Side;
 use crate::world::{Fault, Rates};
 

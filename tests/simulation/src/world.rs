@@ -16,9 +16,7 @@ use std::time::Duration;
 use delivery::Runtime;
 use futures::FutureExt;
 use futures::channel::oneshot;
-use simulator::SimulatedRuntime;
-
-use crate::chance::Chance;
+use simulator::{Chance, SimulatedRuntime};
 
 /// Something that goes wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

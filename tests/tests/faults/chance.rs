@@ -5,7 +5,7 @@
 pub struct Chance {
     /// `IOTC_FAULTS_SEED`, or one of the clock's.
     pub seed: u64,
-    state: u64,
+    numbers: simulator::Chance,
 }
 
 impl Chance {
@@ -18,17 +18,12 @@ impl Chance {
             now.map_or(1, |now| u64::from(now.subsec_nanos()))
         };
         let seed = named.unwrap_or_else(clock);
-        Chance { seed, state: seed }
+        Chance { seed, numbers: simulator::Chance::new(seed) }
     }
 
     /// A number below `end`, which is not 0.
     pub fn below(&mut self, end: usize) -> usize {
-        // SplitMix64.
-        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.state;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((mixed ^ (mixed >> 31)) % end as u64) as usize
+        self.numbers.of(0..end as u64) as usize
     }
 
     /// Puts things in another order.

@@ -105,7 +105,13 @@ impl Course {
         if function == "normalize" { &self.normalize } else { &self.convert }
     }
 
-    /// The same, to be changed.
+    /// How often the processes of a function have said something.
+    pub fn said(&self, function: &str, words: &str) -> usize {
+        let lines = self.processes(function).iter().flat_map(|process| [process.stdout(), process.stderr()].concat());
+        lines.filter(|line| line.contains(words)).count()
+    }
+
+    /// The processes of a function, to be changed.
     pub fn processes_mut(&mut self, function: &str) -> &mut Vec<Running> {
         if function == "normalize" { &mut self.normalize } else { &mut self.convert }
     }

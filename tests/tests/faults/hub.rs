@@ -41,11 +41,7 @@ fn disturb(course: &mut Course, mut fault: impl FnMut(&mut Course)) {
 
 /// How often each function has said something of its hub.
 fn said(course: &Course, words: &str) -> Vec<usize> {
-    let count = |function| {
-        let lines = course.processes(function).iter().flat_map(|process| [process.stdout(), process.stderr()].concat());
-        lines.filter(|line| line.contains(words)).count()
-    };
-    FUNCTIONS.into_iter().map(count).collect()
+    FUNCTIONS.into_iter().map(|function| course.said(function, words)).collect()
 }
 
 #[test]

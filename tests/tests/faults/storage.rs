@@ -9,12 +9,6 @@ use crate::selection::{is_full, report};
 
 const ROUND_EVENTS: usize = 120;
 
-/// How often the processes have said something.
-fn said(course: &Course, function: &str, words: &str) -> usize {
-    let lines = course.processes(function).iter().flat_map(|process| [process.stdout(), process.stderr()].concat());
-    lines.filter(|line| line.contains(words)).count()
-}
-
 /// The blobs that say whose the partitions are vanish or are written over while
 /// events flow: the owner gives the partitions up, and takes them again.
 #[test]
@@ -26,7 +20,7 @@ fn ownership_is_lost() {
         let gone = "Does not own a partition any more";
         for round in 0..rounds {
             let events = course.readings(round * ROUND_EVENTS..(round + 1) * ROUND_EVENTS);
-            let before = FUNCTIONS.map(|function| said(&course, function, gone));
+            let before = FUNCTIONS.map(|function| course.said(function, gone));
             course.send(&events);
             for function in FUNCTIONS {
                 course.until("something of the round is done", || {
@@ -36,7 +30,7 @@ fn ownership_is_lost() {
             }
             for (function, before) in FUNCTIONS.into_iter().zip(before) {
                 course.until("the partitions are given up", || {
-                    (said(&course, function, gone) >= before + PARTITIONS).then_some(())
+                    (course.said(function, gone) >= before + PARTITIONS).then_some(())
                 });
             }
         }
@@ -74,12 +68,12 @@ fn the_storage_is_away() {
             course.until("the first half is done", || {
                 (course.done("group-convert") >= round * ROUND_EVENTS + ROUND_EVENTS / 2).then_some(())
             });
-            let before = FUNCTIONS.map(|function| said(&course, function, "Does not own a partition any more"));
+            let before = FUNCTIONS.map(|function| course.said(function, "Does not own a partition any more"));
             gate.shut();
             course.send(rest);
             for (function, before) in FUNCTIONS.into_iter().zip(before).take(1) {
                 course.until("a partition is given up", || {
-                    (said(&course, function, "Does not own a partition any more") > before).then_some(())
+                    (course.said(function, "Does not own a partition any more") > before).then_some(())
                 });
             }
             gate.open();

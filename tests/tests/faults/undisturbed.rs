@@ -6,11 +6,10 @@ use std::sync::Mutex;
 
 use delivery::current_mapping::Compiled;
 use delivery::{
-    Away, Batch, BatchEvent, DeadLetter, DeadLetters, EventFate, Fence, MeasurementOutput, Normalizer,
-    OutgoingMeasurements, Source, Unfenced,
+    Away, Batch, BatchEvent, EventFate, Fence, MeasurementOutput, Normalizer, OutgoingMeasurements, Source, Unfenced,
 };
 use end_to_end::fhir::Observations;
-use end_to_end::oracle::{Window, Windows, expected};
+use end_to_end::oracle::{Forgotten, Window, Windows, expected};
 use expressions::{Properties, UtcTime};
 use hub_client::Event;
 use mapping::{Compatibility, DeviceMapping};
@@ -82,14 +81,5 @@ impl MeasurementOutput for &Sent {
         let all = (0..measurements.len()).map(|index| measurements.json(index).to_vec());
         self.0.lock().expect("one thread").extend(all);
         Ok(Vec::new())
-    }
-}
-
-/// Dead letters that nobody reads: the fates say what was rejected.
-struct Forgotten;
-
-impl DeadLetters for Forgotten {
-    async fn record(&self, _: &[DeadLetter<'_>]) -> Result<(), Away> {
-        Ok(())
     }
 }

@@ -26,6 +26,17 @@ const CLOCKS_DIFFER: Duration = Duration::from_secs(60);
 /// window writes an Observation once, and a few more times after conflicts.
 pub(super) const VERSIONS_MAX: usize = 20;
 
+/// A job whose history goes further back.
+struct Back<'j, 'd, D> {
+    job: &'j mut Job<'d, D>,
+    /// The version before which to look.
+    version: Version,
+    /// What that holds.
+    later: Observation,
+    /// What we would have written if there had been nothing.
+    created: Option<Observation>,
+}
+
 impl Saver {
     /// Finds out what is on the server for each job that has not been read.
     pub(super) async fn read<D: Draft>(
@@ -145,34 +156,32 @@ impl Saver {
         let since = begun.checked_sub(CLOCKS_DIFFER).and_then(|since| Timestamp::try_from(since).ok());
         let since = since.unwrap_or(Timestamp::MIN);
         let mut away = None;
-        // The jobs whose history goes further back, each with the version
-        // before which to look, and what that holds.
-        let mut open: Vec<(&mut Job<'_, D>, Version, Observation)> = Vec::new();
+        let mut open: Vec<Back<'_, '_, D>> = Vec::new();
         for job in jobs.iter_mut() {
             if !std::mem::replace(&mut job.history_read, true)
                 && let State::Present(stored) = &job.state
                 && let Some(version) = newer_than(since, stored.version.clone(), &stored.observation)
             {
-                let observation = stored.observation.clone();
-                open.push((job, version, observation));
+                let (later, created) = (stored.observation.clone(), job.created());
+                open.push(Back { job, version, later, created });
             }
         }
         for _ in 0..VERSIONS_MAX {
             if open.is_empty() {
                 break;
             }
-            let of: Vec<_> = open.iter().map(|(job, version, _)| (job.path(), version.clone())).collect();
+            let of: Vec<_> = open.iter().map(|back| (back.job.path(), back.version.clone())).collect();
             let befores = versions_before(&self.client, &of, window.deadline).await;
             let mut further = Vec::with_capacity(open.len());
-            for ((job, _, later), before) in open.into_iter().zip(befores) {
+            for (Back { job, later, created, .. }, before) in open.into_iter().zip(befores) {
                 match before {
                     Ok(Before::Content(before)) => {
                         if let Ok(before) = Observation::read(&before) {
                             let version = newer_than(since, version_of(&before), &before);
                             // A create of ours had nothing to do with what was there.
-                            let whole = job.created().is_some_and(|created| is_same_reading(&later, &created));
+                            let whole = created.as_ref().is_some_and(|created| is_same_reading(&later, created));
                             job.lost.push(Lost { observation: before.clone(), whole });
-                            further.extend(version.map(|version| (job, version, before)));
+                            further.extend(version.map(|version| Back { job, version, later: before, created }));
                         }
                     }
                     Ok(Before::Nothing | Before::Untold) => {}
