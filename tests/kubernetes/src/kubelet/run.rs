@@ -143,7 +143,8 @@ impl PodRun {
         std::fs::create_dir_all(path).map_err(|error| RenderError::Unsupported(format!("the sub-path: {error}")))
     }
 
-    fn hosts(&self) -> String {
+    /// What its containers find in `/etc/hosts`.
+    pub(crate) fn hosts(&self) -> String {
         let mut hosts = format!("127.0.0.1\tlocalhost\n{}\t{}\n", self.place.pod_ip, self.name);
         for alias in self.spec().host_aliases.iter().flatten() {
             let names = alias.hostnames.clone().unwrap_or_default().join("\t");
@@ -152,6 +153,7 @@ impl PodRun {
         for (address, name) in &self.context.hosts {
             hosts.push_str(&format!("{address}\t{name}\n"));
         }
+        hosts.push_str(&self.context.names.borrow());
         hosts
     }
 

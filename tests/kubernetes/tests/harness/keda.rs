@@ -42,10 +42,14 @@ fn keda_scales_from_zero_and_back() {
         spec["volumes"] = json!([{"name": "m", "configMap": {"name": "m"}}]);
         spec["containers"][0]["volumeMounts"] = json!([{"name": "m", "mountPath": "/m"}]);
     });
-    let source = start(cluster, "keda-scales", &source);
-    let ip = source.status.and_then(|status| status.pod_ip).expect("an address");
+    start(cluster, "keda-scales", &source);
+    let service = json!({
+        "apiVersion": "v1", "kind": "Service", "metadata": {"name": "source"},
+        "spec": {"selector": {"app": "source"}, "ports": [{"port": 80, "targetPort": 8080}]},
+    });
+    cluster.plane.apply("keda-scales", &service.to_string()).unwrap();
     cluster.plane.apply("keda-scales", &deployment().to_string()).unwrap();
-    let object = scaled_object("worker", &format!("http://{ip}:8080/file?/m/waiting"));
+    let object = scaled_object("worker", "http://source.keda-scales.svc/file?/m/waiting");
     cluster.plane.apply("keda-scales", &object.to_string()).unwrap();
 
     // The webhook is there.

@@ -8,3 +8,4 @@ mod keda;
 mod life;
 mod outage;
 mod release;
+mod services;
