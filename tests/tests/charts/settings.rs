@@ -249,7 +249,7 @@ fn the_functions_take_their_environment() {
         if name.starts_with("functions") {
             command.env("FUNCTIONS_CUSTOMHANDLER_PORT", end_to_end::process::free_port().to_string());
         }
-        let mut process = Running::start(&name, &mut command);
+        let mut process = Running::start(name, &mut command);
         let started = process.wait_for("it has read its settings", Duration::from_secs(20), |stdout, stderr| {
             let lines: Vec<_> = stdout.iter().chain(stderr).cloned().collect();
             let begun = lines.iter().any(|line| STARTED.iter().any(|text| line.contains(text)));
