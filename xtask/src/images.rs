@@ -93,22 +93,33 @@ pub fn image_files(arguments: &[String]) -> Result<ExitCode, String> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Programs that are built together, whichever of them is asked for: cargo
+/// settles the features of a crate for all packages of one call, so a program
+/// would differ by what it was built beside.
+const TOGETHER: [&[&str]; 3] = [&["normalize", "group-convert"], &["iotc"], &["operator"]];
+
 /// Builds programs, with the list of what is in them within them, and gives
 /// their folder.
 pub fn build(programs: &[&str], profile: &str) -> Result<PathBuf, String> {
     let auditable = components::named("auditable")?.folder()?.join("bin");
     let path = std::env::var_os("PATH").unwrap_or_default();
     let path = std::env::join_paths(std::iter::once(auditable).chain(std::env::split_paths(&path)));
-    let mut command = cargo();
-    command.env("PATH", path.map_err(|error| format!("PATH: {error}"))?);
-    command.args(["auditable", "build", "--locked", "--profile", profile]);
-    command.args(programs.iter().flat_map(|program| ["-p", program]));
-    run(&mut command)?;
+    let path = path.map_err(|error| format!("PATH: {error}"))?;
+    for together in TOGETHER.iter().filter(|together| programs.iter().any(|program| together.contains(program))) {
+        let mut command = cargo();
+        command.env("PATH", &path).args(["auditable", "build", "--locked", "--profile", profile]);
+        run(command.args(together.iter().flat_map(|program| ["-p", program])))?;
+    }
     // Cargo's own name for the folder of the profile `dev`.
     Ok(target().join(if profile == "dev" { "debug" } else { profile }))
 }
 
 impl Image {
+    /// Whether this checkout has the programs: the operator is written elsewhere.
+    pub fn is_here(&self) -> bool {
+        !self.programs.contains(&"operator") || root().join("crates/operator").is_dir()
+    }
+
     /// Its Dockerfile.
     pub fn dockerfile(&self) -> PathBuf {
         root().join("deploy/images").join(self.name).join("Dockerfile")

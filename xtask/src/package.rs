@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 use crate::app;
+use crate::components;
 use crate::flags::Flags;
 use crate::images::{self, FHIR, Image};
 use crate::run::{output, root, run_quietly, target};
@@ -69,6 +70,20 @@ pub fn package(arguments: &[String]) -> Result<ExitCode, String> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Makes all of it for the tests, on bases that were made here, and says where.
+pub fn for_tests() -> Result<PathBuf, String> {
+    let out = target().join("package-for-tests");
+    images::make_anew(&out)?;
+    let bases = components::named("bases")?.folder()?;
+    let mut arguments = vec!["--out".to_owned(), out.display().to_string()];
+    for base in ["native", "functions", "helm"] {
+        let folder = bases.join(base);
+        arguments.extend(["--base".to_owned(), format!("{base}=oci:{}", folder.display())]);
+    }
+    package(&arguments)?;
+    Ok(out)
+}
+
 impl Package {
     /// Reads the arguments.
     pub fn plan(flags: &Flags) -> Result<Package, String> {
@@ -80,7 +95,7 @@ impl Package {
         let kinds = if flags.words.is_empty() { all() } else { flags.words.clone() };
         let mut chosen = flags.all("--image").map(images::named).collect::<Result<Vec<_>, _>>()?;
         if chosen.is_empty() {
-            chosen = images::ALL.iter().collect();
+            chosen = images::ALL.iter().filter(|image| image.is_here()).collect();
         }
         let base = |base: &str| {
             let (name, image) = base.split_once('=').ok_or(format!("`--base {base}` is not NAME=IMAGE"))?;
@@ -164,8 +179,9 @@ impl Package {
         ];
         arguments.retain(|(name, _)| name != "FHIR_VERSION" || image.name == FHIR);
         for (base, argument) in image.bases {
-            let given = self.bases.iter().filter(|(name, _)| name == base);
-            arguments.extend(given.map(|(_, image)| ((*argument).to_owned(), image.clone())));
+            for (_, image) in self.bases.iter().filter(|(name, _)| name == base) {
+                arguments.push(((*argument).to_owned(), buildah.base(base, image)?));
+            }
         }
         let files = buildah.work.join("files");
         let (dockerfile, context, target) = match &self.fhir.dockerfile {

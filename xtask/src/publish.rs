@@ -8,7 +8,7 @@
 //! Who may push is what `skopeo login` and `helm registry login` have stored.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 use crate::components;
@@ -67,8 +67,11 @@ impl Registry<'_> {
     }
 }
 
-/// The archives of charts of this version.
-fn charts(folder: &Path, version: &str) -> Result<Vec<std::path::PathBuf>, String> {
+/// The archives of charts of this version, if charts were packed.
+fn charts(folder: &Path, version: &str) -> Result<Vec<PathBuf>, String> {
+    if !folder.is_dir() {
+        return Ok(Vec::new());
+    }
     let entries = fs::read_dir(folder).map_err(|error| format!("`{}`: {error}", folder.display()))?;
     let mut charts: Vec<_> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
     charts.retain(|chart| chart.to_string_lossy().ends_with(&format!("-{version}.tgz")));

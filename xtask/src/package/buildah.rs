@@ -33,13 +33,28 @@ impl Buildah {
     /// One that keeps its storage below `work`.
     pub fn new(work: &Path) -> Result<Buildah, String> {
         components::require_all(components::IMAGES)?;
-        Ok(Buildah { work: work.to_owned() })
+        Ok(Buildah { work: absolute(work)? })
+    }
+
+    /// How a base is said to buildah. A local OCI layout, `oci:DIR`, gets a plain
+    /// name: buildah takes the folder's for that of a repository, in which a part
+    /// does not begin with a dot.
+    pub fn base(&self, name: &str, image: &str) -> Result<String, String> {
+        let Some(folder) = image.strip_prefix("oci:") else { return Ok(image.to_owned()) };
+        let link = self.work.join(name);
+        let said = |error: std::io::Error| format!("`{}`: {error}", link.display());
+        if !link.is_symlink() {
+            std::os::unix::fs::symlink(absolute(Path::new(folder))?, &link).map_err(said)?;
+        }
+        Ok(format!("oci:{name}:latest"))
     }
 
     /// Builds an image into an OCI archive, and leaves nothing else behind.
     pub fn build(&self, plan: &Plan, archive: &Path, name: &str) -> Result<(), String> {
         let storage = self.work.join("storage");
         let mut command = Command::new("buildah");
+        // Where the links of `base` are.
+        command.current_dir(&self.work);
         if std::env::var_os("STORAGE_DRIVER").is_none() {
             // The one that works everywhere, also in a container.
             command.env("STORAGE_DRIVER", "vfs");
@@ -56,8 +71,8 @@ impl Buildah {
             .arg("--file")
             .arg(&plan.dockerfile)
             .arg("--tag")
-            .arg(format!("oci-archive:{}:{name}", archive.display()));
-        command.arg(&plan.context);
+            .arg(format!("oci-archive:{}:{name}", absolute(archive)?.display()));
+        command.arg(absolute(&plan.context)?);
         // An archive is not written a second time.
         if archive.exists() {
             fs::remove_file(archive).map_err(|error| format!("`{}`: {error}", archive.display()))?;
@@ -65,4 +80,8 @@ impl Buildah {
         run_quietly(&mut command)?;
         fs::remove_dir_all(&storage).map_err(|error| format!("`{}`: {error}", storage.display()))
     }
+}
+
+fn absolute(path: &Path) -> Result<PathBuf, String> {
+    std::path::absolute(path).map_err(|error| format!("`{}`: {error}", path.display()))
 }
