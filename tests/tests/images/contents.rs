@@ -10,8 +10,8 @@ use serde_json::Value;
 use super::{VERSION, archive, cli, fhir, functions_host, native};
 
 /// What each image may add to its base, in bytes.
-const NATIVE_MAX: u64 = 40_000_000;
-const OTHERS_MAX: u64 = 80_000_000;
+const NATIVE_MAX: u64 = 40 * 1024 * 1024;
+const OTHERS_MAX: u64 = 80 * 1024 * 1024;
 
 /// The bytes of all files below a folder.
 fn size(folder: &Path) -> u64 {
