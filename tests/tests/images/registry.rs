@@ -83,7 +83,7 @@ fn what_was_packed_is_pushed_to_the_byte() {
         let name = chart.unwrap().file_name().into_string().unwrap();
         let name = name.strip_suffix(&format!("-{VERSION}.tgz")).unwrap();
         let folder = tempfile::tempdir().unwrap();
-        let mut pull = Command::new(end_to_end::folder("IOTC_TEST_HELM", "images").join("helm"));
+        let mut pull = Command::new(end_to_end::folder("IOTC_TEST_HELM", "images").join("bin/helm"));
         pull.args(["pull", &format!("oci://{}/contoso/charts/{name}", registry.address), "--version", VERSION]);
         run(pull.arg("--plain-http").arg("--destination").arg(folder.path()));
         let pulled = fs::read(folder.path().join(format!("{name}-{VERSION}.tgz"))).unwrap();

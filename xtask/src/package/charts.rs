@@ -29,5 +29,5 @@ fn charts() -> Result<Vec<PathBuf>, String> {
 
 /// The helm that tests use too.
 pub fn helm() -> Result<Command, String> {
-    Ok(Command::new(components::named("helm")?.folder()?.join("helm")))
+    Ok(Command::new(components::named("helm")?.folder()?.join("bin/helm")))
 }
