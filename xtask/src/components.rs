@@ -4,6 +4,8 @@
 //! Each is installed by its own package manager into the cache folder. One
 //! that cannot be installed fails its tier with the reason.
 
+pub mod images;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -135,7 +137,7 @@ pub const ALL: [Component; 15] = [
         variable: "IOTC_TEST_AUDITABLE",
         defined_by: &["tests/components/auditable/version"],
         needs: &[],
-        install: install_auditable,
+        install: images::install_auditable,
     },
     Component {
         name: "bases",
@@ -145,8 +147,8 @@ pub const ALL: [Component; 15] = [
             "tests/components/bases/describe-packages.sh",
             "tests/components/bases/functions-host.sh",
         ],
-        needs: CONTAINERS,
-        install: install_bases,
+        needs: images::CONTAINERS,
+        install: images::install_bases,
     },
 ];
 
@@ -174,24 +176,6 @@ const CONTROL_PLANE: &[Need] = &[
 
 /// The first Go that compiles them, as major and minor.
 const GO_MIN: (u32, u32) = (1, 26);
-
-/// To build images, and to push them.
-pub const IMAGES: &[Need] = &[
-    Need { probe: &["buildah", "--version"], package: "buildah" },
-    Need { probe: &["skopeo", "--version"], package: "skopeo" },
-];
-/// To make Function App ZIPs.
-pub const ZIP: &[Need] = &[Need { probe: &["zip", "-v"], package: "zip" }];
-/// To make base images, and to run containers and a registry.
-const CONTAINERS: &[Need] = &[
-    Need { probe: &["buildah", "--version"], package: "buildah" },
-    Need { probe: &["skopeo", "--version"], package: "skopeo" },
-    Need { probe: &["mmdebstrap", "--version"], package: "mmdebstrap" },
-    Need { probe: &["umoci", "--version"], package: "umoci" },
-    Need { probe: &["runc", "--version"], package: "runc" },
-    Need { probe: &["docker-registry", "--version"], package: "docker-registry" },
-    Need { probe: &["unzip", "-v"], package: "unzip" },
-];
 
 /// Installs those named, or all.
 pub fn install_named(names: &[String]) -> Result<ExitCode, String> {
@@ -347,7 +331,7 @@ fn copy_crds(module: &str, folder: &str, crds: &Path) -> Result<(), String> {
 fn install_go(place: &Path, script: &str) -> Result<(), String> {
     let output = Command::new("go").args(["env", "GOVERSION"]).env("GOTOOLCHAIN", "local").output();
     let version = output.ok().map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned());
-    if !version.as_deref().and_then(go_version).is_some_and(|version| version >= GO_MIN) {
+    if version.as_deref().and_then(go_version).is_none_or(|version| version < GO_MIN) {
         let found = version.filter(|version| !version.is_empty()).unwrap_or_else(|| "none".to_owned());
         return Err(format!("needs Go {}.{} or newer on PATH, found {found}", GO_MIN.0, GO_MIN.1));
     }
@@ -373,24 +357,6 @@ fn install_node(place: &Path, folder: &str) -> Result<(), String> {
         fs::copy(&source, place.join(name)).map_err(|error| format!("`{}`: {error}", source.display()))?;
     }
     run_quietly(Command::new("npm").args(["ci", "--no-audit", "--no-fund", "--omit=dev"]).current_dir(place))
-}
-
-/// Cargo's subcommand that lists a program's crates within the program.
-fn install_auditable(place: &Path) -> Result<(), String> {
-    let file = root().join("tests/components/auditable/version");
-    let version = fs::read_to_string(&file).map_err(|error| format!("`{}`: {error}", file.display()))?;
-    let mut install = cargo();
-    // Not in our own target folder: these are other crates, built once.
-    install.args(["install", "cargo-auditable", "--locked", "--version", version.trim()]);
-    install.arg("--root").arg(place).arg("--target-dir").arg(place.join("target"));
-    run_quietly(&mut install)?;
-    fs::remove_dir_all(place.join("target")).map_err(|error| format!("`{}`: {error}", place.display()))
-}
-
-/// Base images of the layout of the real ones.
-fn install_bases(place: &Path) -> Result<(), String> {
-    let helm = named("helm")?.folder()?.join("bin/helm");
-    run_quietly(Command::new(root().join("tests/components/bases/make-bases.sh")).arg(place).arg(helm))
 }
 
 #[cfg(test)]

@@ -25,7 +25,7 @@ pub fn publish(arguments: &[String]) -> Result<ExitCode, String> {
     let flags = Flags::read(arguments, &values, &["--plain-http", "--from-source"], USAGE)?;
     let registry = flags.value("--registry").ok_or(USAGE)?.trim_end_matches('/');
     let mut package = Package::plan(&flags)?;
-    components::require_all(components::IMAGES)?;
+    components::require_all(components::images::IMAGES)?;
     match flags.value("--from") {
         Some(folder) => package.out = folder.into(),
         None => package.make()?,

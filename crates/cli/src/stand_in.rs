@@ -130,7 +130,11 @@ async fn run_fhir_server(arguments: FhirServerArguments) -> anyhow::Result<()> {
         ..FhirServerConfig::new(personality)
     };
     let server = FhirServer::start(config).await?;
-    if arguments.until_signal { told_to_stop().await? } else { parent_gone(drop).await }
+    if arguments.until_signal {
+        told_to_stop().await?
+    } else {
+        parent_gone(drop).await
+    }
     server.stop().await.context("the FHIR server did not stop in good order")
 }
 

@@ -32,7 +32,7 @@ pub struct Plan {
 impl Buildah {
     /// One that keeps its storage below `work`.
     pub fn new(work: &Path) -> Result<Buildah, String> {
-        components::require_all(components::IMAGES)?;
+        components::require_all(components::images::IMAGES)?;
         Ok(Buildah { work: absolute(work)? })
     }
 

@@ -12,7 +12,7 @@ use crate::components;
 /// Packs what is in a folder. The same content gives the same bytes: names are
 /// in order, and all files are of one time.
 pub fn zip(folder: &Path, zip: &Path, timestamp: u64) -> Result<(), String> {
-    components::require_all(components::ZIP)?;
+    components::require_all(components::images::ZIP)?;
     let mut names = Vec::new();
     list(folder, Path::new(""), &mut names)?;
     names.sort();
