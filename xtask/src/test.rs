@@ -38,7 +38,7 @@ const FAULTS: &str = "IOTC_FAULTS";
 /// What tells them when and in which order things are to break.
 const FAULTS_SEED: &str = "IOTC_FAULTS_SEED";
 
-const TIERS: [Tier; 10] = [
+const TIERS: [Tier; 11] = [
     Tier {
         name: "quick",
         about: "all packages, without other processes' help",
@@ -49,6 +49,14 @@ const TIERS: [Tier; 10] = [
             &["--workspace", "--exclude", "end-to-end", "--exclude", "simulation", "--exclude", "kubernetes-tests"],
             &["-p", "end-to-end", "--lib", "--test", "packages", "--test", "samples"],
         ],
+    },
+    Tier {
+        name: "charts",
+        about: "the charts, rendered by helm and judged without a cluster",
+        components: &["helm", "manifests"],
+        needs_binaries: true,
+        needs_package: false,
+        runs: &[&["-p", "end-to-end", "--test", "charts"]],
     },
     Tier {
         name: "simulation",
