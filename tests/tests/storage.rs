@@ -128,7 +128,7 @@ fn read_by(container: &Url, hub: &str, group: &str, reader: &'static str) -> Blo
 #[test]
 fn positions_in_blobs_do_what_every_store_does() {
     let azurite = Azurite::start();
-    let container = azurite.make("positions");
+    let container = azurite.container("positions");
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     runtime.block_on(async {
         check_positions(&positions(&container, "hub", "$Default")).await;
@@ -142,7 +142,7 @@ fn positions_in_blobs_do_what_every_store_does() {
 #[test]
 fn positions_lie_where_the_functions_host_and_keda_look_for_them() {
     let azurite = Azurite::start();
-    let container = azurite.make("positions");
+    let container = azurite.container("positions");
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let checkpoint = Checkpoint { sequence_number: 41, offset: "4200".to_owned() };
     let written = runtime.block_on(positions(&container, "Hub1", "$Default").write_checkpoint("0", &checkpoint, None));

@@ -34,7 +34,7 @@ struct Need {
 }
 
 /// All of them.
-pub const ALL: [Component; 8] = [
+pub const ALL: [Component; 9] = [
     Component {
         name: "hapi",
         variable: "IOTC_TEST_HAPI",
@@ -95,6 +95,13 @@ pub const ALL: [Component; 8] = [
         needs: PYTHON,
         install: |place| install_python(place, "tests/components/fuzz/requirements.txt"),
     },
+    Component {
+        name: "manifests",
+        variable: "IOTC_TEST_MANIFESTS",
+        defined_by: &["tests/components/manifests/requirements.txt", "tests/components/manifests/go-modules.txt"],
+        needs: MANIFESTS,
+        install: install_manifests,
+    },
 ];
 
 const JAVA: &[Need] = &[
@@ -102,6 +109,10 @@ const JAVA: &[Need] = &[
     Need { probe: &["mvn", "--version"], package: "maven" },
 ];
 const NODE: &[Need] = &[Need { probe: &["npm", "--version"], package: "npm" }];
+const MANIFESTS: &[Need] = &[
+    Need { probe: &["python3", "-c", "import ensurepip, venv"], package: "python3-venv" },
+    Need { probe: &["go", "version"], package: "golang-go" },
+];
 const PYTHON: &[Need] = &[Need { probe: &["python3", "-c", "import ensurepip, venv"], package: "python3-venv" }];
 
 /// Installs those named, or all.
@@ -206,6 +217,46 @@ fn install_python(place: &Path, requirements: &str) -> Result<(), String> {
     let mut pip = Command::new(venv.join("bin/pip"));
     pip.args(["install", "--disable-pip-version-check", "-q", "-r"]).arg(root().join(requirements));
     run_quietly(&mut pip)
+}
+
+/// What judges manifests: schemas of Kubernetes, CRDs of others' kinds into
+/// `crds`, and kube-score.
+fn install_manifests(place: &Path) -> Result<(), String> {
+    install_python(place, "tests/components/manifests/requirements.txt")?;
+    let list = root().join("tests/components/manifests/go-modules.txt");
+    let list = fs::read_to_string(&list).map_err(|error| format!("`{}`: {error}", list.display()))?;
+    let build = place.join("build");
+    let crds = place.join("crds");
+    fs::create_dir_all(&crds).map_err(|error| format!("`{}`: {error}", crds.display()))?;
+    for line in list.lines() {
+        match line.split_once(' ') {
+            None => {
+                let mut go = Command::new("go");
+                go.args(["install", line]).env("GOBIN", place.join("bin")).env("GOCACHE", &build);
+                run_quietly(go.env("CGO_ENABLED", "0"))?;
+            }
+            Some((module, folder)) => copy_crds(module, folder, &crds)?,
+        }
+    }
+    fs::remove_dir_all(&build).map_err(|error| format!("`{}`: {error}", build.display()))
+}
+
+/// Copies the CRDs in a folder of a Go module.
+fn copy_crds(module: &str, folder: &str, crds: &Path) -> Result<(), String> {
+    let mut go = Command::new("go");
+    let output = go.args(["mod", "download", "-json", module]).output();
+    let output = output.map_err(|error| format!("go: {error}"))?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let quoted = text.lines().find_map(|line| line.trim().strip_prefix("\"Dir\": \"")?.strip_suffix("\","));
+    let source = Path::new(quoted.ok_or(format!("go does not say where `{module}` is: {text}"))?).join(folder);
+    let said = |error: std::io::Error| format!("`{}`: {error}", source.display());
+    for entry in fs::read_dir(&source).map_err(said)? {
+        let entry = entry.map_err(said)?;
+        if entry.path().extension().is_some_and(|extension| extension == "yaml") {
+            fs::copy(entry.path(), crds.join(entry.file_name())).map_err(said)?;
+        }
+    }
+    Ok(())
 }
 
 /// Installs what `package-lock.json` pins; the program itself stays in the

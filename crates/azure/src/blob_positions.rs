@@ -7,7 +7,8 @@
 //! <namespace>/<hub>/<group>/window/0       metadata first, last, begun, reader
 //! ```
 //!
-//! Every blob is empty. The reader is the function: normalize and group-convert
+//! A container that is not there is made. Every blob is
+//! empty. The reader is the function: normalize and group-convert
 //! may share a container, and neither forgets what the other stored, nor what
 //! the Functions host did. What is written on a condition fails with 409 or 412
 //! when somebody else was there.
@@ -32,6 +33,8 @@ use delivery::{Away, Checkpoint, Ownership, Positions, Source, Version, WindowMa
 use expressions::DateTime;
 use futures::TryStreamExt;
 use tokio::time::timeout;
+
+use crate::container::{is_code, make};
 
 const WHAT: &str = "the checkpoint storage";
 
@@ -127,7 +130,13 @@ impl BlobPositions {
         let blob = self.blob(kind, partition);
         let writing = async {
             let written = match expected {
-                None => create(&blob, metadata).await,
+                None => match create(&blob, metadata.clone()).await {
+                    Err(error) if is_code(&error, "ContainerNotFound") => {
+                        make(&self.container).await?;
+                        create(&blob, metadata).await
+                    }
+                    created => created,
+                },
                 Some(expected) => change(&blob, &metadata, expected).await,
             };
             match written {
@@ -140,20 +149,31 @@ impl BlobPositions {
 
     async fn list(&self, prefix: Option<String>) -> Result<(Vec<BlobItem>, Option<OffsetDateTime>), Away> {
         let listing = async {
-            let options = BlobContainerClientListBlobsOptions {
-                prefix,
-                include: Some(vec![ListBlobsIncludeItem::Metadata]),
-                ..Default::default()
-            };
-            let mut pages = self.container.list_blobs(Some(options))?.into_pages();
-            let (mut blobs, mut now) = (Vec::new(), None);
-            while let Some(page) = pages.try_next().await? {
-                now = page.headers().get_optional_as(&DATE).ok().flatten().or(now);
-                blobs.extend(page.into_model()?.blob_items);
+            match self.listed(prefix.clone()).await {
+                Err(error) if is_code(&error, "ContainerNotFound") => {
+                    make(&self.container).await?;
+                    self.listed(prefix).await
+                }
+                listed => listed,
             }
-            Ok((blobs, now.and_then(|now: String| azure_core::time::parse_rfc7231(&now).ok())))
         };
         in_time("listing positions", listing).await
+    }
+
+    /// The blobs, and the time by the clock of the store.
+    async fn listed(&self, prefix: Option<String>) -> azure_core::Result<(Vec<BlobItem>, Option<OffsetDateTime>)> {
+        let options = BlobContainerClientListBlobsOptions {
+            prefix,
+            include: Some(vec![ListBlobsIncludeItem::Metadata]),
+            ..Default::default()
+        };
+        let mut pages = self.container.list_blobs(Some(options))?.into_pages();
+        let (mut blobs, mut now) = (Vec::new(), None);
+        while let Some(page) = pages.try_next().await? {
+            now = page.headers().get_optional_as(&DATE).ok().flatten().or(now);
+            blobs.extend(page.into_model()?.blob_items);
+        }
+        Ok((blobs, now.and_then(|now: String| azure_core::time::parse_rfc7231(&now).ok())))
     }
 }
 
@@ -172,7 +192,7 @@ async fn change(blob: &BlobClient, metadata: &Metadata, expected: &Version) -> a
 }
 
 /// Somebody else was there, or what was expected is not there any more. What
-/// is new misses nothing but its container.
+/// is new can miss nothing: its container was made if need be.
 fn is_refused(error: &azure_core::Error, is_expected: bool) -> bool {
     match error.http_status() {
         Some(StatusCode::Conflict | StatusCode::PreconditionFailed) => true,

@@ -26,6 +26,20 @@ pub fn open_container(url: &Url, credential: &CredentialSettings) -> azure_core:
     BlobContainerClient::new(url.clone(), credential, Some(options))
 }
 
+/// Makes a container; that it is there already is fine, for another may be
+/// faster.
+pub(crate) async fn make(container: &BlobContainerClient) -> azure_core::Result<()> {
+    match container.create(None).await {
+        Err(error) if is_code(&error, "ContainerAlreadyExists") => Ok(()),
+        made => made.map(|_| ()),
+    }
+}
+
+/// Whether the storage said no with this code.
+pub(crate) fn is_code(error: &azure_core::Error, code: &str) -> bool {
+    matches!(error.kind(), ErrorKind::HttpResponse { error_code: Some(said), .. } if said == code)
+}
+
 /// How long one request may take, the SDK's tries included.
 const REQUEST_TIME_LIMIT: Duration = Duration::from_secs(60);
 

@@ -23,7 +23,7 @@ use delivery::{Away, DeadLetter, DeadLetters, Parking, StoredDeadLetter};
 use expressions::UtcTime;
 use futures::{StreamExt, TryStreamExt, stream};
 
-use crate::container::{StorageError, open_container, within};
+use crate::container::{StorageError, make, open_container, within};
 use crate::credentials::CredentialSettings;
 
 const WHAT: &str = "the dead-letter container";
@@ -129,7 +129,7 @@ impl DeadLetterBlobs {
             if made || error.code.as_deref() != Some("ContainerNotFound") {
                 return Err(error);
             }
-            self.make().await?;
+            within(make(&self.container)).await?;
             made = true;
         }
     }
@@ -143,15 +143,6 @@ impl DeadLetterBlobs {
         let content: RequestContent<Bytes, NoFormat> = text.into();
         within(blob.upload(content, Some(options))).await?;
         Ok(())
-    }
-
-    async fn make(&self) -> Result<(), StorageError> {
-        match within(self.container.create(None)).await {
-            // Another was faster.
-            Err(error) if error.code.as_deref() == Some("ContainerAlreadyExists") => Ok(()),
-            Err(error) => Err(error),
-            Ok(_) => Ok(()),
-        }
     }
 }
 

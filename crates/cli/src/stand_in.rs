@@ -130,6 +130,7 @@ async fn run_functions_host(arguments: FunctionsHostArguments) -> anyhow::Result
         environment: std::env::vars().collect(),
         checkpoints: Arc::new(FolderCheckpoints::new(&arguments.state)),
         http_listen: loopback(arguments.http_port.unwrap_or(0)),
+        sharing: None,
         answered: Some(answered),
     })
     .await?;

@@ -176,6 +176,7 @@ impl<H: Hub, P: Positions, R: Runtime, S: Processor> Consumer<H, P, R, S> {
         let mut terms = 0;
         let mut asked = self.shared.runtime.elapsed();
         let stuck = loop {
+            self.shared.observer.came_round();
             if self.shared.runtime.elapsed() >= asked + PARTITIONS_EVERY {
                 asked = self.shared.runtime.elapsed();
                 self.look_for_more(&mut partitions).await;
@@ -198,6 +199,7 @@ impl<H: Hub, P: Positions, R: Runtime, S: Processor> Consumer<H, P, R, S> {
     async fn prepare(&self, stop: &Ended) -> Option<Partitions> {
         let mut failures = 0;
         loop {
+            self.shared.observer.came_round();
             let preparing = self.positions_of_all().fuse();
             pin_mut!(preparing);
             let away = select_biased! {
@@ -401,6 +403,7 @@ impl<H: Hub, P: Positions, R: Runtime, S: Processor> Consumer<H, P, R, S> {
                 _ = all => break,
                 () = pause => renew_all(&terms).await,
             }
+            self.shared.observer.came_round();
         }
         let released = join_all(terms.iter().map(|term| term.release())).await;
         for (term, released) in terms.iter().zip(released) {

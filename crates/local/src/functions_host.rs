@@ -11,8 +11,8 @@
 //! environment. The wire form, the retries, what moves a checkpoint and what
 //! kills a handler follow functions-eventhubs-keda.md 1 to 4, each module names
 //! its part. It does not do: other triggers than Event Hubs and HTTP, output
-//! bindings other than `http`, sharing partitions among several hosts, keys of
-//! HTTP functions, real Azure.
+//! bindings other than `http`, keys of HTTP functions, real Azure; several hosts
+//! share partitions when they are given a [`Sharing`].
 //!
 //! It is for development, and the counterpart in tests of the two functions.
 
@@ -40,6 +40,7 @@ mod invoker;
 mod partition;
 mod retry;
 mod settings;
+mod sharing;
 mod source;
 mod watchdog;
 
@@ -48,13 +49,14 @@ pub use connection::HubAddress;
 pub use handler::HostStopped;
 pub use partition::Answered;
 pub use settings::{InitialOffset, SettingError};
+pub use sharing::Sharing;
 pub use source::{EventSource, From, HostEvent, PartitionReceiver, SourceError};
 
 use function::{EventHubTrigger, Function, Trigger};
 use handler::{HandlerPlan, Supervisor};
 use http::HttpFunctions;
 use invoker::Invoker;
-use partition::{Partition, Shared};
+use partition::Shared;
 use settings::{HostJson, Settings};
 use source::EventHubsSource;
 
@@ -76,8 +78,11 @@ pub struct FunctionsHostConfig {
     pub environment: BTreeMap<String, String>,
     /// Where checkpoints are.
     pub checkpoints: Arc<dyn Checkpoints>,
-    /// Where HTTP functions are served; loopback only, port 0 takes a free one.
+    /// Where HTTP functions are served, and `GET /` says that the host runs;
+    /// loopback only, port 0 takes a free one.
     pub http_listen: SocketAddr,
+    /// Whose the partitions are; `None`: all are this host's.
+    pub sharing: Option<Arc<dyn Sharing>>,
     /// Who wants to know what functions answer: those with an Event Hubs
     /// trigger, and those that requests are sent on to, with their JSON.
     pub answered: Option<mpsc::UnboundedSender<Answered>>,
@@ -109,7 +114,7 @@ pub enum HostError {
 /// [`FunctionsHost::stop`] for the orderly way.
 #[derive(Debug)]
 pub struct FunctionsHost {
-    http_address: Option<SocketAddr>,
+    http_address: SocketAddr,
     stopping: watch::Sender<bool>,
     stopped: mpsc::UnboundedReceiver<HostStopped>,
     /// What works for the handler: partitions and HTTP.
@@ -153,6 +158,7 @@ impl FunctionsHost {
                 checkpoints: config.checkpoints.clone(),
                 invoker: invoker.clone(),
                 stopping: is_stopping.clone(),
+                sharing: config.sharing.clone(),
                 answered: config.answered.clone(),
             };
             work.spawn(listen(Arc::new(shared), hub));
@@ -165,8 +171,8 @@ impl FunctionsHost {
         Ok(Self { http_address, stopping, stopped, work, supervisor })
     }
 
-    /// Where HTTP functions are served, if there are any.
-    pub fn http_address(&self) -> Option<SocketAddr> {
+    /// Where HTTP functions are served.
+    pub fn http_address(&self) -> SocketAddr {
         self.http_address
     }
 
@@ -243,15 +249,12 @@ impl App {
         invoker: Invoker,
         mut stopping: watch::Receiver<bool>,
         work: &mut JoinSet<()>,
-    ) -> Result<Option<SocketAddr>, HostError> {
+    ) -> Result<SocketAddr, HostError> {
         let http = self.functions.iter().filter_map(|function| match &function.trigger {
             Trigger::Http(trigger) => Some((function.name.clone(), trigger.clone())),
             Trigger::EventHub(_) => None,
         });
         let functions: Vec<_> = http.collect();
-        if functions.is_empty() {
-            return Ok(None);
-        }
         let address = config.http_listen;
         if !address.ip().is_loopback() {
             return Err(HostError::NotLoopback(address));
@@ -271,7 +274,7 @@ impl App {
                 tracing::error!(error = %error, "HTTP functions are no longer served");
             }
         });
-        Ok(Some(address))
+        Ok(address)
     }
 }
 
@@ -282,7 +285,7 @@ async fn listen(shared: Arc<Shared>, hub: HubAddress) {
     let mut partitions = JoinSet::new();
     for id in ids {
         let key = PartitionKey::new(&hub, &shared.trigger.consumer_group, &id);
-        partitions.spawn(Partition::new(shared.clone(), key).run());
+        partitions.spawn(partition::run(shared.clone(), key));
     }
     while let Some(ended) = partitions.join_next().await {
         if let Err(error) = ended {

@@ -51,13 +51,14 @@ pub async fn run(
 ) -> anyhow::Result<()> {
     let stop = stop::signal(options.process.stop_on_stdin_end)?.shared();
     let (ready, readiness) = watch::channel(false);
+    let heartbeat = http::Heartbeat::new();
     let server = match options.process.listen {
         None => None,
         Some(address) => {
             let listener = tokio::net::TcpListener::bind(address);
             let listener = listener.await.with_context(|| format!("cannot listen on {address}"))?;
             tracing::info!(%address, "Listens for HTTP");
-            let serving = http::serve(listener, Readiness(readiness), routes, stop.clone());
+            let serving = http::serve(listener, Readiness(readiness), heartbeat.clone(), routes, stop.clone());
             Some(tokio::spawn(serving))
         }
     };
@@ -69,7 +70,7 @@ pub async fn run(
         longest_request: reading.longest_request,
         ..ConsumerOptions::new(owner)
     };
-    let observer = Arc::new(http::Ready { ready, next: observer });
+    let observer = Arc::new(http::Signs { ready, heartbeat, next: observer });
     let parts = (options.hub, options.positions, Arc::new(TokioRuntime::new()));
     Consumer::new(parts, processor, observer, consumer_options).run(stop).await?;
     if let Some(server) = server {

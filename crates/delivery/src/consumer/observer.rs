@@ -11,6 +11,10 @@ pub trait Observer: Send + Sync + 'static {
     /// Hub and positions have been reached once; reading begins.
     fn ready(&self) {}
 
+    /// The loop that shares partitions out has come round, whether or not what
+    /// it asked has answered. It does so every ten seconds or so.
+    fn came_round(&self) {}
+
     /// A window or batch was worked through and its position stored, or its
     /// time passed without any event.
     fn flushed(&self, source: &Source, flush: Flush) {

@@ -203,3 +203,22 @@ fn two_processes_of_one_name_do_not_both_own_a_partition() {
     assert_eq!(worked, ["a 0 [0 1 2] FENCED", "a 0 [0 1 2]"], "whoever lost it did nothing more");
     assert_eq!(site.positions.sequence_number("0"), Some(2));
 }
+
+/// What Kubernetes restarts a process by.
+#[test]
+fn the_loop_comes_round_while_the_destination_is_away_and_stands_still_with_its_machine() {
+    let mut site = Site::new(&["0"]);
+    *site.away.lock().unwrap() = Some("0".to_owned());
+    let a = site.start("a", |_| {});
+    site.append("0", 3);
+    let mut came_round = 0;
+    for minute in 0..30 {
+        site.machine.advance(60 * SECOND);
+        let rounds = a.rounds.load(Ordering::Relaxed);
+        assert!(rounds >= came_round + 5, "{} rounds in minute {minute}", rounds - came_round);
+        came_round = rounds;
+    }
+    a.freeze(600 * SECOND);
+    site.machine.advance(300 * SECOND);
+    assert_eq!(a.rounds.load(Ordering::Relaxed), came_round);
+}

@@ -1,6 +1,6 @@
 //! A hub, its positions and processes that read it, in one simulated machine.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -33,6 +33,8 @@ pub struct Site {
 
 pub struct Process {
     runtime: Arc<SimulatedRuntime>,
+    /// How often its loop came round.
+    pub rounds: Arc<AtomicUsize>,
     stop: Option<oneshot::Sender<()>>,
     pub ended: Arc<Mutex<Option<Result<(), ConsumerError>>>>,
 }
@@ -45,6 +47,11 @@ impl Process {
     /// As `kill -9` does.
     pub fn kill(&mut self) {
         self.runtime.kill();
+    }
+
+    /// It does nothing for so long, as when its machine stands still.
+    pub fn freeze(&self, duration: Duration) {
+        self.runtime.freeze(duration);
     }
 
     pub fn end(&self) -> String {
@@ -114,7 +121,8 @@ impl Site {
             heedless: self.heedless.clone(),
             runtime: runtime.clone(),
         };
-        let observer = Arc::new(Watching { owner: owner.to_owned(), log: self.log.clone() });
+        let rounds = Arc::new(AtomicUsize::new(0));
+        let observer = Arc::new(Watching { owner: owner.to_owned(), log: self.log.clone(), rounds: rounds.clone() });
         let process = runtime.clone();
         let consumer = Consumer::new((hub, positions, runtime), recorder, observer, options);
         let (stop, stopped) = oneshot::channel::<()>();
@@ -129,7 +137,7 @@ impl Site {
             *end.lock().unwrap() = Some(ended);
         };
         process.spawn(running.boxed());
-        Process { stop: Some(stop), ended, runtime: process }
+        Process { stop: Some(stop), ended, rounds, runtime: process }
     }
 
     /// Who owns a partition, without the number of its start.
@@ -178,6 +186,7 @@ impl Processor for Recorder {
 struct Watching {
     owner: String,
     log: Log,
+    rounds: Arc<AtomicUsize>,
 }
 
 impl Watching {
@@ -187,6 +196,10 @@ impl Watching {
 }
 
 impl Observer for Watching {
+    fn came_round(&self) {
+        self.rounds.fetch_add(1, Ordering::Relaxed);
+    }
+
     fn flushed(&self, source: &Source, flush: Flush) {
         let Flush { why, checkpoint, .. } = flush;
         self.log(format!("{} {why:?} -> {checkpoint:?}", source.partition));

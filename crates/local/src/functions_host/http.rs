@@ -62,6 +62,10 @@ async fn serve(
     headers: HeaderMap,
     body: Bytes,
 ) -> Response<Body> {
+    // The host's own page, which probes ask for.
+    if uri.path() == "/" {
+        return response(StatusCode::OK, HeaderMap::new(), Bytes::from_static(b"The Functions host stand-in runs"));
+    }
     let Some((name, trigger, params)) = functions.find(&method, uri.path()) else {
         return response(StatusCode::NOT_FOUND, HeaderMap::new(), Bytes::new());
     };

@@ -2,8 +2,8 @@
 //! (functions-eventhubs-keda.md 2.3, 2.4).
 //!
 //! Batches follow one another. When the last try of a batch has ended, well or
-//! not, its position is checkpointed; when the host is stopping it is not, and
-//! the batch comes again.
+//! not, its position is checkpointed; when the host is stopping, or the
+//! partition has become another's, it is not, and the batch comes again.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,6 +20,7 @@ use crate::functions_host::invocation::Invocation;
 use crate::functions_host::invoker::{Invoker, member};
 use crate::functions_host::retry::RetryPolicy;
 use crate::functions_host::settings::EventHubsOptions;
+use crate::functions_host::sharing::Sharing;
 use crate::functions_host::source::{EventSource, From, HostEvent, PartitionReceiver, SourceError};
 
 /// How long one wait for events lasts; then the host looks around and waits on.
@@ -38,6 +39,8 @@ pub(super) struct Shared {
     pub(super) invoker: Invoker,
     /// Becomes true when the host stops.
     pub(super) stopping: watch::Receiver<bool>,
+    /// Whose the partitions are; `None`: all are this host's.
+    pub(super) sharing: Option<Arc<dyn Sharing>>,
     /// Who wants to know what the function answered.
     pub(super) answered: Option<mpsc::UnboundedSender<Answered>>,
 }
@@ -58,48 +61,99 @@ pub struct Answered {
     pub return_value: Value,
 }
 
-/// One partition of a function's hub.
+/// One partition of a function's hub, for as long as it is this host's.
 pub(super) struct Partition {
     shared: Arc<Shared>,
     key: PartitionKey,
+    cancel: Cancel,
     /// Batches since the last checkpoint.
     batches: usize,
     /// Where the next receiver begins; `None`: at the stored checkpoint.
     position: Option<Checkpoint>,
 }
 
-/// The host is stopping, so nothing more is to be done or stored.
+/// The host is stopping, or the partition is another's: nothing more is to be
+/// done or stored.
 struct Cancelled;
 
-impl Partition {
-    pub(super) fn new(shared: Arc<Shared>, key: PartitionKey) -> Self {
-        Self { shared, key, batches: 0, position: None }
+/// Tells when work on a partition is to end.
+#[derive(Clone, Debug)]
+struct Cancel {
+    stopping: watch::Receiver<bool>,
+    /// Becomes true when the partition is another's.
+    lost: Option<watch::Receiver<bool>>,
+}
+
+impl Cancel {
+    fn is_set(&self) -> bool {
+        *self.stopping.borrow() || self.lost.as_ref().is_some_and(|lost| *lost.borrow())
     }
 
-    /// Works until the host stops.
-    pub(super) async fn run(mut self) {
-        let mut stopping = self.shared.stopping.clone();
-        while !*stopping.borrow() {
+    async fn wait(&mut self) {
+        // A closed channel means that whoever held it is gone altogether.
+        let lost = async {
+            match &mut self.lost {
+                Some(lost) => _ = lost.wait_for(|lost| *lost).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            _ = self.stopping.wait_for(|stopping| *stopping) => {}
+            () = lost => {}
+        }
+    }
+
+    /// Waits for `work`, or gives up.
+    async fn or<T>(&mut self, work: impl Future<Output = T>) -> Result<T, Cancelled> {
+        tokio::select! {
+            () = self.wait() => Err(Cancelled),
+            outcome = work => Ok(outcome),
+        }
+    }
+}
+
+/// Works through a partition whenever it is this host's, until the host stops.
+pub(super) async fn run(shared: Arc<Shared>, key: PartitionKey) {
+    let mut stopping = Cancel { stopping: shared.stopping.clone(), lost: None };
+    while !stopping.is_set() {
+        let lost = match &shared.sharing {
+            None => None,
+            Some(sharing) => match stopping.or(sharing.own(&key)).await {
+                Ok(lost) => Some(lost),
+                Err(Cancelled) => return,
+            },
+        };
+        let cancel = Cancel { stopping: shared.stopping.clone(), lost };
+        // Anew each time: another may have worked on it since, so what counts is the stored checkpoint.
+        Partition { shared: shared.clone(), key: key.clone(), cancel, batches: 0, position: None }.run().await;
+    }
+}
+
+impl Partition {
+    /// Works until it is cancelled.
+    async fn run(mut self) {
+        let mut cancel = self.cancel.clone();
+        while !cancel.is_set() {
             // A batch in work ends by itself; only waiting is cut short.
             if let Err(error) = self.work().await {
                 tracing::warn!(partition = self.key.partition, error, "A partition cannot be read; trying again");
-                cancelled_or(&mut stopping, tokio::time::sleep(SOURCE_PAUSE)).await.ok();
+                cancel.or(tokio::time::sleep(SOURCE_PAUSE)).await.ok();
             }
         }
     }
 
-    /// Reads with one receiver, until it fails or the host stops.
+    /// Reads with one receiver, until it fails or is cancelled.
     async fn work(&mut self) -> Result<(), SourceError> {
-        let mut stopping = self.shared.stopping.clone();
+        let mut cancel = self.cancel.clone();
         let opening = async {
             let from = self.from().await?;
             self.shared.source.open(&self.key.partition, from).await
         };
-        let Ok(receiver) = cancelled_or(&mut stopping, opening).await else { return Ok(()) };
+        let Ok(receiver) = cancel.or(opening).await else { return Ok(()) };
         let mut receiver = receiver?;
         loop {
             let receiving = receive(receiver.as_mut(), &self.shared.options, self.shared.trigger.cardinality);
-            let Ok(events) = cancelled_or(&mut stopping, receiving).await else { return Ok(()) };
+            let Ok(events) = cancel.or(receiving).await else { return Ok(()) };
             let events = events?;
             if events.is_empty() {
                 continue;
@@ -137,7 +191,7 @@ impl Partition {
     /// the partition goes on behind it.
     async fn invoke(&self, events: &[HostEvent]) -> Result<(), Cancelled> {
         let shared = &self.shared;
-        let mut stopping = shared.stopping.clone();
+        let mut cancel = self.cancel.clone();
         let invocation = Invocation {
             function: &shared.function,
             trigger: &shared.trigger,
@@ -152,7 +206,7 @@ impl Partition {
             let call =
                 async { shared.invoker.invoke(&shared.function, id, invocation.body(retries, retries > 0)?).await };
             let outcome = call.await;
-            if *stopping.borrow() {
+            if cancel.is_set() {
                 return Err(Cancelled);
             }
             let error = match outcome {
@@ -170,7 +224,7 @@ impl Partition {
             };
             let delay = policy.delay(retries);
             tracing::warn!(function, error = %error, retries, delay_ms = delay.as_millis(), "An invocation failed and is tried again");
-            cancelled_or(&mut stopping, tokio::time::sleep(delay)).await?;
+            cancel.or(tokio::time::sleep(delay)).await?;
             retries += 1;
         }
     }
@@ -221,15 +275,6 @@ async fn receive(
         events.extend(receiver.receive(max - events.len(), left).await?);
     }
     Ok(events)
-}
-
-/// Waits for `work`, or gives up when the host stops.
-async fn cancelled_or<T>(stopping: &mut watch::Receiver<bool>, work: impl Future<Output = T>) -> Result<T, Cancelled> {
-    tokio::select! {
-        // A closed channel means that the host is gone altogether.
-        _ = stopping.wait_for(|stopping| *stopping) => Err(Cancelled),
-        outcome = work => Ok(outcome),
-    }
 }
 
 fn log_lines(function: &str, logs: Option<&Value>) {

@@ -82,6 +82,7 @@ impl App {
             environment: self.environment.clone(),
             checkpoints: self.checkpoints.clone(),
             http_listen: "127.0.0.1:0".parse().expect("an address"),
+            sharing: None,
             answered: None,
         }
     }

@@ -8,3 +8,4 @@ mod events;
 mod http;
 mod invocations;
 mod process;
+mod sharing;

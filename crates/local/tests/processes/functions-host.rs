@@ -32,13 +32,12 @@ async fn run() -> anyhow::Result<ExitCode> {
         environment: std::env::vars().collect(),
         checkpoints: Arc::new(FolderCheckpoints::new(Path::new(checkpoints))),
         http_listen: rest.first().map_or("127.0.0.1:0", String::as_str).parse()?,
+        sharing: None,
         answered: None,
     };
     let mut host = FunctionsHost::start(config).await?;
     eprintln!("This Functions host stand-in is for development.");
-    if let Some(address) = host.http_address() {
-        println!("http://{address}");
-    }
+    println!("http://{}", host.http_address());
     tokio::select! {
         reason = host.stopped() => {
             eprintln!("error: {reason}");

@@ -1,0 +1,314 @@
+{{/*
+What the schema cannot say of the values. Every problem is reported at once, with the value's path and what was expected.
+*/}}
+
+{{/* Fails with all problems. Each template that makes objects begins with it, so that nothing else fails first. */}}
+{{- define "iot-connector.validate" -}}
+{{- $problems := list -}}
+{{- range $kind := list "names" "destinations" "mappings" "identity" "hubs" "storage" "secrets" "functions" "scaling" "ingest" "settings" -}}
+{{- range splitList "\n" (include (printf "iot-connector.problems.%s" $kind) $) -}}
+{{- with trim . -}}{{- $problems = append $problems (printf "- %s" .) -}}{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- with $problems -}}
+{{- fail (printf "\n\nthe values are not usable:\n%s\n" (join "\n" (uniq .))) -}}
+{{- end -}}
+{{- end }}
+
+{{- define "iot-connector.problems.names" -}}
+{{- $seen := dict -}}
+{{- range include "iot-connector.workloads" . | fromJsonArray }}
+{{- $most := sub 63 (sub (len .positions) (len .base)) -}}
+{{- if not (regexMatch "^[a-z0-9]+(-[a-z0-9]+)*$" .base) }}
+value `{{ .path }}` gives the name `{{ .base }}`; expected lower-case letters, digits and single hyphens, since the container of positions is called so
+{{- else if gt (len .base) (int $most) }}
+value `{{ .path }}` gives the name `{{ .base }}` of {{ len .base }} characters; expected at most {{ $most }}: set it, or choose a shorter name for the release
+{{- else if lt (len .positions) 3 }}
+value `{{ .path }}` gives the name `{{ .base }}`; expected at least 3 characters, since the container of positions is called so
+{{- end }}
+{{- if hasKey $seen .name }}
+value `{{ .path }}` gives the name `{{ .name }}`, as `{{ get $seen .name }}` does; expected another
+{{- end -}}
+{{- $_ := set $seen .name .path -}}
+{{- end -}}
+{{- if eq (int .Values.http.port) (int .Values.telemetry.prometheus.port) }}
+value `telemetry.prometheus.port` is {{ .Values.telemetry.prometheus.port }}, as `http.port` is; expected another
+{{- end }}
+{{- if not (or .Values.serviceAccount.create .Values.serviceAccount.name) }}
+value `serviceAccount.name` is not set; expected the name of a ServiceAccount, since `serviceAccount.create` is `false`
+{{- end }}
+{{- end }}
+
+{{- define "iot-connector.problems.destinations" -}}
+{{- $names := list -}}
+{{- $groups := dict -}}
+{{- $containers := .Values.storage.containers -}}
+{{- range $index, $destination := include "iot-connector.destinations" . | fromJsonArray }}
+{{- $path := printf "destinations[%d]" $index }}
+{{- if has .name $names }}
+value `{{ $path }}.name` is `{{ .name }}`, as of another destination; expected a name of its own
+{{- end }}
+{{- $group := lower (.consumerGroup | default (printf "dst-%s" .name)) }}
+{{- if hasKey $groups $group }}
+value `{{ $path }}.consumerGroup` is `{{ $group }}`, as `{{ get $groups $group }}.consumerGroup` is; expected another, since a destination that shares one holds the other up
+{{- end }}
+{{- $_ := set $groups $group $path }}
+{{- $names = append $names .name }}
+{{- if $containers.parking }}
+{{- $parking := printf "%s-%s" $containers.parking .name }}
+{{- if gt (len $parking) 63 }}
+value `storage.containers.parking` gives the container `{{ $parking }}` of {{ len $parking }} characters; expected at most 63
+{{- end }}
+{{- if eq $parking $containers.deadLetters }}
+value `storage.containers.parking` gives the container `{{ $parking }}`, as `storage.containers.deadLetters` does; expected another
+{{- end }}
+{{- end }}
+{{- $fhir := .fhir.authentication }}
+{{- $type := include "iot-connector.fhirAuthentication" (dict "root" $ "destination" .) }}
+{{- if eq $type "" }}
+value `{{ $path }}.fhir.authentication.type` is not set; expected `ClientCredentials` or `None`, since `identity.type` is `None`
+{{- else if and (eq $type "ExternalIdentity") (not $.Values.identity.external.clientId) }}
+value `{{ $path }}.fhir.authentication.type` is `ExternalIdentity`; expected `identity.external.clientId` with its client id
+{{- else if and (eq $type "WorkloadIdentity") (ne $.Values.identity.type "WorkloadIdentity") }}
+value `{{ $path }}.fhir.authentication.type` is `WorkloadIdentity`; expected `identity.type` to be so too
+{{- else if eq $type "ClientCredentials" }}
+{{- range list "authority" "clientId" "clientSecret" }}
+{{- if not (get $fhir .) }}
+value `{{ $path }}.fhir.authentication.{{ . }}` is not set; expected one, since the type is `ClientCredentials`
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{- define "iot-connector.problems.mappings" -}}
+{{- $mappings := dict "mappings.device" .Values.mappings.device }}
+{{- range $index, $destination := include "iot-connector.destinations" . | fromJsonArray }}
+{{- $_ := set $mappings (printf "destinations[%d].mapping" $index) $destination.mapping }}
+{{- end }}
+{{- range $path, $mapping := $mappings }}
+{{- $given := compact (list (ternary "blob" "" (not (empty $mapping.blob))) (ternary "configMap.name" "" (not (empty $mapping.configMap.name))) (ternary "content" "" (not (empty $mapping.content)))) }}
+{{- if gt (len $given) 1 }}
+value `{{ $path }}` has `{{ join "` and `" $given }}`; expected only one of them
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{- define "iot-connector.problems.identity" -}}
+{{- $identity := .Values.identity -}}
+{{- $own := include "iot-connector.ownIdentity" . -}}
+{{- if and $own (not $identity.internal.clientId) }}
+value `identity.internal.clientId` is not set; expected the client id of the internal identity, since `identity.type` is `{{ $identity.type }}`
+{{- end }}
+{{- if and (eq $identity.type "AadPodIdentity") (not $identity.internal.resourceId) }}
+value `identity.internal.resourceId` is not set; expected the resource id of the internal identity, since `identity.type` is `AadPodIdentity`
+{{- end }}
+{{- with $identity.external }}
+{{- if and (not .clientId) (or .tenantId .certificateUri .authorityHost) }}
+value `identity.external.clientId` is not set; expected the client id of the identity that the other values of `identity.external` are about
+{{- end }}
+{{- if and .certificateUri (not .tenantId) }}
+value `identity.external.tenantId` is not set; expected the identity's tenant, since it shows a certificate
+{{- end }}
+{{- if and .certificateUri (not $own) }}
+value `identity.type` is `None`; expected another, since the key vault of `identity.external.certificateUri` is opened as the internal identity
+{{- end }}
+{{- if and .clientId (not .certificateUri) (ne $identity.type "WorkloadIdentity") }}
+value `identity.external.certificateUri` is not set; expected one, since an identity without a certificate is federated with the service account, which needs `identity.type` `WorkloadIdentity`
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{- define "iot-connector.problems.hubs" -}}
+{{- $hubs := dict
+    "source" (dict "hub" .Values.source "type" (include "iot-connector.sourceAuthentication" .) "also" "`ConnectionString`")
+    "internalHub" (dict "hub" .Values.internalHub "type" (.Values.internalHub.authentication.type | default (include "iot-connector.ownIdentity" .)) "also" "`Development`") -}}
+{{- range $path, $it := $hubs }}
+{{- $type := $it.type }}
+{{- if eq $type "" }}
+value `{{ $path }}.authentication.type` is not set; expected one such as {{ $it.also }}, since `identity.type` is `None`
+{{- else if and (eq $type "ConnectionString") (not $it.hub.authentication.connectionString) }}
+value `{{ $path }}.authentication.connectionString` is not set; expected a secret, since the type is `ConnectionString`
+{{- else if and (eq $type "ExternalIdentity") (not $.Values.identity.external.clientId) }}
+value `{{ $path }}.authentication.type` is `ExternalIdentity`; expected `identity.external.clientId` with its client id
+{{- else if and (eq $type "WorkloadIdentity") (ne $.Values.identity.type "WorkloadIdentity") }}
+value `{{ $path }}.authentication.type` is `WorkloadIdentity`; expected `identity.type` to be so too
+{{- else if and (eq $type "Development") (not (regexMatch "^amqps?://(localhost|127[.]|\\[::1\\])" $it.hub.customEndpoint)) }}
+value `{{ $path }}.customEndpoint` is `{{ $it.hub.customEndpoint }}`; expected an address on loopback such as `amqp://127.0.0.1:5672`, since the type is `Development`
+{{- end }}
+{{- end }}
+{{- if eq (include "iot-connector.senderAuthentication" .) "" }}
+value `identity.type` is `None`; expected another, since normalize sends to the internal hub with an identity only, and `internalHub.authentication.type` is not `Development`
+{{- end }}
+{{- $letters := .Values.deadLetters.eventHub }}
+{{- if ne (empty $letters.name) (empty $letters.fullyQualifiedNamespace) }}
+value `deadLetters.eventHub` has a name or a namespace; expected both or none
+{{- end }}
+{{- if and $letters.name (not (include "iot-connector.ownIdentity" .)) }}
+value `deadLetters.eventHub.name` is set; expected an `identity.type` other than `None`, as which it is opened
+{{- end }}
+{{- end }}
+
+{{- define "iot-connector.problems.storage" -}}
+{{- $storage := .Values.storage -}}
+{{- $type := include "iot-connector.storageAuthentication" . -}}
+{{- if eq $type "" }}
+value `storage.authentication.type` is not set; expected `Sas`, since `identity.type` is `None`
+{{- else if and (eq $type "Sas") (not $storage.authentication.sas) }}
+value `storage.authentication.sas` is not set; expected a secret, since the type is `Sas`
+{{- else if and (eq $type "WorkloadIdentity") (ne .Values.identity.type "WorkloadIdentity") }}
+value `storage.authentication.type` is `WorkloadIdentity`; expected `identity.type` to be so too
+{{- else if and (ne $type "Sas") (hasPrefix "http:" (include "iot-connector.blobs" .)) }}
+value `storage.blobServiceUri` is `{{ $storage.blobServiceUri }}`; expected https, since tokens are not sent in plain text
+{{- end }}
+{{- end }}
+
+{{- define "iot-connector.problems.secrets" -}}
+{{- $vault := .Values.keyVault -}}
+{{- range $path, $reference := include "iot-connector.secretReferences" . | fromJson }}
+{{- if $reference.keyVaultSecret }}
+{{- if not $vault.name }}
+value `{{ $path }}` is the key vault's secret `{{ $reference.keyVaultSecret }}`; expected `keyVault.name` with the name of the vault
+{{- else if not (or $vault.tenantId $.Values.identity.internal.tenantId) }}
+value `keyVault.tenantId` is not set; expected the vault's tenant, or `identity.internal.tenantId`
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{- define "iot-connector.problems.functions" -}}
+{{- $values := .Values -}}
+{{- if eq .Values.front "functions" }}
+{{- if and (eq (include "iot-connector.sourceAuthentication" .) "ExternalIdentity") .Values.identity.external.certificateUri }}
+value `source.authentication.type` is `ExternalIdentity` with a certificate; expected the native front, or another type: the Functions host opens the hub, and not with a certificate
+{{- end }}
+{{- if and (eq (include "iot-connector.storageAuthentication" .) "Sas") (not .Values.storage.authentication.connectionString) }}
+value `storage.authentication.connectionString` is not set; expected a secret, or an identity as `storage.authentication.type`: the Functions host takes no SAS
+{{- end }}
+{{- $size := mul (int64 .Values.functionsHost.maxEventBatchSize) (int64 .Values.functionsHost.largestEventBytes) }}
+{{- if gt $size 67108864 }}
+value `functionsHost.maxEventBatchSize` times `functionsHost.largestEventBytes` is {{ $size }}; expected at most 67108864 (64 MiB), above which the Functions host fails before it calls the function
+{{- end }}
+{{- range $index, $destination := include "iot-connector.destinations" . | fromJsonArray }}
+{{- if gt (int64 .window.seconds) 600 }}
+value `destinations[{{ $index }}].window.seconds` is {{ int64 .window.seconds }}; expected at most 600, which is as long as the Functions host gathers events
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{- define "iot-connector.problems.scaling" -}}
+{{- $scaling := .Values.scaling -}}
+{{- $storage := .Values.storage -}}
+{{- if $scaling.enabled }}
+{{- range $workload := include "iot-connector.workloads" . | fromJsonArray }}
+{{- $context := dict "root" $ "workload" . }}
+{{- $scale := include "iot-connector.scale" $context | fromJson }}
+{{- $path := ternary "scaling.normalize" "scaling.groupConvert" (eq .component "normalize") }}
+{{- if gt (int $scale.max) (int .hub.partitions) }}
+value `{{ $path }}.maxReplicas` is {{ $scale.max }}; expected at most {{ .hub.partitions }}, the `{{ .hub.path }}.eventHub.partitionCount`, since a partition has one reader
+{{- end }}
+{{- if gt (int $scale.min) (int $scale.max) }}
+value `{{ $path }}.minReplicas` is {{ $scale.min }}; expected at most {{ $scale.max }}, the most replicas
+{{- end }}
+{{- if eq $scaling.source "keda" }}
+{{- $connection := printf "%s.authentication.connectionString" .hub.path }}
+{{- if include "iot-connector.scalesByConnection" $context }}
+{{- else if .hub.connectionString }}
+value `storage.authentication.connectionString` is not set; expected a secret, or `scaling.source` `operator`: when KEDA opens a hub with a connection string (`{{ $connection }}`), it opens the storage so too
+{{- else if or .hub.customEndpoint (eq .hub.authentication "Development") }}
+value `{{ $connection }}` is not set; expected a secret, or `scaling.source` `operator`: KEDA dials no other address than the namespace's, and shows no made-up token
+{{- else if not (contains "." .hub.namespace) }}
+value `{{ .hub.path }}.eventHub.fullyQualifiedNamespace` is `{{ .hub.namespace }}`; expected a name with dots such as `contoso.servicebus.windows.net`
+{{- else if not $storage.accountName }}
+value `storage.accountName` is not set; expected the account's name, by which KEDA opens it
+{{- else if ne (include "iot-connector.blobs" $) (printf "https://%s.blob.%s" $storage.accountName $storage.endpointSuffix) }}
+value `storage.blobServiceUri` is `{{ $storage.blobServiceUri }}`; expected none, or connection strings of hub and storage, or `scaling.source` `operator`: KEDA's identity opens https://<accountName>.blob.<endpointSuffix> only
+{{- end }}
+{{- end }}
+{{- end }}
+{{- if eq $scaling.source "operator" }}
+{{- if and $scaling.operator.token $scaling.operator.tokenValue }}
+value `scaling.operator` has `token` and `tokenValue`; expected only one of them
+{{- else if not (or $scaling.operator.token $scaling.operator.tokenValue) }}
+value `scaling.operator.token` is not set; expected a secret, or `scaling.operator.tokenValue`
+{{- end }}
+{{- $tls := list $scaling.operator.caBundle $scaling.operator.clientCertificate $scaling.operator.clientKey }}
+{{- if not (has (len (compact $tls)) (list 0 3)) }}
+value `scaling.operator` has not all of `caBundle`, `clientCertificate` and `clientKey`; expected all or none, since KEDA takes none without the others
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{- define "iot-connector.problems.ingest" -}}
+{{- $http := .Values.ingest.http -}}
+{{- if $http.enabled }}
+{{- if and $http.token $http.tokenValue }}
+value `ingest.http` has `token` and `tokenValue`; expected only one of them
+{{- else if not (or $http.token $http.tokenValue) }}
+value `ingest.http.token` is not set; expected a secret, or `ingest.http.tokenValue`, since nothing is let in without a token
+{{- end }}
+{{- range list "host" "tlsSecretName" }}
+{{- if not (get $http .) }}
+value `ingest.http.{{ . }}` is not set; expected one
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{/* App settings that have a value of their own, which something else here is made from, too. */}}
+{{- define "iot-connector.ownedSettings" -}}
+CheckpointStorage__BlobStorageContainerUri: normalize.workloadName and destinations[].workloadName
+CheckpointStorage__Folder: storage
+Checkpoint__BlobPrefix: storage
+EventBatching__FlushTimespan: destinations[].window.seconds
+EventBatching__MaxBytes: destinations[].window.maxBytes
+EventBatching__MaxEvents: destinations[].window.maxEvents
+FhirService__ClientSecret: destinations[].fhir.authentication.clientSecret
+FhirService__Url: destinations[].fhir.url
+Http__Listen: http
+Ingest__Token: ingest.http.token
+InputEventHub: source.authentication.connectionString
+InputEventHub__ConnectionString: source.authentication.connectionString
+InputEventHub__EventHubConsumerGroup: source.eventHub.consumerGroup
+InputEventHub__EventHubName: source.eventHub.name
+InputEventHub__EventHubNamespaceFQDN: source.eventHub.fullyQualifiedNamespace
+NormalizationEventHub: internalHub.authentication.connectionString
+NormalizationEventHub__ConnectionString: internalHub.authentication.connectionString
+NormalizationEventHub__EventHubConsumerGroup: destinations[].consumerGroup
+NormalizationEventHub__EventHubName: internalHub.eventHub.name
+NormalizationEventHub__EventHubNamespaceFQDN: internalHub.eventHub.fullyQualifiedNamespace
+Process__Name: nothing, since it is the pod's name
+Telemetry__PrometheusPort: telemetry.prometheus.port
+{{- end }}
+
+{{- define "iot-connector.problems.settings" -}}
+{{- $owned := dict -}}
+{{- range $name, $value := include "iot-connector.ownedSettings" . | fromYaml -}}
+{{- $_ := set $owned (lower $name) $value -}}
+{{- end -}}
+{{- $all := dict "settings" .Values.settings "normalize.settings" .Values.normalize.settings -}}
+{{- range $index, $destination := include "iot-connector.destinations" . | fromJsonArray -}}
+{{- $_ := set $all (printf "destinations[%d].settings" $index) $destination.settings -}}
+{{- end -}}
+{{- range $path, $settings := $all }}
+{{- range $name, $value := $settings }}
+{{- with get $owned (lower $name) }}
+value `{{ $path }}.{{ $name }}` is set; expected {{ . }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- /* Names of settings are the same in any case, and a pod would have both. */ -}}
+{{- range $workload := include "iot-connector.workloads" . | fromJsonArray }}
+{{- $spellings := dict }}
+{{- $settings := include "iot-connector.settings" (dict "root" $ "workload" .) | fromJson }}
+{{- range $name := concat (keys $settings.plain) (keys $settings.secrets) | sortAlpha }}
+{{- $lower := lower $name }}
+{{- if hasKey $spellings $lower }}
+app setting `{{ get $spellings $lower }}` is set as `{{ $name }}` too; expected one spelling
+{{- end }}
+{{- $_ := set $spellings $lower $name }}
+{{- end }}
+{{- end }}
+{{- end }}

@@ -1,0 +1,72 @@
+{{/*
+References of secrets: {secretName, secretKey} or {keyVaultSecret}.
+
+A pod reads a secret of the key vault from a Secret that the CSI driver makes while the vault is mounted; KEDA reads
+the vault itself, since with no pod there is no such Secret.
+*/}}
+
+{{/* All references, by the path of their value, as JSON. */}}
+{{- define "iot-connector.secretReferences" -}}
+{{- $references := dict
+    "source.authentication.connectionString" .Values.source.authentication.connectionString
+    "internalHub.authentication.connectionString" .Values.internalHub.authentication.connectionString
+    "storage.authentication.sas" .Values.storage.authentication.sas
+    "storage.authentication.connectionString" .Values.storage.authentication.connectionString
+    "scaling.operator.token" .Values.scaling.operator.token
+    "ingest.http.token" .Values.ingest.http.token -}}
+{{- range $index, $destination := include "iot-connector.destinations" . | fromJsonArray -}}
+{{- $_ := set $references (printf "destinations[%d].fhir.authentication.clientSecret" $index) $destination.fhir.authentication.clientSecret -}}
+{{- end -}}
+{{- $references | toJson -}}
+{{- end }}
+
+{{/* The names of key vault secrets that a workload reads, as a JSON array. Context: root, workload. */}}
+{{- define "iot-connector.vaultSecrets" -}}
+{{- $names := list -}}
+{{- range $name, $reference := (include "iot-connector.settings" . | fromJson).secrets -}}
+{{- with $reference.keyVaultSecret -}}{{- $names = append $names . -}}{{- end -}}
+{{- end -}}
+{{- $names | uniq | sortAlpha | toJson -}}
+{{- end }}
+
+{{/* `secretKeyRef` of a reference. Context: workload, reference. */}}
+{{- define "iot-connector.secretKeyRef" -}}
+{{- with .reference.keyVaultSecret -}}
+name: {{ $.workload.name }}-keyvault
+key: {{ . }}
+{{- else -}}
+name: {{ .reference.secretName }}
+key: {{ .reference.secretKey }}
+{{- end -}}
+{{- end }}
+
+{{/* Parameters of a TriggerAuthentication. Context: root, parameters ({parameter: reference}). */}}
+{{- define "iot-connector.triggerSecrets" -}}
+{{- $ofCluster := dict -}}
+{{- $ofVault := dict -}}
+{{- range $parameter, $reference := .parameters -}}
+{{- $_ := set (ternary $ofVault $ofCluster (hasKey $reference "keyVaultSecret")) $parameter $reference -}}
+{{- end -}}
+{{- with $ofCluster }}
+secretTargetRef:
+{{- range $parameter, $reference := . }}
+  - parameter: {{ $parameter }}
+    name: {{ $reference.secretName }}
+    key: {{ $reference.secretKey }}
+{{- end }}
+{{- end }}
+{{- with $ofVault }}
+azureKeyVault:
+  vaultUri: https://{{ $.root.Values.keyVault.name }}.{{ include "iot-connector.vaultSuffix" $.root }}
+  podIdentity:
+    provider: azure-workload
+    {{- with $.root.Values.scaling.keda.identityId }}
+    identityId: {{ . | quote }}
+    {{- end }}
+  secrets:
+{{- range $parameter, $reference := . }}
+    - parameter: {{ $parameter }}
+      name: {{ $reference.keyVaultSecret }}
+{{- end }}
+{{- end }}
+{{- end }}
