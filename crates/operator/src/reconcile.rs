@@ -139,7 +139,7 @@ impl<K: Charted> Run<'_, K> {
     async fn render(&mut self) -> Result<Result<Vec<Manifest>, Outcome<'static>>, ReconcileError> {
         let refused = |message| Ok(Err(Outcome::NotRendered { message }));
         let spec = self.resource.values().map_err(ReconcileError::Values)?;
-        let mut all = values::merge(self.context.defaults.clone(), spec);
+        let mut all = values::merge(values::merge(K::base(), self.context.defaults.clone()), spec);
         let name = self.resource.name_any();
         if all["scaling"]["source"] == "operator" {
             let Some(lag) = &self.context.lag else {

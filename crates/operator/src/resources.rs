@@ -1,7 +1,7 @@
 //! The custom resources `IotConnector` and `Fhir` of `iotconnector.health/v1alpha1`.
 //!
 //! ```text
-//! these types --> helm/platform/crds/*.yaml      written by a test, diffed in CI
+//! these types --> helm/platform/definitions/*.yaml      written by a test, diffed in CI
 //!             --> values of a chart              (crate::values)
 //! ```
 //!
@@ -48,6 +48,12 @@ pub trait Charted:
     /// The folder of the chart.
     const CHART: &'static str;
 
+    /// What takes the place of the chart's examples, under the platform's
+    /// defaults and the spec: an example must not be taken for a choice.
+    fn base() -> Value {
+        json!({})
+    }
+
     /// What the spec says of the chart's values.
     fn values(&self) -> serde_json::Result<Value>;
 
@@ -65,11 +71,7 @@ impl Charted for IotConnector {
     const CHART: &'static str = "iot-connector";
 
     fn values(&self) -> serde_json::Result<Value> {
-        let mut values = serde_json::to_value(&self.spec)?;
-        let destinations = values["destinations"].as_array_mut().into_iter().flatten();
-        destinations.for_each(|destination| complete_mapping(&mut destination["mapping"]));
-        complete_mapping(&mut values["mappings"]["device"]);
-        Ok(values)
+        serde_json::to_value(&self.spec)
     }
 
     fn deployment_count(&self) -> usize {
@@ -86,17 +88,12 @@ impl Charted for IotConnector {
     }
 }
 
-/// The chart's defaults name a blob, which would be a second form beside the
-/// one that the spec has.
-fn complete_mapping(mapping: &mut Value) {
-    let Some(mapping) = mapping.as_object_mut() else { return };
-    if !mapping.contains_key("blob") {
-        mapping.insert("blob".to_owned(), json!(""));
-    }
-}
-
 impl Charted for Fhir {
     const CHART: &'static str = "fhir-service";
+
+    fn base() -> Value {
+        json!({ "authentication": { "authority": "", "audience": "" } })
+    }
 
     fn values(&self) -> serde_json::Result<Value> {
         serde_json::to_value(&self.spec)

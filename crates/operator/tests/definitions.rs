@@ -1,4 +1,4 @@
-//! The definitions of the custom resources in `helm/platform/crds` are those of
+//! The definitions of the custom resources in `helm/platform/definitions` are those of
 //! the types.
 
 use std::fs;
@@ -11,7 +11,7 @@ const HEADER: &str = "# Written by `UPDATE_EXPECT=1 cargo test -p operator --tes
 
 #[test]
 fn are_those_of_the_types() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../helm/platform/crds");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../helm/platform/definitions");
     for (name, definition) in definitions() {
         let text = HEADER.to_owned() + &serde_saphyr::to_string(&definition).unwrap();
         let file = folder.join(&name);

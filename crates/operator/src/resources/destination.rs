@@ -110,7 +110,7 @@ pub enum FhirVersion {
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("!has(self.type) || self.type != 'ClientCredentials' || (has(self.authority) && has(self.clientId) && has(self.clientSecret))").message("type ClientCredentials needs authority, clientId and clientSecret"))]
 pub struct FhirAuthentication {
-    /// Default: `ManagedIdentity`.
+    /// Default: `ExternalIdentity` when `identity.external` has a client id, else as `identity.type` says.
     #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
     pub kind: Option<FhirAuthenticationType>,
     /// Where tokens come from, for `ClientCredentials`.
@@ -131,6 +131,7 @@ pub struct FhirAuthentication {
 #[allow(missing_docs)]
 pub enum FhirAuthenticationType {
     ExternalIdentity,
+    WorkloadIdentity,
     ManagedIdentity,
     ClientCredentials,
     None,

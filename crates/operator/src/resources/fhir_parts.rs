@@ -60,16 +60,15 @@ pub enum DataStoreType {
 /// Whether callers must show a token, and whose.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("(has(self.enabled) && !self.enabled) || (has(self.authority) && has(self.audience))").message("authority and audience are needed, unless enabled is false"))]
 pub struct Authentication {
     /// Default: true.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub enabled: Option<bool>,
-    /// Whose tokens are taken.
+    /// Whose tokens are taken. Needed, here or in the platform's defaults, unless `enabled` is false.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 2048), regex(pattern = r"^https://"))]
     pub authority: Option<String>,
-    /// What tokens must be for.
+    /// What tokens must be for. Needed as `authority` is.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 2048))]
     pub audience: Option<String>,
