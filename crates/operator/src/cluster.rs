@@ -63,7 +63,10 @@ impl Objects {
 
     /// Looks what is there under a name. A kind that is not served has nothing.
     pub async fn find(&self, kind: Kind, name: &str) -> kube::Result<Found> {
-        let Some(object) = self.api(kind).get_metadata_opt(name).await? else { return Ok(Found::Absent) };
+        let object = match self.api(kind).get_metadata(name).await {
+            Err(kube::Error::Api(status)) if status.code == 404 => return Ok(Found::Absent),
+            object => object?,
+        };
         let is_ours = object
             .owner_references()
             .iter()
@@ -110,11 +113,17 @@ fn apply_error(manifest: &Manifest, error: kube::Error) -> ApplyError {
         kube::Error::Api(status) if is_not_served(&status) => {
             ApplyError::NotServed { kind, api_version: manifest.kind.resource().api_version }
         }
-        kube::Error::Api(status) if matches!(status.code, 400 | 403 | 404 | 409 | 413 | 422) => {
+        kube::Error::Api(status) if matches!(status.code, 400 | 403 | 404 | 413 | 422) => {
             ApplyError::Refused { kind, name, message: status.message }
         }
         source => ApplyError::Away { kind, name, source },
     }
+}
+
+/// Whether the API server had something newer than what was acted on. Reading
+/// anew is all that helps, and it helps at once.
+pub fn is_conflict(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status) if status.code == 409)
 }
 
 /// Whether a kind, not an object, is what was not found: an answer about an

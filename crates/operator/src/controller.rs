@@ -23,9 +23,10 @@ use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, ResourceExt};
 use tokio::task::JoinSet;
 
+use crate::error_text::error_text;
 use crate::manifest::{KINDS, MANAGED_BY, OPERATOR};
 use crate::metrics;
-use crate::reconcile::{Context, ReconcileError, reconcile, telemetry_text};
+use crate::reconcile::{Context, ReconcileError, reconcile};
 use crate::resources::Charted;
 
 /// Changes that wait to be looked at. More are not read from the API server
@@ -73,7 +74,7 @@ pub async fn run<K: Charted>(context: Arc<Context>, namespaces: Namespaces) {
     }
     while let Some(ended) = tasks.join_next().await {
         if let Err(error) = ended {
-            tracing::error!(error = telemetry_text(&error), "A task of the controller broke off");
+            tracing::error!(error = error_text(&error), "A task of the controller broke off");
         }
     }
 }
@@ -85,7 +86,7 @@ async fn control<K: Charted>(api: Api<K>, changes: mpsc::Receiver<ObjectRef<K>>,
     reconciling
         .for_each(|done| async move {
             if let Err(error @ kube::runtime::controller::Error::QueueError(_)) = done {
-                tracing::warn!(error = telemetry_text(&error), resource = %K::kind(&()), "Watching was interrupted");
+                tracing::warn!(error = error_text(&error), resource = %K::kind(&()), "Watching was interrupted");
             }
         })
         .await;
@@ -100,8 +101,11 @@ async fn timed<K: Charted>(resource: Arc<K>, context: Arc<Context>) -> Result<Ac
 
 fn on_error<K: Charted>(resource: Arc<K>, error: &ReconcileError, context: Arc<Context>) -> Action {
     let (namespace, name) = (resource.namespace().unwrap_or_default(), resource.name_any());
+    if error.is_conflict() {
+        return Action::requeue(DEBOUNCE);
+    }
     let wait = context.retries.failed(&namespace, &name);
-    let error = telemetry_text(error);
+    let error = error_text(error);
     tracing::warn!(error, namespace, name, resource = %K::kind(&()), retry_seconds = wait.as_secs_f32(), "A reconciliation failed");
     Action::requeue(wait)
 }
@@ -120,13 +124,9 @@ async fn watch<K: Charted>(api: Objects, resource: ApiResource, mut changes: mps
                 continue;
             }
             Err(error) => {
-                // Once, until it goes well again: an absent kind is no news.
+                // Once, until it goes well again.
                 if !std::mem::replace(&mut is_away, true) {
-                    tracing::warn!(
-                        kind = resource.kind,
-                        error = telemetry_text(&error),
-                        "A kind cannot be watched now"
-                    );
+                    report(&resource.kind, &error);
                 }
                 continue;
             }
@@ -135,6 +135,18 @@ async fn watch<K: Charted>(api: Objects, resource: ApiResource, mut changes: mps
         if changes.send(owner).await.is_err() {
             return;
         }
+    }
+}
+
+/// A kind that is not installed is no failure: not all are wanted everywhere.
+fn report(kind: &str, error: &watcher::Error) {
+    let (watcher::Error::InitialListFailed(cause) | watcher::Error::WatchStartFailed(cause)) = error else {
+        tracing::warn!(kind, error = error_text(error), "A kind cannot be watched now");
+        return;
+    };
+    match cause {
+        kube::Error::Api(status) if status.code == 404 => tracing::info!(kind, "The cluster does not serve a kind"),
+        _ => tracing::warn!(kind, error = error_text(cause), "A kind cannot be watched now"),
     }
 }
 

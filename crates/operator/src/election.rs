@@ -23,7 +23,7 @@ use kube::api::{ObjectMeta, PostParams};
 use kube::{Api, Client};
 use tokio::time::timeout;
 
-use crate::reconcile::telemetry_text;
+use crate::error_text::error_text;
 
 /// How long a Lease holds after it was renewed.
 const LEASE: Duration = Duration::from_secs(10);
@@ -64,7 +64,7 @@ impl Election {
                     return;
                 }
                 Ok(Ok(false)) => {}
-                Ok(Err(error)) => tracing::warn!(error = telemetry_text(&error), "The Lease cannot be taken now"),
+                Ok(Err(error)) => tracing::warn!(error = error_text(&error), "The Lease cannot be taken now"),
                 Err(_) => tracing::warn!("The Lease could not be looked at in time"),
             }
             tokio::time::sleep(RENEW).await;
@@ -83,7 +83,7 @@ impl Election {
                     tracing::error!(lease = self.name, "Another replica holds the Lease");
                     return;
                 }
-                Ok(Err(error)) => tracing::warn!(error = telemetry_text(&error), "The Lease could not be renewed"),
+                Ok(Err(error)) => tracing::warn!(error = error_text(&error), "The Lease could not be renewed"),
                 Err(_) => tracing::warn!("The Lease could not be renewed in time"),
             }
         }
@@ -104,7 +104,7 @@ impl Election {
         });
         match given.await {
             Ok(Ok(())) => tracing::info!(lease = self.name, "Gave the Lease back"),
-            Ok(Err(error)) => tracing::warn!(error = telemetry_text(&error), "The Lease could not be given back"),
+            Ok(Err(error)) => tracing::warn!(error = error_text(&error), "The Lease could not be given back"),
             Err(_) => tracing::warn!("The Lease could not be given back in time"),
         }
     }

@@ -15,6 +15,7 @@ pub mod cluster;
 pub mod conditions;
 pub mod controller;
 pub mod election;
+pub mod error_text;
 pub mod http;
 pub mod inventory;
 pub mod lag;

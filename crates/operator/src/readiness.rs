@@ -6,6 +6,7 @@
 
 use serde_json::Value;
 
+use crate::conditions::Verdict;
 use crate::manifest::{COMPONENT, DESTINATION, Manifest};
 use crate::resources::WorkloadStatus;
 
@@ -23,23 +24,23 @@ pub fn workloads(applied: &[Applied<'_>]) -> Vec<WorkloadStatus> {
     deployments.map(|deployment| workload(deployment, scaler(applied, &deployment.manifest.name))).collect()
 }
 
-/// What hinders scaling: the first ScaledObject that is not ready, and why.
-pub fn scaling_problem(applied: &[Applied<'_>]) -> Option<String> {
+/// Whether KEDA can scale: of the first ScaledObject that is not ready, or of
+/// all; none where there is no ScaledObject.
+pub fn scaling(applied: &[Applied<'_>]) -> Option<Verdict> {
     let scalers = applied.iter().filter(|object| object.manifest.kind.kind == "ScaledObject");
-    let mut problems = scalers.filter_map(|object| {
-        let name = &object.manifest.name;
-        match condition(&object.live, "Ready") {
-            Some(("True", _)) => None,
-            Some((_, message)) => Some(format!("ScaledObject `{name}`: {message}")),
-            None => Some(format!("ScaledObject `{name}`: KEDA has not looked at it yet")),
-        }
-    });
-    problems.next()
+    let mut verdicts: Vec<Verdict> =
+        scalers.map(|object| scaler_verdict(&object.manifest.name, &object.live)).collect();
+    // What is wrong counts more than what is not known yet.
+    verdicts.sort_by_key(|verdict| ["False", "Unknown"].iter().position(|worse| *worse == verdict.status).unwrap_or(2));
+    verdicts.into_iter().next()
 }
 
-/// Whether there is any ScaledObject.
-pub fn has_scalers(applied: &[Applied<'_>]) -> bool {
-    applied.iter().any(|object| object.manifest.kind.kind == "ScaledObject")
+fn scaler_verdict(name: &str, live: &Value) -> Verdict {
+    match condition(live, "Ready") {
+        Some(("True", _)) => Verdict::good("ScalersReady", ""),
+        Some(("False", message)) => Verdict::bad("ScalerNotReady", format!("ScaledObject `{name}`: {message}")),
+        _ => Verdict::unknown("ScalerUnknown", format!("ScaledObject `{name}`: KEDA has not looked at it yet")),
+    }
 }
 
 fn scaler<'a>(applied: &'a [Applied<'_>], deployment: &str) -> Option<&'a Value> {

@@ -23,12 +23,13 @@ use kube::{Api, Client, ResourceExt};
 use serde_json::{Value, json};
 
 use crate::chart::{Charts, RenderError};
-use crate::cluster::{ApplyError, Objects};
+use crate::cluster::{ApplyError, Objects, is_conflict};
+use crate::error_text::error_text;
 use crate::inventory::{self, Found};
 use crate::lag::LagOffer;
 use crate::manifest::{self, Kind, Manifest};
 use crate::readiness::Applied;
-use crate::resources::{Charted, InventoryItem};
+use crate::resources::Charted;
 use crate::retry::Retries;
 use crate::values;
 
@@ -80,6 +81,16 @@ pub enum ReconcileError {
     Values(#[source] serde_json::Error),
 }
 
+impl ReconcileError {
+    /// Whether something changed meanwhile, which is no failure.
+    pub fn is_conflict(&self) -> bool {
+        match self {
+            Self::Api { source, .. } | Self::Apply(ApplyError::Away { source, .. }) => is_conflict(source),
+            _ => false,
+        }
+    }
+}
+
 fn api(doing: &'static str) -> impl FnOnce(kube::Error) -> ReconcileError {
     move |source| ReconcileError::Api { doing, source }
 }
@@ -118,15 +129,15 @@ impl<K: Charted> Run<'_, K> {
         let found = objects.find_all(&manifests).await.map_err(api("looking at what is there"))?;
         if let Some((kind, name)) = found.iter().find(|(_, found)| **found == Found::Foreign).map(|(key, _)| key) {
             let message = format!("there is a {kind} `{name}` that belongs to somebody else");
-            return self.give_up(Outcome::NotApplied { reason: "NameTaken", message }).await;
+            return self.give_up(Outcome::NotApplied { reason: "NameTaken", message, applied: &[] }).await;
         }
         let stored = self.report.inventory().to_vec();
         self.report.store_inventory(inventory::before(&stored, &manifests, &found)).await?;
 
         let owned = self.owned(manifests, &found);
         let (applied, problem) = apply_all(&objects, &owned).await?;
-        if let Some(outcome) = problem {
-            return self.give_up(outcome).await;
+        if let Some((reason, message)) = problem {
+            return self.give_up(Outcome::NotApplied { reason, message, applied: &applied }).await;
         }
         self.prune(&objects, &owned).await?;
         let uids: BTreeMap<_, _> = applied.iter().filter_map(uid).collect();
@@ -154,7 +165,7 @@ impl<K: Charted> Run<'_, K> {
             Ok(text) => text,
             Err(RenderError::Refused(message)) => return refused(message),
             Err(error) => {
-                let message = telemetry_text(&error);
+                let message = error_text(&error);
                 self.report.store(Outcome::HelmFailed { message }).await?;
                 return Err(ReconcileError::Render(error));
             }
@@ -184,9 +195,8 @@ impl<K: Charted> Run<'_, K> {
             let found = objects.find(kind, &item.name).await.map_err(api("looking at what to prune"))?;
             let Some(uid) = inventory::deletable(&item, &found) else { continue };
             objects.delete(kind, &item.name, &uid).await.map_err(api("pruning"))?;
-            let InventoryItem { kind, name, .. } = &item;
-            tracing::info!(kind, name, namespace = self.namespace, "Pruned an object");
-            self.report.tell("Pruned", "Prune", format!("{kind} `{name}` is not rendered any more")).await;
+            tracing::info!(kind = item.kind, name = item.name, namespace = self.namespace, "Pruned an object");
+            self.report.tell_pruned(&item).await;
         }
         Ok(())
     }
@@ -219,7 +229,7 @@ fn uid(applied: &Applied<'_>) -> Option<(inventory::Key, String)> {
 async fn apply_all<'m>(
     objects: &Objects,
     manifests: &'m [Manifest],
-) -> Result<(Vec<Applied<'m>>, Option<Outcome<'static>>), ReconcileError> {
+) -> Result<(Vec<Applied<'m>>, Option<(&'static str, String)>), ReconcileError> {
     let (mut applied, mut problems) = (Vec::new(), Vec::new());
     for manifest in manifests {
         match objects.apply(manifest).await {
@@ -231,24 +241,9 @@ async fn apply_all<'m>(
     // One refusal is enough to see what is wrong; what is not served counts
     // least, since the rest works without it.
     problems.sort_by_key(|problem| matches!(problem, ApplyError::NotServed { .. }));
-    let outcome = problems.first().map(|problem| {
+    let problem = problems.first().map(|problem| {
         let reason = if matches!(problem, ApplyError::NotServed { .. }) { "KindNotServed" } else { "ApplyRefused" };
-        Outcome::NotApplied { reason, message: problem.to_string() }
+        (reason, problem.to_string())
     });
-    Ok((applied, outcome))
-}
-
-/// An error and everything that caused it, on one line.
-pub fn telemetry_text(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let next = error.to_string();
-        // Libraries repeat their causes in their own text.
-        if !text.contains(&next) {
-            text = format!("{text}: {next}");
-        }
-        cause = error.source();
-    }
-    text
+    Ok((applied, problem))
 }

@@ -70,11 +70,15 @@ fn says_whether_a_workload_is_ready() {
 }
 
 #[test]
-fn says_what_hinders_scaling() {
+fn says_whether_keda_can_scale() {
     let manifests = manifest::read(TEXT, "ns1", 1).unwrap();
-    let problem = |status| scaling_problem(&[Applied { manifest: &manifests[1], live: scaled_object(status) }]);
-    assert_eq!(problem(Some("True")), None);
-    assert_eq!(problem(Some("False")).as_deref(), Some("ScaledObject `s`: why"));
-    assert_eq!(problem(None).as_deref(), Some("ScaledObject `s`: KEDA has not looked at it yet"));
-    assert!(!has_scalers(&[]));
+    let verdict = |statuses: &[Option<&str>]| {
+        let live = statuses.iter().map(|status| Applied { manifest: &manifests[1], live: scaled_object(*status) });
+        scaling(&live.collect::<Vec<_>>()).map(|verdict| (verdict.status, verdict.message))
+    };
+    let waits = "ScaledObject `s`: KEDA has not looked at it yet".to_owned();
+    assert_eq!(verdict(&[]), None);
+    assert_eq!(verdict(&[Some("True")]), Some(("True", String::new())));
+    assert_eq!(verdict(&[Some("True"), None]), Some(("Unknown", waits)));
+    assert_eq!(verdict(&[None, Some("False")]), Some(("False", "ScaledObject `s`: why".to_owned())));
 }

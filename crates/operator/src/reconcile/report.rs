@@ -3,6 +3,7 @@
 //! Every write has the version of the resource that was read as its condition:
 //! whoever acts on an older one is refused, and reads anew.
 
+use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::jiff::Timestamp;
 use kube::api::{Patch, PatchParams};
 use kube::runtime::events::{Event, EventType, Recorder};
@@ -10,6 +11,7 @@ use kube::{Api, ResourceExt};
 use serde_json::json;
 
 use crate::conditions::{Verdict, Verdicts, conditions, has_changed};
+use crate::error_text::error_text;
 use crate::manifest::OPERATOR;
 use crate::readiness::{self, Applied};
 use crate::resources::{Charted, InventoryItem, Status, WorkloadStatus};
@@ -18,6 +20,9 @@ use super::{Context, ReconcileError, api};
 
 /// How an event's text may end at the latest.
 const NOTE_MAX: usize = 1000;
+
+/// The reason while pods start.
+const WORKLOAD_NOT_READY: &str = "WorkloadNotReady";
 
 /// How far a reconciliation came.
 pub(super) enum Outcome<'a> {
@@ -29,7 +34,7 @@ pub(super) enum Outcome<'a> {
     /// Helm could not be run.
     HelmFailed { message: String },
     /// Something could not be applied.
-    NotApplied { reason: &'static str, message: String },
+    NotApplied { reason: &'static str, message: String, applied: &'a [Applied<'a>] },
     /// All was applied and pruned.
     Applied { inventory: Vec<InventoryItem>, applied: &'a [Applied<'a>] },
 }
@@ -77,11 +82,13 @@ impl<'c, K: Charted> Report<'c, K> {
         };
         self.write(status).await?;
         for condition in &self.status.conditions {
-            // Ready repeats what the others say when they say no.
-            let is_news = condition.type_ == "Ready" || condition.status != "True";
+            // Ready repeats what Rendered and Applied say when they say no.
+            let is_news = condition.type_ == "Ready" || condition.type_ == "Scaling" && condition.status == "False";
             if is_news && has_changed(&before, condition) {
-                let kind = if condition.status == "True" { EventType::Normal } else { EventType::Warning };
-                publish(self.recorder, &self.resource, kind, &condition.reason, "Reconcile", &condition.message).await;
+                // That pods take a while to start is no reason to warn.
+                let is_well = condition.status == "True" || condition.reason == WORKLOAD_NOT_READY;
+                let kind = if is_well { EventType::Normal } else { EventType::Warning };
+                self.publish(kind, (&condition.reason, "Reconcile"), &condition.message, None).await;
             }
         }
         Ok(is_ready)
@@ -101,25 +108,43 @@ impl<'c, K: Charted> Report<'c, K> {
                 let applied = Verdict::unknown("NotRendered", "the objects are as they were");
                 (Verdicts { ready: rendered.clone(), rendered, applied, scaling: None }, workloads, inventory)
             }
-            Outcome::NotApplied { reason, message } => {
+            Outcome::NotApplied { reason, message, applied } => {
+                let workloads = if applied.is_empty() { workloads } else { readiness::workloads(applied) };
                 let applied = Verdict::bad(reason, message);
                 (Verdicts { ready: applied.clone(), rendered, applied, scaling: None }, workloads, inventory)
             }
             Outcome::Applied { inventory, applied } => {
                 let workloads = readiness::workloads(applied);
-                let scaling = readiness::has_scalers(applied).then(|| match readiness::scaling_problem(applied) {
-                    None => Verdict::good("ScalersReady", ""),
-                    Some(problem) => Verdict::bad("ScalerNotReady", problem),
-                });
+                let scaling = readiness::scaling(applied);
                 let applied = Verdict::good("Applied", format!("{} objects", inventory.len()));
                 (Verdicts { rendered, applied, scaling, ready: ready(&workloads) }, workloads, inventory)
             }
         }
     }
 
-    /// Tells of something that went well.
-    pub(super) async fn tell(&self, reason: &str, action: &str, note: String) {
-        publish(self.recorder, &self.resource, EventType::Normal, reason, action, &note).await;
+    /// Tells of an object that was taken away.
+    pub(super) async fn tell_pruned(&self, item: &InventoryItem) {
+        let InventoryItem { kind, name, uid } = item.clone();
+        let note = format!("{kind} `{name}` is not rendered any more");
+        let namespace = self.resource.namespace();
+        let pruned = ObjectReference { kind: Some(kind), name: Some(name), namespace, uid, ..Default::default() };
+        self.publish(EventType::Normal, ("Pruned", "Prune"), &note, Some(pruned)).await;
+    }
+
+    /// An event that cannot be told of is logged, and nothing more.
+    async fn publish(
+        &self,
+        type_: EventType,
+        (reason, action): (&str, &str),
+        note: &str,
+        secondary: Option<ObjectReference>,
+    ) {
+        let note = note.chars().take(NOTE_MAX).collect::<String>();
+        let note = Some(note).filter(|note| !note.is_empty());
+        let event = Event { type_, reason: reason.to_owned(), action: action.to_owned(), note, secondary };
+        if let Err(error) = self.recorder.publish(&event, &self.resource.object_ref(&())).await {
+            tracing::warn!(error = error_text(&error), reason, "An event could not be published");
+        }
     }
 
     async fn write(&mut self, status: Status) -> Result<(), ReconcileError> {
@@ -144,28 +169,6 @@ fn ready(workloads: &[WorkloadStatus]) -> Verdict {
     let obstacle = workloads.iter().find_map(|workload| Some((&workload.name, workload.message.as_ref()?)));
     match obstacle {
         None => Verdict::good("WorkloadsReady", ""),
-        Some((name, message)) => Verdict::bad("WorkloadNotReady", format!("Deployment `{name}`: {message}")),
-    }
-}
-
-/// An event that cannot be told of is logged, and nothing more.
-async fn publish<K: Charted>(
-    recorder: &Recorder,
-    resource: &K,
-    kind: EventType,
-    reason: &str,
-    action: &str,
-    note: &str,
-) {
-    let note = note.chars().take(NOTE_MAX).collect::<String>();
-    let event = Event {
-        type_: kind,
-        reason: reason.to_owned(),
-        action: action.to_owned(),
-        note: Some(note).filter(|note| !note.is_empty()),
-        secondary: None,
-    };
-    if let Err(error) = recorder.publish(&event, &resource.object_ref(&())).await {
-        tracing::warn!(error = super::telemetry_text(&error), reason, "An event could not be published");
+        Some((name, message)) => Verdict::bad(WORKLOAD_NOT_READY, format!("Deployment `{name}`: {message}")),
     }
 }
