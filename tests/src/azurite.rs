@@ -12,7 +12,7 @@ use crate::process::{Running, free_port};
 
 /// An account SAS for Azurite's well-known account, good until 2035, signed
 /// with its well-known key.
-const SAS: &str = "sv=2022-11-02&ss=b&srt=sco&sp=rwdlacuptf&se=2035-01-01T00%3A00%3A00Z&spr=https%2Chttp&sig=zzsL%2FbJ7IrNGWDFRAGaim6Mv6k%2Fjo1C2Hamj47SurgA%3D";
+pub const SAS: &str = "sv=2022-11-02&ss=b&srt=sco&sp=rwdlacuptf&se=2035-01-01T00%3A00%3A00Z&spr=https%2Chttp&sig=zzsL%2FbJ7IrNGWDFRAGaim6Mv6k%2Fjo1C2Hamj47SurgA%3D";
 
 /// A running Azurite.
 #[derive(Debug)]

@@ -1,6 +1,6 @@
 //! The Event Hubs stand-in as a process of its own, and events for it.
 
-use std::net::TcpStream;
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -18,7 +18,7 @@ const SEND_EVENTS_MAX: usize = 500;
 /// A running stand-in with its hubs.
 #[derive(Debug)]
 pub struct EventHub {
-    port: u16,
+    address: SocketAddr,
     command: Command,
     process: Running,
     runtime: Runtime,
@@ -40,16 +40,34 @@ impl EventHub {
     /// When it does not start.
     #[track_caller]
     pub fn start(state: &Path, hubs: &[&str], partitions: usize) -> EventHub {
-        let port = free_port();
+        EventHub::start_at(SocketAddr::from((Ipv4Addr::LOCALHOST, free_port())), state, (hubs, &[]), partitions)
+    }
+
+    /// The same at an address of loopback, with consumer groups besides
+    /// `$Default`.
+    ///
+    /// # Panics
+    /// When it does not start.
+    #[track_caller]
+    pub fn start_at(
+        address: SocketAddr,
+        state: &Path,
+        (hubs, groups): (&[&str], &[&str]),
+        partitions: usize,
+    ) -> EventHub {
         let mut command = Command::new(crate::folder("IOTC_TEST_BIN", "native").join("iotc"));
         command.args(["stand-in", "event-hubs", "--partitions", &partitions.to_string()]);
-        command.arg("--port").arg(port.to_string()).arg("--state").arg(state);
+        command.arg("--address").arg(address.ip().to_string()).arg("--port").arg(address.port().to_string());
+        command.arg("--state").arg(state);
         hubs.iter().for_each(|hub| {
             command.args(["--hub", hub]);
         });
-        let process = listening(&mut command, port);
+        groups.iter().for_each(|group| {
+            command.args(["--consumer-group", group]);
+        });
+        let process = listening(&mut command, address);
         let runtime = Runtime::new().unwrap_or_else(|error| panic!("no runtime: {error}"));
-        EventHub { port, command, process, runtime }
+        EventHub { address, command, process, runtime }
     }
 
     /// Injects a fault: `throttle`, `release` or `detach` (docs/local-stack.md).
@@ -69,7 +87,7 @@ impl EventHub {
 
     /// The port on loopback where it listens.
     pub fn port(&self) -> u16 {
-        self.port
+        self.address.port()
     }
 
     /// Kills it. What it has accepted is on its disk.
@@ -83,7 +101,7 @@ impl EventHub {
     /// When it does not start.
     #[track_caller]
     pub fn start_again(&mut self) {
-        self.process = listening(&mut self.command, self.port);
+        self.process = listening(&mut self.command, self.address);
     }
 
     /// Its process id.
@@ -126,28 +144,39 @@ impl EventHub {
     /// When it does not answer.
     #[track_caller]
     pub fn last_sequence_numbers(&self, hub: &str) -> Vec<i64> {
+        self.bounds(hub).into_iter().map(|(_, last)| last).collect()
+    }
+
+    /// The sequence numbers of the first and the last event of each partition of
+    /// a hub; where none is there, the first is the number of the next.
+    ///
+    /// # Panics
+    /// When it does not answer.
+    #[track_caller]
+    pub fn bounds(&self, hub: &str) -> Vec<(i64, i64)> {
         let asked = self.runtime.block_on(async {
             let mut client = Client::connect(&self.address(), hub).await?;
-            let mut last = Vec::new();
+            let mut bounds = Vec::new();
             for id in client.hub_properties().await?.partition_ids {
-                last.push(client.partition_properties(&id).await?.last_sequence_number);
+                let properties = client.partition_properties(&id).await?;
+                bounds.push((properties.first_sequence_number, properties.last_sequence_number));
             }
-            Ok::<_, ClientError>(last)
+            Ok::<_, ClientError>(bounds)
         });
         asked.unwrap_or_else(|error| panic!("the hub does not answer: {error}"))
     }
 
     fn address(&self) -> String {
-        format!("127.0.0.1:{}", self.port)
+        self.address.to_string()
     }
 }
 
 #[track_caller]
-fn listening(command: &mut Command, port: u16) -> Running {
+fn listening(command: &mut Command, address: SocketAddr) -> Running {
     let mut process = Running::start("the hub", command);
     until("the hub listens", START_LIMIT, || {
         process.check_running();
-        TcpStream::connect(("127.0.0.1", port)).ok()
+        TcpStream::connect(address).ok()
     });
     process
 }

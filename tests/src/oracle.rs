@@ -61,7 +61,12 @@ pub(crate) struct Returned {
 
 /// What these processes wrote of their batches, in order.
 pub(crate) fn answers<'p>(processes: impl IntoIterator<Item = &'p Running>) -> impl Iterator<Item = Answer> {
-    processes.into_iter().flat_map(Running::stdout).filter_map(|line| serde_json::from_str(&line).ok())
+    answers_in(processes.into_iter().flat_map(Running::stdout))
+}
+
+/// What the lines of a log say of batches, in order.
+pub(crate) fn answers_in(lines: impl Iterator<Item = String>) -> impl Iterator<Item = Answer> {
+    lines.filter_map(|line| serde_json::from_str(&line).ok())
 }
 
 /// The windows that these processes worked through, each once: one that came

@@ -13,7 +13,7 @@ use serde_json::json;
 use crate::azurite::Azurite;
 use crate::fhir::Fhir;
 use crate::hub::{EventHub, To};
-use crate::oracle::answers;
+use crate::oracle::answers_in;
 use crate::process::{Running, signal};
 
 /// Until a process has finished what it began.
@@ -241,8 +241,13 @@ pub fn stop(process: &mut Running) {
 
 /// The fates that these processes wrote for a function.
 pub fn fates<'p>(function: &str, processes: impl IntoIterator<Item = &'p Running>) -> FatesOf {
+    fates_in(function, processes.into_iter().flat_map(Running::stdout))
+}
+
+/// The same of the lines of a log.
+pub fn fates_in(function: &str, lines: impl Iterator<Item = String>) -> FatesOf {
     let mut all = FatesOf::new();
-    for line in answers(processes).filter(|line| line.function == function) {
+    for line in answers_in(lines).filter(|line| line.function == function) {
         let fates: Vec<Vec<String>> = match line.return_value.fates {
             Fates::Events(fates) => fates.iter().map(|fate| vec![fate.to_string()]).collect(),
             Fates::Measurements(events) => {

@@ -34,7 +34,7 @@ struct Need {
 }
 
 /// All of them.
-pub const ALL: [Component; 9] = [
+pub const ALL: [Component; 12] = [
     Component {
         name: "hapi",
         variable: "IOTC_TEST_HAPI",
@@ -102,6 +102,27 @@ pub const ALL: [Component; 9] = [
         needs: MANIFESTS,
         install: install_manifests,
     },
+    Component {
+        name: "kubernetes",
+        variable: "IOTC_TEST_KUBERNETES",
+        defined_by: &["tests/components/kubernetes/build.sh"],
+        needs: CONTROL_PLANE,
+        install: |place| install_go(place, "tests/components/kubernetes/build.sh"),
+    },
+    Component {
+        name: "keda",
+        variable: "IOTC_TEST_KEDA",
+        defined_by: &["tests/components/keda/build.sh"],
+        needs: CONTROL_PLANE,
+        install: |place| install_go(place, "tests/components/keda/build.sh"),
+    },
+    Component {
+        name: "helm",
+        variable: "IOTC_TEST_HELM",
+        defined_by: &["tests/components/helm/install.sh"],
+        needs: HELM,
+        install: |place| run_script(place, "tests/components/helm/install.sh"),
+    },
 ];
 
 const JAVA: &[Need] = &[
@@ -114,6 +135,20 @@ const MANIFESTS: &[Need] = &[
     Need { probe: &["go", "version"], package: "golang-go" },
 ];
 const PYTHON: &[Need] = &[Need { probe: &["python3", "-c", "import ensurepip, venv"], package: "python3-venv" }];
+const HELM: &[Need] = &[
+    Need { probe: &["npm", "--version"], package: "npm" },
+    Need { probe: &["python3", "--version"], package: "python3" },
+];
+
+/// What the control plane's scripts run, and the test kubelet.
+const CONTROL_PLANE: &[Need] = &[
+    Need { probe: &["openssl", "version"], package: "openssl" },
+    Need { probe: &["curl", "--version"], package: "curl" },
+    Need { probe: &["ip", "-V"], package: "iproute2" },
+];
+
+/// The first Go that compiles them, as major and minor.
+const GO_MIN: (u32, u32) = (1, 26);
 
 /// Installs those named, or all.
 pub fn install_named(names: &[String]) -> Result<ExitCode, String> {
@@ -259,6 +294,29 @@ fn copy_crds(module: &str, folder: &str, crds: &Path) -> Result<(), String> {
     Ok(())
 }
 
+/// Runs a script that compiles Go modules. Go is asked for first: Debian's is
+/// older, so no package can be named.
+fn install_go(place: &Path, script: &str) -> Result<(), String> {
+    let output = Command::new("go").args(["env", "GOVERSION"]).env("GOTOOLCHAIN", "local").output();
+    let version = output.ok().map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned());
+    if !version.as_deref().and_then(go_version).is_some_and(|version| version >= GO_MIN) {
+        let found = version.filter(|version| !version.is_empty()).unwrap_or_else(|| "none".to_owned());
+        return Err(format!("needs Go {}.{} or newer on PATH, found {found}", GO_MIN.0, GO_MIN.1));
+    }
+    eprintln!("compiling, which takes five to eight minutes");
+    run_script(place, script)
+}
+
+/// `go1.26.8` as major and minor.
+fn go_version(text: &str) -> Option<(u32, u32)> {
+    let mut parts = text.strip_prefix("go")?.split('.');
+    Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
+}
+
+fn run_script(place: &Path, script: &str) -> Result<(), String> {
+    run_quietly(Command::new("bash").arg(root().join(script)).arg(place))
+}
+
 /// Installs what `package-lock.json` pins; the program itself stays in the
 /// checkout and finds it by `NODE_PATH`.
 fn install_node(place: &Path, folder: &str) -> Result<(), String> {
@@ -267,4 +325,16 @@ fn install_node(place: &Path, folder: &str) -> Result<(), String> {
         fs::copy(&source, place.join(name)).map_err(|error| format!("`{}`: {error}", source.display()))?;
     }
     run_quietly(Command::new("npm").args(["ci", "--no-audit", "--no-fund", "--omit=dev"]).current_dir(place))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{GO_MIN, go_version};
+
+    #[test]
+    fn compares_versions_of_go() {
+        for (text, enough) in [("go1.26.8", true), ("go1.27", true), ("go1.19.13", false), ("", false)] {
+            assert_eq!(go_version(text).is_some_and(|version| version >= GO_MIN), enough, "{text}");
+        }
+    }
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::{Command, ExitCode, Stdio};
 
 use crate::components;
-use crate::run::{cargo, run, target};
+use crate::run::{cargo, root, run, target};
 
 /// A part of the tests.
 struct Tier {
@@ -35,14 +35,14 @@ const FAULTS: &str = "IOTC_FAULTS";
 /// What tells them when and in which order things are to break.
 const FAULTS_SEED: &str = "IOTC_FAULTS_SEED";
 
-const TIERS: [Tier; 8] = [
+const TIERS: [Tier; 9] = [
     Tier {
         name: "quick",
         about: "all packages, without other processes' help",
         components: &[],
         needs_binaries: false,
         runs: &[
-            &["--workspace", "--exclude", "end-to-end", "--exclude", "simulation"],
+            &["--workspace", "--exclude", "end-to-end", "--exclude", "simulation", "--exclude", "kubernetes-tests"],
             &["-p", "end-to-end", "--lib", "--test", "packages", "--test", "samples"],
         ],
     },
@@ -87,6 +87,13 @@ const TIERS: [Tier; 8] = [
         components: &["hapi", "sekmet"],
         needs_binaries: true,
         runs: &[&["-p", "end-to-end", "--test", "fhir"]],
+    },
+    Tier {
+        name: "kubernetes",
+        about: "a real control plane, KEDA and helm, with a kubelet of our own",
+        components: &["kubernetes", "keda", "helm", "azurite", "hapi"],
+        needs_binaries: true,
+        runs: &[&["-p", "kubernetes-tests", "--lib", "--bins", "--tests"], &["-p", "kubernetes-tests", "--doc"]],
     },
     Tier {
         name: "faults",
@@ -167,6 +174,9 @@ fn run_tier(tier: &Tier, selection: Selection, counts: &mut Counts) -> Result<()
         if std::env::var_os(FAULTS).is_none() {
             command.env(FAULTS, selection.name());
         }
+        if tier.components.contains(&"kubernetes") {
+            command.env(runner_variable()?, root().join("tests/kubernetes/isolated.sh"));
+        }
         // The full selection has another seed each time, and says which.
         if matches!(selection, Selection::Short) && std::env::var_os(FAULTS_SEED).is_none() {
             command.env(FAULTS_SEED, RANDOM_SEED.1);
@@ -174,6 +184,14 @@ fn run_tier(tier: &Tier, selection: Selection, counts: &mut Counts) -> Result<()
         count(&mut command, counts)?;
     }
     Ok(())
+}
+
+/// The variable that says through which program cargo starts tests.
+fn runner_variable() -> Result<String, String> {
+    let output = Command::new("rustc").arg("-vV").output().map_err(|error| format!("cannot start rustc: {error}"))?;
+    let printed = String::from_utf8_lossy(&output.stdout);
+    let host = printed.lines().find_map(|line| line.strip_prefix("host: ")).ok_or("rustc names no host")?;
+    Ok(format!("CARGO_TARGET_{}_RUNNER", host.to_uppercase().replace('-', "_")))
 }
 
 /// Runs cargo's tests, shows what they print, and adds up their result lines.

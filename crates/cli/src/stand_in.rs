@@ -33,6 +33,10 @@ pub struct EventHubsArguments {
     /// Port on loopback.
     #[arg(long)]
     port: u16,
+    /// Address of loopback: some clients take no port, so that several hubs need
+    /// an address each.
+    #[arg(long, default_value_t = Ipv4Addr::LOCALHOST)]
+    address: Ipv4Addr,
     /// Where events are kept.
     #[arg(long)]
     state: PathBuf,
@@ -93,7 +97,7 @@ fn loopback(port: u16) -> SocketAddr {
 async fn run_event_hubs(arguments: EventHubsArguments) -> anyhow::Result<()> {
     let hub = |name| HubConfig { name, partitions: None, consumer_groups: arguments.consumer_group.clone() };
     let hubs = EventHubs::start(event_hubs::Config {
-        listen: loopback(arguments.port),
+        listen: SocketAddr::from((arguments.address, arguments.port)),
         state: arguments.state,
         hubs: arguments.hub.into_iter().map(hub).collect(),
         default_partitions: arguments.partitions,

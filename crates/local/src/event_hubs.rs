@@ -185,7 +185,8 @@ impl EventHubs {
             }
             false => tracing::info!(%address, ?keys, "The Event Hubs stand-in listens. It is for development."),
         }
-        let broker = Arc::new(Broker { store, receivers: Arc::default(), latency, keys, faults: Faults::default() });
+        let faults = Faults::of(&store);
+        let broker = Arc::new(Broker { store, receivers: Arc::default(), latency, keys, faults });
         Ok(Self { listener, address, broker })
     }
 

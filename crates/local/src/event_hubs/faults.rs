@@ -1,5 +1,5 @@
 //! Faults that the real service has and a stand-in has not by itself: it
-//! throttles, and it closes links. Whoever holds [`Faults`] commands them; from
+//! throttles, it closes links, and it deletes events whose retention is over. Whoever holds [`Faults`] commands them; from
 //! outside they are lines on the standard input of `iotc stand-in event-hubs`.
 //!
 //! ```text
@@ -7,16 +7,20 @@
 //!            `com.microsoft:server-busy`, until `release`
 //! release    ends throttling
 //! detach     closes all links to hubs, once: `amqp:link:detach-forced`
+//! expire N   all but the last N events of each partition are gone
 //! ```
 //!
 //! Connections stay, and so do the links to `$cbs` and `$management`.
 
 use std::str::FromStr;
+use std::sync::Arc;
 
 use fe2o3_amqp::types::definitions::{Error, LinkError};
 use tokio::sync::watch;
 
 use super::connection::{custom, error};
+use super::partition::Partition;
+use super::store::Store;
 
 /// What is told to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,11 +31,13 @@ pub enum Fault {
     Release,
     /// Close the links that there are.
     Detach,
+    /// Let all but so many events of each partition expire.
+    Expire(u64),
 }
 
 /// A line names no fault.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("expected `throttle`, `release` or `detach`")]
+#[error("expected `throttle`, `release`, `detach` or `expire` and a number")]
 pub struct UnknownFault;
 
 impl FromStr for Fault {
@@ -42,7 +48,10 @@ impl FromStr for Fault {
             "throttle" => Ok(Self::Throttle),
             "release" => Ok(Self::Release),
             "detach" => Ok(Self::Detach),
-            _ => Err(UnknownFault),
+            other => {
+                let kept = other.strip_prefix("expire ").and_then(|kept| kept.trim().parse().ok());
+                kept.map(Self::Expire).ok_or(UnknownFault)
+            }
         }
     }
 }
@@ -55,28 +64,38 @@ struct State {
 }
 
 /// Commands faults; stays valid while the stand-in runs.
-#[derive(Clone, Debug, Default)]
-pub struct Faults(watch::Sender<State>);
+#[derive(Clone, Debug)]
+pub struct Faults {
+    states: watch::Sender<State>,
+    partitions: Vec<Arc<Partition>>,
+}
 
 impl Faults {
+    /// Of all hubs of a store.
+    pub(super) fn of(store: &Store) -> Faults {
+        let partitions = store.hubs().flat_map(|hub| hub.partitions.iter().cloned()).collect();
+        Faults { states: watch::Sender::default(), partitions }
+    }
+
     /// Does what is told, at once.
     pub fn inject(&self, fault: Fault) {
         tracing::info!(?fault, "A fault on command");
-        self.0.send_modify(|state| match fault {
+        self.states.send_modify(|state| match fault {
             Fault::Throttle => state.is_throttled = true,
             Fault::Release => state.is_throttled = false,
             Fault::Detach => state.detached += 1,
+            Fault::Expire(kept) => self.partitions.iter().for_each(|partition| partition.expire(kept)),
         });
     }
 
     /// Why nothing is taken or given now, if so.
     pub(super) fn busy(&self) -> Option<Error> {
-        self.0.borrow().is_throttled.then(busy)
+        self.states.borrow().is_throttled.then(busy)
     }
 
     /// What happens to a link that is attached now.
     pub(super) fn of_link(&self) -> LinkFaults {
-        let states = self.0.subscribe();
+        let states = self.states.subscribe();
         let detached = states.borrow().detached;
         LinkFaults { states, detached }
     }

@@ -7,8 +7,8 @@
 //! Numbers are little-endian. The length counts what follows the checksum and
 //! the checksum (CRC-32) covers the same bytes. The offset of an event is the
 //! position of its record in the file, so it need not be written. Sequence
-//! numbers start at 0 and have no gaps. There is no retention: a development
-//! machine keeps its events until the folder is deleted.
+//! numbers start at 0 and have no gaps. There is no retention by time: a
+//! development machine keeps its events until the folder is deleted.
 //!
 //! An append returns once the records are on disk. What a crash left half
 //! written is cut off when the file is opened again; a record that was damaged

@@ -56,8 +56,7 @@ fn partition_properties(hub: &Hub, id: &str) -> Option<Value> {
         ("name", string(&hub.name)),
         ("type", string(PARTITION)),
         ("partition", string(id)),
-        // Nothing is ever dropped (see `log`).
-        ("begin_sequence_number", Value::Long(0)),
+        ("begin_sequence_number", Value::Long(status.first_sequence_number)),
         ("last_enqueued_sequence_number", Value::Long(status.last_sequence_number)),
         // Wanted by the Rust client, which does not use it.
         ("last_enqueued_sequence_number_epoch", Value::Long(-1)),

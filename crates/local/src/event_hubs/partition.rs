@@ -11,6 +11,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use hub_client::StartPosition;
@@ -55,6 +56,8 @@ struct Stored {
     entries: RwLock<Vec<Entry>>,
     /// The length of `entries`; receivers wait on it.
     count: watch::Sender<u64>,
+    /// The number of the first event that has not expired.
+    first: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -78,6 +81,8 @@ impl Pending {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PartitionStatus {
     last: Option<Entry>,
+    /// Of the oldest event that is there; when none is, of the next one.
+    pub first_sequence_number: i64,
     /// -1 when nothing was ever sent.
     pub last_sequence_number: i64,
 }
@@ -93,9 +98,9 @@ impl PartitionStatus {
         self.last.map_or(0, |entry| entry.enqueued_ms)
     }
 
-    /// Whether nothing was ever sent.
+    /// Whether no event is there.
     pub fn is_empty(&self) -> bool {
-        self.last.is_none()
+        self.first_sequence_number > self.last_sequence_number
     }
 }
 
@@ -108,7 +113,12 @@ impl Partition {
             tracing::warn!(hub, partition = id, bytes = opened.cut_bytes, "Cut an unfinished write off a partition");
         }
         let (count, _) = watch::channel(opened.entries.len() as u64);
-        let stored = Arc::new(Stored { path: path.to_owned(), entries: RwLock::new(opened.entries), count });
+        let stored = Arc::new(Stored {
+            path: path.to_owned(),
+            entries: RwLock::new(opened.entries),
+            count,
+            first: AtomicU64::new(0),
+        });
         let (writer, batches) = mpsc::channel(WAITING_BATCHES_MAX);
         tokio::spawn(write_groups(opened.log, batches, stored.clone()));
         Ok(Self { stored, writer })
@@ -127,10 +137,17 @@ impl Partition {
         *self.stored.count.borrow()
     }
 
-    /// Where the partition ends.
+    /// Lets all but the last `kept` events expire, until the stand-in is started
+    /// again. Readers that have begun read on.
+    pub fn expire(&self, kept: u64) {
+        self.stored.first.fetch_max(self.count().saturating_sub(kept), Ordering::Relaxed);
+    }
+
+    /// Where the partition begins and ends.
     pub fn status(&self) -> PartitionStatus {
         self.stored.with_entries(|entries| PartitionStatus {
             last: entries.last().copied(),
+            first_sequence_number: self.stored.first.load(Ordering::Relaxed) as i64,
             last_sequence_number: entries.len() as i64 - 1,
         })
     }
@@ -138,6 +155,7 @@ impl Partition {
     /// Starts to read at `position`, as the partition is now.
     pub fn read_from(&self, position: &StartPosition) -> PartitionReader {
         let next = self.stored.with_entries(|entries| first_sequence_number(position, entries));
+        let next = next.max(self.stored.first.load(Ordering::Relaxed));
         PartitionReader { stored: self.stored.clone(), count: self.stored.count.subscribe(), next, file: None }
     }
 }
@@ -282,6 +300,20 @@ mod tests {
         reader.ready().await;
         assert_eq!(read_all(&mut reader).await, ["2 c"]);
         assert_eq!(partition.status().last_sequence_number, 2);
+    }
+
+    #[tokio::test]
+    async fn what_has_expired_is_not_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let partition = open(folder.path());
+        append(&partition, &["a", "b", "c"]).await;
+        partition.expire(1);
+        partition.expire(2);
+        assert_eq!(read_all(&mut partition.read_from(&StartPosition::Earliest)).await, ["2 c"]);
+        let numbers = |status: PartitionStatus| (status.first_sequence_number, status.last_sequence_number);
+        assert_eq!((numbers(partition.status()), partition.status().is_empty()), ((2, 2), false));
+        partition.expire(0);
+        assert_eq!((numbers(partition.status()), partition.status().is_empty()), ((3, 2), true));
     }
 
     #[tokio::test]
