@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::Parser;
+use url::Url;
 
 /// Makes a Kubernetes cluster match its IotConnector and Fhir resources.
 #[derive(Clone, Debug, Parser)]
@@ -33,4 +34,19 @@ pub struct Settings {
     /// Where probes and Prometheus are answered.
     #[arg(long, env = "LISTEN_ADDRESS", value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
     pub listen: SocketAddr,
+    /// Where the lag is served, over TLS. Without it none is.
+    #[arg(long, env = "LAG_LISTEN_ADDRESS", value_name = "ADDRESS", requires = "lag_url")]
+    pub lag_listen: Option<SocketAddr>,
+    /// The address that connectors are told: `https://….svc:8443`.
+    #[arg(long, env = "LAG_URL", value_name = "URL")]
+    pub lag_url: Option<Url>,
+    /// A folder with `tls.crt`, `tls.key` and `ca.crt`. Without it the operator makes an authority of its own.
+    #[arg(long, env = "LAG_TLS_PATH", value_name = "FOLDER")]
+    pub lag_tls: Option<PathBuf>,
+    /// The lag is read anew when the last reading is older.
+    #[arg(long, env = "LAG_CACHE_SECONDS", value_name = "SECONDS", default_value_t = 5)]
+    pub lag_cache_seconds: u64,
+    /// The tenant of identities for which no other is said.
+    #[arg(long, env = "AZURE_TENANT_ID", value_name = "ID")]
+    pub tenant: Option<String>,
 }
