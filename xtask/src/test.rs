@@ -35,7 +35,7 @@ const FAULTS: &str = "IOTC_FAULTS";
 /// What tells them when and in which order things are to break.
 const FAULTS_SEED: &str = "IOTC_FAULTS_SEED";
 
-const TIERS: [Tier; 9] = [
+const TIERS: [Tier; 10] = [
     Tier {
         name: "quick",
         about: "all packages, without other processes' help",
@@ -45,6 +45,13 @@ const TIERS: [Tier; 9] = [
             &["--workspace", "--exclude", "end-to-end", "--exclude", "simulation", "--exclude", "kubernetes-tests"],
             &["-p", "end-to-end", "--lib", "--test", "packages", "--test", "samples"],
         ],
+    },
+    Tier {
+        name: "charts",
+        about: "the charts, rendered by helm and judged without a cluster",
+        components: &["helm", "manifests"],
+        needs_binaries: true,
+        runs: &[&["-p", "end-to-end", "--test", "charts"]],
     },
     Tier {
         name: "simulation",
@@ -162,7 +169,7 @@ fn run_tier(tier: &Tier, selection: Selection, counts: &mut Counts) -> Result<()
         }
     }
     if tier.needs_binaries {
-        run(cargo().args(["build", "-p", "iotc", "-p", "normalize", "-p", "group-convert"]))?;
+        run(cargo().args(["build", "-p", "iotc", "-p", "normalize", "-p", "group-convert", "-p", "operator"]))?;
         environment.push(("IOTC_TEST_BIN", target().join("debug")));
     }
     for arguments in tier.runs {

@@ -35,7 +35,7 @@ use crate::runtime::Runtime;
 use crate::turn::Turn;
 use crate::window::WindowRules;
 
-use balance::{Claim, claims};
+pub use balance::{Claim, claims};
 pub use observer::{Flush, Observer, Unobserved, WindowState};
 use pump::{End, Pump};
 use shared::{Shared, backoff, within};

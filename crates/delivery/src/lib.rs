@@ -42,7 +42,9 @@ pub mod window_log;
 
 pub use away::Away;
 pub use batch::{Batch, BatchEvent, Position, Source};
-pub use consumer::{Consumer, ConsumerError, ConsumerOptions, Flush, Observer, Processor, Unobserved, WindowState};
+pub use consumer::{
+    Claim, Consumer, ConsumerError, ConsumerOptions, Flush, Observer, Processor, Unobserved, WindowState, claims,
+};
 pub use convert::{Conversion, Converter, Destination, Pending, Resolved, SaveOutcome, Saved, Unparked};
 pub use current_mapping::{Compiled, CurrentMapping, EitherSource, Load, MappingSource, MappingUnavailable, Notice};
 pub use dead_letter::{DeadLetter, DeadLetters, Stage};

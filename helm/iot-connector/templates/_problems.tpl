@@ -152,6 +152,9 @@ value `deadLetters.eventHub.name` is set; expected an `identity.type` other than
 {{- define "iot-connector.problems.storage" -}}
 {{- $storage := .Values.storage -}}
 {{- $type := include "iot-connector.storageAuthentication" . -}}
+{{- if not (or $storage.accountName $storage.blobServiceUri) }}
+value `storage.accountName` is not set; expected the account's name, or `storage.blobServiceUri`
+{{- end }}
 {{- if eq $type "" }}
 value `storage.authentication.type` is not set; expected `Sas`, since `identity.type` is `None`
 {{- else if and (eq $type "Sas") (not $storage.authentication.sas) }}
@@ -189,6 +192,11 @@ value `storage.authentication.connectionString` is not set; expected a secret, o
 {{- if gt $size 67108864 }}
 value `functionsHost.maxEventBatchSize` times `functionsHost.largestEventBytes` is {{ $size }}; expected at most 67108864 (64 MiB), above which the Functions host fails before it calls the function
 {{- end }}
+{{- range $path, $hub := dict "source" .Values.source "internalHub" .Values.internalHub }}
+{{- if and (eq $hub.authentication.type "Development") (not $hub.authentication.connectionString) }}
+value `{{ $path }}.authentication.connectionString` is not set; expected a secret, since the Functions host shows no made-up token
+{{- end }}
+{{- end }}
 {{- range $index, $destination := include "iot-connector.destinations" . | fromJsonArray }}
 {{- if gt (int64 .window.seconds) 600 }}
 value `destinations[{{ $index }}].window.seconds` is {{ int64 .window.seconds }}; expected at most 600, which is as long as the Functions host gathers events
@@ -220,8 +228,9 @@ value `storage.authentication.connectionString` is not set; expected a secret, o
 value `{{ $connection }}` is not set; expected a secret, or `scaling.source` `operator`: KEDA dials no other address than the namespace's, and shows no made-up token
 {{- else if not (contains "." .hub.namespace) }}
 value `{{ .hub.path }}.eventHub.fullyQualifiedNamespace` is `{{ .hub.namespace }}`; expected a name with dots such as `contoso.servicebus.windows.net`
-{{- else if not $storage.accountName }}
+{{- else if and (not $storage.accountName) $storage.blobServiceUri }}
 value `storage.accountName` is not set; expected the account's name, by which KEDA opens it
+{{- else if not $storage.accountName }}
 {{- else if ne (include "iot-connector.blobs" $) (printf "https://%s.blob.%s" $storage.accountName $storage.endpointSuffix) }}
 value `storage.blobServiceUri` is `{{ $storage.blobServiceUri }}`; expected none, or connection strings of hub and storage, or `scaling.source` `operator`: KEDA's identity opens https://<accountName>.blob.<endpointSuffix> only
 {{- end }}

@@ -8,14 +8,14 @@ the vault itself, since with no pod there is no such Secret.
 {{/* All references, by the path of their value, as JSON. */}}
 {{- define "iot-connector.secretReferences" -}}
 {{- $references := dict
-    "source.authentication.connectionString" .Values.source.authentication.connectionString
-    "internalHub.authentication.connectionString" .Values.internalHub.authentication.connectionString
-    "storage.authentication.sas" .Values.storage.authentication.sas
-    "storage.authentication.connectionString" .Values.storage.authentication.connectionString
-    "scaling.operator.token" .Values.scaling.operator.token
-    "ingest.http.token" .Values.ingest.http.token -}}
+    "source.authentication.connectionString" (.Values.source.authentication.connectionString | default dict)
+    "internalHub.authentication.connectionString" (.Values.internalHub.authentication.connectionString | default dict)
+    "storage.authentication.sas" (.Values.storage.authentication.sas | default dict)
+    "storage.authentication.connectionString" (.Values.storage.authentication.connectionString | default dict)
+    "scaling.operator.token" (.Values.scaling.operator.token | default dict)
+    "ingest.http.token" (.Values.ingest.http.token | default dict) -}}
 {{- range $index, $destination := include "iot-connector.destinations" . | fromJsonArray -}}
-{{- $_ := set $references (printf "destinations[%d].fhir.authentication.clientSecret" $index) $destination.fhir.authentication.clientSecret -}}
+{{- $_ := set $references (printf "destinations[%d].fhir.authentication.clientSecret" $index) ($destination.fhir.authentication.clientSecret | default dict) -}}
 {{- end -}}
 {{- $references | toJson -}}
 {{- end }}

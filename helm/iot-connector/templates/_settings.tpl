@@ -108,10 +108,16 @@ What one helper puts in, a later one may put over: the user's own settings come 
 {{- range $name, $value := $texts -}}
 {{- if $value -}}{{- $_ := set $.plain (printf "%s__%s" $hub.prefix $name) $value -}}{{- end -}}
 {{- end -}}
-{{- if eq $hub.authentication "ConnectionString" -}}
+{{- if include "iot-connector.readsByConnection" . -}}
 {{- $name := ternary $hub.prefix (printf "%s__ConnectionString" $hub.prefix) (eq .root.Values.front "functions") -}}
 {{- $_ := set .secrets $name $hub.connectionString -}}
 {{- end -}}
+{{- end }}
+
+{{/* "true" when the hub is read with a connection string. The Functions host knows no made-up token. */}}
+{{- define "iot-connector.readsByConnection" -}}
+{{- $type := .workload.hub.authentication -}}
+{{- if or (eq $type "ConnectionString") (and (eq $type "Development") (eq .root.Values.front "functions")) -}}true{{- end -}}
 {{- end }}
 
 {{- define "iot-connector.settings.external" -}}
@@ -201,7 +207,7 @@ What one helper puts in, a later one may put over: the user's own settings come 
 {{- $_ := set $.plain (printf "AzureFunctionsJobHost__extensions__eventHubs__%s" $key) $value -}}
 {{- end -}}
 {{- include "iot-connector.settings.hostStorage" . -}}
-{{- if ne $hub.authentication "ConnectionString" -}}
+{{- if not (include "iot-connector.readsByConnection" .) -}}
 {{- $_ := set .plain (printf "%s__fullyQualifiedNamespace" $hub.prefix) $hub.namespace -}}
 {{- $identity := ternary $values.identity.external $values.identity.internal (eq $hub.authentication "ExternalIdentity") -}}
 {{- $context := dict "plain" .plain "prefix" $hub.prefix "type" $hub.authentication "identity" $identity -}}

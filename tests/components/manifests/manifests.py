@@ -3,7 +3,7 @@
   manifests.py json < manifests.yaml                        prints the documents as a JSON array
   manifests.py validate CRDS VERSION... < manifests.yaml    prints what is wrong; ends with 1 if anything is
 
-Validation is strict: unknown fields are wrong. The schemas of Kubernetes are those of the package
+A document `{case: NAME}` names what those behind it are of. Validation is strict: unknown fields are wrong. The schemas of Kubernetes are those of the package
 kubernetes-validate, those of other kinds come from the CRDs in the folder CRDS. A kind that neither knows is named
 on standard error.
 """
@@ -22,7 +22,7 @@ import yaml
 kubernetes.schema_contents = functools.lru_cache(None)(kubernetes.schema_contents)
 
 
-class Loader(yaml.SafeLoader):
+class Loader(yaml.CSafeLoader):
     """Refuses a key that is there twice, of which YAML's readers take the last."""
 
     def construct_mapping(self, node, deep=False):
@@ -53,7 +53,7 @@ def strict(schema):
 def read_crds(folder):
     crds = {}
     files = sorted(pathlib.Path(folder).glob("*.yaml"))
-    for crd in (document for file in files for document in yaml.safe_load_all(file.read_text())):
+    for crd in (document for file in files for document in yaml.load_all(file.read_text(), yaml.CSafeLoader)):
         if not crd or crd.get("kind") != "CustomResourceDefinition":
             continue
         for version in crd["spec"]["versions"]:
@@ -87,9 +87,13 @@ def main():
         return 0
     crds = read_crds(sys.argv[2])
     found = 0
+    case = ""
     for document in documents:
+        if list(document) == ["case"]:
+            case = document["case"] + ": "
+            continue
         for path, message in problems(document, crds, sys.argv[3:]):
-            print(f"{document['kind']} {document['metadata']['name']}: {path}: {message[:200]}")
+            print(f"{case}{document['kind']} {document['metadata']['name']}: {path}: {message[:200]}")
             found = 1
     return found
 

@@ -26,6 +26,7 @@ pub struct ControlPlane {
     runtime: Arc<Runtime>,
     client: Client,
     kubeconfig: PathBuf,
+    hosts: PathBuf,
     port: u16,
     process: Running,
     folder: tempfile::TempDir,
@@ -72,9 +73,11 @@ impl ControlPlane {
         let kubeconfig = process.wait_for("is ready", START_LIMIT, |printed, _| {
             printed.iter().find_map(|line| line.strip_prefix("READY ").map(PathBuf::from))
         });
+        let hosts = folder.path().join("hosts");
+        std::fs::write(&hosts, "127.0.0.1\tlocalhost\n").unwrap_or_else(|error| panic!("hosts: {error}"));
         let runtime = Runtime::new().unwrap_or_else(|error| panic!("no runtime: {error}"));
         let client = runtime.block_on(connect(&kubeconfig));
-        ControlPlane { component, runtime: Arc::new(runtime), client, kubeconfig, port, process, folder }
+        ControlPlane { component, runtime: Arc::new(runtime), client, kubeconfig, hosts, port, process, folder }
     }
 
     /// A client with all rights.
@@ -109,6 +112,11 @@ impl ControlPlane {
     /// Waits for something asynchronous.
     pub fn block_on<T>(&self, future: impl Future<Output = T>) -> T {
         self.runtime.block_on(future)
+    }
+
+    /// A hosts file with the names of Services, as long as a kubelet runs.
+    pub fn hosts(&self) -> &Path {
+        &self.hosts
     }
 
     /// Its folder, with a log of each part (`state/apiserver.log`).

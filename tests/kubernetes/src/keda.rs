@@ -40,7 +40,9 @@ impl Keda {
         let component = end_to_end::folder("IOTC_TEST_KEDA", "kubernetes");
         let folder = tempfile::tempdir().unwrap_or_else(|error| panic!("no folder for KEDA: {error}"));
         let state = folder.path().join("state");
-        let mut start = Command::new("bash");
+        // It finds Services by the names that pods find.
+        let mut start = Command::new("unshare");
+        start.args(["--mount", "sh", "-ec", "mount --bind \"$0\" /etc/hosts; exec bash \"$@\""]).arg(plane.hosts());
         start.arg(crate::components().join("keda/start.sh")).arg(component).arg(plane.kubectl_program());
         start.arg(plane.kubeconfig()).arg(&state).env("HOME", folder.path());
         start.env("KEDA_OPERATOR_FLAGS", operator_flags.join(" "));

@@ -6,11 +6,15 @@
 //! test      --> logs, environments, a kill
 //! ```
 //!
+//! Services work too: their cluster IPs lead to ready pods, and their names are
+//! in `/etc/hosts` of pods and of KEDA.
+//!
 //! What a kubelet does with the parts of a pod that our charts use is done as it
 //! does it, with real periods and grace times; only back-offs are shorter. What
 //! is not supported is refused with a reason in the pod's status, never passed
 //! over: other volumes, privileged containers, gRPC probes. Memory limits and
-//! seccomp profiles are taken note of by the scheduler and the API server only.
+//! seccomp profiles are taken note of by the scheduler and the API server only, and
+//! network policies by nobody.
 
 mod container;
 mod environment;
@@ -25,6 +29,7 @@ mod probe;
 mod rights;
 mod run;
 mod sandbox;
+mod services;
 mod volumes;
 
 use std::collections::BTreeMap;
@@ -36,6 +41,7 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::CSIVolumeSource;
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use kube::Client;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::control_plane::ControlPlane;
@@ -104,6 +110,8 @@ pub(crate) struct Context {
     pub(crate) back_off: BackOff,
     pub(crate) drivers: BTreeMap<String, Driver>,
     pub(crate) hosts: Vec<(String, String)>,
+    /// Lines of `/etc/hosts` with the Services.
+    pub(crate) names: watch::Receiver<String>,
     pub(crate) http: reqwest::Client,
     pub(crate) allocatable: BTreeMap<String, Quantity>,
     pub(crate) folder: PathBuf,
@@ -198,7 +206,11 @@ impl Kubelet {
         let folder = tempfile::tempdir().unwrap_or_else(|error| panic!("no folder for the kubelet: {error}"));
         // Only ways through mounts lead into it for whoever is not root.
         let pods = Pods::default();
-        let mut tasks = Vec::new();
+        let names = watch::Sender::new(String::new());
+        let mut tasks = vec![plane.runtime().spawn(write_names(plane.hosts().to_owned(), names.subscribe()))];
+        let (host, port) = plane.api_server();
+        let api_server = format!("{host}:{port}").parse().unwrap_or_else(|error| panic!("{host}:{port}: {error}"));
+        tasks.push(plane.runtime().spawn(services::run(plane.client(), api_server, names.clone())));
         for (name, labels) in options.nodes.clone() {
             let context = Arc::new(Context {
                 client: plane.client(),
@@ -208,6 +220,7 @@ impl Kubelet {
                 back_off: options.back_off,
                 drivers: options.drivers.clone(),
                 hosts: options.hosts.clone(),
+                names: names.subscribe(),
                 http: http_client(),
                 allocatable: node::allocatable(),
                 folder: folder.path().join(&name),
@@ -269,6 +282,17 @@ impl Drop for Kubelet {
         // The processes are gone when their tasks are: those kill them.
         for task in self.tasks.drain(..) {
             let _ = self.plane_runtime.block_on(task);
+        }
+    }
+}
+
+/// Keeps the file by which programs outside of pods find Services.
+async fn write_names(file: PathBuf, mut names: watch::Receiver<String>) {
+    while names.changed().await.is_ok() {
+        let hosts = format!("127.0.0.1\tlocalhost\n{}", names.borrow_and_update().as_str());
+        // Written in place: it is mounted. Its folder goes with the control plane.
+        if fs::write(&file, hosts).is_err() {
+            return;
         }
     }
 }

@@ -30,6 +30,7 @@
 
 mod command;
 mod control_plane;
+pub mod functions_host;
 mod helm;
 mod keda;
 mod kubelet;

@@ -11,18 +11,19 @@ use crate::positions::{Ownership, Version};
 
 /// A partition to be claimed.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Claim {
-    pub(super) partition: String,
+pub struct Claim {
+    /// Its id.
+    pub partition: String,
     /// What its ownership has to be unchanged from.
-    pub(super) expected: Option<Version>,
+    pub expected: Option<Version>,
     /// Whether another process may be at work on it and does not know yet.
-    pub(super) is_taken: bool,
+    pub is_taken: bool,
 }
 
 /// What `me` claims now. `held` says what it holds already; `random` decides
 /// between equals, so that processes that start together do not all want the
 /// same.
-pub(super) fn claims(
+pub fn claims(
     partitions: &[String],
     ownerships: &[Ownership],
     (me, held): (&str, &dyn Fn(&str) -> bool),

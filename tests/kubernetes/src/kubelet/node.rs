@@ -62,7 +62,7 @@ pub(crate) async fn register(context: &Context, labels: BTreeMap<String, String>
 pub(crate) async fn run(context: Arc<Context>) {
     let pods: Api<Pod> = Api::all(context.client.clone());
     let of_node = watcher::Config::default().fields(&format!("spec.nodeName={}", context.node));
-    let events = watcher(pods, of_node).backoff(quick());
+    let events = watcher(pods, of_node).default_backoff();
     let mut events = std::pin::pin!(events);
     let mut running: BTreeMap<String, Arc<PodRun>> = BTreeMap::new();
     let mut listed: Vec<String> = Vec::new();
@@ -85,11 +85,6 @@ pub(crate) async fn run(context: Arc<Context>) {
             Err(_) => {}
         }
     }
-}
-
-/// An API server that is away is back soon in a test.
-fn quick() -> watcher::DefaultBackoff {
-    watcher::DefaultBackoff::default()
 }
 
 fn seen(context: &Arc<Context>, running: &mut BTreeMap<String, Arc<PodRun>>, tasks: &mut JoinSet<()>, pod: Pod) {
@@ -119,6 +114,7 @@ fn seen(context: &Arc<Context>, running: &mut BTreeMap<String, Arc<PodRun>>, tas
         model: watch::Sender::new(Model::new(&pod)),
         pod: watch::Sender::new(pod),
         environments: Default::default(),
+        objects: Default::default(),
         namespace,
         name,
         uid: uid.clone(),

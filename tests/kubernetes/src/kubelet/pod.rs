@@ -17,6 +17,7 @@ use super::container::{self, Restart, Stop, told};
 use super::environment::Sources;
 use super::objects::Objects;
 use super::run::PodRun;
+use super::sandbox::Sandbox;
 use super::volumes::{self, Files, Owner, Tokens};
 
 /// How often what is not there yet, or an API server that is away, is asked again.
@@ -35,6 +36,7 @@ pub(crate) async fn run(run: Arc<PodRun>) {
     let mut beside = JoinSet::new();
     beside.spawn(tell(run.clone(), stop));
     beside.spawn(publish(run.clone()));
+    beside.spawn(follow_names(run.clone()));
     Box::pin(work(&run, &mut beside, stopped.clone())).await;
     // Pods that end by themselves stay until somebody deletes them.
     told(&mut stopped.clone()).await;
@@ -174,6 +176,25 @@ async fn refresh(run: Arc<PodRun>, mut tokens: Tokens) {
             }
         }
         written = now;
+    }
+}
+
+/// Tells running programs of Services that come and go.
+async fn follow_names(run: Arc<PodRun>) {
+    let mut names = run.context.names.clone();
+    while names.changed().await.is_ok() {
+        names.borrow_and_update();
+        let hosts = run.hosts();
+        let model = run.model.borrow().clone();
+        for container in model.init_containers.iter().chain(&model.containers) {
+            let file = Sandbox::hosts_of(&run.folder.join("containers").join(&container.name));
+            // One that has not been started finds them then.
+            if file.exists()
+                && let Err(error) = std::fs::write(&file, &hosts)
+            {
+                run.event("Warning", "FailedHosts", &error.to_string());
+            }
+        }
     }
 }
 

@@ -35,6 +35,8 @@ pub(crate) struct PodRun {
     pub(crate) model: watch::Sender<Model>,
     /// What each container's program was started with.
     pub(crate) environments: Mutex<BTreeMap<String, Environment>>,
+    /// What the pod refers to, as it was seen last.
+    pub(crate) objects: Mutex<Option<Objects>>,
 }
 
 impl PodRun {
@@ -62,8 +64,11 @@ impl PodRun {
         let image = self.context.images.find(reference);
         let image = image.ok_or_else(|| ("ImagePullBackOff", format!("Back-off pulling image \"{reference}\"")))?;
         let pod = self.pod.borrow().clone();
-        let objects = Objects::gather(&self.context.client, &pod).await;
-        let objects = objects.map_err(|error| ("CreateContainerConfigError", error.to_string()))?;
+        let objects = match Objects::gather(&self.context.client, &pod).await {
+            Ok(objects) => lock(&self.objects).insert(objects).clone(),
+            // Without the API server, what was there the last time counts.
+            Err(error) => lock(&self.objects).clone().ok_or(("CreateContainerConfigError", error.to_string()))?,
+        };
         self.render(container, image, &pod, &objects).map_err(|error| ("CreateContainerConfigError", error.to_string()))
     }
 
@@ -138,7 +143,8 @@ impl PodRun {
         std::fs::create_dir_all(path).map_err(|error| RenderError::Unsupported(format!("the sub-path: {error}")))
     }
 
-    fn hosts(&self) -> String {
+    /// What its containers find in `/etc/hosts`.
+    pub(crate) fn hosts(&self) -> String {
         let mut hosts = format!("127.0.0.1\tlocalhost\n{}\t{}\n", self.place.pod_ip, self.name);
         for alias in self.spec().host_aliases.iter().flatten() {
             let names = alias.hostnames.clone().unwrap_or_default().join("\t");
@@ -147,6 +153,7 @@ impl PodRun {
         for (address, name) in &self.context.hosts {
             hosts.push_str(&format!("{address}\t{name}\n"));
         }
+        hosts.push_str(&self.context.names.borrow());
         hosts
     }
 

@@ -90,6 +90,12 @@ impl Sandbox {
         self.folder.join("root")
     }
 
+    /// Its `/etc/hosts`, below a container's folder; the program sees what is
+    /// written there.
+    pub(crate) fn hosts_of(folder: &Path) -> PathBuf {
+        folder.join("root/etc/hosts")
+    }
+
     /// The file that is there once the surroundings are made.
     pub(crate) fn started(&self) -> PathBuf {
         self.folder.join("started")

@@ -1,0 +1,85 @@
+//! From no replica to as many as there are partitions, and back.
+
+use std::net::Ipv4Addr;
+
+use end_to_end::poll::try_until;
+use end_to_end::site::DEVICES;
+use serde_json::{Value, json};
+
+use crate::site::{INTERNAL_HUB, LIMIT, PARTITIONS, RELEASE, Site, Workload};
+
+const EVENTS: usize = 5000;
+
+/// Readings of all devices, a minute apart; every one has a slot of its own, and
+/// each test a day.
+fn readings(day: usize) -> Vec<String> {
+    let reading = |number: usize| {
+        let (device, minute) = (DEVICES[number % DEVICES.len()], number / DEVICES.len());
+        let (hour, minute) = (minute / 60, minute % 60);
+        let time = format!("2020-11-{day:02}T{hour:02}:{minute:02}:00Z");
+        format!(r#"{{"deviceid":"{device}","measurementdatetime":"{time}","heartrate":{}}}"#, 50 + number % 100)
+    };
+    (0..EVENTS).map(reading).collect()
+}
+
+/// How many values the Observations hold.
+fn values(site: &Site) -> usize {
+    let values = |text: &String| {
+        let observation: Value = serde_json::from_str(text).expect("an Observation");
+        let data = observation["component"].as_array().into_iter().flatten();
+        let data = data.filter_map(|component| component["valueSampledData"]["data"].as_str());
+        let own = observation["valueSampledData"]["data"].as_str();
+        data.chain(own).flat_map(str::split_whitespace).filter(|value| *value != "E").count()
+    };
+    site.fhir().try_observations().map(|all| all.values().map(values).sum()).unwrap_or_default()
+}
+
+#[test]
+fn a_chart_that_helm_installed_scales_from_zero_and_back_and_loses_nothing() {
+    let site = Site::start(Ipv4Addr::new(127, 0, 0, 2));
+    site.helm().install(RELEASE, &Site::chart(), &site.values().to_string()).expect("it is installed");
+    check_from_zero_and_back(&site, 1);
+}
+
+#[test]
+fn the_functions_front_does_the_same() {
+    let site = Site::start(Ipv4Addr::new(127, 0, 0, 4));
+    let mut values = site.values();
+    values["front"] = json!("functions");
+    site.helm().install(RELEASE, &Site::chart(), &values.to_string()).expect("it is installed");
+    check_from_zero_and_back(&site, 2);
+}
+
+/// Waits for zero, sends events, and follows them.
+fn check_from_zero_and_back(site: &Site, day: usize) {
+    // A replica of each has stored first positions; then nothing waits.
+    Workload::ALL.iter().for_each(|workload| site.wait_for_replicas(*workload, 0));
+    site.wait_for_no_pods();
+    let before = values(site);
+    site.send(&readings(day));
+    let mut most = [0, 0];
+    let mut seen = (0, 0);
+    let all_seen = try_until(LIMIT, || {
+        for (most, workload) in most.iter_mut().zip(Workload::ALL) {
+            *most = site.replicas(workload).max(*most);
+        }
+        seen = (site.fates(Workload::Normalize).len(), site.fates(Workload::Convert).len());
+        // What is given again because its partition moved is sent again too.
+        let sent: i64 = site.hub.bounds(INTERNAL_HUB).into_iter().map(|(_, last)| last + 1).sum();
+        (seen.0 == EVENTS && sent >= EVENTS as i64 && seen.1 as i64 == sent).then_some(())
+    });
+    assert!(all_seen.is_some(), "of {EVENTS} events and measurements {seen:?} have a fate");
+    let all = PARTITIONS as i32;
+    assert_eq!(most, [all, all], "replicas of normalize and group-convert at the most");
+    for fates in site.fates(Workload::Normalize).values() {
+        assert_eq!(fates.len(), 1, "{fates:?}");
+        assert!(fates[0].starts_with("normalized"), "{fates:?}");
+    }
+    for fates in site.fates(Workload::Convert).values().flatten() {
+        assert!(["created", "merged", "unchanged"].contains(&fates.as_str()), "{fates}");
+    }
+    assert_eq!(values(site), before + EVENTS);
+    Workload::ALL.iter().for_each(|workload| site.wait_for_replicas(*workload, 0));
+    site.wait_for_no_pods();
+    assert_eq!(values(site), before + EVENTS);
+}

@@ -1,0 +1,6 @@
+//! The whole path on a cluster: a chart, KEDA, pods, a hub, a storage and a FHIR
+//! server, all real but for the hub and the kubelet.
+
+mod from_zero;
+mod lag;
+mod site;

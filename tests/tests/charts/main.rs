@@ -1,0 +1,16 @@
+//! The charts, rendered by helm and judged without a cluster.
+//!
+//! ```text
+//! values --helm--> manifests --> schemas of Kubernetes and KEDA, kube-score, golden files, our own rules
+//! ```
+//!
+//! What needs a control plane is in `tests/kubernetes`.
+
+mod chart;
+mod golden;
+mod keda;
+mod refusals;
+mod rules;
+mod schemas;
+mod settings;
+mod values;

@@ -1,0 +1,227 @@
+//! Values that cannot be meant are refused before anything is made, with their path and what was expected.
+
+use crate::chart::Values;
+
+/// A destination with everything that it must have, and more.
+fn destination(more: &str) -> String {
+    format!(r#"{{"name": "a", "fhir": {{"url": "https://f"}}{more}}}"#)
+}
+
+fn destinations(list: &[String]) -> Values {
+    Values::default().json(&format!("destinations=[{}]", list.join(",")))
+}
+
+fn set(values: &[&str]) -> Values {
+    Values::default().set(values)
+}
+
+/// What the templates refuse: all of the text behind "value".
+#[test]
+fn what_belongs_together_is_checked() {
+    const MIB: &str =
+        "expected at most 67108864 (64 MiB), above which the Functions host fails before it calls the function";
+    let long = "a".repeat(51);
+    let cases: Vec<(Values, String)> = [
+        // Names.
+        (destinations(&[destination(""), destination("")]), "`destinations[1].name` is `a`, as of another destination; expected a name of its own"),
+        (destinations(&[destination(""), destination("")]), "`destinations[1].workloadName` gives the name `rel-convert-a`, as `destinations[0].workloadName` does; expected another"),
+        (
+            destinations(&[destination(r#", "consumerGroup": "G""#), destination(r#", "consumerGroup": "g""#).replace("\"a\"", "\"b\"")]),
+            "`destinations[1].consumerGroup` is `g`, as `destinations[0].consumerGroup` is; expected another, since a destination that shares one holds the other up",
+        ),
+        (
+            destinations(&[destination(r#", "workloadName": "rel-normalize""#)]),
+            "`destinations[0].workloadName` gives the name `rel-normalize`, as `normalize.workloadName` does; expected another",
+        ),
+        (
+            Values::default().release(&long[..30]).set(&[&format!("normalize.workloadName={}", "b".repeat(61))]),
+            "`normalize.workloadName` gives the name `bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb` of 61 characters; expected at most 60: set it, or choose a shorter name for the release",
+        ),
+        (
+            Values::default().release(&long),
+            "`destinations[0].workloadName` gives the name `aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa-convert-fhir` of 64 characters; expected at most 63: set it",
+        ),
+        (
+            Values::default().release("one.two"),
+            "`normalize.workloadName` gives the name `one.two-normalize`; expected lower-case letters, digits and single hyphens, since the container of positions is called so",
+        ),
+        (set(&["http.port=9464"]), "`telemetry.prometheus.port` is 9464, as `http.port` is; expected another"),
+        (set(&["serviceAccount.create=false"]), "`serviceAccount.name` is not set; expected the name of a ServiceAccount"),
+        // Mappings.
+        (set(&["mappings.device.blob=b", "mappings.device.content=c"]), "`mappings.device` has `blob` and `content`; expected only one of them"),
+        (
+            destinations(&[destination(r#", "mapping": {"configMap": {"name": "m"}, "content": "c"}"#)]),
+            "`destinations[0].mapping` has `configMap.name` and `content`; expected only one of them",
+        ),
+        // Identities.
+        (set(&["identity.internal.clientId="]), "`identity.internal.clientId` is not set; expected the client id of the internal identity, since `identity.type` is `WorkloadIdentity`"),
+        (set(&["identity.type=AadPodIdentity"]), "`identity.internal.resourceId` is not set; expected the resource id"),
+        (
+            set(&["identity.external.tenantId=00000000-0000-0000-0000-000000000001"]),
+            "`identity.external.clientId` is not set; expected the client id of the identity that the other values of `identity.external` are about",
+        ),
+        (
+            set(&["identity.external.clientId=00000000-0000-0000-0000-000000000001", "identity.external.certificateUri=https://v/certificates/c"]),
+            "`identity.external.tenantId` is not set; expected the identity's tenant, since it shows a certificate",
+        ),
+        (set(&["source.authentication.type=ExternalIdentity"]), "`source.authentication.type` is `ExternalIdentity`; expected `identity.external.clientId` with its client id"),
+        (set(&["identity.type=None"]), "`source.authentication.type` is not set; expected one such as `ConnectionString`, since `identity.type` is `None`"),
+        (set(&["identity.type=None"]), "`storage.authentication.type` is not set; expected `Sas`, since `identity.type` is `None`"),
+        (set(&["identity.type=None"]), "`identity.type` is `None`; expected another, since normalize sends to the internal hub with an identity only"),
+        (set(&["identity.type=None"]), "`destinations[0].fhir.authentication.type` is not set; expected `ClientCredentials` or `None`"),
+        // What opens what.
+        (set(&["source.authentication.type=ConnectionString"]), "`source.authentication.connectionString` is not set; expected a secret, since the type is `ConnectionString`"),
+        (set(&["source.authentication.type=Development"]), "`source.customEndpoint` is ``; expected an address on loopback such as `amqp://127.0.0.1:5672`, since the type is `Development`"),
+        (set(&["source.authentication.type=Development", "source.customEndpoint=amqp://10.0.0.1"]), "`source.customEndpoint` is `amqp://10.0.0.1`; expected an address on loopback"),
+        (set(&["storage.authentication.type=Sas"]), "`storage.authentication.sas` is not set; expected a secret, since the type is `Sas`"),
+        (set(&["storage.blobServiceUri=http://10.0.0.1/a"]), "`storage.blobServiceUri` is `http://10.0.0.1/a`; expected https, since tokens are not sent in plain text"),
+        (set(&["deadLetters.eventHub.name=d"]), "`deadLetters.eventHub` has a name or a namespace; expected both or none"),
+        (
+            destinations(&[destination("").replace("\"url\"", r#""authentication": {"type": "ClientCredentials"}, "url""#)]),
+            "`destinations[0].fhir.authentication.clientSecret` is not set; expected one, since the type is `ClientCredentials`",
+        ),
+        (set(&["ingest.http.enabled=true"]), "`ingest.http.token` is not set; expected a secret, or `ingest.http.tokenValue`, since nothing is let in without a token"),
+        (set(&["source.authentication.connectionString.keyVaultSecret=s"]), "`source.authentication.connectionString` is the key vault's secret `s`; expected `keyVault.name` with the name of the vault"),
+        (set(&["source.authentication.connectionString.keyVaultSecret=s", "keyVault.name=contoso"]), "`keyVault.tenantId` is not set; expected the vault's tenant, or `identity.internal.tenantId`"),
+        // The Functions host.
+        (
+            Values::example("certificate").set(&["front=functions"]),
+            "`source.authentication.type` is `ExternalIdentity` with a certificate; expected the native front, or another type: the Functions host opens the hub, and not with a certificate",
+        ),
+        (set(&["front=functions", "functionsHost.largestEventBytes=1048576"]), &format!("`functionsHost.maxEventBatchSize` times `functionsHost.largestEventBytes` is 1048576000; {MIB}")),
+        (
+            set(&["front=functions", "storage.authentication.type=Sas", "storage.authentication.sas.secretName=s", "storage.authentication.sas.secretKey=k"]),
+            "`storage.authentication.connectionString` is not set; expected a secret, or an identity as `storage.authentication.type`: the Functions host takes no SAS",
+        ),
+        (
+            destinations(&[destination(r#", "window": {"seconds": 601}"#)]).set(&["front=functions"]),
+            "`destinations[0].window.seconds` is 601; expected at most 600, which is as long as the Functions host gathers events",
+        ),
+        // Scaling.
+        (set(&["scaling.normalize.maxReplicas=5"]), "`scaling.normalize.maxReplicas` is 5; expected at most 4, the `source.eventHub.partitionCount`, since a partition has one reader"),
+        (set(&["scaling.groupConvert.minReplicas=3", "scaling.groupConvert.maxReplicas=2"]), "`scaling.groupConvert.minReplicas` is 3; expected at most 2, the most replicas"),
+        (
+            set(&["source.authentication.type=ConnectionString", "source.authentication.connectionString.secretName=s", "source.authentication.connectionString.secretKey=k"]),
+            "`storage.authentication.connectionString` is not set; expected a secret, or `scaling.source` `operator`: when KEDA opens a hub with a connection string (`source.authentication.connectionString`), it opens the storage so too",
+        ),
+        (
+            set(&["source.customEndpoint=amqp://127.0.0.1:5672"]),
+            "`source.authentication.connectionString` is not set; expected a secret, or `scaling.source` `operator`: KEDA dials no other address than the namespace's, and shows no made-up token",
+        ),
+        (
+            set(&["storage.blobServiceUri=https://blobs.contoso.example"]),
+            "`storage.blobServiceUri` is `https://blobs.contoso.example`; expected none, or connection strings of hub and storage, or `scaling.source` `operator`: KEDA's identity opens https://<accountName>.blob.<endpointSuffix> only",
+        ),
+        (set(&["source.eventHub.fullyQualifiedNamespace=contoso"]), "`source.eventHub.fullyQualifiedNamespace` is `contoso`; expected a name with dots such as `contoso.servicebus.windows.net`"),
+        (set(&["storage.accountName="]), "`storage.accountName` is not set; expected the account's name, or `storage.blobServiceUri`"),
+        (set(&["scaling.source=operator"]), "`scaling.operator.token` is not set; expected a secret, or `scaling.operator.tokenValue`"),
+        (
+            set(&["scaling.source=operator", "scaling.operator.tokenValue=t", "scaling.operator.caBundle=c"]),
+            "`scaling.operator` has not all of `caBundle`, `clientCertificate` and `clientKey`; expected all or none, since KEDA takes none without the others",
+        ),
+        // App settings.
+        (set(&["settings.Http__Listen=x"]), "`settings.Http__Listen` is set; expected http"),
+        (set(&["normalize.settings.inputeventhub__EVENTHUBNAME=x"]), "`normalize.settings.inputeventhub__EVENTHUBNAME` is set; expected source.eventHub.name"),
+        (
+            destinations(&[destination(r#", "settings": {"EventBatching__MaxEvents": "1"}"#)]),
+            "`destinations[0].settings.EventBatching__MaxEvents` is set; expected destinations[].window.maxEvents",
+        ),
+    ]
+    .into_iter()
+    .map(|(values, expected)| (values, format!("- value {expected}")))
+    .chain([(set(&["settings.rust_log=debug"]), "- app setting `RUST_LOG` is set as `rust_log` too; expected one spelling".to_owned())])
+    .collect();
+    for (values, expected) in cases {
+        let refusal = values.refusal();
+        assert!(refusal.contains("the values are not usable:") && refusal.contains(&expected), "{expected}\n{refusal}");
+    }
+}
+
+#[test]
+fn every_problem_is_reported_at_once() {
+    let refusal = set(&["identity.type=None", "http.port=9464", "scaling.normalize.maxReplicas=5"]).refusal();
+    let problems = refusal.lines().filter(|line| line.starts_with("- ")).count();
+    assert_eq!(problems, 7, "{refusal}");
+}
+
+/// What the schema refuses: where, and a part of what is said.
+#[test]
+fn single_values_are_checked() {
+    let id = "identity.internal.clientId=me";
+    let cases = [
+        (set(&["front=both"]), "/front", "value must be one of 'native', 'functions'"),
+        (set(&["sources.epoch=1"]), "''", "additional properties 'sources' not allowed"),
+        (set(&["source.epoc=1"]), "/source", "additional properties 'epoc' not allowed"),
+        (set(&["source.epoch=0"]), "/source/epoch", "minimum"),
+        (set(&["source.epoch=null"]), "/source", "missing property 'epoch'"),
+        (set(&["source.eventHub.partitionCount=four"]), "/source/eventHub/partitionCount", "got string, want integer"),
+        (set(&["source.authentication.type=Sas"]), "/source/authentication/type", "value must be one of"),
+        (
+            set(&["source.authentication.connectionString=Endpoint"]),
+            "/source/authentication/connectionString",
+            "'oneOf' failed",
+        ),
+        (
+            set(&["source.authentication.connectionString.secretName=s"]),
+            "/source/authentication/connectionString",
+            "missing property 'secretKey'",
+        ),
+        (
+            set(&["internalHub.authentication.type=ExternalIdentity"]),
+            "/internalHub/authentication/type",
+            "value must be one of",
+        ),
+        (set(&["storage.accountName=Contoso"]), "/storage/accountName", "does not match pattern"),
+        (
+            set(&["storage.containers.deadLetters=dead--letters"]),
+            "/storage/containers/deadLetters",
+            "does not match pattern",
+        ),
+        (set(&[id]), "/identity/internal/clientId", "does not match pattern"),
+        (
+            set(&["identity.external.certificateUri=https://v/secrets/c"]),
+            "/identity/external/certificateUri",
+            "does not match pattern",
+        ),
+        (
+            set(&["scaling.normalize.unprocessedEventThreshold=0"]),
+            "/scaling/normalize/unprocessedEventThreshold",
+            "minimum",
+        ),
+        (set(&["scaling.operator.url=http://operator"]), "/scaling/operator/url", "does not match pattern"),
+        (set(&["settings.A=1"]), "/settings/A", "got number, want string"),
+        (set(&["http.port=80"]), "/http/port", "minimum"),
+        (set(&["telemetry.logFormat=xml"]), "/telemetry/logFormat", "value must be one of"),
+        (set(&["image.native.digest=latest"]), "/image/native/digest", "does not match pattern"),
+        (Values::default().json("destinations=[]"), "/destinations", "minItems"),
+        (destinations(&[r#"{"name": "a"}"#.to_owned()]), "/destinations/0", "missing property 'fhir'"),
+        (destinations(&[destination("").replace("\"a\"", "\"A\"")]), "/destinations/0/name", "does not match pattern"),
+        (
+            destinations(&[destination("").replace("https://f", "f")]),
+            "/destinations/0/fhir/url",
+            "does not match pattern",
+        ),
+        (
+            destinations(&[destination(r#", "window": {"maxEvents": 0}"#)]),
+            "/destinations/0/window/maxEvents",
+            "minimum",
+        ),
+        (
+            destinations(&[destination("").replace("\"url\"", r#""version": "R5", "url""#)]),
+            "/destinations/0/fhir/version",
+            "value must be 'R4'",
+        ),
+        (
+            destinations(&[destination(r#", "identityResolution": {"type": "Guess"}"#)]),
+            "/destinations/0/identityResolution/type",
+            "value must be one of",
+        ),
+    ];
+    for (values, place, expected) in cases {
+        let refusal = values.refusal();
+        let line = refusal
+            .lines()
+            .find(|line| line.contains(&format!("at '{}'", place.trim_matches('\''))) && line.contains(expected));
+        assert!(line.is_some(), "{place} {expected}\n{refusal}");
+    }
+}

@@ -1,0 +1,282 @@
+//! Rules that hold for every chart and every example: what the operator relies on (design.md D8), and what a security
+//! review asks for.
+
+use std::collections::BTreeSet;
+use std::fs;
+
+use serde_json::{Value, json};
+
+use crate::chart::{Objects, Values, charts, container, examples};
+
+/// Every chart with its own values and with each example.
+fn all() -> Vec<(String, Objects)> {
+    let mut all = Vec::new();
+    for chart in charts() {
+        for file in std::iter::once(None).chain(examples(&chart).into_iter().map(Some)) {
+            let values = file.iter().fold(Values::default(), |values, file| values.file(file));
+            let manifests = values.render(&chart, "1.33").unwrap_or_else(|error| panic!("{file:?}: {error}"));
+            all.push((format!("{} {file:?}", chart.display()), Objects::of(&manifests)));
+        }
+    }
+    all
+}
+
+/// The pod templates among the objects.
+fn pods(objects: &Objects) -> impl Iterator<Item = &Value> {
+    objects
+        .0
+        .iter()
+        .map(|object| &object["spec"]["template"])
+        .filter(|template| template["spec"]["containers"].is_array())
+}
+
+#[test]
+fn templates_use_nothing_that_asks_the_cluster_or_chance() {
+    const FORBIDDEN: [&str; 12] = [
+        "lookup ",
+        "randAlpha",
+        "randNum",
+        "randAscii",
+        "randBytes",
+        "randInt",
+        "uuidv4",
+        "genCA",
+        "genSignedCert",
+        "genPrivateKey",
+        "helm.sh/hook",
+        "now ",
+    ];
+    for chart in charts() {
+        let templates = fs::read_dir(chart.join("templates")).expect("a chart has templates");
+        for template in templates {
+            let path = template.expect("an entry of templates/").path();
+            let text = fs::read_to_string(&path).unwrap_or_default();
+            let code = text.split("{{").skip(1).filter_map(|part| part.split("}}").next());
+            let code = code
+                .filter(|code| !code.trim_start_matches(['-', ' ']).starts_with("/*"))
+                .collect::<Vec<_>>()
+                .join("\n");
+            for word in FORBIDDEN {
+                let found = if word.starts_with("helm") { text.contains(word) } else { code.contains(word) };
+                assert!(!found, "`{}` has `{word}`", path.display());
+            }
+        }
+    }
+}
+
+#[test]
+fn objects_say_neither_replicas_nor_namespace_nor_run_once() {
+    for (name, objects) in all() {
+        for object in &objects.0 {
+            let kind = object["kind"].as_str().expect("a kind");
+            assert!(!["Job", "CronJob", "Pod"].contains(&kind), "{name}: {kind}");
+            // Of our connectors KEDA says how many; the operator and FHIR servers are not scaled by lag.
+            if name.contains("iot-connector ") {
+                assert!(object["spec"]["replicas"].is_null(), "{name}: {kind} has replicas");
+                assert!(object["metadata"]["namespace"].is_null(), "{name}: {kind} has a namespace");
+            }
+        }
+    }
+}
+
+#[test]
+fn rendering_twice_gives_the_same() {
+    for chart in charts() {
+        let render = || Values::default().render(&chart, "1.33").expect("the default values are good");
+        assert_eq!(render(), render(), "{}", chart.display());
+    }
+}
+
+/// Pod Security Standards, *restricted*, and a read-only root.
+#[test]
+fn pods_are_restricted() {
+    let mut seen = 0;
+    for (name, objects) in all() {
+        for pod in pods(&objects) {
+            let spec = &pod["spec"];
+            assert_eq!(spec["securityContext"]["runAsNonRoot"], true, "{name}");
+            assert_eq!(spec["securityContext"]["seccompProfile"]["type"], "RuntimeDefault", "{name}");
+            for field in ["hostNetwork", "hostPID", "hostIPC"] {
+                assert!(spec[field].is_null(), "{name}: {field}");
+            }
+            for volume in spec["volumes"].as_array().into_iter().flatten() {
+                let kinds =
+                    ["configMap", "csi", "downwardAPI", "emptyDir", "projected", "secret", "persistentVolumeClaim"];
+                assert!(kinds.iter().any(|kind| volume.get(kind).is_some()), "{name}: {volume}");
+            }
+            let sets = ["containers", "initContainers"].map(|set| spec[set].as_array().cloned().unwrap_or_default());
+            for container in sets.concat() {
+                let context = &container["securityContext"];
+                let expected = (json!(false), json!(["ALL"]), json!(true));
+                let actual = (
+                    context["allowPrivilegeEscalation"].clone(),
+                    context["capabilities"]["drop"].clone(),
+                    context["readOnlyRootFilesystem"].clone(),
+                );
+                assert_eq!(actual, expected, "{name}");
+                assert!(context["privileged"].is_null() && context["capabilities"]["add"].is_null(), "{name}");
+                assert!(context["runAsUser"] != 0 && spec["securityContext"]["runAsUser"] != 0, "{name}");
+                for port in container["ports"].as_array().into_iter().flatten() {
+                    assert!(
+                        port["hostPort"].is_null() && port["containerPort"].as_u64() > Some(1023),
+                        "{name}: {port}"
+                    );
+                }
+                seen += 1;
+            }
+        }
+    }
+    assert!(seen > 20, "only {seen}");
+}
+
+#[test]
+fn connectors_hold_no_token_of_the_cluster_and_no_secret_in_the_open() {
+    let values = Values::example("full").set(&[
+        "ingest.http.tokenValue=s3cret",
+        "scaling.source=operator",
+        "scaling.operator.tokenValue=t0ken",
+    ]);
+    for (name, objects) in [("full".to_owned(), values.objects())] {
+        for pod in pods(&objects) {
+            assert_eq!(pod["spec"]["automountServiceAccountToken"], false, "{name}");
+        }
+        for object in objects.0.iter().filter(|object| object["kind"] != "Secret") {
+            let text = object.to_string();
+            assert!(!text.contains("s3cret") && !text.contains("t0ken"), "{name}: {text}");
+        }
+        // The trap of functions-eventhubs-keda.md 3.3.
+        for deployment in objects.kind("Deployment") {
+            let names = container(deployment)["env"].as_array().expect("an environment").iter();
+            assert!(names.into_iter().all(|variable| variable["name"] != "POD_NAMESPACE"), "{name}");
+        }
+    }
+}
+
+/// Each workload's objects are its own: nothing selects two, and all select one.
+#[test]
+fn selectors_match_the_pods_of_one_workload() {
+    for (name, objects) in all() {
+        if !name.contains("iot-connector ") {
+            continue;
+        }
+        let pods: Vec<_> = objects
+            .kind("Deployment")
+            .map(|deployment| {
+                (deployment["metadata"]["name"].clone(), deployment["spec"]["template"]["metadata"]["labels"].clone())
+            })
+            .collect();
+        for kind in ["Deployment", "PodDisruptionBudget", "NetworkPolicy"] {
+            let mut selected = BTreeSet::new();
+            for object in objects.kind(kind) {
+                let selector =
+                    &object["spec"][if kind == "NetworkPolicy" { "podSelector" } else { "selector" }]["matchLabels"];
+                let selector = selector.as_object().expect("labels to match");
+                let matching: Vec<_> = pods
+                    .iter()
+                    .filter(|(_, labels)| selector.iter().all(|(label, value)| labels.get(label) == Some(value)))
+                    .map(|(name, _)| name.as_str().unwrap_or_default())
+                    .collect();
+                assert_eq!(matching, [object["metadata"]["name"].as_str().expect("a name")], "{name}: {kind}");
+                selected.extend(matching.into_iter().map(str::to_owned));
+            }
+            assert_eq!(selected.len(), pods.len(), "{name}: {kind}");
+        }
+    }
+}
+
+#[test]
+fn labels_are_the_usual_ones_and_short_enough() {
+    for (name, objects) in all() {
+        for object in &objects.0 {
+            let labels =
+                object["metadata"]["labels"].as_object().unwrap_or_else(|| panic!("{name}: no labels: {object}"));
+            for label in [
+                "app.kubernetes.io/name",
+                "app.kubernetes.io/instance",
+                "app.kubernetes.io/managed-by",
+                "app.kubernetes.io/version",
+            ] {
+                assert!(labels.contains_key(label), "{name}: {} without {label}", object["kind"]);
+            }
+            for value in labels.values() {
+                assert!(value.as_str().expect("a text").len() <= 63, "{name}: {value}");
+            }
+        }
+    }
+}
+
+/// A changed mapping is taken over by the running process; a changed token needs another.
+#[test]
+fn pods_are_replaced_by_a_changed_token_and_not_by_a_changed_mapping() {
+    let template = |values: &[&str]| {
+        let base = Values::default().set(&[
+            "ingest.http.enabled=true",
+            "ingest.http.tokenValue=a",
+            "mappings.device.content=a",
+        ]);
+        base.set(values).objects().get("Deployment", "rel-normalize")["spec"]["template"].clone()
+    };
+    assert_eq!(template(&[]), template(&["mappings.device.content=b"]));
+    assert_ne!(template(&[]), template(&["ingest.http.tokenValue=b"]));
+}
+
+/// What a pod may reach, as `port` or `cidr:port`, without DNS.
+#[test]
+fn pods_reach_what_their_addresses_name_and_nothing_else() {
+    let egress = |objects: &Objects, workload: &str| {
+        let rules = objects.get("NetworkPolicy", workload)["spec"]["egress"].as_array().expect("rules").clone();
+        let mut reached: Vec<String> = Vec::new();
+        for rule in rules.iter().filter(|rule| rule["ports"][0]["port"] != 53) {
+            let to = rule["to"][0]["ipBlock"]["cidr"].as_str().map(|cidr| format!("{cidr}:")).unwrap_or_default();
+            reached.extend(rule["ports"].as_array().into_iter().flatten().map(|port| format!("{to}{}", port["port"])));
+        }
+        reached.join(" ")
+    };
+    let cases = [
+        (Values::default(), "rel-normalize", "443 5671"),
+        (Values::default(), "rel-convert-fhir", "443 5671"),
+        (Values::example("destinations"), "rel-convert-ward", "443 5671 8080"),
+        (Values::example("destinations"), "rel-convert-research", "443 5671 8443"),
+        (Values::example("sas"), "rel-normalize", "10000 443 5671 5672"),
+        (Values::example("aad-pod-identity"), "rel-normalize", "443 5671 169.254.169.254/32:80"),
+        (Values::example("full"), "ward-normalize-e2", "4318 443 5671 10.1.2.0/24:8200"),
+        (Values::example("full"), "rel-convert-partner", "4318 443 5671 9443 10.1.2.0/24:8200"),
+    ];
+    for (values, workload, expected) in cases {
+        assert_eq!(egress(&values.objects(), workload), expected, "{workload} {values:?}");
+    }
+}
+
+#[test]
+fn pods_let_in_metrics_and_ingest_only() {
+    let ingress = |values: &Values, workload: &str| {
+        let objects = values.objects();
+        let policy = &objects.get("NetworkPolicy", workload)["spec"];
+        assert_eq!(policy["policyTypes"], json!(["Ingress", "Egress"]));
+        let rules = policy["ingress"].as_array().expect("rules").iter();
+        rules.map(|rule| rule["ports"][0]["port"].as_str().unwrap_or_default().to_owned()).collect::<Vec<_>>().join(" ")
+    };
+    let ingest = Values::example("ingest");
+    assert_eq!(ingress(&Values::default(), "rel-normalize"), "metrics");
+    assert_eq!(ingress(&ingest, "rel-normalize"), "metrics http");
+    assert_eq!(ingress(&ingest, "rel-convert-fhir"), "metrics");
+    let silent = Values::default().set(&["telemetry.prometheus.enabled=false"]);
+    assert_eq!(ingress(&silent, "rel-normalize"), "");
+}
+
+#[test]
+fn ingest_has_its_service_ingress_and_token() {
+    let objects = Values::example("ingest").set(&["ingest.http.token=null", "ingest.http.tokenValue=t0ken"]).objects();
+    let service = &objects.get("Service", "rel-ingest")["spec"];
+    let ingress = &objects.get("Ingress", "rel-ingest")["spec"];
+    assert_eq!(service["ports"][0]["targetPort"], "http");
+    assert_eq!(service["selector"]["iot-connector/workload"], "rel-normalize");
+    assert_eq!(ingress["tls"][0], json!({ "hosts": ["ingest.contoso.example"], "secretName": "ingest-tls" }));
+    let path = &ingress["rules"][0]["http"]["paths"][0];
+    assert_eq!((&path["path"], &path["backend"]["service"]["name"]), (&json!("/api/ingest"), &json!("rel-ingest")));
+    assert_eq!(objects.get("Secret", "rel-ingest")["stringData"]["token"], "t0ken");
+    let env = container(objects.get("Deployment", "rel-normalize"))["env"].as_array().expect("an environment");
+    let token = env.iter().find(|variable| variable["name"] == "Ingest__Token").expect("normalize has the token");
+    assert_eq!(token["valueFrom"]["secretKeyRef"], json!({ "name": "rel-ingest", "key": "token" }));
+    assert_eq!(Values::default().objects().kind("Service").count(), 0);
+}

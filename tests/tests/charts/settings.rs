@@ -1,0 +1,256 @@
+//! The environment of the pods is what the functions read: by the manual, and by the functions themselves.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::process::Command;
+use std::time::Duration;
+
+use end_to_end::process::Running;
+use serde_json::Value;
+
+use crate::chart::{Values, connector, container, examples, root};
+
+/// What only the Functions host reads, beside what docs/settings.md says of it (functions-eventhubs-keda.md 3.3).
+const HOST: [&str; 7] = [
+    "ASPNETCORE_URLS",
+    "AzureFunctionsJobHost__logging__console__isEnabled",
+    "AzureFunctionsWebHost__hostid",
+    "AzureWebJobsScriptRoot",
+    "AzureWebJobsSecretStorageType",
+    "AzureWebJobsStorage",
+    "FUNCTIONS_WORKER_RUNTIME",
+];
+
+/// What others refer to by `$(NAME)`.
+const REFERRED: [&str; 4] = ["K8S_NAMESPACE", "K8S_POD_NAME", "POD_IP", "STORAGE_SAS"];
+
+/// Every Deployment of every example in both fronts, as far as it can be had, and of `more`.
+fn deployments() -> Vec<(String, Value)> {
+    let mut all = Vec::new();
+    for file in examples(&connector()) {
+        for front in ["native", "functions"] {
+            let values = Values::default().file(&file).set(&[&format!("front={front}")]);
+            // `schemas.rs` says which one is refused.
+            let Ok(manifests) = values.render(&connector(), "1.33") else { continue };
+            for deployment in crate::chart::Objects::of(&manifests).kind("Deployment") {
+                let name = format!("{front} {} {}", file.display(), deployment["metadata"]["name"]);
+                all.push((name, deployment.clone()));
+            }
+        }
+    }
+    assert!(all.len() > 30, "only {}", all.len());
+    all
+}
+
+/// The environment as a pod gets it: `$(NAME)` of what stands before is put in, and secrets are made up.
+fn environment(deployment: &Value) -> BTreeMap<String, String> {
+    let mut environment: BTreeMap<String, String> = BTreeMap::new();
+    for variable in container(deployment)["env"].as_array().expect("an environment") {
+        let name = variable["name"].as_str().expect("a name");
+        let mut value = match variable["value"].as_str() {
+            Some(value) => value.to_owned(),
+            None => made_up(name, variable),
+        };
+        for (earlier, text) in &environment {
+            value = value.replace(&format!("$({earlier})"), text);
+        }
+        assert!(!value.contains("$("), "{name}={value}");
+        assert!(environment.insert(name.to_owned(), value).is_none(), "{name} is there twice");
+    }
+    environment
+}
+
+fn made_up(name: &str, variable: &Value) -> String {
+    if let Some(path) = variable["valueFrom"]["fieldRef"]["fieldPath"].as_str() {
+        return if path == "status.podIP" { "127.0.0.1".to_owned() } else { "pod-1".to_owned() };
+    }
+    assert!(variable["valueFrom"]["secretKeyRef"]["name"].is_string(), "{variable}");
+    match name {
+        "STORAGE_SAS" => "sv=2026-01-01&sig=AAAA".to_owned(),
+        "AzureWebJobsStorage" => "UseDevelopmentStorage=true".to_owned(),
+        _ if name.starts_with("InputEventHub") || name.starts_with("NormalizationEventHub") => {
+            "Endpoint=sb://ns1.servicebus.windows.net/;SharedAccessKeyName=k;SharedAccessKey=c2VjcmV0;EntityPath=h"
+                .to_owned()
+        }
+        _ => "made-up".to_owned(),
+    }
+}
+
+#[test]
+fn every_app_setting_is_in_the_manual() {
+    let manual = fs::read_to_string(root().join("docs/settings.md")).expect("the manual of settings");
+    let telemetry = fs::read_to_string(root().join("docs/telemetry.md")).expect("the manual of telemetry");
+    for (name, deployment) in deployments() {
+        for variable in environment(&deployment).into_keys() {
+            let quoted = format!("`{variable}`");
+            let known = manual.contains(&quoted) || telemetry.contains(&quoted);
+            assert!(known || HOST.contains(&&*variable) || REFERRED.contains(&&*variable), "{name}: {variable}");
+        }
+    }
+}
+
+/// What resource-provider.md 4.11 gives to the pods of a connector has its place.
+#[test]
+fn everything_that_the_resource_provider_says_has_its_place() {
+    const BOTH: [&str; 18] = [
+        "CheckpointStorage__AuthenticationType",
+        "CheckpointStorage__BlobContainerName",
+        "CheckpointStorage__BlobStorageContainerUri",
+        "Checkpoint__BlobPrefix",
+        "ExternalIdentity__CertificateUri",
+        "ExternalIdentity__ClientId",
+        "ExternalIdentity__TenantId",
+        "InternalIdentity__ClientId",
+        "InternalIdentity__ObjectId",
+        "InternalIdentity__ResourceId",
+        "NormalizationEventHub__AuthenticationType",
+        "NormalizationEventHub__EventHubName",
+        "NormalizationEventHub__EventHubNamespaceFQDN",
+        "OTEL_EXPORTER_OTLP_ENDPOINT",
+        "TemplateStorage__AuthenticationType",
+        "TemplateStorage__BlobContainerName",
+        "TemplateStorage__BlobStorageContainerUri",
+        "Connector__Name",
+    ];
+    const NORMALIZE: [&str; 7] = [
+        "Ingest__ConnectionType",
+        "Ingest__Epoch",
+        "InputEventHub__AuthenticationType",
+        "InputEventHub__EventHubConsumerGroup",
+        "InputEventHub__EventHubName",
+        "InputEventHub__EventHubNamespaceFQDN",
+        "Template__DeviceContent",
+    ];
+    const CONVERT: [&str; 10] = [
+        "EventBatching__FlushTimespan",
+        "EventBatching__MaxEvents",
+        "FhirClient__UseManagedIdentity",
+        "FhirService__Resource",
+        "FhirService__Url",
+        "FhirVersion",
+        "NormalizationEventHub__EventHubConsumerGroup",
+        "ResourceIdentity__DefaultDeviceIdentifierSystem",
+        "ResourceIdentity__ResourceIdentityServiceType",
+        "Template__FhirMapping",
+    ];
+    let values = Values::example("certificate")
+        .set(&[
+            "telemetry.otlpEndpoint=http://collector:4318",
+            "destinations[0].identityResolution.deviceIdentifierSystem=urn:d",
+        ])
+        .set(&["destinations[0].name=fhir", "destinations[0].fhir.url=https://f"]);
+    let objects = values.objects();
+    for (workload, own) in [("rel-normalize-e3", &NORMALIZE[..]), ("rel-convert-fhir", &CONVERT[..])] {
+        let environment = environment(objects.get("Deployment", workload));
+        for name in BOTH.iter().chain(own) {
+            assert!(environment.contains_key(*name), "{workload} has no {name}");
+        }
+    }
+}
+
+/// As whom things are opened, in each front: `setting=value`, of those that say so.
+#[test]
+fn identities_are_as_the_functions_and_the_host_read_them() {
+    let cases = [
+        (
+            "native",
+            "rel-normalize",
+            "CheckpointStorage__AuthenticationType=WorkloadIdentity DeadLetters__AuthenticationType=WorkloadIdentity \
+             InputEventHub__AuthenticationType=WorkloadIdentity InternalIdentity__AuthenticationType=WorkloadIdentity \
+             NormalizationEventHub__AuthenticationType=WorkloadIdentity TemplateStorage__AuthenticationType=WorkloadIdentity",
+        ),
+        (
+            // The function takes the pod's workload identity for the FHIR server as an external one of the same id.
+            "native",
+            "rel-convert-fhir",
+            "CheckpointStorage__AuthenticationType=WorkloadIdentity DeadLetters__AuthenticationType=WorkloadIdentity \
+             ExternalIdentity__ClientId=1 FhirClient__UseManagedIdentity=true FhirService__AuthenticationType=ExternalIdentity \
+             InternalIdentity__AuthenticationType=WorkloadIdentity NormalizationEventHub__AuthenticationType=WorkloadIdentity \
+             Parking__AuthenticationType=WorkloadIdentity TemplateStorage__AuthenticationType=WorkloadIdentity",
+        ),
+        (
+            "functions",
+            "rel-normalize",
+            "AzureWebJobsStorage__clientId=1 AzureWebJobsStorage__credential=workloadidentity \
+             CheckpointStorage__AuthenticationType=WorkloadIdentity DeadLetters__AuthenticationType=WorkloadIdentity \
+             ExternalIdentity__ClientId=2 InputEventHub__AuthenticationType=ExternalIdentity InputEventHub__clientId=2 \
+             InputEventHub__credential=workloadidentity InternalIdentity__AuthenticationType=WorkloadIdentity \
+             NormalizationEventHub__AuthenticationType=WorkloadIdentity TemplateStorage__AuthenticationType=WorkloadIdentity",
+        ),
+        (
+            "functions",
+            "rel-convert-fhir",
+            "AzureWebJobsStorage__clientId=1 AzureWebJobsStorage__credential=workloadidentity \
+             CheckpointStorage__AuthenticationType=WorkloadIdentity DeadLetters__AuthenticationType=WorkloadIdentity \
+             ExternalIdentity__ClientId=2 FhirClient__UseManagedIdentity=true FhirService__AuthenticationType=ExternalIdentity \
+             InternalIdentity__AuthenticationType=WorkloadIdentity NormalizationEventHub__AuthenticationType=WorkloadIdentity \
+             NormalizationEventHub__clientId=1 NormalizationEventHub__credential=workloadidentity \
+             Parking__AuthenticationType=WorkloadIdentity TemplateStorage__AuthenticationType=WorkloadIdentity",
+        ),
+    ];
+    for (front, workload, expected) in cases {
+        let objects = Values::example(front).objects();
+        let environment = environment(objects.get("Deployment", workload));
+        let says = [
+            "__AuthenticationType",
+            "__UseManagedIdentity",
+            "__credential",
+            "__clientId",
+            "ExternalIdentity__ClientId",
+        ];
+        let said = environment.iter().filter(|(name, _)| says.iter().any(|end| name.ends_with(end)));
+        // Client ids are told apart by their first digit.
+        let short = |value: &str| if value.len() == 36 { value[..1].to_owned() } else { value.to_owned() };
+        let said: Vec<_> = said.map(|(name, value)| format!("{name}={}", short(value))).collect();
+        assert_eq!(said.join(" "), expected, "{front} {workload}");
+    }
+}
+
+/// The Functions host gathers what group-convert cuts into windows; normalize has none.
+#[test]
+fn the_host_gathers_as_long_as_a_window_lasts() {
+    let objects = Values::example("functions").objects();
+    let gathered = |workload: &str| {
+        let environment = environment(objects.get("Deployment", workload));
+        let own = environment.iter().filter_map(|(name, value)| {
+            Some(format!("{}={value}", name.strip_prefix("AzureFunctionsJobHost__extensions__eventHubs__")?))
+        });
+        own.collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(gathered("rel-normalize"), "maxEventBatchSize=500");
+    assert_eq!(gathered("rel-convert-fhir"), "maxEventBatchSize=500 maxWaitTime=00:01:00 minEventBatchSize=500");
+}
+
+/// The functions take the environment as it is rendered: they find nothing wrong with it, and no name that nothing
+/// reads. What they then look for is not there, so they are stopped.
+#[test]
+fn the_functions_take_their_environment() {
+    let token = tempfile::NamedTempFile::new().expect("a file for a token");
+    for (name, deployment) in deployments() {
+        let function = container(&deployment)["name"].as_str().expect("a name");
+        let program = end_to_end::folder("IOTC_TEST_BIN", "charts").join(function);
+        let mut environment = environment(&deployment);
+        // Read whether or not it is right, and ports of other tests are not taken.
+        environment.retain(|setting, _| {
+            !["OTEL_", "Http__Listen", "Telemetry__Prometheus"].iter().any(|own| setting.starts_with(own))
+        });
+        let mut command = Command::new(program);
+        command.env_clear().envs(&environment).env("LOG_FORMAT", "text").env("RUST_LOG", "info");
+        // What the webhook of workload identity adds.
+        command.env("AZURE_TENANT_ID", "t").env("AZURE_CLIENT_ID", "c").env("AZURE_FEDERATED_TOKEN_FILE", token.path());
+        if name.starts_with("functions") {
+            command.env("FUNCTIONS_CUSTOMHANDLER_PORT", end_to_end::process::free_port().to_string());
+        }
+        let mut process = Running::start(&name, &mut command);
+        let started = process.wait_for("it has read its settings", Duration::from_secs(20), |stdout, stderr| {
+            let lines: Vec<_> = stdout.iter().chain(stderr).cloned().collect();
+            let begun = lines.iter().any(|line| STARTED.iter().any(|text| line.contains(text)));
+            (begun || lines.iter().any(|line| line.contains("stopped"))).then_some(lines)
+        });
+        let text = started.join("\n");
+        assert!(!text.contains("not usable") && !text.contains("nothing reads it"), "{name}: {text}\n{environment:?}");
+    }
+}
+
+/// What a function says once its settings are good.
+const STARTED: [&str; 2] = ["listens", "Reads natively"];

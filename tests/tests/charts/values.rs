@@ -1,0 +1,133 @@
+//! `values.yaml` is the manual of the values: each has a comment, and it holds what the schema knows, no more and no
+//! less.
+
+use std::collections::BTreeSet;
+use std::fs;
+
+use serde_json::Value;
+
+use crate::chart::{Objects, Values, connector};
+
+fn read(name: &str) -> String {
+    fs::read_to_string(connector().join(name)).unwrap_or_else(|error| panic!("`{name}`: {error}"))
+}
+
+/// A leaf has a comment of its own, or follows without a gap one of the same group that has, or its group has one.
+#[test]
+fn every_value_has_a_comment() {
+    let text = read("values.yaml");
+    // The groups around a line, by their depth, and whether each has a comment.
+    let mut groups: Vec<(usize, bool)> = Vec::new();
+    let mut undocumented = Vec::new();
+    let mut commented = false;
+    // The depth of the run of leaves under one comment.
+    let mut run: Option<usize> = None;
+    for line in text.lines() {
+        let content = line.trim_start();
+        if content.is_empty() || content.starts_with('#') {
+            commented = !content.is_empty();
+            run = None;
+            continue;
+        }
+        // The first member of an item stands behind its dash.
+        let depth = line.len() - content.trim_start_matches("- ").len();
+        groups.retain(|(group, _)| *group < depth);
+        let is_group = content.ends_with(':');
+        let said = commented || run == Some(depth) || groups.last().is_some_and(|(_, said)| *said);
+        if is_group {
+            groups.push((depth, commented));
+        } else if !said {
+            undocumented.push(content.to_owned());
+        }
+        run = (said && !is_group).then_some(depth);
+        commented = false;
+    }
+    assert_eq!(undocumented, Vec::<String>::new());
+}
+
+/// The paths of all leaves, `[]` for the items of a list.
+fn leaves(value: &Value, path: &str, found: &mut BTreeSet<String>) {
+    match value {
+        Value::Object(members) if !members.is_empty() => {
+            for (name, member) in members {
+                leaves(member, &format!("{path}.{name}"), found);
+            }
+        }
+        Value::Array(items) if items.iter().any(Value::is_object) => leaves(&items[0], &format!("{path}[]"), found),
+        _ => {
+            found.insert(path.to_owned());
+        }
+    }
+}
+
+/// The same of a schema. Maps with any keys, secrets and lists of others' objects are leaves.
+fn schema_leaves(schema: &Value, root: &Value, path: &str, found: &mut BTreeSet<String>) {
+    let referred = schema["$ref"].as_str().or_else(|| schema["allOf"][0]["$ref"].as_str());
+    if let Some(name) = referred.and_then(|reference| reference.strip_prefix("#/$defs/")) {
+        schema_leaves(&root["$defs"][name], root, path, found);
+    } else if let Some(properties) = schema["properties"].as_object() {
+        assert_eq!(schema["additionalProperties"], false, "{path} takes anything");
+        for (name, property) in properties.iter().filter(|(name, _)| *name != "global") {
+            schema_leaves(property, root, &format!("{path}.{name}"), found);
+        }
+    } else if schema["items"]["$ref"].is_string() {
+        schema_leaves(&schema["items"], root, &format!("{path}[]"), found);
+    } else {
+        found.insert(path.to_owned());
+    }
+}
+
+#[test]
+fn the_schema_and_the_values_know_the_same() {
+    let values = &Objects::of(&read("values.yaml")).0[0];
+    let schema: Value = serde_json::from_str(&read("values.schema.json")).expect("the schema is JSON");
+    let (mut of_values, mut of_schema) = (BTreeSet::new(), BTreeSet::new());
+    leaves(values, "", &mut of_values);
+    schema_leaves(&schema, &schema, "", &mut of_schema);
+    // Quantities, of which a pod may have others.
+    of_values.retain(|path| !path.starts_with(".pod.resources."));
+    of_schema.retain(|path| !path.starts_with(".pod.resources."));
+    let only =
+        |these: &BTreeSet<String>, those: &BTreeSet<String>| these.difference(those).cloned().collect::<Vec<_>>();
+    assert_eq!((only(&of_values, &of_schema), only(&of_schema, &of_values)), (Vec::new(), Vec::new()));
+}
+
+/// A destination that says no more than it must is the one in `values.yaml`, which says everything.
+#[test]
+fn what_a_destination_does_not_say_is_as_the_values_have_it() {
+    let short = r#"destinations=[{"name":"fhir","fhir":{"url":"https://contoso-fhir.fhir.azurehealthcareapis.com"}}]"#;
+    let render = |values: Values| values.render(&connector(), "1.33").expect("these values are good");
+    assert_eq!(render(Values::default().json(short)), render(Values::default()));
+}
+
+/// Who has read the notes knows what is missing.
+#[test]
+fn the_notes_warn_of_names_of_the_example() {
+    let notes = |values: &[&str]| {
+        let chart = connector().display().to_string();
+        let mut arguments = vec!["install", "rel", &chart, "--dry-run=client", "--namespace", "iot"];
+        arguments.extend(values.iter().flat_map(|value| ["--set", value]));
+        let output = crate::chart::helm(arguments);
+        let printed = crate::chart::text(&output.stdout);
+        let notes = printed
+            .split("NOTES:")
+            .nth(1)
+            .unwrap_or_else(|| panic!("no notes: {printed}{}", crate::chart::text(&output.stderr)));
+        notes.to_owned()
+    };
+    let example = notes(&[]);
+    assert!(example.contains("WARNING: names of the example") && example.contains("storage.accountName"), "{example}");
+    assert!(
+        example.contains("rel-normalize: normalize, reads contoso.servicebus.windows.net/devicedata as $default"),
+        "{example}"
+    );
+    let own = [
+        "source.eventHub.fullyQualifiedNamespace=ns1.servicebus.windows.net",
+        "internalHub.eventHub.fullyQualifiedNamespace=ns2.servicebus.windows.net",
+        "storage.accountName=acct",
+        "destinations[0].name=fhir",
+        "destinations[0].fhir.url=https://f.example",
+    ];
+    let own = notes(&own);
+    assert!(!own.contains("WARNING") && own.contains("Azure Event Hubs Data Receiver"), "{own}");
+}
