@@ -95,6 +95,9 @@ async fn apply(arguments: ApplyArguments) -> anyhow::Result<ExitCode> {
         }
         Err(fhir) => {
             output::print(&summary(&fhir))?;
+            if cluster::is_refused(&fhir) {
+                bail!("what `{name}` is to be is refused");
+            }
             bail!("`{name}` does not run after {} s", arguments.timeout)
         }
     }
@@ -140,7 +143,7 @@ fn summary(fhir: &Fhir) -> String {
     for condition in &status.conditions {
         let mut line = format!("  {:<9} {:<8} {}", condition.type_, condition.status, condition.reason);
         if !condition.message.is_empty() {
-            line = format!("{line}: {}", condition.message);
+            line = format!("{line}: {}", condition.message.replace('\n', " "));
         }
         lines.push(line);
     }

@@ -130,7 +130,7 @@ pub fn is_ready(fhir: &Fhir) -> bool {
 }
 
 /// Whether waiting is in vain: only another spec would help.
-fn is_refused(fhir: &Fhir) -> bool {
+pub fn is_refused(fhir: &Fhir) -> bool {
     has(fhir, "Rendered", "False")
 }
 
