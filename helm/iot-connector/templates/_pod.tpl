@@ -81,10 +81,6 @@ readinessProbe:
 {{- define "iot-connector.volumeMounts" -}}
 - name: tmp
   mountPath: /tmp
-{{- if eq .root.Values.front "functions" }}
-- name: host-secrets
-  mountPath: /azure-functions-host/Secrets
-{{- end }}
 {{- if (include "iot-connector.workloadMapping" . | fromJson).configMap }}
 - name: mapping
   mountPath: /etc/iot-connector
@@ -99,13 +95,9 @@ readinessProbe:
 
 {{- define "iot-connector.volumes" -}}
 {{- $mapping := include "iot-connector.workloadMapping" . | fromJson -}}
+# All that the image of the Functions front writes goes there; the native one writes nothing.
 - name: tmp
-  emptyDir: {sizeLimit: 64Mi}
-{{- if eq .root.Values.front "functions" }}
-# Where the host keeps keys of HTTP functions, of which ours use none.
-- name: host-secrets
-  emptyDir: {sizeLimit: 1Mi}
-{{- end }}
+  emptyDir: {sizeLimit: {{ ternary "64Mi" "256Mi" (eq .root.Values.front "native") }}}
 {{- with $mapping.configMap }}
 # Mounted whole, without subPath: so a changed mapping reaches the pod, and is in use within a minute.
 - name: mapping

@@ -147,6 +147,21 @@ impl Objects {
     }
 }
 
+/// Parses the manifests of several cases at once.
+#[track_caller]
+pub fn objects_of_all(cases: &[(String, String)]) -> Vec<(String, Objects)> {
+    let joined = cases.iter().map(|(name, manifests)| format!("---\ncase: {}\n{manifests}", Value::from(&**name)));
+    let mut all: Vec<(String, Objects)> = Vec::new();
+    for document in Objects::of(&joined.collect::<String>()).0 {
+        match (document["case"].as_str(), all.last_mut()) {
+            (Some(name), _) => all.push((name.to_owned(), Objects(Vec::new()))),
+            (None, Some((_, objects))) => objects.0.push(document),
+            (None, None) => panic!("a document before the first case"),
+        }
+    }
+    all
+}
+
 /// The plain environment of a Deployment.
 pub fn env(deployment: &Value) -> Vec<(String, String)> {
     let variables = container(deployment)["env"].as_array().expect("an environment").iter();

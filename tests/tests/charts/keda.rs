@@ -98,13 +98,13 @@ fn triggers_have_only_what_the_scalers_read() {
 /// both make of the lower-case names.
 #[test]
 fn keda_looks_where_the_workload_stores() {
-    for (front, source) in [("native", "example"), ("functions", "example")] {
+    for front in ["native", "functions"] {
         let objects = Values::example("functions").set(&[&format!("front={front}")]).objects();
         for workload in ["rel-normalize", "rel-convert-fhir"] {
             let env = env(objects.get("Deployment", workload));
             let setting = |name: &str| {
                 let found = env.iter().find(|(key, _)| key == name);
-                found.unwrap_or_else(|| panic!("{source}: {workload} has no `{name}`")).1.clone()
+                found.unwrap_or_else(|| panic!("{front}: {workload} has no `{name}`")).1.clone()
             };
             let container = match front {
                 "native" => setting("CheckpointStorage__BlobContainerName"),

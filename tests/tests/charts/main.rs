@@ -9,6 +9,7 @@
 mod chart;
 mod golden;
 mod keda;
+mod pods;
 mod refusals;
 mod rules;
 mod schemas;

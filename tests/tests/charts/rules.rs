@@ -3,22 +3,26 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::sync::OnceLock;
 
 use serde_json::{Value, json};
 
-use crate::chart::{Objects, Values, charts, container, examples};
+use crate::chart::{Objects, Values, charts, container, examples, objects_of_all};
 
 /// Every chart with its own values and with each example.
-fn all() -> Vec<(String, Objects)> {
-    let mut all = Vec::new();
-    for chart in charts() {
-        for file in std::iter::once(None).chain(examples(&chart).into_iter().map(Some)) {
-            let values = file.iter().fold(Values::default(), |values, file| values.file(file));
-            let manifests = values.render(&chart, "1.33").unwrap_or_else(|error| panic!("{file:?}: {error}"));
-            all.push((format!("{} {file:?}", chart.display()), Objects::of(&manifests)));
+fn all() -> &'static [(String, Objects)] {
+    static ALL: OnceLock<Vec<(String, Objects)>> = OnceLock::new();
+    ALL.get_or_init(|| {
+        let mut all = Vec::new();
+        for chart in charts() {
+            for file in std::iter::once(None).chain(examples(&chart).into_iter().map(Some)) {
+                let values = file.iter().fold(Values::default(), |values, file| values.file(file));
+                let manifests = values.render(&chart, "1.33").unwrap_or_else(|error| panic!("{file:?}: {error}"));
+                all.push((format!("{} {file:?}", chart.display()), manifests));
+            }
         }
-    }
-    all
+        objects_of_all(&all)
+    })
 }
 
 /// The pod templates among the objects.
@@ -92,7 +96,7 @@ fn rendering_twice_gives_the_same() {
 fn pods_are_restricted() {
     let mut seen = 0;
     for (name, objects) in all() {
-        for pod in pods(&objects) {
+        for pod in pods(objects) {
             let spec = &pod["spec"];
             assert_eq!(spec["securityContext"]["runAsNonRoot"], true, "{name}");
             assert_eq!(spec["securityContext"]["seccompProfile"]["type"], "RuntimeDefault", "{name}");

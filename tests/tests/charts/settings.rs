@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::process::Command;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use end_to_end::process::Running;
 use serde_json::Value;
 
-use crate::chart::{Values, connector, container, examples, root};
+use crate::chart::{Values, connector, container, examples, objects_of_all, root};
 
 /// What only the Functions host reads, beside what docs/settings.md says of it (functions-eventhubs-keda.md 3.3).
 const HOST: [&str; 7] = [
@@ -24,22 +25,29 @@ const HOST: [&str; 7] = [
 /// What others refer to by `$(NAME)`.
 const REFERRED: [&str; 4] = ["K8S_NAMESPACE", "K8S_POD_NAME", "POD_IP", "STORAGE_SAS"];
 
-/// Every Deployment of every example in both fronts, as far as it can be had, and of `more`.
-fn deployments() -> Vec<(String, Value)> {
-    let mut all = Vec::new();
-    for file in examples(&connector()) {
-        for front in ["native", "functions"] {
-            let values = Values::default().file(&file).set(&[&format!("front={front}")]);
-            // `schemas.rs` says which one is refused.
-            let Ok(manifests) = values.render(&connector(), "1.33") else { continue };
-            for deployment in crate::chart::Objects::of(&manifests).kind("Deployment") {
-                let name = format!("{front} {} {}", file.display(), deployment["metadata"]["name"]);
-                all.push((name, deployment.clone()));
+/// Every Deployment of every example in both fronts, as far as it can be had.
+fn deployments() -> &'static [(String, Value)] {
+    static ALL: OnceLock<Vec<(String, Value)>> = OnceLock::new();
+    ALL.get_or_init(|| {
+        let mut cases = Vec::new();
+        for file in examples(&connector()) {
+            for front in ["native", "functions"] {
+                let values = Values::default().file(&file).set(&[&format!("front={front}")]);
+                // `schemas.rs` says which one is refused.
+                if let Ok(manifests) = values.render(&connector(), "1.33") {
+                    cases.push((format!("{front} {}", file.display()), manifests));
+                }
             }
         }
-    }
-    assert!(all.len() > 30, "only {}", all.len());
-    all
+        let mut all = Vec::new();
+        for (case, objects) in objects_of_all(&cases) {
+            for deployment in objects.kind("Deployment") {
+                all.push((format!("{case} {}", deployment["metadata"]["name"]), deployment.clone()));
+            }
+        }
+        assert!(all.len() > 30, "only {}", all.len());
+        all
+    })
 }
 
 /// The environment as a pod gets it: `$(NAME)` of what stands before is put in, and secrets are made up.
@@ -81,7 +89,7 @@ fn every_app_setting_is_in_the_manual() {
     let manual = fs::read_to_string(root().join("docs/settings.md")).expect("the manual of settings");
     let telemetry = fs::read_to_string(root().join("docs/telemetry.md")).expect("the manual of telemetry");
     for (name, deployment) in deployments() {
-        for variable in environment(&deployment).into_keys() {
+        for variable in environment(deployment).into_keys() {
             let quoted = format!("`{variable}`");
             let known = manual.contains(&quoted) || telemetry.contains(&quoted);
             assert!(known || HOST.contains(&&*variable) || REFERRED.contains(&&*variable), "{name}: {variable}");
@@ -227,9 +235,9 @@ fn the_host_gathers_as_long_as_a_window_lasts() {
 fn the_functions_take_their_environment() {
     let token = tempfile::NamedTempFile::new().expect("a file for a token");
     for (name, deployment) in deployments() {
-        let function = container(&deployment)["name"].as_str().expect("a name");
+        let function = container(deployment)["name"].as_str().expect("a name");
         let program = end_to_end::folder("IOTC_TEST_BIN", "charts").join(function);
-        let mut environment = environment(&deployment);
+        let mut environment = environment(deployment);
         // Read whether or not it is right, and ports of other tests are not taken.
         environment.retain(|setting, _| {
             !["OTEL_", "Http__Listen", "Telemetry__Prometheus"].iter().any(|own| setting.starts_with(own))
@@ -241,7 +249,7 @@ fn the_functions_take_their_environment() {
         if name.starts_with("functions") {
             command.env("FUNCTIONS_CUSTOMHANDLER_PORT", end_to_end::process::free_port().to_string());
         }
-        let mut process = Running::start(&name, &mut command);
+        let mut process = Running::start(name, &mut command);
         let started = process.wait_for("it has read its settings", Duration::from_secs(20), |stdout, stderr| {
             let lines: Vec<_> = stdout.iter().chain(stderr).cloned().collect();
             let begun = lines.iter().any(|line| STARTED.iter().any(|text| line.contains(text)));

@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use futures::{StreamExt, stream};
+use futures::StreamExt;
 use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::runtime::{WatchStreamExt, watcher};
@@ -47,26 +47,20 @@ struct Seen {
     slices: BTreeMap<Key, EndpointSlice>,
 }
 
-enum Event {
-    Service(watcher::Event<Service>),
-    Slice(watcher::Event<EndpointSlice>),
-}
-
 /// Follows Services and slices, and writes the names of Services. Never ends by
 /// itself.
 pub(crate) async fn run(client: Client, api_server: SocketAddr, names: watch::Sender<String>) {
     let services = watcher(Api::<Service>::all(client.clone()), watcher::Config::default());
     let slices = watcher(Api::<EndpointSlice>::all(client), watcher::Config::default());
-    let services = services.default_backoff().filter_map(async |event| event.ok().map(Event::Service));
-    let slices = slices.default_backoff().filter_map(async |event| event.ok().map(Event::Slice));
-    let mut events = std::pin::pin!(stream::select(services, slices));
+    let mut services = std::pin::pin!(services.default_backoff());
+    let mut slices = std::pin::pin!(slices.default_backoff());
     let mut seen = Seen::default();
     let targets = Targets::default();
     let mut listeners: BTreeMap<SocketAddr, JoinSet<()>> = BTreeMap::new();
-    while let Some(event) = events.next().await {
-        match event {
-            Event::Service(event) => keep(&mut seen.services, event),
-            Event::Slice(event) => keep(&mut seen.slices, event),
+    loop {
+        tokio::select! {
+            event = services.next() => keep(&mut seen.services, event),
+            event = slices.next() => keep(&mut seen.slices, event),
         }
         let table = seen.table(api_server);
         listeners.retain(|address, _| table.contains_key(address));
@@ -87,7 +81,9 @@ pub(crate) async fn run(client: Client, api_server: SocketAddr, names: watch::Se
     }
 }
 
-fn keep<K: Resource + ResourceExt>(objects: &mut BTreeMap<Key, K>, event: watcher::Event<K>) {
+/// Passes over an error: the watcher tries again by itself.
+fn keep<K: Resource>(objects: &mut BTreeMap<Key, K>, event: Option<watcher::Result<watcher::Event<K>>>) {
+    let Some(Ok(event)) = event else { return };
     let key = |object: &K| (object.namespace().unwrap_or_default(), object.name_any());
     match event {
         watcher::Event::Init => objects.clear(),

@@ -2,5 +2,7 @@
 //! server, all real but for the hub and the kubelet.
 
 mod from_zero;
+mod ingest;
 mod lag;
 mod site;
+mod trickle;
