@@ -22,9 +22,19 @@ fn lives_and_dies() {
     }
     let made = site.wait_condition("c1", "Ready", "WorkloadsReady");
     let status = made.status.unwrap();
-    let workloads: Vec<_> = status.workloads.iter().map(|workload| {
-        (workload.kind.as_str(), workload.destination.as_deref(), workload.name.as_str(), workload.uid.clone(), workload.ready)
-    }).collect();
+    let workloads: Vec<_> = status
+        .workloads
+        .iter()
+        .map(|workload| {
+            (
+                workload.kind.as_str(),
+                workload.destination.as_deref(),
+                workload.name.as_str(),
+                workload.uid.clone(),
+                workload.ready,
+            )
+        })
+        .collect();
     let expected = [
         ("group-convert", Some("fhir"), "c1-convert-fhir", Some(site.uid("c1-convert-fhir")), true),
         ("normalize", None, "c1-normalize", Some(site.uid("c1-normalize")), true),
@@ -37,10 +47,20 @@ fn lives_and_dies() {
 
     // KEDA scales it to zero; that is no drift, and it stays ready.
     site.plane.kubectl(&["-n", WARD, "scale", "deployment", "c1-normalize", "--replicas=0"]).unwrap();
-    site.plane.wait(WARD, "c1", "none of normalize runs, and all is well", LIMIT, |connector: &operator::resources::IotConnector| {
-        let normalize = connector.status.iter().flat_map(|status| &status.workloads).find(|workload| workload.kind == "normalize");
-        normalize.is_some_and(|workload| workload.replicas == 0 && workload.ready)
-    });
+    site.plane.wait(
+        WARD,
+        "c1",
+        "none of normalize runs, and all is well",
+        LIMIT,
+        |connector: &operator::resources::IotConnector| {
+            let normalize = connector
+                .status
+                .iter()
+                .flat_map(|status| &status.workloads)
+                .find(|workload| workload.kind == "normalize");
+            normalize.is_some_and(|workload| workload.replicas == 0 && workload.ready)
+        },
+    );
     site.make_scaler_ready("c1-normalize", "False");
     site.wait_condition("c1", "Scaling", "ScalerNotReady");
     site.wait_condition("c1", "Ready", "WorkloadNotReady");
@@ -119,7 +139,8 @@ fn refuses(site: &Site, resource: &mut serde_json::Value) {
 
     // A name that somebody else has is neither taken over nor pruned around.
     site.plane.kubectl(&["-n", WARD, "create", "configmap", "c1-convert-fhir-mapping"]).unwrap();
-    resource["spec"]["destinations"][0]["mapping"] = json!({"content": "{\"templateType\": \"CollectionFhir\", \"template\": []}"});
+    resource["spec"]["destinations"][0]["mapping"] =
+        json!({"content": "{\"templateType\": \"CollectionFhir\", \"template\": []}"});
     site.apply(resource);
     site.wait_condition("c1", "Applied", "NameTaken");
     let map = site.plane.wait(WARD, "c1-convert-fhir-mapping", "is there", LIMIT, |_: &ConfigMap| true);

@@ -31,12 +31,30 @@ fn are_made_shown_and_removed() {
 
     // Nobody said whose tokens are taken: it is not made open to everybody.
     let open = iotc(&site, &["apply", "f1", "--timeout", "60"]);
-    assert!(!open.status.success() && printed(&open).contains("authority and audience are needed"), "{}", printed(&open));
+    assert!(
+        !open.status.success() && printed(&open).contains("authority and audience are needed"),
+        "{}",
+        printed(&open)
+    );
 
     let flags = [
-        "apply", "f1", "--no-wait", "--replicas", "2", "--authority", "https://login.example.com/t", "--audience", "https://fhir.example.com",
-        "--image", "localhost:5000/fhir-server:4.0", "--domain", "fhir.example.com", "--tls-secret", "fhir-tls",
-        "--identity-client-id", "00000000-0000-0000-0000-000000000001",
+        "apply",
+        "f1",
+        "--no-wait",
+        "--replicas",
+        "2",
+        "--authority",
+        "https://login.example.com/t",
+        "--audience",
+        "https://fhir.example.com",
+        "--image",
+        "localhost:5000/fhir-server:4.0",
+        "--domain",
+        "fhir.example.com",
+        "--tls-secret",
+        "fhir-tls",
+        "--identity-client-id",
+        "00000000-0000-0000-0000-000000000001",
     ];
     let applied = iotc(&site, &flags);
     assert!(applied.status.success(), "{}", printed(&applied));
@@ -46,18 +64,34 @@ fn are_made_shown_and_removed() {
     let container = spec.template.spec.unwrap().containers.remove(0);
     assert_eq!(container.image.as_deref(), Some("localhost:5000/fhir-server:4.0"));
     let environment = container.env.unwrap();
-    let variable = |name: &str| environment.iter().find(|variable| variable.name == name).and_then(|v| v.value.as_deref());
+    let variable =
+        |name: &str| environment.iter().find(|variable| variable.name == name).and_then(|v| v.value.as_deref());
     assert_eq!(variable("FhirServer__Security__Enabled"), Some("true"));
     assert_eq!(variable("FhirServer__Security__Authentication__Authority"), Some("https://login.example.com/t"));
     site.plane.wait(WARD, "f1", "is there", LIMIT, |_: &Service| true);
     site.plane.wait(WARD, "f1", "is there", LIMIT, |ingress: &Ingress| {
-        ingress.spec.as_ref().and_then(|spec| spec.rules.as_ref()?.first()?.host.clone()).as_deref() == Some("fhir.example.com")
+        ingress.spec.as_ref().and_then(|spec| spec.rules.as_ref()?.first()?.host.clone()).as_deref()
+            == Some("fhir.example.com")
     });
 
     let waits = iotc(&site, &["status", "f1"]);
     assert!(!waits.status.success() && printed(&waits).contains("0 of 2 available"), "{}", printed(&waits));
     make_ready(&site);
-    let runs = iotc(&site, &["apply", "f1", "--timeout", "60", "--replicas", "2", "--authority", "https://login.example.com/t", "--audience", "https://fhir.example.com"]);
+    let runs = iotc(
+        &site,
+        &[
+            "apply",
+            "f1",
+            "--timeout",
+            "60",
+            "--replicas",
+            "2",
+            "--authority",
+            "https://login.example.com/t",
+            "--audience",
+            "https://fhir.example.com",
+        ],
+    );
     assert!(runs.status.success() && printed(&runs).contains("WorkloadsReady"), "{}", printed(&runs));
 
     let deleted = iotc(&site, &["delete", "f1"]);

@@ -3,6 +3,7 @@
 
 mod connector;
 mod fhir;
+mod lag;
 mod outage;
 mod rights;
 mod site;

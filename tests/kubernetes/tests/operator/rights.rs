@@ -3,11 +3,13 @@
 
 use std::collections::BTreeSet;
 
+use end_to_end::hub::EventHub;
 use end_to_end::process::free_port;
 use k8s_openapi::api::rbac::v1::{ClusterRole, PolicyRule, Role};
 use kube::Api;
 use serde_json::{Value, json};
 
+use crate::lag::{self, Asking, secret};
 use crate::site::{LIMIT, SYSTEM, Site, WARD, connector, path};
 
 const USER: &str = "system:serviceaccount:iot-connector-system:iot-connector-operator";
@@ -54,23 +56,23 @@ fn nothing_is_forbidden_and_nothing_is_spare() {
 /// the lag, whose reading fails for want of Azure after it asked the cluster.
 fn live(site: &Site) {
     let port = free_port();
-    let lag = [
-        ("LAG_LISTEN_ADDRESS", format!("127.0.0.1:{port}")),
-        ("LAG_URL", format!("https://localhost:{port}")),
-    ];
-    let lag: Vec<(&str, &str)> = lag.iter().map(|(name, value)| (*name, value.as_str())).collect();
-    let mut operator = site.operator("operator-1", &lag);
+    let flags = lag::flags(port);
+    let flags: Vec<(&str, &str)> = flags.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let mut operator = site.operator("operator-1", &flags);
     site.wait_leads(&mut operator, LIMIT);
     site.plane.kubectl(&["-n", WARD, "create", "secret", "generic", "ingest", "--from-literal=token=t"]).unwrap();
-    let mut full = connector("c1");
-    full["spec"]["scaling"] = json!({"source": "operator"});
+    let hub = EventHub::start(&site.file("hubs"), &["devicedata", "nd-1"], 1);
+    let mut full = lag::local("c1", &hub);
     full["spec"]["ingest"] = json!({"http": {
         "enabled": true, "host": "ingest.example.com", "tlsSecretName": "tls",
         "token": {"secretName": "ingest", "secretKey": "token"},
     }});
     site.apply(&full);
     site.wait_condition("c1", "Applied", "Applied");
-    asks_for_the_lag(site, port);
+    // The positions are opened as the connector: its ServiceAccount's token is
+    // asked for. There is no Azure to exchange it, so KEDA gets an error.
+    let (asking, token) = (Asking::new(site, port), secret(site, WARD, "c1-scaling", "token"));
+    assert_eq!(asking.ask(site, "c1-normalize", &token), (503, None));
 
     // The same with less, so that each kind is pruned.
     let mut less = connector("c1");
@@ -79,7 +81,9 @@ fn live(site: &Site) {
     less["spec"]["serviceAccount"] = json!({"create": false, "name": "default"});
     less["spec"]["source"]["epoch"] = json!(2);
     site.apply(&less);
-    for kind in ["scaledobjects", "triggerauthentications", "secrets", "ingresses", "services", "serviceaccounts", "configmaps"] {
+    for kind in
+        ["scaledobjects", "triggerauthentications", "secrets", "ingresses", "services", "serviceaccounts", "configmaps"]
+    {
         end_to_end::poll::until(kind, LIMIT, || site.names(kind).is_empty().then_some(()));
     }
     let fhir = json!({
@@ -87,7 +91,9 @@ fn live(site: &Site) {
         "spec": {"authentication": {"enabled": false}},
     });
     site.apply(&fhir);
-    end_to_end::poll::until("the FHIR server is made", LIMIT, || site.names("deployments").contains(&"f1".to_owned()).then_some(()));
+    end_to_end::poll::until("the FHIR server is made", LIMIT, || {
+        site.names("deployments").contains(&"f1".to_owned()).then_some(())
+    });
     // An event that comes again is a series, which is a patch.
     for spec in [json!({"replicas": 2}), json!({"replicas": 3})] {
         let mut bad = fhir.clone();
@@ -102,33 +108,6 @@ fn live(site: &Site) {
     // The Lease is renewed, and given back.
     end_to_end::process::signal(operator.pid(), "TERM");
     assert!(operator.wait(LIMIT).success(), "{}", operator.printed());
-}
-
-fn asks_for_the_lag(site: &Site, port: u16) {
-    let token = site.plane.kubectl(&[
-        "-n", WARD, "get", "secret", "-l", "app.kubernetes.io/managed-by=iot-connector-operator",
-        "-o", "jsonpath={.items[0].data.token}",
-    ]);
-    let token = site.plane.block_on(async { decode(&token.unwrap()) });
-    let url = format!("https://localhost:{port}/lag/v1/namespaces/{WARD}/workloads/c1-normalize");
-    let ca = site.plane.kubectl(&["-n", SYSTEM, "get", "secret", "iot-connector-operator-lag", "-o", "jsonpath={.data.ca\\.crt}"]);
-    let ca = reqwest::Certificate::from_pem(decode(&ca.unwrap()).as_bytes()).unwrap();
-    let client = reqwest::Client::builder().tls_certs_only([ca]).build().unwrap();
-    let get = |token: String| {
-        let request = client.get(&url).bearer_auth(token).send();
-        site.plane.block_on(request).unwrap().status().as_u16()
-    };
-    assert_eq!(get("wrong".to_owned()), 401);
-    // There is no Azure here: KEDA gets an error, and falls back.
-    assert_eq!(get(token), 503);
-}
-
-fn decode(base64: &str) -> String {
-    use std::io::Write;
-    use std::process::{Command, Stdio};
-    let mut child = Command::new("base64").arg("-d").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-    child.stdin.take().unwrap().write_all(base64.as_bytes()).unwrap();
-    String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap()
 }
 
 fn right(event: &Value) -> Option<Right> {
@@ -151,17 +130,18 @@ fn given(site: &Site) -> BTreeSet<Right> {
     let own: Api<Role> = site.plane.api(SYSTEM);
     let own = site.plane.block_on(own.get("iot-connector-operator-replicas")).unwrap();
     let rules = cluster.rules.unwrap_or_default().into_iter().chain(own.rules.unwrap_or_default());
-    rules.flat_map(|rule: PolicyRule| {
-        let groups = rule.api_groups.unwrap_or_default();
-        let resources = rule.resources.unwrap_or_default();
-        assert!(!groups.iter().chain(&resources).chain(&rule.verbs).any(|name| name == "*"), "a wildcard");
-        let mut rights = Vec::new();
-        for group in &groups {
-            for resource in &resources {
-                rights.extend(rule.verbs.iter().map(|verb| (group.clone(), resource.clone(), verb.clone())));
+    rules
+        .flat_map(|rule: PolicyRule| {
+            let groups = rule.api_groups.unwrap_or_default();
+            let resources = rule.resources.unwrap_or_default();
+            assert!(!groups.iter().chain(&resources).chain(&rule.verbs).any(|name| name == "*"), "a wildcard");
+            let mut rights = Vec::new();
+            for group in &groups {
+                for resource in &resources {
+                    rights.extend(rule.verbs.iter().map(|verb| (group.clone(), resource.clone(), verb.clone())));
+                }
             }
-        }
-        rights
-    })
-    .collect()
+            rights
+        })
+        .collect()
 }

@@ -42,9 +42,8 @@ impl Site {
         Helm::new(&plane, SYSTEM).install("platform", "helm/platform", &platform.to_string()).unwrap();
         let folder = tempfile::tempdir().unwrap();
         let kubeconfig = folder.path().join("operator.json");
-        let token = plane
-            .kubectl(&["-n", SYSTEM, "create", "token", "iot-connector-operator", "--duration", "8h"])
-            .unwrap();
+        let token =
+            plane.kubectl(&["-n", SYSTEM, "create", "token", "iot-connector-operator", "--duration", "8h"]).unwrap();
         let text = plane.kubectl(&["config", "view", "--raw", "--flatten", "-o", "json"]).unwrap();
         let mut config: Value = serde_json::from_str(&text).unwrap();
         config["users"][0]["user"] = json!({ "token": token.trim() });
@@ -66,7 +65,8 @@ impl Site {
     /// Waits until an operator leads.
     #[track_caller]
     pub fn wait_leads(&self, operator: &mut Running, limit: Duration) {
-        operator.wait_for("it leads", limit, |printed, _| printed.iter().any(|line| line.contains("Leads")).then_some(()));
+        operator
+            .wait_for("it leads", limit, |printed, _| printed.iter().any(|line| line.contains("Leads")).then_some(()));
     }
 
     /// Applies a resource as a user.
@@ -110,8 +110,17 @@ impl Site {
         let patch = json!({"status": {"conditions": [
             {"type": "Ready", "status": status, "reason": "Test", "message": "of the test"},
         ]}});
-        let arguments =
-            ["-n", WARD, "patch", "scaledobject", name, "--subresource=status", "--type=merge", "-p", &patch.to_string()];
+        let arguments = [
+            "-n",
+            WARD,
+            "patch",
+            "scaledobject",
+            name,
+            "--subresource=status",
+            "--type=merge",
+            "-p",
+            &patch.to_string(),
+        ];
         self.plane.kubectl(&arguments).unwrap();
     }
 
