@@ -190,7 +190,7 @@ fn run_tier(tier: &Tier, selection: Selection, counts: &mut Counts) -> Result<()
         }
     }
     if tier.needs_binaries {
-        run(cargo().args(["build", "-p", "iotc", "-p", "normalize", "-p", "group-convert"]))?;
+        run(cargo().args(["build", "-p", "iotc", "-p", "normalize", "-p", "group-convert", "-p", "operator"]))?;
         environment.push(("IOTC_TEST_BIN", target().join("debug")));
     }
     if tier.needs_package {

@@ -9,10 +9,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use azure_core::credentials::{AccessToken, Secret, TokenCredential, TokenRequestOptions};
+use azure_core::error::ErrorKind;
+use azure_core::http::ClientMethodOptions;
 use azure_core::time::OffsetDateTime;
 use azure_identity::{
-    ClientSecretCredential, DeveloperToolsCredential, ManagedIdentityCredential, ManagedIdentityCredentialOptions,
-    UserAssignedId, WorkloadIdentityCredential, WorkloadIdentityCredentialOptions,
+    ClientAssertion, ClientAssertionCredential, ClientSecretCredential, DeveloperToolsCredential,
+    ManagedIdentityCredential, ManagedIdentityCredentialOptions, UserAssignedId, WorkloadIdentityCredential,
+    WorkloadIdentityCredentialOptions,
 };
 use secrecy::{ExposeSecret, SecretString};
 
@@ -47,6 +50,16 @@ pub enum CredentialSettings {
         /// Never printed.
         secret: SecretString,
     },
+    /// An application that trusts tokens of somebody who can ask for them, such
+    /// as our operator for a connector's service account.
+    Federated {
+        /// Client id of the application.
+        client_id: String,
+        /// Its tenant.
+        tenant_id: String,
+        /// Gives the tokens.
+        assertion: Arc<dyn Assertion>,
+    },
     /// The connector's external identity, for what is the customer's.
     ExternalIdentity(Box<ExternalIdentity>),
     /// Whoever is logged in to the Azure CLI or the Azure Developer CLI.
@@ -54,6 +67,30 @@ pub enum CredentialSettings {
     /// A made-up token, for a stand-in on this machine. Whoever uses it must
     /// see to it that nobody else gets it, see [`crate::event_hubs::HubProducer::new`].
     Development,
+}
+
+/// Gives what an application is shown, anew for each of its tokens.
+#[async_trait::async_trait]
+pub trait Assertion: std::fmt::Debug + Send + Sync {
+    /// A signed token.
+    async fn assertion(&self) -> Result<String, AssertionError>;
+}
+
+/// There is no assertion.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct AssertionError(pub String);
+
+/// For the SDK.
+#[derive(Debug)]
+struct Shown(Arc<dyn Assertion>);
+
+#[async_trait::async_trait]
+impl ClientAssertion for Shown {
+    async fn secret(&self, _: Option<ClientMethodOptions<'_>>) -> azure_core::Result<String> {
+        let shown = self.0.assertion().await;
+        shown.map_err(|error| azure_core::Error::with_error(ErrorKind::Credential, error, "no assertion"))
+    }
 }
 
 impl CredentialSettings {
@@ -77,6 +114,10 @@ impl CredentialSettings {
             Self::ClientSecret { tenant_id, client_id, secret } => {
                 let secret = Secret::new(secret.expose_secret().to_owned());
                 ClientSecretCredential::new(tenant_id, client_id.clone(), secret, None)?
+            }
+            Self::Federated { client_id, tenant_id, assertion } => {
+                let shown = Shown(assertion.clone());
+                ClientAssertionCredential::new(tenant_id.clone(), client_id.clone(), shown, None)?
             }
             Self::ExternalIdentity(identity) => identity.credential()?,
             Self::DeveloperTools => DeveloperToolsCredential::new(None)?,

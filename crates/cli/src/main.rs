@@ -1,5 +1,5 @@
 //! `iotc`: the local stack, validation of mappings, the conformance cases, dead
-//! letters and fates.
+//! letters, fates and FHIR servers.
 //!
 //! Results go to standard output, everything else to standard error.
 
@@ -7,6 +7,7 @@ mod app_settings;
 mod conformance;
 mod dead_letters;
 mod fate;
+mod fhir;
 mod output;
 mod stand_in;
 mod up;
@@ -37,6 +38,9 @@ enum Command {
     DeadLetters(dead_letters::DeadLetters),
     /// Say what became of one event.
     Fate(fate::Arguments),
+    /// Make, show and remove FHIR servers of a cluster.
+    #[command(subcommand)]
+    Fhir(fhir::Command),
     /// One of the stand-ins, as `iotc up` starts it.
     #[command(hide = true, subcommand)]
     StandIn(stand_in::StandIn),
@@ -50,6 +54,7 @@ async fn main() -> ExitCode {
         Command::Conformance(arguments) => conformance::run(&arguments),
         Command::DeadLetters(command) => dead_letters::run(command).await,
         Command::Fate(arguments) => fate::run(arguments).await,
+        Command::Fhir(command) => Box::pin(fhir::run(command)).await,
         Command::StandIn(which) => stand_in::run(which).await,
     };
     done.unwrap_or_else(|error| {

@@ -17,7 +17,7 @@ const DEFAULT_FILTER: &str = "info";
 /// Our packages, as their lines are marked. Only what they say leaves the
 /// process by OTLP, and only they say more than [`LIBRARIES_MAX`]: a library may
 /// print what it likes into its spans and lines.
-const OURS: [&str; 15] = [
+const OURS: [&str; 16] = [
     "azure",
     "custom_handler",
     "delivery",
@@ -31,6 +31,7 @@ const OURS: [&str; 15] = [
     "mapping",
     "native",
     "normalize",
+    "operator",
     "settings",
     "telemetry",
 ];

@@ -1,0 +1,236 @@
+//! What a workload reads, out of the environment of its Deployment: the chart
+//! says there what the pods read, and so what the lag is of.
+
+use std::collections::BTreeMap;
+
+use azure::external_identity::VaultCertificate;
+use azure::{CertificateUri, ConnectionString, CredentialSettings, ExternalIdentity};
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::EnvVar;
+use url::Url;
+
+use super::identity::FederatedIdentity;
+use crate::manifest::COMPONENT;
+
+/// The container of the Functions host's positions.
+const HOST_CONTAINER: &str = "azure-webjobs-eventhub";
+
+/// Key of a Secret.
+pub type SecretKey = (String, String);
+
+/// The hub that a workload reads, and where it keeps its positions.
+#[derive(Debug)]
+pub struct Workload {
+    /// Host name of the namespace.
+    pub namespace: String,
+    /// Name of the hub.
+    pub hub: String,
+    /// The consumer group.
+    pub group: String,
+    /// Another address to dial.
+    pub custom_endpoint: Option<Url>,
+    /// What opens the hub.
+    pub opening: Opening,
+    /// The container, whose address may carry a SAS.
+    pub container: Url,
+    /// What opens the container; none with a SAS.
+    pub storage: Option<CredentialSettings>,
+}
+
+/// What opens a hub.
+#[derive(Debug)]
+pub enum Opening {
+    /// A token.
+    Token(Box<CredentialSettings>),
+    /// A connection string.
+    ConnectionString(Box<ConnectionString>),
+}
+
+/// Why it cannot be said what a workload reads.
+#[derive(Debug, thiserror::Error)]
+pub enum InvalidWorkload {
+    /// No workload of a connector.
+    #[error("its Deployment is none of a connector")]
+    NoWorkload,
+    /// A setting is not there.
+    #[error("its Deployment has no setting `{0}`")]
+    Missing(String),
+    /// A setting is nothing that can be used.
+    #[error("the setting `{name}` of its Deployment cannot be used: {reason}")]
+    Invalid {
+        /// Its name.
+        name: String,
+        /// Why; never with the value.
+        reason: String,
+    },
+}
+
+/// The environment of a Deployment's first container, with what Secrets hold.
+#[derive(Debug)]
+pub struct Environment {
+    variables: BTreeMap<String, String>,
+    prefix: &'static str,
+}
+
+/// The keys of Secrets that the environment of a Deployment refers to, by the
+/// variable.
+pub fn secret_keys(deployment: &Deployment) -> Vec<(String, SecretKey)> {
+    let key = |variable: &EnvVar| {
+        let reference = variable.value_from.as_ref()?.secret_key_ref.as_ref()?;
+        Some((variable.name.clone(), (reference.name.clone(), reference.key.clone())))
+    };
+    variables(deployment).filter_map(key).filter(|(name, _)| is_needed(name)).collect()
+}
+
+/// Of all secrets of a pod only those are read that the lag needs.
+fn is_needed(variable: &str) -> bool {
+    variable.ends_with("EventHub__ConnectionString") || variable.to_ascii_uppercase().contains("SAS")
+}
+
+fn variables(deployment: &Deployment) -> impl Iterator<Item = &EnvVar> {
+    let pod = deployment.spec.template.spec.as_ref();
+    let container = pod.and_then(|pod| pod.containers.first());
+    container.and_then(|container| container.env.as_ref()).into_iter().flatten()
+}
+
+impl Environment {
+    /// Of a Deployment, with the values of [`secret_keys`].
+    pub fn of(deployment: &Deployment, secrets: BTreeMap<String, String>) -> Result<Environment, InvalidWorkload> {
+        let component = deployment.metadata.labels.as_ref().and_then(|labels| labels.get(COMPONENT));
+        let prefix = match component.map(String::as_str) {
+            Some("normalize") => "InputEventHub",
+            Some("group-convert") => "NormalizationEventHub",
+            _ => return Err(InvalidWorkload::NoWorkload),
+        };
+        let mut all = secrets;
+        for variable in variables(deployment) {
+            if let Some(value) = &variable.value {
+                let value = expand(value, &all);
+                all.insert(variable.name.clone(), value);
+            }
+        }
+        Ok(Environment { variables: all, prefix })
+    }
+
+    fn get(&self, name: &str) -> Option<&str> {
+        self.variables.get(name).map(String::as_str).filter(|value| !value.is_empty())
+    }
+
+    fn needed(&self, name: &str) -> Result<&str, InvalidWorkload> {
+        self.get(name).ok_or_else(|| InvalidWorkload::Missing(name.to_owned()))
+    }
+
+    fn hub_setting(&self, name: &str) -> String {
+        format!("{}__{name}", self.prefix)
+    }
+
+    fn url(&self, name: &str) -> Result<Url, InvalidWorkload> {
+        self.needed(name)?.parse().map_err(|error: url::ParseError| invalid(name, error))
+    }
+
+    /// What the workload reads, seen as `identity`: that of its pods.
+    pub fn workload(&self, identity: &FederatedIdentity) -> Result<Workload, InvalidWorkload> {
+        let opening = self.opening(identity)?;
+        let custom_endpoint = self.hub_setting("CustomEndpoint");
+        let custom_endpoint = match self.get(&custom_endpoint) {
+            Some(_) => Some(self.url(&custom_endpoint)?),
+            None => None,
+        };
+        let (container, storage) = self.positions(identity)?;
+        Ok(Workload {
+            namespace: self.needed(&self.hub_setting("EventHubNamespaceFQDN"))?.to_owned(),
+            hub: self.needed(&self.hub_setting("EventHubName"))?.to_owned(),
+            group: self.needed(&self.hub_setting("EventHubConsumerGroup"))?.to_owned(),
+            custom_endpoint,
+            opening,
+            container,
+            storage,
+        })
+    }
+
+    fn opening(&self, identity: &FederatedIdentity) -> Result<Opening, InvalidWorkload> {
+        let (kind, connection) = (self.hub_setting("AuthenticationType"), self.hub_setting("ConnectionString"));
+        let authentication = self.needed(&kind)?;
+        if authentication == "ConnectionString" {
+            let text = self.needed(&connection)?;
+            let parsed = text.parse().map_err(|error| invalid(&connection, error))?;
+            return Ok(Opening::ConnectionString(Box::new(parsed)));
+        }
+        Ok(Opening::Token(Box::new(self.credential(&kind, authentication, identity)?)))
+    }
+
+    fn positions(&self, identity: &FederatedIdentity) -> Result<(Url, Option<CredentialSettings>), InvalidWorkload> {
+        let name = "CheckpointStorage__BlobStorageContainerUri";
+        let mut container = self.url(name)?;
+        if self.get("AzureWebJobsScriptRoot").is_some() {
+            // The host's container is fixed, and lies beside those that the chart names.
+            if let Ok(mut path) = container.path_segments_mut() {
+                path.pop().push(HOST_CONTAINER);
+            }
+        }
+        if container.query().is_some() {
+            return Ok((container, None));
+        }
+        let kind = "CheckpointStorage__AuthenticationType";
+        let credential = self.credential(kind, self.needed(kind)?, identity)?;
+        Ok((container, Some(credential)))
+    }
+
+    fn credential(
+        &self,
+        setting: &str,
+        authentication: &str,
+        identity: &FederatedIdentity,
+    ) -> Result<CredentialSettings, InvalidWorkload> {
+        let internal = || -> Result<CredentialSettings, InvalidWorkload> {
+            let client_id = self.needed("InternalIdentity__ClientId")?;
+            Ok(identity.credential(client_id, self.get("InternalIdentity__TenantId")))
+        };
+        match authentication {
+            "WorkloadIdentity" => internal(),
+            "ExternalIdentity" => self.external(identity, internal),
+            "Development" => Ok(CredentialSettings::Development),
+            // A managed identity is the node's: the operator would be another.
+            other => Err(invalid(setting, format!("the operator cannot show itself as `{other}`"))),
+        }
+    }
+
+    fn external(
+        &self,
+        identity: &FederatedIdentity,
+        internal: impl FnOnce() -> Result<CredentialSettings, InvalidWorkload>,
+    ) -> Result<CredentialSettings, InvalidWorkload> {
+        let client_id = self.needed("ExternalIdentity__ClientId")?;
+        let tenant_id = self.get("ExternalIdentity__TenantId");
+        let Some(uri) = self.get("ExternalIdentity__CertificateUri") else {
+            return Ok(identity.credential(client_id, tenant_id));
+        };
+        let uri: CertificateUri = uri.parse().map_err(|error| invalid("ExternalIdentity__CertificateUri", error))?;
+        let authority_host = match self.get("ExternalIdentity__AuthorityHost") {
+            Some(_) => Some(self.url("ExternalIdentity__AuthorityHost")?),
+            None => None,
+        };
+        Ok(CredentialSettings::ExternalIdentity(Box::new(ExternalIdentity {
+            client_id: client_id.to_owned(),
+            tenant_id: tenant_id.map(str::to_owned),
+            authority_host,
+            certificate: Some(VaultCertificate::new(uri, internal()?)),
+        })))
+    }
+}
+
+fn invalid(name: &str, reason: impl ToString) -> InvalidWorkload {
+    InvalidWorkload::Invalid { name: name.to_owned(), reason: reason.to_string() }
+}
+
+/// `$(NAME)` of what came before, as the kubelet does it.
+fn expand(value: &str, known: &BTreeMap<String, String>) -> String {
+    let mut text = value.to_owned();
+    for (name, known) in known {
+        text = text.replace(&format!("$({name})"), known);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,122 @@
+use serde_json::{Value, json};
+
+use super::*;
+
+fn deployment(component: &str, variables: &[(&str, Value)]) -> Deployment {
+    let env: Vec<Value> = variables
+        .iter()
+        .map(|(name, value)| {
+            let mut variable = value.clone();
+            variable["name"] = json!(name);
+            variable
+        })
+        .collect();
+    serde_json::from_value(json!({
+        "metadata": {"name": "w", "labels": {COMPONENT: component}},
+        "spec": {
+            "selector": {},
+            "template": {"spec": {"containers": [{"name": component, "env": env}]}},
+        },
+    }))
+    .unwrap()
+}
+
+fn value(text: &str) -> Value {
+    json!({ "value": text })
+}
+
+fn secret(name: &str, key: &str) -> Value {
+    json!({ "valueFrom": {"secretKeyRef": {"name": name, "key": key}} })
+}
+
+fn workload(deployment: &Deployment, secrets: &[(&str, &str)]) -> Result<Workload, String> {
+    let secrets = secrets.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    let environment = Environment::of(deployment, secrets).map_err(|error| error.to_string())?;
+    environment.workload(&FederatedIdentity::for_tests()).map_err(|error| error.to_string())
+}
+
+const TOKENS: [(&str, &str); 8] = [
+    ("InputEventHub__AuthenticationType", "ExternalIdentity"),
+    ("InputEventHub__EventHubNamespaceFQDN", "n.servicebus.windows.net"),
+    ("InputEventHub__EventHubName", "h"),
+    ("InputEventHub__EventHubConsumerGroup", "$default"),
+    ("ExternalIdentity__ClientId", "e"),
+    ("InternalIdentity__ClientId", "i"),
+    ("CheckpointStorage__AuthenticationType", "WorkloadIdentity"),
+    ("CheckpointStorage__BlobStorageContainerUri", "https://s.blob.core.windows.net/w-e1"),
+];
+
+fn tokens() -> Vec<(&'static str, Value)> {
+    TOKENS.iter().map(|(name, text)| (*name, value(text))).collect()
+}
+
+#[test]
+fn reads_what_a_pod_would() {
+    let found = workload(&deployment("normalize", &tokens()), &[]).unwrap();
+    assert_eq!(
+        (found.namespace.as_str(), found.hub.as_str(), found.group.as_str()),
+        ("n.servicebus.windows.net", "h", "$default")
+    );
+    assert_eq!(found.container.as_str(), "https://s.blob.core.windows.net/w-e1");
+    assert!(matches!(found.opening, Opening::Token(_)) && found.storage.is_some());
+}
+
+#[test]
+fn reads_the_positions_of_the_functions_host() {
+    let mut variables = tokens();
+    variables.push(("AzureWebJobsScriptRoot", value("/home/site/normalize")));
+    let found = workload(&deployment("normalize", &variables), &[]).unwrap();
+    assert_eq!(found.container.as_str(), "https://s.blob.core.windows.net/azure-webjobs-eventhub");
+}
+
+#[test]
+fn opens_with_secrets() {
+    let variables = [
+        ("STORAGE_SAS", secret("local", "sas")),
+        ("NormalizationEventHub__ConnectionString", secret("local", "hub")),
+        ("FhirService__Secret", secret("local", "fhir")),
+        ("NormalizationEventHub__AuthenticationType", value("ConnectionString")),
+        ("NormalizationEventHub__EventHubNamespaceFQDN", value("127.0.0.2")),
+        ("NormalizationEventHub__EventHubName", value("h")),
+        ("NormalizationEventHub__EventHubConsumerGroup", value("dst-fhir")),
+        ("CheckpointStorage__BlobStorageContainerUri", value("http://127.0.0.1:1/a/w?$(STORAGE_SAS)")),
+    ];
+    let deployment = deployment("group-convert", &variables);
+    let names: Vec<String> = secret_keys(&deployment).into_iter().map(|(name, _)| name).collect();
+    assert_eq!(names, ["STORAGE_SAS", "NormalizationEventHub__ConnectionString"]);
+    let connection =
+        "Endpoint=sb://127.0.0.2;SharedAccessKeyName=k;SharedAccessKey=c2VjcmV0;UseDevelopmentEmulator=true";
+    let secrets = [("STORAGE_SAS", "sv=1&sig=x"), ("NormalizationEventHub__ConnectionString", connection)];
+    let found = workload(&deployment, &secrets).unwrap();
+    assert_eq!(found.container.query(), Some("sv=1&sig=x"));
+    assert!(found.storage.is_none() && matches!(found.opening, Opening::ConnectionString(_)));
+}
+
+#[test]
+fn says_what_is_missing() {
+    let without = |name: &str| tokens().into_iter().filter(|(other, _)| *other != name).collect::<Vec<_>>();
+    let mut managed = without("CheckpointStorage__AuthenticationType");
+    managed.push(("CheckpointStorage__AuthenticationType", value("ManagedIdentity")));
+    let cases = [
+        ("fhir-server", tokens(), "its Deployment is none of a connector"),
+        (
+            "normalize",
+            without("InputEventHub__EventHubName"),
+            "its Deployment has no setting `InputEventHub__EventHubName`",
+        ),
+        (
+            "normalize",
+            without("InternalIdentity__ClientId"),
+            "its Deployment has no setting `InternalIdentity__ClientId`",
+        ),
+        (
+            "normalize",
+            managed,
+            "the setting `CheckpointStorage__AuthenticationType` of its Deployment cannot be used: the operator cannot show itself as `ManagedIdentity`",
+        ),
+    ];
+    for (component, variables, expected) in cases {
+        let found = workload(&deployment(component, &variables), &[]);
+        assert_eq!(found.map(|_| ()), Err(expected.to_owned()));
+    }
+}

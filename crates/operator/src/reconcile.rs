@@ -1,0 +1,249 @@
+//! Makes the cluster match one resource.
+//!
+//! ```text
+//! spec + defaults --> values --helm--> documents --> inventory stored --> applied --> pruned --> status
+//! ```
+//!
+//! Every step may be repeated and the process may end after any of them. The
+//! inventory is stored before the first object is made; nothing is pruned
+//! before the last one was applied. There is no finalizer: what a resource made
+//! goes with it by owner references, whether or not the operator runs
+//! (design.md D8).
+
+mod report;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use kube::runtime::controller::Action;
+use kube::runtime::events::Recorder;
+use kube::{Api, Client, ResourceExt};
+use serde_json::{Value, json};
+
+use crate::chart::{Charts, RenderError};
+use crate::cluster::{ApplyError, Objects, is_conflict};
+use crate::error_text::error_text;
+use crate::inventory::{self, Found};
+use crate::lag::LagOffer;
+use crate::manifest::{self, Kind, Manifest};
+use crate::readiness::Applied;
+use crate::resources::Charted;
+use crate::retry::Retries;
+use crate::values;
+
+use self::report::{Outcome, Report};
+
+/// How often a resource is looked at when nothing happens: repairs what is not
+/// watched, and what a watch missed.
+const LOOK_EVERY: Duration = Duration::from_secs(300);
+/// How soon what was refused is tried again: the reason may lie elsewhere, such
+/// as a quota, a missing right or a kind that is not installed yet.
+const TRY_AGAIN: Duration = Duration::from_secs(30);
+
+/// What a reconciliation needs.
+pub struct Context {
+    /// The cluster.
+    pub client: Client,
+    /// Helm and the charts.
+    pub charts: Charts,
+    /// The platform's values for a chart, under the values of a spec.
+    pub defaults: Value,
+    /// What connectors get whose lag the operator reads; none when it serves none.
+    pub lag: Option<LagOffer>,
+    /// Events.
+    pub recorder: Recorder,
+    /// Failures in a row.
+    pub retries: Retries,
+}
+
+/// Why a reconciliation is tried again.
+#[derive(Debug, thiserror::Error)]
+pub enum ReconcileError {
+    /// The API server was not there, or had something newer.
+    #[error("the API server cannot be asked, or refuses: {doing}")]
+    Api {
+        /// What was asked.
+        doing: &'static str,
+        /// The answer.
+        #[source]
+        source: kube::Error,
+    },
+    /// An object could not be applied, for a reason that passes.
+    #[error("cannot apply an object")]
+    Apply(#[source] ApplyError),
+    /// Helm could not be run.
+    #[error("cannot render the chart")]
+    Render(#[source] RenderError),
+    /// A bug of ours: what was read from the API server is no JSON.
+    #[error("cannot write the spec as values")]
+    Values(#[source] serde_json::Error),
+}
+
+impl ReconcileError {
+    /// Whether something changed meanwhile, which is no failure.
+    pub fn is_conflict(&self) -> bool {
+        match self {
+            Self::Api { source, .. } | Self::Apply(ApplyError::Away { source, .. }) => is_conflict(source),
+            _ => false,
+        }
+    }
+}
+
+fn api(doing: &'static str) -> impl FnOnce(kube::Error) -> ReconcileError {
+    move |source| ReconcileError::Api { doing, source }
+}
+
+/// Makes the cluster match `resource`, and says when to look again.
+pub async fn reconcile<K: Charted>(cached: Arc<K>, context: Arc<Context>) -> Result<Action, ReconcileError> {
+    let (name, namespace) = (cached.name_any(), cached.namespace().unwrap_or_default());
+    let resources: Api<K> = Api::namespaced(context.client.clone(), &namespace);
+    // Read anew: an inventory out of a cache may lack what was made a moment ago.
+    let resource = resources.get_opt(&name).await.map_err(api("reading the resource"))?;
+    let Some(resource) = resource.filter(|resource| resource.meta().deletion_timestamp.is_none()) else {
+        context.retries.succeeded(&namespace, &name);
+        return Ok(Action::await_change());
+    };
+    let run = Run { report: Report::new(resources, &resource, &context), resource, context: &context, namespace };
+    let action = Box::pin(run.run()).await?;
+    context.retries.succeeded(&cached.namespace().unwrap_or_default(), &name);
+    Ok(action)
+}
+
+struct Run<'c, K: Charted> {
+    resource: K,
+    report: Report<'c, K>,
+    context: &'c Context,
+    namespace: String,
+}
+
+impl<K: Charted> Run<'_, K> {
+    async fn run(mut self) -> Result<Action, ReconcileError> {
+        let manifests = match self.render().await? {
+            Ok(manifests) => manifests,
+            Err(outcome) => return self.give_up(outcome).await,
+        };
+        let objects =
+            Objects::new(self.context.client.clone(), &self.namespace, &self.resource.uid().unwrap_or_default());
+        let found = objects.find_all(&manifests).await.map_err(api("looking at what is there"))?;
+        if let Some((kind, name)) = found.iter().find(|(_, found)| **found == Found::Foreign).map(|(key, _)| key) {
+            let message = format!("there is a {kind} `{name}` that belongs to somebody else");
+            return self.give_up(Outcome::NotApplied { reason: "NameTaken", message, applied: &[] }).await;
+        }
+        let stored = self.report.inventory().to_vec();
+        self.report.store_inventory(inventory::before(&stored, &manifests, &found)).await?;
+
+        let owned = self.owned(manifests, &found);
+        let (applied, problem) = apply_all(&objects, &owned).await?;
+        if let Some((reason, message)) = problem {
+            return self.give_up(Outcome::NotApplied { reason, message, applied: &applied }).await;
+        }
+        self.prune(&objects, &owned).await?;
+        let uids: BTreeMap<_, _> = applied.iter().filter_map(uid).collect();
+        let outcome = Outcome::Applied { inventory: inventory::after(&owned, &uids), applied: &applied };
+        let is_ready = self.report.store(outcome).await?;
+        Ok(Action::requeue(if is_ready { LOOK_EVERY } else { TRY_AGAIN }))
+    }
+
+    /// The documents of the chart, or why there are none for this spec.
+    async fn render(&mut self) -> Result<Result<Vec<Manifest>, Outcome<'static>>, ReconcileError> {
+        let refused = |message| Ok(Err(Outcome::NotRendered { message }));
+        let spec = self.resource.values().map_err(ReconcileError::Values)?;
+        let mut all = values::merge(values::merge(K::base(), self.context.defaults.clone()), spec);
+        let name = self.resource.name_any();
+        if all["scaling"]["source"] == "operator" {
+            let Some(lag) = &self.context.lag else {
+                return refused(
+                    "spec.scaling.source: this operator serves no lag (its value `lag.enabled`)".to_owned(),
+                );
+            };
+            all = values::merge(all, json!({ "scaling": { "operator": lag.values(&self.namespace, &name) } }));
+        }
+        let rendered = self.context.charts.render(K::CHART, &self.namespace, &name, &all).await;
+        let text = match rendered {
+            Ok(text) => text,
+            Err(RenderError::Refused(message)) => return refused(message),
+            Err(error) => {
+                let message = error_text(&error);
+                self.report.store(Outcome::HelmFailed { message }).await?;
+                return Err(ReconcileError::Render(error));
+            }
+        };
+        match manifest::read(&text, &self.namespace, self.resource.deployment_count()) {
+            Ok(manifests) => Ok(Ok(manifests)),
+            Err(error) => refused(error.to_string()),
+        }
+    }
+
+    fn owned(&self, mut manifests: Vec<Manifest>, found: &BTreeMap<inventory::Key, Found>) -> Vec<Manifest> {
+        let owner = owner_reference(&self.resource);
+        for manifest in &mut manifests {
+            manifest.adopt(&self.namespace, &owner);
+            if let Some(Found::Ours(uid)) = found.get(&(manifest.kind.kind.to_owned(), manifest.name.clone())) {
+                manifest.expect_uid(uid);
+            }
+        }
+        manifests
+    }
+
+    /// Takes away what the inventory has and the chart does not render any more.
+    async fn prune(&mut self, objects: &Objects, rendered: &[Manifest]) -> Result<(), ReconcileError> {
+        for item in inventory::surplus(self.report.inventory(), rendered) {
+            // A kind of an older operator: its owner reference collects it.
+            let Some(kind) = Kind::named(&item.kind) else { continue };
+            let found = objects.find(kind, &item.name).await.map_err(api("looking at what to prune"))?;
+            let Some(uid) = inventory::deletable(&item, &found) else { continue };
+            objects.delete(kind, &item.name, &uid).await.map_err(api("pruning"))?;
+            tracing::info!(kind = item.kind, name = item.name, namespace = self.namespace, "Pruned an object");
+            self.report.tell_pruned(&item).await;
+        }
+        Ok(())
+    }
+
+    async fn give_up(mut self, outcome: Outcome<'_>) -> Result<Action, ReconcileError> {
+        // What the chart refuses is right only once the spec is another.
+        let waits = matches!(outcome, Outcome::NotRendered { .. });
+        self.report.store(outcome).await?;
+        Ok(if waits { Action::await_change() } else { Action::requeue(TRY_AGAIN) })
+    }
+}
+
+fn owner_reference<K: Charted>(resource: &K) -> OwnerReference {
+    OwnerReference {
+        api_version: K::api_version(&()).into_owned(),
+        kind: K::kind(&()).into_owned(),
+        name: resource.name_any(),
+        uid: resource.uid().unwrap_or_default(),
+        controller: Some(true),
+        block_owner_deletion: Some(true),
+    }
+}
+
+fn uid(applied: &Applied<'_>) -> Option<(inventory::Key, String)> {
+    let uid = applied.live["metadata"]["uid"].as_str()?;
+    Some(((applied.manifest.kind.kind.to_owned(), applied.manifest.name.clone()), uid.to_owned()))
+}
+
+/// Applies all that can be applied, and says what could not.
+async fn apply_all<'m>(
+    objects: &Objects,
+    manifests: &'m [Manifest],
+) -> Result<(Vec<Applied<'m>>, Option<(&'static str, String)>), ReconcileError> {
+    let (mut applied, mut problems) = (Vec::new(), Vec::new());
+    for manifest in manifests {
+        match objects.apply(manifest).await {
+            Ok(live) => applied.push(Applied { manifest, live }),
+            Err(error @ ApplyError::Away { .. }) => return Err(ReconcileError::Apply(error)),
+            Err(error) => problems.push(error),
+        }
+    }
+    // One refusal is enough to see what is wrong; what is not served counts
+    // least, since the rest works without it.
+    problems.sort_by_key(|problem| matches!(problem, ApplyError::NotServed { .. }));
+    let problem = problems.first().map(|problem| {
+        let reason = if matches!(problem, ApplyError::NotServed { .. }) { "KindNotServed" } else { "ApplyRefused" };
+        (reason, problem.to_string())
+    });
+    Ok((applied, problem))
+}

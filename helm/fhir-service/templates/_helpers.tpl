@@ -1,0 +1,133 @@
+{{- define "fhir-service.selectorLabels" -}}
+app.kubernetes.io/name: fhir-service
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
+{{- define "fhir-service.labels" -}}
+{{ include "fhir-service.selectorLabels" . }}
+app.kubernetes.io/component: fhir-server
+app.kubernetes.io/part-of: iot-connector-for-fhir
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+{{- end }}
+
+{{- define "fhir-service.serviceAccountName" -}}
+{{ .Values.serviceAccount.name | default .Release.Name }}
+{{- end }}
+
+{{- define "fhir-service.image" -}}
+{{- $image := .Values.image -}}
+{{- $repository := $image.repository | default (printf "iot-connector-for-fhir/fhir-%s" (lower .Values.fhirVersion)) -}}
+{{- with $image.registry }}{{ trimSuffix "/" . }}/{{ end }}{{ $repository }}
+{{- if $image.digest }}@{{ $image.digest }}{{ else }}:{{ $image.tag | default .Chart.AppVersion }}{{ end }}
+{{- end }}
+
+{{/* A number as a number, a percentage as text. */}}
+{{- define "fhir-service.intOrPercent" -}}
+{{- if hasSuffix "%" . }}{{ . | quote }}{{ else }}{{ . | int }}{{ end }}
+{{- end }}
+
+{{/* The settings of the server, by the names that Microsoft's FHIR server reads; what `environment` has wins. */}}
+{{- define "fhir-service.settings" -}}
+{{- $v := .Values -}}
+{{- $security := $v.authentication.enabled -}}
+{{- $authorization := ternary $security $v.authorization.enabled (kindIs "invalid" $v.authorization.enabled) -}}
+{{- $plain := dict
+  "ASPNETCORE_URLS" (printf "http://+:%d" (int $v.service.targetPort))
+  "ASPNETCORE_FORWARDEDHEADERS_ENABLED" "true"
+  "DOTNET_EnableDiagnostics" "0"
+  "FhirServer__Security__Enabled" (toString $security)
+  "FhirServer__Security__Authorization__Enabled" (toString $authorization)
+  "FhirServer__Operations__Export__Enabled" (toString $v.export.enabled)
+  "FhirServer__Operations__Reindex__Enabled" (toString $v.reindex.enabled)
+  "Logging__LogLevel__Default" $v.telemetry.logLevel
+  "Telemetry__Provider" $v.telemetry.provider
+  "PrometheusMetrics__enabled" (toString $v.telemetry.prometheus.enabled) -}}
+{{- if $security -}}
+  {{- $_ := set $plain "FhirServer__Security__Authentication__Authority" $v.authentication.authority -}}
+  {{- $_ := set $plain "FhirServer__Security__Authentication__Audience" $v.authentication.audience -}}
+{{- end -}}
+{{- if $authorization -}}
+  {{- $_ := set $plain "FhirServer__Security__Authorization__RolesClaim" $v.authorization.rolesClaim -}}
+{{- end -}}
+{{- with $v.audit.customHeaderPrefix -}}
+  {{- $_ := set $plain "FhirServer__Audit__CustomAuditHeaderPrefix" . -}}
+{{- end -}}
+{{- if $v.telemetry.prometheus.enabled -}}
+  {{- $_ := set $plain "PrometheusMetrics__port" ($v.telemetry.prometheus.port | int | toString) -}}
+{{- end -}}
+{{- if $v.export.enabled -}}
+  {{- $_ := set $plain "FhirServer__Operations__Export__MaximumNumberOfConcurrentJobsAllowedPerInstance" ($v.export.maximumConcurrentJobs | int | toString) -}}
+  {{- with $v.export.storageAccountUri -}}
+    {{- $_ := set $plain "FhirServer__Operations__Export__StorageAccountUri" . -}}
+  {{- end -}}
+{{- end -}}
+{{- if $v.reindex.enabled -}}
+  {{- $_ := set $plain "FhirServer__Operations__Reindex__DefaultMaximumThreadsPerReindexJob" ($v.reindex.maximumThreads | int | toString) -}}
+  {{- $_ := set $plain "FhirServer__Operations__Reindex__MaximumNumberOfResourcesPerQuery" ($v.reindex.maximumResourcesPerQuery | int | toString) -}}
+  {{- $_ := set $plain "FhirServer__Operations__Reindex__QueryDelayIntervalInMilliseconds" ($v.reindex.queryDelayMilliseconds | int | toString) -}}
+  {{- $_ := set $plain "FhirServer__Operations__Reindex__ConsecutiveFailuresThreshold" ($v.reindex.consecutiveFailuresThreshold | int | toString) -}}
+{{- end -}}
+{{- $secrets := dict -}}
+{{- if ne $v.dataStore.type "Image" -}}
+  {{- $_ := set $plain "DataStore" $v.dataStore.type -}}
+{{- end -}}
+{{- if eq $v.dataStore.type "SqlServer" -}}
+  {{- $_ := set $plain "SqlServer__Initialize" (toString $v.dataStore.automaticSchema) -}}
+  {{- $_ := set $plain "SqlServer__SchemaOptions__AutomaticUpdatesEnabled" (toString $v.dataStore.automaticSchema) -}}
+  {{- $_ := set $secrets "SqlServer__ConnectionString" $v.dataStore.connectionString -}}
+{{- else if eq $v.dataStore.type "CosmosDb" -}}
+  {{- $_ := set $plain "CosmosDb__Host" $v.dataStore.host -}}
+  {{- $_ := set $plain "CosmosDb__UseManagedIdentity" (toString (not $v.dataStore.key)) -}}
+  {{- with $v.dataStore.key -}}{{- $_ := set $secrets "CosmosDb__Key" . -}}{{- end -}}
+{{- end -}}
+{{- with $v.telemetry.connectionString -}}{{- $_ := set $secrets "Telemetry__ConnectionString" . -}}{{- end -}}
+{{- if $v.export.enabled -}}
+  {{- with $v.export.storageAccountConnection -}}{{- $_ := set $secrets "FhirServer__Operations__Export__StorageAccountConnection" . -}}{{- end -}}
+{{- end -}}
+{{- $secrets = merge (deepCopy $v.secretEnvironment) $secrets -}}
+{{- $plain = merge (deepCopy $v.environment) $plain -}}
+{{- range $name, $_ := $secrets -}}{{- $plain = omit $plain $name -}}{{- end -}}
+{{- dict "plain" $plain "secrets" $secrets | toJson -}}
+{{- end }}
+
+{{/* Refuses what the schema cannot. */}}
+{{- define "fhir-service.validate" -}}
+{{- $v := .Values -}}
+{{- $problems := list -}}
+{{- if $v.authentication.enabled -}}
+  {{- if or (not $v.authentication.authority) (not $v.authentication.audience) -}}
+    {{- $problems = append $problems "authentication: authority and audience are needed, unless enabled is false" -}}
+  {{- end -}}
+{{- end -}}
+{{- if and $v.ingress.enabled (not $v.ingress.domain) -}}
+  {{- $problems = append $problems "ingress.domain: is needed" -}}
+{{- end -}}
+{{- if and $v.ingress.enabled (not $v.ingress.tls.secretName) (not $v.ingress.allowPlainHttp) -}}
+  {{- $problems = append $problems "ingress.tls.secretName: is needed, or allowPlainHttp where TLS ends before the Ingress" -}}
+{{- end -}}
+{{- if and (ne $v.identity.type "None") (not $v.identity.clientId) -}}
+  {{- $problems = append $problems (printf "identity.clientId: is needed by type %s" $v.identity.type) -}}
+{{- end -}}
+{{- if and (eq $v.identity.type "AadPodIdentity") (not $v.identity.resourceId) -}}
+  {{- $problems = append $problems "identity.resourceId: is needed by type AadPodIdentity" -}}
+{{- end -}}
+{{- if and (eq $v.dataStore.type "SqlServer") (not $v.dataStore.connectionString) -}}
+  {{- $problems = append $problems "dataStore.connectionString: is needed by type SqlServer" -}}
+{{- end -}}
+{{- if and (eq $v.dataStore.type "CosmosDb") (not $v.dataStore.host) -}}
+  {{- $problems = append $problems "dataStore.host: is needed by type CosmosDb" -}}
+{{- end -}}
+{{- if and $v.export.enabled (eq (empty $v.export.storageAccountUri) (empty $v.export.storageAccountConnection)) -}}
+  {{- $problems = append $problems "export: expected either storageAccountUri or storageAccountConnection" -}}
+{{- end -}}
+{{- if and (eq $v.strategy.type "Recreate") (or $v.strategy.maxSurge $v.strategy.maxUnavailable) -}}
+  {{- $problems = append $problems "strategy: type Recreate knows no maxSurge and maxUnavailable" -}}
+{{- end -}}
+{{- if gt (len .Release.Name) 50 -}}
+  {{- $problems = append $problems "the release's name has more than 50 characters" -}}
+{{- end -}}
+{{- if $problems -}}
+  {{- fail (printf "\n%s" (join "\n" $problems)) -}}
+{{- end -}}
+{{- end }}
