@@ -97,6 +97,14 @@ fn what_belongs_together_is_checked() {
             destinations(&[destination(r#", "window": {"seconds": 601}"#)]).set(&["front=functions"]),
             "`destinations[0].window.seconds` is 601; expected at most 600, which is as long as the Functions host gathers events",
         ),
+        (
+            set(&[
+                "front=functions",
+                "source.authentication.type=Development",
+                "source.customEndpoint=amqp://127.0.0.1:5672",
+            ]),
+            "`source.authentication.connectionString` is not set; expected a secret, since the Functions host shows no made-up token",
+        ),
         // Scaling.
         (set(&["scaling.normalize.maxReplicas=5"]), "`scaling.normalize.maxReplicas` is 5; expected at most 4, the `source.eventHub.partitionCount`, since a partition has one reader"),
         (set(&["scaling.groupConvert.minReplicas=3", "scaling.groupConvert.maxReplicas=2"]), "`scaling.groupConvert.minReplicas` is 3; expected at most 2, the most replicas"),
