@@ -78,7 +78,7 @@ fn default_group() -> String {
 /// How the customer's hub is opened.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("(has(self.type) && self.type == 'ConnectionString') == has(self.connectionString)").message("connectionString is needed by type ConnectionString, and by no other"))]
+#[x_kube(validation = Rule::new("!has(self.type) || self.type != 'ConnectionString' || has(self.connectionString)").message("type ConnectionString needs a connectionString"))]
 pub struct SourceAuthentication {
     /// Default: `ExternalIdentity` when `identity.external` has a client id, else as `identity.type` says.
     #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
@@ -133,7 +133,7 @@ pub struct InternalEventHub {
 /// How the internal hub is opened.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("(has(self.type) && self.type == 'ConnectionString') == has(self.connectionString)").message("connectionString is needed by type ConnectionString, and by no other"))]
+#[x_kube(validation = Rule::new("!has(self.type) || self.type != 'ConnectionString' || has(self.connectionString)").message("type ConnectionString needs a connectionString"))]
 pub struct InternalAuthentication {
     /// Default: as `identity.type` says.
     #[serde(rename = "type", skip_serializing_if = "Option::is_none")]

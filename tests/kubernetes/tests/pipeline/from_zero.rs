@@ -51,7 +51,7 @@ fn the_functions_front_does_the_same() {
 }
 
 /// Waits for zero, sends events, and follows them.
-fn check_from_zero_and_back(site: &Site, day: usize) {
+pub fn check_from_zero_and_back(site: &Site, day: usize) {
     // A replica of each has stored first positions; then nothing waits.
     Workload::ALL.iter().for_each(|workload| site.wait_for_replicas(*workload, 0));
     site.wait_for_no_pods();

@@ -4,5 +4,6 @@
 mod from_zero;
 mod ingest;
 mod lag;
+mod operator;
 mod site;
 mod trickle;

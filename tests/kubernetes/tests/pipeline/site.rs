@@ -87,6 +87,11 @@ fn program(name: &str) -> std::path::PathBuf {
     end_to_end::folder("IOTC_TEST_BIN", "kubernetes").join(name)
 }
 
+fn operator_image() -> Image {
+    let image = Image::of(program("operator")).file("/usr/local/bin/helm", Helm::without_cluster().program());
+    image.file("/charts", checkout().join("helm"))
+}
+
 /// The functions below a Functions host, which is the stand-in here: app roots as
 /// in the real image.
 fn functions_image(folder: &Path) -> Image {
@@ -145,6 +150,7 @@ impl Site {
         let images = Images::new().with("*iot-connector-for-fhir/native:*", native_image());
         let functions = functions_image(&folder.path().join("functions"));
         let images = images.with("*iot-connector-for-fhir/functions:*", functions);
+        let images = images.with("*iot-connector-for-fhir/operator:*", operator_image());
         let kubelet = Kubelet::start(&plane, images);
         plane.make_namespace(NAMESPACE, &[("pod-security.kubernetes.io/enforce", "restricted")]);
         let site = Site { kubelet, keda, plane, hub, azurite, hapi, address, _folder: folder };
@@ -207,6 +213,7 @@ impl Site {
                 "customEndpoint": format!("amqp://{}:5672", self.address),
             },
             "storage": {
+                "accountName": "devstoreaccount1",
                 "blobServiceUri": self.blobs(),
                 "authentication": { "type": "Sas", "sas": secret("sas"), "connectionString": secret("storage") },
             },
