@@ -6,6 +6,7 @@
 pub mod azurite;
 pub mod clients;
 pub mod collector;
+pub mod container;
 pub mod fhir;
 pub mod gate;
 pub mod hapi;

@@ -12,7 +12,8 @@ use std::process::ExitCode;
 
 use crate::run::{cargo, root, run, target};
 
-const FUNCTIONS: [&str; 2] = ["normalize", "group-convert"];
+/// All of them.
+pub const FUNCTIONS: [&str; 2] = ["normalize", "group-convert"];
 
 /// Lays out the app root of one function, and says where.
 pub fn app(arguments: &[String]) -> Result<ExitCode, String> {
@@ -33,7 +34,7 @@ pub fn app(arguments: &[String]) -> Result<ExitCode, String> {
 }
 
 /// Copies what the host reads, and the binary.
-fn lay_out(function: &str, binary: &Path, out: &Path) -> Result<(), String> {
+pub fn lay_out(function: &str, binary: &Path, out: &Path) -> Result<(), String> {
     let said = |path: &Path, error: std::io::Error| format!("`{}`: {error}", path.display());
     let source = root().join("functions").join(function).join("app");
     copy_folder(&source, out)?;
@@ -48,7 +49,8 @@ fn lay_out(function: &str, binary: &Path, out: &Path) -> Result<(), String> {
     fs::rename(&draft, handlers.join(function)).map_err(|error| said(&handlers, error))
 }
 
-fn copy_folder(from: &Path, to: &Path) -> Result<(), String> {
+/// Copies a folder with all that is in it.
+pub fn copy_folder(from: &Path, to: &Path) -> Result<(), String> {
     let said = |path: &Path, error: std::io::Error| format!("`{}`: {error}", path.display());
     fs::create_dir_all(to).map_err(|error| said(to, error))?;
     for entry in fs::read_dir(from).map_err(|error| said(from, error))? {

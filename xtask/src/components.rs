@@ -4,6 +4,8 @@
 //! Each is installed by its own package manager into the cache folder. One
 //! that cannot be installed fails its tier with the reason.
 
+pub mod images;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -26,7 +28,7 @@ pub struct Component {
 }
 
 /// Something the system has to have.
-struct Need {
+pub struct Need {
     /// A command that succeeds when it is there.
     probe: &'static [&'static str],
     /// The Debian package that brings it.
@@ -34,7 +36,7 @@ struct Need {
 }
 
 /// All of them.
-pub const ALL: [Component; 12] = [
+pub const ALL: [Component; 15] = [
     Component {
         name: "hapi",
         variable: "IOTC_TEST_HAPI",
@@ -123,6 +125,31 @@ pub const ALL: [Component; 12] = [
         needs: HELM,
         install: |place| run_script(place, "tests/components/helm/install.sh"),
     },
+    Component {
+        name: "images",
+        variable: "IOTC_TEST_IMAGE_TOOLS",
+        defined_by: &["tests/components/images/requirements.txt"],
+        needs: PYTHON,
+        install: |place| install_python(place, "tests/components/images/requirements.txt"),
+    },
+    Component {
+        name: "auditable",
+        variable: "IOTC_TEST_AUDITABLE",
+        defined_by: &["tests/components/auditable/version"],
+        needs: &[],
+        install: images::install_auditable,
+    },
+    Component {
+        name: "bases",
+        variable: "IOTC_TEST_BASES",
+        defined_by: &[
+            "tests/components/bases/make-bases.sh",
+            "tests/components/bases/describe-packages.sh",
+            "tests/components/bases/functions-host.sh",
+        ],
+        needs: images::CONTAINERS,
+        install: images::install_bases,
+    },
 ];
 
 const JAVA: &[Need] = &[
@@ -179,11 +206,16 @@ impl Component {
     /// Its folder, installed if need be.
     pub fn folder(&self) -> Result<PathBuf, String> {
         let install = |place: &Path| {
-            self.needs.iter().try_for_each(require)?;
+            require_all(self.needs)?;
             (self.install)(place)
         };
         installed(self.name, self.defined_by, install).map_err(|error| format!("{}: {error}", self.name))
     }
+}
+
+/// Sees to it that the system has all of `needs`.
+pub fn require_all(needs: &[Need]) -> Result<(), String> {
+    needs.iter().try_for_each(require)
 }
 
 /// Sees to it that the system has something: installs its package where that
@@ -299,7 +331,7 @@ fn copy_crds(module: &str, folder: &str, crds: &Path) -> Result<(), String> {
 fn install_go(place: &Path, script: &str) -> Result<(), String> {
     let output = Command::new("go").args(["env", "GOVERSION"]).env("GOTOOLCHAIN", "local").output();
     let version = output.ok().map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned());
-    if !version.as_deref().and_then(go_version).is_some_and(|version| version >= GO_MIN) {
+    if version.as_deref().and_then(go_version).is_none_or(|version| version < GO_MIN) {
         let found = version.filter(|version| !version.is_empty()).unwrap_or_else(|| "none".to_owned());
         return Err(format!("needs Go {}.{} or newer on PATH, found {found}", GO_MIN.0, GO_MIN.1));
     }

@@ -4,6 +4,9 @@
 //! demo [--stay]                 builds the release binaries and runs the samples through them
 //! test [TIER]                   runs the tests, with the real parts they need
 //! app normalize|group-convert   lays out an app root for `func start`
+//! package [images|zips|charts …]   makes what is shipped: images, Function App ZIPs, charts, SBOMs
+//! publish --registry R          pushes images and charts to a registry
+//! image-files IMAGE --out DIR   lays out what an image holds
 //! bench NAME [--json]           measures normalize, handler, convert, start or save, beside its yardstick
 //! fuzz [TARGET …] [--seconds N] [--jobs N]   runs the fuzz targets
 //! simulate [--seeds A..B] [--plant NAME] [--keep-going]   runs the path in simulated time under faults
@@ -17,7 +20,11 @@ mod bench;
 mod cache;
 mod components;
 mod demo;
+mod flags;
 mod fuzz;
+mod images;
+mod package;
+mod publish;
 mod run;
 mod simulate;
 mod soak;
@@ -26,6 +33,7 @@ mod test;
 use std::process::ExitCode;
 
 const USAGE: &str = "usage: cargo xtask demo [--stay] | test [TIER] | app normalize|group-convert [--out DIR] | \
+                     package [images|zips|charts ...] | publish --registry HOST[/PATH] | image-files IMAGE --out DIR | \
                      bench normalize|handler|convert|start|save [--json] | fuzz [TARGET ...] [--seconds N] [--jobs N] | \
                      simulate [--seeds A..B] [--plant NAME] [--keep-going] | \
                      soak [--minutes N] [--rate EVENTS_PER_SECOND] | deny | components [NAME ...]";
@@ -40,6 +48,9 @@ fn main() -> ExitCode {
         "demo" => demo::demo(rest),
         "test" => test::test(rest),
         "app" => app::app(rest),
+        "package" => package::package(rest),
+        "publish" => publish::publish(rest),
+        "image-files" => images::image_files(rest),
         "bench" => bench::bench(rest),
         "fuzz" => fuzz::fuzz(rest),
         "simulate" => simulate::simulate(rest),

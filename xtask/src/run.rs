@@ -42,6 +42,16 @@ pub fn run_quietly(command: &mut Command) -> Result<(), String> {
     Err(format!("`{}` ended with {}:\n{last}", name(command), output.status))
 }
 
+/// What `command` prints, without the end of its last line.
+pub fn output(command: &mut Command) -> Result<String, String> {
+    let output = command.stdin(Stdio::null()).output().map_err(|error| cannot_start(command, &error))?;
+    if !output.status.success() {
+        let printed = String::from_utf8_lossy(&output.stderr);
+        return Err(format!("`{}` ended with {}:\n{}", name(command), output.status, printed.trim_end()));
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).trim_end().to_owned())
+}
+
 fn name(command: &Command) -> String {
     let words = std::iter::once(command.get_program()).chain(command.get_args());
     words.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::process::{Command, ExitCode, Stdio};
 
 use crate::components;
+use crate::package;
 use crate::run::{cargo, root, run, target};
 
 /// A part of the tests.
@@ -15,6 +16,8 @@ struct Tier {
     components: &'static [&'static str],
     /// Whether it starts our binaries.
     needs_binaries: bool,
+    /// Whether it looks at what `cargo xtask package` makes.
+    needs_package: bool,
     /// The arguments of `cargo test`, for each run.
     runs: &'static [&'static [&'static str]],
 }
@@ -35,12 +38,13 @@ const FAULTS: &str = "IOTC_FAULTS";
 /// What tells them when and in which order things are to break.
 const FAULTS_SEED: &str = "IOTC_FAULTS_SEED";
 
-const TIERS: [Tier; 10] = [
+const TIERS: [Tier; 11] = [
     Tier {
         name: "quick",
         about: "all packages, without other processes' help",
         components: &[],
         needs_binaries: false,
+        needs_package: false,
         runs: &[
             &["--workspace", "--exclude", "end-to-end", "--exclude", "simulation", "--exclude", "kubernetes-tests"],
             &["-p", "end-to-end", "--lib", "--test", "packages", "--test", "samples"],
@@ -51,6 +55,7 @@ const TIERS: [Tier; 10] = [
         about: "the charts, rendered by helm and judged without a cluster",
         components: &["helm", "manifests"],
         needs_binaries: true,
+        needs_package: false,
         runs: &[&["-p", "end-to-end", "--test", "charts"]],
     },
     Tier {
@@ -58,6 +63,7 @@ const TIERS: [Tier; 10] = [
         about: "the whole path in simulated time under seeded faults, with and without planted bugs",
         components: &[],
         needs_binaries: false,
+        needs_package: false,
         runs: &[&["-p", "simulation", "--features", "planted-bugs"]],
     },
     Tier {
@@ -65,6 +71,7 @@ const TIERS: [Tier; 10] = [
         about: "our binaries as processes, over the stand-ins",
         components: &[],
         needs_binaries: true,
+        needs_package: false,
         runs: &[&["-p", "end-to-end", "--test", "stack", "--test", "functions"]],
     },
     Tier {
@@ -72,6 +79,7 @@ const TIERS: [Tier; 10] = [
         about: "Event Hubs clients of other languages",
         components: &["python", "node", "java"],
         needs_binaries: true,
+        needs_package: false,
         runs: &[&["-p", "end-to-end", "--test", "clients"]],
     },
     Tier {
@@ -79,6 +87,7 @@ const TIERS: [Tier; 10] = [
         about: "Azurite, for mappings, positions and dead letters in blobs",
         components: &["azurite"],
         needs_binaries: true,
+        needs_package: false,
         runs: &[&["-p", "end-to-end", "--test", "storage"]],
     },
     Tier {
@@ -86,6 +95,7 @@ const TIERS: [Tier; 10] = [
         about: "functions that read their hubs themselves, over Azurite, HAPI FHIR and sekmet-fhir; the canary of patient data",
         components: &["azurite", "hapi", "sekmet"],
         needs_binaries: true,
+        needs_package: false,
         runs: &[&["-p", "end-to-end", "--test", "native", "--test", "canary"]],
     },
     Tier {
@@ -93,13 +103,23 @@ const TIERS: [Tier; 10] = [
         about: "HAPI FHIR and sekmet-fhir",
         components: &["hapi", "sekmet"],
         needs_binaries: true,
+        needs_package: false,
         runs: &[&["-p", "end-to-end", "--test", "fhir"]],
+    },
+    Tier {
+        name: "images",
+        about: "images, built and run; Function App ZIPs, charts, and a registry that they are pushed to",
+        components: &["images", "helm", "bases"],
+        needs_binaries: true,
+        needs_package: true,
+        runs: &[&["-p", "end-to-end", "--test", "images"]],
     },
     Tier {
         name: "kubernetes",
         about: "a real control plane, KEDA and helm, with a kubelet of our own",
         components: &["kubernetes", "keda", "helm", "azurite", "hapi"],
         needs_binaries: true,
+        needs_package: false,
         runs: &[&["-p", "kubernetes-tests", "--lib", "--bins", "--tests"], &["-p", "kubernetes-tests", "--doc"]],
     },
     Tier {
@@ -107,6 +127,7 @@ const TIERS: [Tier; 10] = [
         about: "what breaks while events flow: all of it by itself, a short selection among all tiers",
         components: &["azurite", "hapi", "sekmet"],
         needs_binaries: true,
+        needs_package: false,
         // They wait more than they work.
         runs: &[&["-p", "end-to-end", "--test", "faults", "--", "--test-threads", "4"]],
     },
@@ -171,6 +192,11 @@ fn run_tier(tier: &Tier, selection: Selection, counts: &mut Counts) -> Result<()
     if tier.needs_binaries {
         run(cargo().args(["build", "-p", "iotc", "-p", "normalize", "-p", "group-convert", "-p", "operator"]))?;
         environment.push(("IOTC_TEST_BIN", target().join("debug")));
+    }
+    if tier.needs_package {
+        environment.push(("IOTC_TEST_PACKAGE", package::for_tests()?));
+        let xtask = std::env::current_exe().map_err(|error| format!("cannot tell where xtask is: {error}"))?;
+        environment.push(("IOTC_TEST_XTASK", xtask));
     }
     for arguments in tier.runs {
         let mut command = cargo();

@@ -1,7 +1,8 @@
 //! The stand-ins as processes: what `iotc up` starts.
 //!
 //! Each runs until its standard input ends, which it does when whoever started
-//! it ends, in whatever way. What is written there is passed over, but for the
+//! it ends, in whatever way (the FHIR server until a signal, where it is asked for
+//! that: in a container). What is written there is passed over, but for the
 //! faults of the hubs, a line each ([`local::event_hubs::Fault`]).
 
 use std::io::BufRead;
@@ -14,6 +15,7 @@ use anyhow::Context;
 use local::event_hubs::{self, EventHubs, HubConfig};
 use local::fhir_server::{FhirServer, FhirServerConfig, Personality};
 use local::functions_host::{FolderCheckpoints, FunctionsHost, FunctionsHostConfig};
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 
 /// Which stand-in.
@@ -63,6 +65,13 @@ pub struct FhirServerArguments {
     /// How it behaves at the edges.
     #[arg(long, default_value = "hapi")]
     personality: String,
+    /// Which address of loopback.
+    #[arg(long, default_value_t = Ipv4Addr::LOCALHOST)]
+    address: Ipv4Addr,
+    /// Run until SIGTERM or SIGINT, and not until standard input ends: in a
+    /// container there is none.
+    #[arg(long)]
+    until_signal: bool,
 }
 
 /// How to start the Functions host.
@@ -116,12 +125,16 @@ async fn run_event_hubs(arguments: EventHubsArguments) -> anyhow::Result<()> {
 async fn run_fhir_server(arguments: FhirServerArguments) -> anyhow::Result<()> {
     let personality: Personality = arguments.personality.parse()?;
     let config = FhirServerConfig {
-        listen: loopback(arguments.port),
+        listen: (arguments.address, arguments.port).into(),
         state: Some(arguments.state),
         ..FhirServerConfig::new(personality)
     };
     let server = FhirServer::start(config).await?;
-    parent_gone(drop).await;
+    if arguments.until_signal {
+        told_to_stop().await?
+    } else {
+        parent_gone(drop).await
+    }
     server.stop().await.context("the FHIR server did not stop in good order")
 }
 
@@ -151,6 +164,16 @@ async fn run_functions_host(arguments: FunctionsHostArguments) -> anyhow::Result
     };
     host.stop().await;
     stopped
+}
+
+/// Returns at SIGTERM or SIGINT.
+async fn told_to_stop() -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::select! {
+        _ = terminate.recv() => Ok(()),
+        _ = interrupt.recv() => Ok(()),
+    }
 }
 
 /// Returns when standard input ends or cannot be read, and gives away the lines

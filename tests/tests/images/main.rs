@@ -1,0 +1,44 @@
+//! What `cargo xtask package` made: really built images, run with runc as a
+//! cluster would run them; Function App ZIPs, charts, SBOMs, checksums; and a
+//! registry that all of it is pushed to.
+#![allow(clippy::unwrap_used, reason = "a test stops where something is not what it should be")]
+
+mod contents;
+mod functions;
+mod packed;
+mod programs;
+mod registry;
+mod site;
+
+use std::path::PathBuf;
+use std::sync::OnceLock;
+
+use end_to_end::container::Image;
+
+/// The version that the tier packs.
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// Where the tier put what it packed.
+fn package() -> PathBuf {
+    end_to_end::folder("IOTC_TEST_PACKAGE", "images")
+}
+
+/// The archive of an image.
+fn archive(image: &str) -> PathBuf {
+    package().join("images").join(format!("{image}-{VERSION}.oci.tar"))
+}
+
+/// An image that several tests look at, unpacked once.
+macro_rules! image {
+    ($name:ident, $image:literal) => {
+        fn $name() -> &'static Image {
+            static IMAGE: OnceLock<Image> = OnceLock::new();
+            IMAGE.get_or_init(|| Image::unpack(&archive($image)))
+        }
+    };
+}
+
+image!(native, "native");
+image!(functions_host, "functions");
+image!(cli, "cli");
+image!(fhir, "fhir");
