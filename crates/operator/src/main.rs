@@ -68,7 +68,14 @@ async fn serve(settings: Settings) -> anyhow::Result<ExitCode> {
         let charts = Charts { helm: settings.helm.clone(), folder: settings.charts.clone(), kube_version: None };
         let reporter = Reporter { controller: OPERATOR.to_owned(), instance: Some(identity.clone()) };
         let recorder = Recorder::new(client.clone(), reporter);
-        Arc::new(Context { client: client.clone(), charts, defaults, lag: lag.clone(), recorder, retries: Retries::default() })
+        Arc::new(Context {
+            client: client.clone(),
+            charts,
+            defaults,
+            lag: lag.clone(),
+            recorder,
+            retries: Retries::default(),
+        })
     };
     let namespaces = Namespaces(settings.watch_namespaces.clone());
     let connectors = run::<IotConnector>(context(connector_values), namespaces.clone());
