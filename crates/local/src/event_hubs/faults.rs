@@ -65,7 +65,10 @@ struct State {
 
 /// Commands faults; stays valid while the stand-in runs.
 #[derive(Clone, Debug)]
-pub struct Faults {
+pub struct Faults(Arc<Commands>);
+
+#[derive(Debug)]
+struct Commands {
     states: watch::Sender<State>,
     partitions: Vec<Arc<Partition>>,
 }
@@ -74,28 +77,28 @@ impl Faults {
     /// Of all hubs of a store.
     pub(super) fn of(store: &Store) -> Faults {
         let partitions = store.hubs().flat_map(|hub| hub.partitions.iter().cloned()).collect();
-        Faults { states: watch::Sender::default(), partitions }
+        Faults(Arc::new(Commands { states: watch::Sender::default(), partitions }))
     }
 
     /// Does what is told, at once.
     pub fn inject(&self, fault: Fault) {
         tracing::info!(?fault, "A fault on command");
-        self.states.send_modify(|state| match fault {
+        self.0.states.send_modify(|state| match fault {
             Fault::Throttle => state.is_throttled = true,
             Fault::Release => state.is_throttled = false,
             Fault::Detach => state.detached += 1,
-            Fault::Expire(kept) => self.partitions.iter().for_each(|partition| partition.expire(kept)),
+            Fault::Expire(kept) => self.0.partitions.iter().for_each(|partition| partition.expire(kept)),
         });
     }
 
     /// Why nothing is taken or given now, if so.
     pub(super) fn busy(&self) -> Option<Error> {
-        self.states.borrow().is_throttled.then(busy)
+        self.0.states.borrow().is_throttled.then(busy)
     }
 
     /// What happens to a link that is attached now.
     pub(super) fn of_link(&self) -> LinkFaults {
-        let states = self.states.subscribe();
+        let states = self.0.states.subscribe();
         let detached = states.borrow().detached;
         LinkFaults { states, detached }
     }
