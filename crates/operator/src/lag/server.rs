@@ -165,7 +165,7 @@ async fn answer(
 ) -> Response {
     let bearer = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     let token = bearer.and_then(|value| value.strip_prefix("Bearer ")).unwrap_or_default();
-    match server.lag(&namespace, &workload, token).await {
+    match Box::pin(server.lag(&namespace, &workload, token)).await {
         Ok(Some(lag)) => Json(json!({ "lag": lag })).into_response(),
         Ok(None) => (StatusCode::UNAUTHORIZED, [(header::WWW_AUTHENTICATE, "Bearer")]).into_response(),
         Err(error) => {
