@@ -63,9 +63,12 @@ async fn serve(settings: Settings) -> anyhow::Result<ExitCode> {
         _ = interrupt.recv() => return Ok(ExitCode::SUCCESS),
     }
     metrics::set_leader(true);
+    // Charts may ask for a version. Without an answer Helm takes its own newest.
+    let kube_version = client.apiserver_version().await.ok().map(|version| version.git_version);
 
     let context = |defaults: Value| {
-        let charts = Charts { helm: settings.helm.clone(), folder: settings.charts.clone(), kube_version: None };
+        let (helm, folder, kube_version) = (settings.helm.clone(), settings.charts.clone(), kube_version.clone());
+        let charts = Charts { helm, folder, kube_version };
         let reporter = Reporter { controller: OPERATOR.to_owned(), instance: Some(identity.clone()) };
         let recorder = Recorder::new(client.clone(), reporter);
         Arc::new(Context {

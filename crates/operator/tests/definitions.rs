@@ -1,6 +1,8 @@
 //! The definitions of the custom resources in `helm/platform/definitions` are those of
 //! the types.
 
+#![allow(clippy::unwrap_used, reason = "a test stops where its data is not what it should be")]
+
 use std::fs;
 use std::path::Path;
 

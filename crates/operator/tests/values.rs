@@ -1,6 +1,8 @@
 //! The spec of a resource has the values of its chart, one to one, but for what
 //! belongs to the platform.
 
+#![allow(clippy::unwrap_used, reason = "a test stops where its data is not what it should be")]
+
 use std::collections::BTreeSet;
 use std::path::Path;
 
