@@ -71,6 +71,10 @@ pub fn check_from_zero_and_back(site: &Site, day: usize) {
     assert!(all_seen.is_some(), "of {EVENTS} events and measurements {seen:?} have a fate");
     let all = PARTITIONS as i32;
     assert_eq!(most, [all, all], "replicas of normalize and group-convert at the most");
+    for workload in Workload::ALL {
+        let pods = site.pods_seen(workload);
+        assert!(pods > PARTITIONS, "{}: {pods} pods ran, with the one of the beginning", workload.name());
+    }
     for fates in site.fates(Workload::Normalize).values() {
         assert_eq!(fates.len(), 1, "{fates:?}");
         assert!(fates[0].starts_with("normalized"), "{fates:?}");

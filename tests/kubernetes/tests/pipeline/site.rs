@@ -39,7 +39,7 @@ pub const LIMIT: Duration = Duration::from_secs(180);
 /// Everything that a connector on a cluster needs.
 pub struct Site {
     pub kubelet: Kubelet,
-    pub keda: Keda,
+    _keda: Keda,
     pub plane: ControlPlane,
     pub hub: EventHub,
     pub azurite: Azurite,
@@ -153,7 +153,7 @@ impl Site {
         let images = images.with("*iot-connector-for-fhir/operator:*", operator_image());
         let kubelet = Kubelet::start(&plane, images);
         plane.make_namespace(NAMESPACE, &[("pod-security.kubernetes.io/enforce", "restricted")]);
-        let site = Site { kubelet, keda, plane, hub, azurite, hapi, address, _folder: folder };
+        let site = Site { kubelet, _keda: keda, plane, hub, azurite, hapi, address, _folder: folder };
         site.make_secret();
         site
     }
