@@ -3,7 +3,7 @@
 # admission as in a real cluster. Runs until its standard input ends; all that it started ends with it, however it ends.
 # Usage: start.sh COMPONENT STATE   -> prints "READY <kubeconfig>". STATE is made anew. Needs openssl and curl.
 # API_PORT, ETCD_PORT, PEER_PORT, CONTROLLER_MANAGER_PORT and SCHEDULER_PORT say where they listen; APISERVER_FLAGS and
-# CONTROLLER_MANAGER_FLAGS add flags.
+# CONTROLLER_MANAGER_FLAGS add flags; SERVICE_RANGE holds the cluster IPs (10.96.0.0/24).
 # Lines on standard input: "stop NAME" and "start NAME" stop and start a program (etcd, apiserver, controller-manager,
 # scheduler).
 set -euo pipefail
@@ -13,6 +13,7 @@ state=$(mkdir -p "$2" && cd "$2" && pwd)
 cd "$state"
 api=${API_PORT:-16443} etcd=${ETCD_PORT:-16441} peer=${PEER_PORT:-16442}
 controller_manager=${CONTROLLER_MANAGER_PORT:-16444} scheduler=${SCHEDULER_PORT:-16445}
+services=${SERVICE_RANGE:-10.96.0.0/24}
 umask 077
 
 # Three separate authorities, as kubeadm makes them: the front proxy's must not be able to sign clients, or any client
@@ -26,7 +27,7 @@ leaf() { # NAME AUTHORITY USAGE SUBJECT_ALTERNATIVE_NAMES
   openssl x509 -req -in "$1.csr" -CA "$2.crt" -CAkey "$2.key" -CAcreateserial -days 365 -out "$1.crt" 2>/dev/null \
     -extfile <(printf 'basicConstraints=CA:FALSE\nextendedKeyUsage=%s\n%s' "$3" "${4:+subjectAltName=$4}")
 }
-leaf apiserver ca serverAuth DNS:localhost,IP:127.0.0.1,IP:10.96.0.1,DNS:kubernetes.default.svc
+leaf apiserver ca serverAuth DNS:localhost,IP:127.0.0.1,IP:${services%0/*}1,DNS:kubernetes.default.svc
 leaf front-proxy front-proxy-ca clientAuth
 openssl genrsa -out sa.key 2048 2>/dev/null
 openssl rsa -in sa.key -pubout -out sa.pub 2>/dev/null
@@ -77,7 +78,7 @@ start() {
       --advertise-address 127.0.0.1 --endpoint-reconciler-type none --allow-privileged --tls-cert-file apiserver.crt \
       --tls-private-key-file apiserver.key --client-ca-file client-ca.crt --token-auth-file tokens.csv --authorization-mode Node,RBAC \
       --service-account-issuer https://kubernetes.default.svc --service-account-key-file sa.pub --service-account-signing-key-file sa.key \
-      --service-cluster-ip-range 10.96.0.0/24 --requestheader-client-ca-file front-proxy-ca.crt --requestheader-allowed-names front-proxy \
+      --service-cluster-ip-range "$services" --requestheader-client-ca-file front-proxy-ca.crt --requestheader-allowed-names front-proxy \
       --requestheader-username-headers X-Remote-User --requestheader-group-headers X-Remote-Group \
       --requestheader-extra-headers-prefix X-Remote-Extra- --proxy-client-cert-file front-proxy.crt --proxy-client-key-file front-proxy.key \
       ${APISERVER_FLAGS:-}

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
 use end_to_end::process::{Running, free_port};
@@ -69,6 +70,7 @@ impl ControlPlane {
         for name in ["ETCD_PORT", "PEER_PORT", "CONTROLLER_MANAGER_PORT", "SCHEDULER_PORT"] {
             start.env(name, free_port().to_string());
         }
+        start.env("SERVICE_RANGE", format!("10.96.{}.0/24", next_range()));
         let mut process = Running::start("the control plane", &mut start);
         let kubeconfig = process.wait_for("is ready", START_LIMIT, |printed, _| {
             printed.iter().find_map(|line| line.strip_prefix("READY ").map(PathBuf::from))
@@ -204,6 +206,13 @@ impl Drop for ControlPlane {
             end_to_end::process::descendants(self.process.pid()).is_empty().then_some(())
         });
     }
+}
+
+/// Several control planes of one process have cluster IPs of their own: all are
+/// in one network.
+fn next_range() -> u8 {
+    static NEXT: AtomicU8 = AtomicU8::new(0);
+    NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
 async fn connect(kubeconfig: &Path) -> Client {

@@ -124,6 +124,9 @@ async fn until_made(run: &Arc<PodRun>, container: &Container, stop: &mut Stop) -
 async fn start(run: &Arc<PodRun>, container: &Container, sandbox: &Sandbox) -> Result<(Child, u32), String> {
     let log = OpenOptions::new().create(true).append(true).open(run.log(&container.name));
     let log = log.map_err(|error| format!("the log: {error}"))?;
+    // A program may open its standard output by name, which only the owner may.
+    let owner = u32::try_from(sandbox.rights.user).ok();
+    std::os::unix::fs::fchown(&log, owner, None).map_err(|error| format!("the log: {error}"))?;
     let both = log.try_clone().map_err(|error| format!("the log: {error}"))?;
     let mut command = sandbox.start().map_err(|error| format!("the root file system: {error}"))?;
     command.stdin(Stdio::null()).stdout(log).stderr(both).kill_on_drop(true);

@@ -96,9 +96,9 @@ fn seen(context: &Arc<Context>, running: &mut BTreeMap<String, Arc<PodRun>>, tas
         });
         return;
     }
-    let over = pod.status.as_ref().and_then(|status| status.phase.as_deref()).is_some_and(|phase| phase != "Pending");
-    if over && pod.metadata.deletion_timestamp.is_none() {
-        // It was run by another life of this node; we cannot know how it is.
+    let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref()).unwrap_or_default();
+    if ["Succeeded", "Failed"].contains(&phase) && pod.metadata.deletion_timestamp.is_none() {
+        // It ended on an earlier life of this node.
         return;
     }
     let own_ip = pod.spec.as_ref().is_some_and(|spec| spec.host_network != Some(true));

@@ -109,6 +109,33 @@ fn init_containers_come_first_one_after_another() {
 }
 
 #[test]
+fn a_sidecar_is_there_before_the_others_and_after_them() {
+    let cluster = restricted("sidecar");
+    let pod = pod("p1", |spec| {
+        let mut sidecar = spec["containers"][0].clone();
+        sidecar["name"] = json!("side");
+        sidecar["restartPolicy"] = json!("Always");
+        sidecar["env"][1]["value"] = json!("$(POD_IP):8081");
+        sidecar["ports"] = json!([]);
+        sidecar["readinessProbe"] = json!(null);
+        sidecar["startupProbe"] = json!({"tcpSocket": {"port": 8081}, "periodSeconds": 1});
+        spec["initContainers"] = json!([sidecar]);
+        // An exec probe and a hook, both in the container.
+        let exec = json!({"exec": {"command": ["test", "-e", "/usr/local/bin/probed"]}, "periodSeconds": 1, "failureThreshold": 1});
+        spec["containers"][0]["livenessProbe"] = exec;
+        spec["containers"][0]["lifecycle"] =
+            json!({"preStop": {"exec": {"command": ["sh", "-c", "echo hook >> /proc/1/fd/1"]}}});
+    });
+    start(cluster, "sidecar", &pod);
+    cluster.plane.kubectl(&["-n", "sidecar", "delete", "pod", "p1", "--wait=false"]).unwrap();
+    cluster.plane.wait_gone::<Pod>("sidecar", "p1", LIMIT);
+    let run = |container| cluster.kubelet.container("sidecar", "p1", container).expect("it ran");
+    let (main, side) = (run("main"), run("side"));
+    assert_eq!((main.restarts, main.exit_code, side.exit_code), (0, Some(0), Some(0)));
+    assert!(main.log.ends_with("hook\nwas told to end\nends in good order\n"), "{}", main.log);
+}
+
+#[test]
 fn a_deleted_pod_gets_its_grace_and_not_more() {
     let cluster = restricted("grace");
     let gentle = pod("gentle", |spec| {

@@ -26,6 +26,15 @@ fn pods_run_on_while_the_api_server_is_away_and_their_status_follows() {
     plane.wait::<Pod>("outage", "p1", "says that it was started again", LIMIT, |pod| {
         is_ready(pod) && container_status(pod)["restartCount"] == 1
     });
+
+    // The node goes too, and comes back.
+    let images = Images::new().with("*/probed:*", Image::of(env!("CARGO_BIN_EXE_probed")));
+    drop(kubelet);
+    let kubelet = Kubelet::start(&plane, images);
+    end_to_end::poll::until("it runs again", LIMIT, || {
+        kubelet.container("outage", "p1", "main").and_then(|run| run.pid)
+    });
+    plane.wait("outage", "p1", "is ready", LIMIT, is_ready);
     plane.kubectl(&["-n", "outage", "delete", "pod", "p1", "--wait=false"]).unwrap();
     plane.wait_gone::<Pod>("outage", "p1", LIMIT);
 }
