@@ -4,9 +4,10 @@ use std::net::Ipv4Addr;
 
 use end_to_end::hub::To;
 use end_to_end::poll::try_until;
+use k8s_openapi::api::apps::v1::Deployment;
 use serde_json::json;
 
-use crate::site::{DEVICE_HUB, GROUP, INTERNAL_HUB, LIMIT, RELEASE, Reading, Site, Workload};
+use crate::site::{DEVICE_HUB, GROUP, INTERNAL_HUB, LIMIT, NAMESPACE, RELEASE, Reading, Site, Workload};
 
 /// A hub that is read later.
 const OTHER_HUB: &str = "OtherHub";
@@ -88,4 +89,21 @@ fn kedas_number_is_the_true_lag_from_a_missing_position_over_a_change_of_source_
     // 16 events of the one hub, and one of the other.
     let measurements: i64 = site.hub.bounds(INTERNAL_HUB).into_iter().map(|(_, last)| last + 1).sum();
     assert_eq!(measurements, 17);
+
+    // Back: the workload of before, which goes on where it was, and then nothing.
+    let before = site.positions(device);
+    site.helm().roll_back(RELEASE, 1).expect("it is rolled back");
+    site.plane.wait_gone::<Deployment>(NAMESPACE, &normalize, LIMIT);
+    let normalize = Workload::Normalize.name();
+    send(&site, DEVICE_HUB, "0", 18..19);
+    check_lag(&site, &normalize, device, 0);
+    assert_eq!((site.positions(device)[0], &site.positions(device)[1..]), (Some(1), &before[1..]));
+    site.helm().uninstall(RELEASE).expect("it is uninstalled");
+    site.wait_for_no_pods();
+    let left =
+        "deployment,scaledobject,triggerauthentication,service,configmap,secret,networkpolicy,pdb,serviceaccount";
+    let left =
+        site.plane.kubectl(&["-n", NAMESPACE, "get", left, "-l", "app.kubernetes.io/instance=ward7", "-o", "name"]);
+    assert_eq!(left.expect("a list"), "");
+    assert_eq!(site.positions(device)[0], Some(1), "positions are data and stay");
 }
