@@ -13,6 +13,7 @@ use axum::Router;
 use axum::http::StatusCode;
 use axum::routing::get;
 use delivery::{Flush, Observer, Source, WindowState};
+use futures::FutureExt;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
@@ -47,21 +48,32 @@ impl Heartbeat {
     }
 }
 
-/// Serves until `stop` is done and the requests that are there are answered.
+/// What is answered from.
+pub(crate) struct State {
+    pub(crate) readiness: Readiness,
+    pub(crate) heartbeat: Heartbeat,
+}
+
+/// Serves until `stop` is done, so long on, and until the requests that are
+/// there are answered. From `stop` on it is not ready.
 pub(crate) async fn serve(
     listener: TcpListener,
-    readiness: Readiness,
-    heartbeat: Heartbeat,
+    State { readiness, heartbeat }: State,
     routes: Router,
-    stop: impl Future<Output = ()> + Send + 'static,
+    (stop, serves_on): (impl Future<Output = ()> + Clone + Send + Sync + 'static, Duration),
 ) -> io::Result<()> {
+    let stopping = stop.clone();
     let ready = move || {
-        let is_ready = *readiness.0.borrow();
+        let is_ready = *readiness.0.borrow() && stopping.clone().now_or_never().is_none();
         async move { if is_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE } }
     };
     let healthy = move || std::future::ready(heartbeat.health(Instant::now()));
     let router = routes.route("/healthz", get(healthy)).route("/readyz", get(ready));
-    axum::serve(listener, router).with_graceful_shutdown(stop).await
+    let end = async move {
+        stop.await;
+        tokio::time::sleep(serves_on).await;
+    };
+    axum::serve(listener, router).with_graceful_shutdown(end).await
 }
 
 /// Takes note that a process is ready and that its loop comes round, and tells
@@ -114,7 +126,36 @@ impl Observer for Signs {
 
 #[cfg(test)]
 mod tests {
+    use futures::channel::oneshot;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpStream;
+
     use super::*;
+
+    async fn status(address: std::net::SocketAddr, path: &str) -> String {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(format!("GET {path} HTTP/1.0\r\n\r\n").as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer.lines().next().unwrap_or_default().to_owned()
+    }
+
+    #[tokio::test]
+    async fn who_is_told_to_stop_is_not_ready_and_answers_on_for_a_while() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (_ready, readiness) = watch::channel(true);
+        let (stop, stopped) = oneshot::channel::<()>();
+        let stopped = stopped.map(|_| ()).shared();
+        let state = State { readiness: Readiness(readiness), heartbeat: Heartbeat::new() };
+        let serving = tokio::spawn(serve(listener, state, Router::new(), (stopped, Duration::from_secs(3600))));
+        assert_eq!(status(address, "/readyz").await, "HTTP/1.0 200 OK");
+        drop(stop);
+        assert_eq!(status(address, "/readyz").await, "HTTP/1.0 503 Service Unavailable");
+        assert_eq!(status(address, "/healthz").await, "HTTP/1.0 200 OK");
+        assert!(!serving.is_finished());
+        serving.abort();
+    }
 
     #[test]
     fn a_loop_that_stands_still_is_not_healthy() {

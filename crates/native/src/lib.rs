@@ -15,6 +15,7 @@ mod runtime;
 mod stop;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use axum::Router;
@@ -37,7 +38,10 @@ pub struct Reading {
     pub windowed: bool,
     /// How long the slowest request of the function takes until it has ended
     /// one way or the other.
-    pub longest_request: std::time::Duration,
+    pub longest_request: Duration,
+    /// How long HTTP is served on after the sign to stop: a Service leads here
+    /// until the cluster has seen that the pod ends.
+    pub serves_on: Duration,
 }
 
 /// Runs a function until the process is told to stop. `routes` are served
@@ -58,7 +62,10 @@ pub async fn run(
             let listener = tokio::net::TcpListener::bind(address);
             let listener = listener.await.with_context(|| format!("cannot listen on {address}"))?;
             tracing::info!(%address, "Listens for HTTP");
-            let serving = http::serve(listener, Readiness(readiness), heartbeat.clone(), routes, stop.clone());
+            let state = http::State { readiness: Readiness(readiness), heartbeat: heartbeat.clone() };
+            // Whoever stops it by its standard input is the only one who sends to it.
+            let serves_on = if options.process.stop_on_stdin_end { Duration::ZERO } else { reading.serves_on };
+            let serving = http::serve(listener, state, routes, (stop.clone(), serves_on));
             Some(tokio::spawn(serving))
         }
     };

@@ -9,6 +9,7 @@ mod windows;
 
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ::settings::Front;
 use anyhow::Context;
@@ -46,7 +47,8 @@ async fn run(telemetry: &mut Telemetry) -> anyhow::Result<()> {
             Err(error)
         }
         (Front::Native, Some(options)) => {
-            let reading = Reading { windowed: true, longest_request: settings.fhir.request_timeout };
+            let reading =
+                Reading { windowed: true, longest_request: settings.fhir.request_timeout, serves_on: Duration::ZERO };
             let convert = begin(settings)?;
             native::run(options, convert, Arc::new(LoopMetrics(Stage::GroupConvert)), reading, Router::new()).await
         }

@@ -10,6 +10,7 @@ mod settings;
 
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ::settings::Front;
 use anyhow::Context;
@@ -21,6 +22,10 @@ use telemetry::metrics::LoopMetrics;
 
 use crate::function::{NAME, Normalize};
 use crate::settings::Settings;
+
+/// How long events are taken by HTTP after the sign to stop: longer than a
+/// cluster takes to lead nobody here any more.
+const INGEST_SERVES_ON: Duration = Duration::from_secs(5);
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -52,7 +57,8 @@ async fn run(telemetry: &mut Telemetry) -> anyhow::Result<()> {
             Err(error)
         }
         (Front::Native, Some(options)) => {
-            let reading = Reading { windowed: false, longest_request: azure::event_hubs::SEND_TIMEOUT };
+            let serves_on = settings.ingest_token.as_ref().map_or(Duration::ZERO, |_| INGEST_SERVES_ON);
+            let reading = Reading { windowed: false, longest_request: azure::event_hubs::SEND_TIMEOUT, serves_on };
             let (normalize, routes) = begin(settings);
             native::run(options, normalize, Arc::new(LoopMetrics(Stage::Normalize)), reading, routes).await
         }
