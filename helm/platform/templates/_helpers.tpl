@@ -3,14 +3,14 @@
 
 {{- define "platform.selectorLabels" -}}
 app.kubernetes.io/name: iot-connector-operator
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end }}
 
 {{- define "platform.labels" -}}
 {{ include "platform.selectorLabels" . }}
 app.kubernetes.io/component: operator
 app.kubernetes.io/part-of: iot-connector-for-fhir
-app.kubernetes.io/managed-by: {{ .Release.Service }}
+app.kubernetes.io/managed-by: {{ .Release.Service | quote }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 {{- end }}
 
