@@ -1,13 +1,13 @@
 {{- define "fhir-service.selectorLabels" -}}
 app.kubernetes.io/name: fhir-service
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end }}
 
 {{- define "fhir-service.labels" -}}
 {{ include "fhir-service.selectorLabels" . }}
 app.kubernetes.io/component: fhir-server
 app.kubernetes.io/part-of: iot-connector-for-fhir
-app.kubernetes.io/managed-by: {{ .Release.Service }}
+app.kubernetes.io/managed-by: {{ .Release.Service | quote }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 {{- end }}
 
@@ -124,10 +124,23 @@ app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 {{- if and (eq $v.strategy.type "Recreate") (or $v.strategy.maxSurge $v.strategy.maxUnavailable) -}}
   {{- $problems = append $problems "strategy: type Recreate knows no maxSurge and maxUnavailable" -}}
 {{- end -}}
+{{- range $path, $map := dict "pod.labels" $v.pod.labels "pod.annotations" $v.pod.annotations "serviceAccount.annotations" $v.serviceAccount.annotations -}}
+  {{- range $key, $_ := $map -}}
+    {{- if regexMatch "^(app[.]kubernetes[.]io/(name|instance|component|managed-by|version|part-of)|checksum/roles|azure[.]workload[.]identity/(use|client-id|tenant-id)|prometheus[.]io/(scrape|port|path)|aadpodidbinding|kubectl[.]kubernetes[.]io/default-container)$" $key -}}
+      {{- $problems = append $problems (printf "%s: has %s, which this chart writes itself" $path $key) -}}
+    {{- end -}}
+  {{- end -}}
+{{- end -}}
 {{- if gt (len .Release.Name) 50 -}}
   {{- $problems = append $problems "the release's name has more than 50 characters" -}}
 {{- end -}}
 {{- if $problems -}}
   {{- fail (printf "\n%s" (join "\n" $problems)) -}}
 {{- end -}}
+{{- end }}
+
+{{/* What an AzureIdentityBinding selects pods by: a label's value, and no other release's of the cluster. */}}
+{{- define "fhir-service.podIdentity" -}}
+{{- $name := printf "%s-%s" .Release.Namespace .Release.Name -}}
+{{- ternary $name (printf "%s-%s" (trunc 54 $name | trimSuffix "-") (sha256sum $name | trunc 8)) (le (len $name) 63) -}}
 {{- end }}
