@@ -24,13 +24,13 @@
       fieldPath: metadata.name
 {{- end }}
 {{- range $name, $reference := $settings.secrets }}
-- name: {{ $name }}
+- name: {{ $name | quote }}
   valueFrom:
     secretKeyRef:
       {{- include "iot-connector.secretKeyRef" (dict "workload" $.workload "reference" $reference) | nindent 6 }}
 {{- end }}
 {{- range $name, $value := $settings.plain }}
-- name: {{ $name }}
+- name: {{ $name | quote }}
   value: {{ $value | quote }}
 {{- end }}
 {{- end }}
@@ -102,10 +102,10 @@ readinessProbe:
 # Mounted whole, without subPath: so a changed mapping reaches the pod, and is in use within a minute.
 - name: mapping
   configMap:
-    name: {{ . }}
+    name: {{ . | quote }}
     items:
-      - key: {{ $mapping.key }}
-        path: {{ $mapping.key }}
+      - key: {{ $mapping.key | quote }}
+        path: {{ $mapping.key | quote }}
 {{- end }}
 {{- if include "iot-connector.vaultSecrets" . | fromJsonArray }}
 # The driver makes the Secret that the environment refers to as long as this is mounted.
@@ -114,7 +114,7 @@ readinessProbe:
     driver: secrets-store.csi.k8s.io
     readOnly: true
     volumeAttributes:
-      secretProviderClass: {{ .workload.name }}
+      secretProviderClass: {{ .workload.name | quote }}
 {{- end }}
 {{- end }}
 

@@ -4,6 +4,10 @@ What the schema cannot say of the values. Every problem is reported at once, wit
 
 {{/* Fails with all problems. Each template that makes objects begins with it, so that nothing else fails first. */}}
 {{- define "iot-connector.validate" -}}
+{{- include "iot-connector.once" (dict "root" . "key" "validate" "template" "iot-connector.validate.all" "context" .) -}}
+{{- end }}
+
+{{- define "iot-connector.validate.all" -}}
 {{- $problems := list -}}
 {{- range $kind := list "names" "destinations" "mappings" "identity" "hubs" "storage" "secrets" "functions" "scaling" "ingest" "settings" -}}
 {{- range splitList "\n" (include (printf "iot-connector.problems.%s" $kind) $) -}}
@@ -33,6 +37,14 @@ value `{{ .path }}` gives the name `{{ .name }}`, as `{{ get $seen .name }}` doe
 {{- end -}}
 {{- if eq (int .Values.http.port) (int .Values.telemetry.prometheus.port) }}
 value `telemetry.prometheus.port` is {{ .Values.telemetry.prometheus.port }}, as `http.port` is; expected another
+{{- end }}
+{{- /* Keys that this chart writes itself would be there twice. */ -}}
+{{- range $path, $map := dict "pod.labels" .Values.pod.labels "pod.annotations" .Values.pod.annotations "serviceAccount.annotations" .Values.serviceAccount.annotations }}
+{{- range $key, $_ := $map }}
+{{- if regexMatch "^(app[.]kubernetes[.]io/(name|instance|component|managed-by|version|part-of)|iot-connector/.+|azure[.]workload[.]identity/(use|client-id|tenant-id)|prometheus[.]io/(scrape|port|path)|aadpodidbinding|kubectl[.]kubernetes[.]io/default-container)$" $key }}
+value `{{ $path }}` has `{{ $key }}`; expected none of the keys that this chart writes itself
+{{- end }}
+{{- end }}
 {{- end }}
 {{- if not (or .Values.serviceAccount.create .Values.serviceAccount.name) }}
 value `serviceAccount.name` is not set; expected the name of a ServiceAccount, since `serviceAccount.create` is `false`
@@ -237,6 +249,21 @@ value `storage.blobServiceUri` is `{{ $storage.blobServiceUri }}`; expected none
 {{- end }}
 {{- end }}
 {{- if eq $scaling.source "operator" }}
+{{- /* The operator reads Secrets of the namespace; the CSI driver's is there only while a pod is. */ -}}
+{{- $opens := dict }}
+{{- range $path, $hub := dict "source" .Values.source "internalHub" .Values.internalHub }}
+{{- if has $hub.authentication.type (list "ConnectionString" "Development") }}
+{{- $_ := set $opens (printf "%s.authentication.connectionString" $path) $hub.authentication.connectionString }}
+{{- end }}
+{{- end }}
+{{- if eq (include "iot-connector.storageAuthentication" .) "Sas" }}
+{{- $_ := set $opens "storage.authentication.sas" $storage.authentication.sas }}
+{{- end }}
+{{- range $path, $secret := $opens }}
+{{- if ($secret | default dict).keyVaultSecret }}
+value `{{ $path }}` is the key vault's secret `{{ $secret.keyVaultSecret }}`; expected a Secret of the namespace, or `scaling.source` `keda`: with no pod there is none of the key vault's, so the operator could never see what waits
+{{- end }}
+{{- end }}
 {{- if and $scaling.operator.token $scaling.operator.tokenValue }}
 value `scaling.operator` has `token` and `tokenValue`; expected only one of them
 {{- else if not (or $scaling.operator.token $scaling.operator.tokenValue) }}
@@ -266,30 +293,73 @@ value `ingest.http.{{ . }}` is not set; expected one
 {{- end }}
 {{- end }}
 
-{{/* App settings that have a value of their own, which something else here is made from, too. */}}
+{{/*
+App settings that have a value of their own, which something else here is made from, too: all that this chart writes (a
+test compares). A star stands for whatever follows; a name that is there itself goes before it.
+*/}}
 {{- define "iot-connector.ownedSettings" -}}
-CheckpointStorage__BlobStorageContainerUri: normalize.workloadName and destinations[].workloadName
-CheckpointStorage__Folder: storage
+ASPNETCORE_URLS: http
+AzureFunctionsJobHost__extensions__eventHubs__maxEventBatchSize: functionsHost.maxEventBatchSize
+AzureFunctionsJobHost__extensions__eventHubs__maxWaitTime: destinations[].window.seconds
+AzureFunctionsJobHost__extensions__eventHubs__minEventBatchSize: destinations[].window.maxEvents
+AzureFunctionsJobHost__logging__console__isEnabled: nothing, since it is the chart's
+AzureFunctionsWebHost__hostid: nothing, since it is the same for all replicas
+AzureWebJobsScriptRoot: front
+AzureWebJobsSecretStorageType: nothing, since the root is read-only
+AzureWebJobsStorage: storage
+"AzureWebJobsStorage__*": storage
 Checkpoint__BlobPrefix: storage
+"CheckpointStorage__*": storage, normalize.workloadName and destinations[].workloadName
+Connector__Name: connector.name
+"DeadLetters__*": deadLetters and storage
 EventBatching__FlushTimespan: destinations[].window.seconds
 EventBatching__MaxBytes: destinations[].window.maxBytes
 EventBatching__MaxEvents: destinations[].window.maxEvents
+"ExternalIdentity__*": identity.external
+FhirClient__UseManagedIdentity: destinations[].fhir.authentication.type
+FhirService__AuthenticationType: destinations[].fhir.authentication.type
+FhirService__Authority: destinations[].fhir.authentication.authority
+FhirService__ClientId: destinations[].fhir.authentication.clientId
 FhirService__ClientSecret: destinations[].fhir.authentication.clientSecret
+FhirService__Resource: destinations[].fhir.audience
 FhirService__Url: destinations[].fhir.url
+FhirVersion: destinations[].fhir.version
+FUNCTIONS_WORKER_RUNTIME: front
 Http__Listen: http
+Ingest__ConnectionType: nothing, since the hub is an Event Hub or speaks as one
+Ingest__Epoch: source.epoch
 Ingest__Token: ingest.http.token
 InputEventHub: source.authentication.connectionString
+"InputEventHub__*": source
 InputEventHub__ConnectionString: source.authentication.connectionString
 InputEventHub__EventHubConsumerGroup: source.eventHub.consumerGroup
 InputEventHub__EventHubName: source.eventHub.name
 InputEventHub__EventHubNamespaceFQDN: source.eventHub.fullyQualifiedNamespace
+"InternalIdentity__*": identity.internal
+K8S_NAMESPACE: nothing, since it is the pod's
+K8S_POD_NAME: nothing, since it is the pod's
+LOG_FORMAT: telemetry.logFormat
 NormalizationEventHub: internalHub.authentication.connectionString
+"NormalizationEventHub__*": internalHub
 NormalizationEventHub__ConnectionString: internalHub.authentication.connectionString
 NormalizationEventHub__EventHubConsumerGroup: destinations[].consumerGroup
 NormalizationEventHub__EventHubName: internalHub.eventHub.name
 NormalizationEventHub__EventHubNamespaceFQDN: internalHub.eventHub.fullyQualifiedNamespace
+OTEL_EXPORTER_OTLP_ENDPOINT: telemetry.otlpEndpoint
+OTEL_RESOURCE_ATTRIBUTES: nothing, since it names the pod
+Parking__AuthenticationType: storage
+Parking__BlobStorageContainerUri: storage.containers.parking
+POD_IP: nothing, since it is the pod's
 Process__Name: nothing, since it is the pod's name
+ResourceIdentity__DefaultDeviceIdentifierSystem: destinations[].identityResolution.deviceIdentifierSystem
+ResourceIdentity__ResourceIdentityServiceType: destinations[].identityResolution.type
+RUST_LOG: telemetry.logLevel
+STORAGE_SAS: storage.authentication.sas
+Telemetry__PrometheusAddress: http.listenAddress
 Telemetry__PrometheusPort: telemetry.prometheus.port
+Template__DeviceContent: mappings.device
+Template__FhirMapping: destinations[].mapping
+"TemplateStorage__*": mappings and storage
 {{- end }}
 
 {{- define "iot-connector.problems.settings" -}}
@@ -303,7 +373,8 @@ Telemetry__PrometheusPort: telemetry.prometheus.port
 {{- end -}}
 {{- range $path, $settings := $all }}
 {{- range $name, $value := $settings }}
-{{- with get $owned (lower $name) }}
+{{- $group := printf "%s__*" (regexReplaceAll "__.*$" (lower $name) "") }}
+{{- with get $owned (lower $name) | default (ternary (get $owned $group) "" (contains "__" $name)) }}
 value `{{ $path }}.{{ $name }}` is set; expected {{ . }}
 {{- end }}
 {{- end }}

@@ -56,7 +56,7 @@ cloud: Private
 endpointSuffix: {{ $suffix | quote }}
 storageEndpointSuffix: {{ .root.Values.storage.endpointSuffix | quote }}
 {{- else if ne $cloud "AzurePublicCloud" }}
-cloud: {{ $cloud }}
+cloud: {{ $cloud | quote }}
 {{- end }}
 {{- end }}
 {{- end }}
@@ -69,7 +69,7 @@ url: {{ printf "%s/lag/v1/namespaces/%s/workloads/%s" (trimSuffix "/" $operator.
 valueLocation: lag
 targetValue: {{ $scale.threshold | int64 | toString | quote }}
 activationTargetValue: "0"
-authModes: {{ ternary "tls,bearer" "bearer" (not (empty $operator.caBundle)) }}
+authModes: {{ ternary "tls,bearer" "bearer" (not (empty $operator.caBundle)) | quote }}
 {{- end }}
 
 {{/* The name of the Secret with what KEDA shows to the operator. Context: the root. */}}

@@ -32,11 +32,11 @@ the vault itself, since with no pod there is no such Secret.
 {{/* `secretKeyRef` of a reference. Context: workload, reference. */}}
 {{- define "iot-connector.secretKeyRef" -}}
 {{- with .reference.keyVaultSecret -}}
-name: {{ $.workload.name }}-keyvault
-key: {{ . }}
+name: {{ printf "%s-keyvault" $.workload.name | quote }}
+key: {{ . | quote }}
 {{- else -}}
-name: {{ .reference.secretName }}
-key: {{ .reference.secretKey }}
+name: {{ .reference.secretName | quote }}
+key: {{ .reference.secretKey | quote }}
 {{- end -}}
 {{- end }}
 
@@ -50,14 +50,14 @@ key: {{ .reference.secretKey }}
 {{- with $ofCluster }}
 secretTargetRef:
 {{- range $parameter, $reference := . }}
-  - parameter: {{ $parameter }}
-    name: {{ $reference.secretName }}
-    key: {{ $reference.secretKey }}
+  - parameter: {{ $parameter | quote }}
+    name: {{ $reference.secretName | quote }}
+    key: {{ $reference.secretKey | quote }}
 {{- end }}
 {{- end }}
 {{- with $ofVault }}
 azureKeyVault:
-  vaultUri: https://{{ $.root.Values.keyVault.name }}.{{ include "iot-connector.vaultSuffix" $.root }}
+  vaultUri: {{ printf "https://%s.%s" $.root.Values.keyVault.name (include "iot-connector.vaultSuffix" $.root) | quote }}
   podIdentity:
     provider: azure-workload
     {{- with $.root.Values.scaling.keda.identityId }}
@@ -65,8 +65,8 @@ azureKeyVault:
     {{- end }}
   secrets:
 {{- range $parameter, $reference := . }}
-    - parameter: {{ $parameter }}
-      name: {{ $reference.keyVaultSecret }}
+    - parameter: {{ $parameter | quote }}
+      name: {{ $reference.keyVaultSecret | quote }}
 {{- end }}
 {{- end }}
 {{- end }}

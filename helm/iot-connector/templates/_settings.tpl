@@ -7,6 +7,10 @@ What one helper puts in, a later one may put over: the user's own settings come 
 */}}
 
 {{- define "iot-connector.settings" -}}
+{{- include "iot-connector.once" (dict "root" .root "key" .workload.path "template" "iot-connector.settings.make" "context" .) -}}
+{{- end }}
+
+{{- define "iot-connector.settings.make" -}}
 {{- $root := .root -}}
 {{- $workload := .workload -}}
 {{- $plain := dict -}}

@@ -32,8 +32,22 @@ window:
 settings: {}
 {{- end }}
 
+{{/*
+What is asked for again and again is worked out once. All templates of a chart share the root, so it lies there as text:
+whoever asks gets a copy of its own. Context: root, key, template, context.
+*/}}
+{{- define "iot-connector.once" -}}
+{{- if not (hasKey .root "once") -}}{{- $_ := set .root "once" dict -}}{{- end -}}
+{{- if not (hasKey .root.once .key) -}}{{- $_ := set .root.once .key (include .template .context) -}}{{- end -}}
+{{- get .root.once .key -}}
+{{- end }}
+
 {{/* The destinations, each whole, as a JSON array. */}}
 {{- define "iot-connector.destinations" -}}
+{{- include "iot-connector.once" (dict "root" . "key" "destinations" "template" "iot-connector.destinations.make" "context" .) -}}
+{{- end }}
+
+{{- define "iot-connector.destinations.make" -}}
 {{- $whole := list -}}
 {{- range .Values.destinations -}}
 {{- $defaults := include "iot-connector.destinationDefaults" $ | fromYaml -}}
@@ -44,6 +58,10 @@ settings: {}
 
 {{/* The workloads as a JSON array: normalize, and one for each destination. */}}
 {{- define "iot-connector.workloads" -}}
+{{- include "iot-connector.once" (dict "root" . "key" "workloads" "template" "iot-connector.workloads.make" "context" .) -}}
+{{- end }}
+
+{{- define "iot-connector.workloads.make" -}}
 {{- $root := . -}}
 {{- $workloads := list (include "iot-connector.normalize" . | fromJson) -}}
 {{- range $index, $destination := include "iot-connector.destinations" . | fromJsonArray -}}
@@ -132,26 +150,26 @@ settings: {}
 {{/* Labels that a selector names. Context: root, workload. */}}
 {{- define "iot-connector.selectorLabels" -}}
 app.kubernetes.io/name: iot-connector
-app.kubernetes.io/instance: {{ .root.Release.Name }}
-iot-connector/workload: {{ .workload.name }}
+app.kubernetes.io/instance: {{ .root.Release.Name | quote }}
+iot-connector/workload: {{ .workload.name | quote }}
 {{- end }}
 
 {{/* Labels of a workload's objects and pods. Context: root, workload. */}}
 {{- define "iot-connector.workloadLabels" -}}
 {{ include "iot-connector.selectorLabels" . }}
-app.kubernetes.io/component: {{ .workload.component }}
-app.kubernetes.io/managed-by: {{ .root.Release.Service }}
+app.kubernetes.io/component: {{ .workload.component | quote }}
+app.kubernetes.io/managed-by: {{ .root.Release.Service | quote }}
 app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
 {{- with .workload.destination }}
-iot-connector/destination: {{ . }}
+iot-connector/destination: {{ . | quote }}
 {{- end }}
 {{- end }}
 
 {{/* Labels of what all workloads share. */}}
 {{- define "iot-connector.labels" -}}
 app.kubernetes.io/name: iot-connector
-app.kubernetes.io/instance: {{ .Release.Name }}
-app.kubernetes.io/managed-by: {{ .Release.Service }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service | quote }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 {{- end }}
 
@@ -168,4 +186,10 @@ app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 {{- else -}}
 {{- printf "%s:%s" $repository ($image.tag | default .Chart.AppVersion) -}}
 {{- end -}}
+{{- end }}
+
+{{/* What an AzureIdentityBinding selects pods by: a label's value, and no other release's of the cluster. */}}
+{{- define "iot-connector.podIdentity" -}}
+{{- $name := printf "%s-%s" .Release.Namespace .Release.Name -}}
+{{- ternary $name (printf "%s-%s" (trunc 54 $name | trimSuffix "-") (sha256sum $name | trunc 8)) (le (len $name) 63) -}}
 {{- end }}

@@ -8,6 +8,7 @@
 
 mod chart;
 mod golden;
+mod injection;
 mod keda;
 mod pods;
 mod refusals;

@@ -119,7 +119,7 @@ fn secrets_of_the_key_vault_are_mounted_where_they_are_read() {
         let keys = made["data"].as_array().expect("keys").iter();
         let keys: Vec<_> = keys.map(|data| data["key"].as_str().unwrap_or_default().to_owned()).collect();
         let objects_text = class["parameters"]["objects"].as_str().expect("objects of the vault");
-        assert!(keys.iter().all(|key| objects_text.contains(&format!("objectName: {key}\n"))), "{objects_text}");
+        assert!(keys.iter().all(|key| objects_text.contains(&format!("objectName: \"{key}\"\n"))), "{objects_text}");
         keys.join(" ")
     };
     assert_eq!(read(&objects, "ward-normalize-e2"), "storage-sas");
@@ -150,9 +150,11 @@ fn identities_of_pods() {
     };
     let client = "11111111-1111-1111-1111-111111111111";
     assert_eq!(labels(&Values::example("native")), format!("true - {client} 0"));
-    assert_eq!(labels(&Values::example("aad-pod-identity")), "- rel - 2");
+    assert_eq!(labels(&Values::example("aad-pod-identity")), "- iot-rel - 2");
     assert_eq!(labels(&Values::example("sas")), "- - - 0");
     let objects = Values::example("aad-pod-identity").objects();
+    let identity = &objects.get("AzureIdentity", "rel")["metadata"];
+    assert_eq!(identity["annotations"]["aadpodidentity.k8s.io/Behavior"], "namespaced");
     let selector = &objects.get("AzureIdentityBinding", "rel")["spec"]["selector"];
     assert_eq!(
         *selector,

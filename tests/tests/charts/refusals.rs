@@ -127,7 +127,27 @@ fn what_belongs_together_is_checked() {
             set(&["scaling.source=operator", "scaling.operator.tokenValue=t", "scaling.operator.caBundle=c"]),
             "`scaling.operator` has not all of `caBundle`, `clientCertificate` and `clientKey`; expected all or none, since KEDA takes none without the others",
         ),
+        // What only a pod would make, for the operator.
+        (
+            Values::example("connection-strings").set(&["scaling.source=operator", "scaling.operator.tokenValue=t"]),
+            "`source.authentication.connectionString` is the key vault's secret `iot-hub-endpoint`; expected a Secret of the namespace, or `scaling.source` `keda`",
+        ),
+        (
+            Values::example("full").set(&["scaling.source=operator", "scaling.operator.tokenValue=t"]),
+            "`storage.authentication.sas` is the key vault's secret `storage-sas`; expected a Secret of the namespace, or `scaling.source` `keda`",
+        ),
+        // Keys that would be there twice.
+        (
+            Values::default().json(r#"pod.labels={"app.kubernetes.io/name": "mine"}"#),
+            "`pod.labels` has `app.kubernetes.io/name`; expected none of the keys that this chart writes itself",
+        ),
+        (
+            Values::default().json(r#"serviceAccount.annotations={"azure.workload.identity/client-id": "1"}"#),
+            "`serviceAccount.annotations` has `azure.workload.identity/client-id`; expected none of the keys",
+        ),
         // App settings.
+        (set(&["settings.RUST_LOG=debug"]), "`settings.RUST_LOG` is set; expected telemetry.logLevel"),
+        (set(&["settings.externalidentity__Anything=x"]), "`settings.externalidentity__Anything` is set; expected identity.external"),
         (set(&["settings.Http__Listen=x"]), "`settings.Http__Listen` is set; expected http"),
         (set(&["normalize.settings.inputeventhub__EVENTHUBNAME=x"]), "`normalize.settings.inputeventhub__EVENTHUBNAME` is set; expected source.eventHub.name"),
         (
@@ -137,7 +157,10 @@ fn what_belongs_together_is_checked() {
     ]
     .into_iter()
     .map(|(values, expected)| (values, format!("- value {expected}")))
-    .chain([(set(&["settings.rust_log=debug"]), "- app setting `RUST_LOG` is set as `rust_log` too; expected one spelling".to_owned())])
+    .chain([(
+        Values::default().json(r#"settings={"Fhir__Some": "1"}"#).json(r#"normalize.settings={"FHIR__SOME": "1"}"#),
+        "- app setting `FHIR__SOME` is set as `Fhir__Some` too; expected one spelling".to_owned(),
+    )])
     .collect();
     for (values, expected) in cases {
         let refusal = values.refusal();
@@ -197,11 +220,18 @@ fn single_values_are_checked() {
             "minimum",
         ),
         (set(&["scaling.operator.url=http://operator"]), "/scaling/operator/url", "does not match pattern"),
+        (
+            set(&["ingest.http.tokenValue=0123456789abcdef0123456789abcde"]),
+            "/ingest/http/tokenValue",
+            "does not match pattern",
+        ),
+        (set(&["ingest.http.className=Nginx"]), "/ingest/http/className", "does not match pattern"),
         (set(&["settings.A=1"]), "/settings/A", "got number, want string"),
         (set(&["http.port=80"]), "/http/port", "minimum"),
         (set(&["telemetry.logFormat=xml"]), "/telemetry/logFormat", "value must be one of"),
         (set(&["image.native.digest=latest"]), "/image/native/digest", "does not match pattern"),
         (Values::default().json("destinations=[]"), "/destinations", "minItems"),
+        (destinations(&vec![destination(""); 20]), "/destinations", "maxItems"),
         (destinations(&[r#"{"name": "a"}"#.to_owned()]), "/destinations/0", "missing property 'fhir'"),
         (destinations(&[destination("").replace("\"a\"", "\"A\"")]), "/destinations/0/name", "does not match pattern"),
         (

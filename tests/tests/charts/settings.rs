@@ -1,6 +1,6 @@
 //! The environment of the pods is what the functions read: by the manual, and by the functions themselves.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::process::Command;
 use std::sync::OnceLock;
@@ -95,6 +95,26 @@ fn every_app_setting_is_in_the_manual() {
             assert!(known || HOST.contains(&&*variable) || REFERRED.contains(&&*variable), "{name}: {variable}");
         }
     }
+}
+
+/// Whatever the chart writes is refused as an app setting, so that it has one value only.
+#[test]
+fn what_the_chart_writes_is_no_setting_of_the_user() {
+    let own = |deployment: &Value| {
+        let variables = container(deployment)["env"].as_array().expect("an environment").iter();
+        variables.map(|variable| variable["name"].as_str().expect("a name").to_owned()).collect::<Vec<_>>()
+    };
+    // What the examples themselves give as settings.
+    const GIVEN: [&str; 5] =
+        ["Compatibility__LegacyIds", "Compatibility__Profile", "FhirService__BatchEntries", "OTEL_SERVICE_NAME", "x"];
+    let written: BTreeSet<String> = deployments().iter().flat_map(|(_, deployment)| own(deployment)).collect();
+    let settings: serde_json::Map<String, Value> =
+        written.iter().filter(|name| !GIVEN.contains(&&***name)).map(|name| (name.clone(), "x".into())).collect();
+    assert!(settings.len() > 50, "only {}", settings.len());
+    let refusal = Values::default().json(&format!("settings={}", Value::from(settings.clone()))).refusal();
+    let taken: Vec<_> =
+        settings.keys().filter(|name| !refusal.contains(&format!("value `settings.{name}` is set;"))).collect();
+    assert_eq!(taken, Vec::<&String>::new(), "{refusal}");
 }
 
 /// What resource-provider.md 4.11 gives to the pods of a connector has its place.

@@ -9,11 +9,14 @@ use serde_json::json;
 
 use crate::site::{LIMIT, NAMESPACE, RELEASE, Site, Workload};
 
+/// As long as one must be.
+const TOKEN: &str = "t0ken-0123456789abcdef0123456789ab";
+
 #[test]
 fn an_event_by_http_becomes_an_observation_and_a_replica_stays_for_the_next() {
     let site = Site::start(Ipv4Addr::new(127, 0, 0, 5));
     let mut values = site.values();
-    values["ingest"] = json!({ "http": { "enabled": true, "host": "ward.example.com", "tokenValue": "t0ken" } });
+    values["ingest"] = json!({ "http": { "enabled": true, "host": "ward.example.com", "tokenValue": TOKEN } });
     site.helm().install(RELEASE, &Site::chart(), &values.to_string()).expect("it is installed");
     let service = site.plane.wait::<Service>(NAMESPACE, &format!("{RELEASE}-ingest"), "is there", LIMIT, |_| true);
     let ip = service.spec.and_then(|spec| spec.cluster_ip).expect("a cluster IP");
@@ -26,7 +29,7 @@ fn an_event_by_http_becomes_an_observation_and_a_replica_stays_for_the_next() {
         })
     };
     until("a replica answers", LIMIT, || post("wrong").filter(|(status, _)| *status == 401));
-    let (status, text) = post("t0ken").expect("it answers");
+    let (status, text) = post(TOKEN).expect("it answers");
     assert_eq!(status, 200, "{text}");
     assert!(text.contains(r#""fate":"normalized""#), "{text}");
     let converted = until("the measurement has its fate", LIMIT, || site.fates(Workload::Convert).into_values().next());
@@ -34,7 +37,7 @@ fn an_event_by_http_becomes_an_observation_and_a_replica_stays_for_the_next() {
     // Nobody is left who converts, and one who listens.
     site.wait_for_replicas(Workload::Convert, 0);
     site.wait_for_replicas(Workload::Normalize, 1);
-    assert_eq!(post("t0ken").map(|(status, _)| status), Some(200));
+    assert_eq!(post(TOKEN).map(|(status, _)| status), Some(200));
     let refused =
         site.kubelet.containers().into_iter().flat_map(|run| run.log.lines().map(str::to_owned).collect::<Vec<_>>());
     assert!(fates_in("normalize", refused).len() <= 2, "an event that was refused has no fate");
