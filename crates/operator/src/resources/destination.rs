@@ -40,28 +40,32 @@ pub struct Mapping {
 #[serde(rename_all = "camelCase")]
 pub struct ConfigMapReference {
     /// Its name.
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(length(max = 253), regex(pattern = r"^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$"))]
     pub name: String,
     /// The key. Default: `devicecontent.json` and `fhirmapping.json`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(length(max = 253), regex(pattern = r"^[-._a-zA-Z0-9]+$"))]
     pub key: Option<String>,
 }
 
 /// One FHIR server, with a workload and a consumer group of its own.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("(has(self.workloadName) ? self.workloadName : '') == (has(oldSelf.workloadName) ? oldSelf.workloadName : '')").message("workloadName never changes: positions are called so, and a new name reads everything again. Make another destination"),
+    validation = Rule::new("(has(self.consumerGroup) ? self.consumerGroup.lowerAscii() : 'dst-' + self.name) == (has(oldSelf.consumerGroup) ? oldSelf.consumerGroup.lowerAscii() : 'dst-' + oldSelf.name)").message("consumerGroup never changes: positions are those of a group, and another reads everything again. Make another destination")
+)]
 pub struct Destination {
     /// Names it within the connector.
-    #[schemars(length(max = 30), regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
+    #[schemars(length(max = 40), regex(pattern = r"^[a-z0-9]+(-[a-z0-9]+)*$"))]
     pub name: String,
     /// The consumer group of the internal hub. Default: `dst-<name>`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 50), regex(pattern = r"^(\$[Dd]efault|[A-Za-z0-9]([-._A-Za-z0-9]*[A-Za-z0-9])?)$"))]
+    #[schemars(length(max = 50), regex(pattern = r"^(\$[Dd]efault|[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?)$"))]
     pub consumer_group: Option<String>,
     /// The name of its workload. Default: `<connector>-convert-<name>`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 63), regex(pattern = r"^[a-z]([-a-z0-9]*[a-z0-9])?$"))]
+    #[schemars(length(max = 63), regex(pattern = r"^[a-z0-9]+(-[a-z0-9]+)*$"))]
     pub workload_name: Option<String>,
     /// The FHIR mapping.
     pub mapping: Mapping,
@@ -83,7 +87,7 @@ pub struct Destination {
 #[serde(rename_all = "camelCase")]
 pub struct FhirServer {
     /// Its base URL.
-    #[schemars(length(max = 2048), regex(pattern = r"^https?://[^\s?#]+$"))]
+    #[schemars(length(max = 2048), regex(pattern = r"^https?://[^\s/?#]+(/[^\s?#]*)?$"))]
     pub url: String,
     /// What tokens are for. Default: the URL.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -115,7 +119,7 @@ pub struct FhirAuthentication {
     pub kind: Option<FhirAuthenticationType>,
     /// Where tokens come from, for `ClientCredentials`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 2048))]
+    #[schemars(length(max = 2048), regex(pattern = r"^https?://[^\s?#]+$"))]
     pub authority: Option<String>,
     /// The app's client id, for `ClientCredentials`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -165,7 +169,7 @@ pub enum ResolutionType {
 pub struct Window {
     /// Default: 1000.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1, max = 1_000_000))]
+    #[schemars(range(min = 1, max = 100_000))]
     pub max_events: Option<i64>,
     /// Default: 300.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -173,6 +177,6 @@ pub struct Window {
     pub seconds: Option<i64>,
     /// Default: 8388608.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1, max = 1_073_741_824))]
+    #[schemars(range(min = 1024, max = 67_108_864))]
     pub max_bytes: Option<i64>,
 }

@@ -105,7 +105,7 @@ pub enum ServedVersion {
 pub struct Image {
     /// Default: of the platform, by `fhirVersion`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 512))]
+    #[schemars(length(max = 512), regex(pattern = r"^[a-z0-9]+([._/-]+[a-z0-9]+)*$"))]
     pub repository: Option<String>,
     /// Its tag.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -193,7 +193,7 @@ pub struct Ingress {
     pub enabled: bool,
     /// The IngressClass.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 253))]
+    #[schemars(length(max = 253), regex(pattern = r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$"))]
     pub class_name: Option<String>,
     /// The host.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -201,7 +201,7 @@ pub struct Ingress {
     pub domain: Option<String>,
     /// The Service that requests go to. Default: the server's.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 63))]
+    #[schemars(length(max = 63), regex(pattern = r"^[a-z]([-a-z0-9]*[a-z0-9])?$"))]
     pub service: Option<String>,
     /// Its port. Default: that of the server's Service.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -224,7 +224,7 @@ pub struct Ingress {
 pub struct Tls {
     /// Its Secret.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(length(max = 253), regex(pattern = r"^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$"))]
     pub secret_name: Option<String>,
 }
 
@@ -245,11 +245,11 @@ pub struct ServerIdentity {
     pub client_id: Option<String>,
     /// Its resource id, for `AadPodIdentity`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 1024))]
+    #[schemars(length(max = 1024), regex(pattern = r"^/subscriptions/\S+$"))]
     pub resource_id: Option<String>,
     /// Its tenant.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 256))]
+    #[schemars(regex(pattern = r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"))]
     pub tenant_id: Option<String>,
 }
 

@@ -12,10 +12,10 @@ use serde::{Deserialize, Serialize};
 #[serde(rename_all = "camelCase")]
 pub struct SecretKey {
     /// Its name.
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(length(max = 253), regex(pattern = r"^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$"))]
     pub secret_name: String,
     /// The key.
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(length(max = 253), regex(pattern = r"^[-._a-zA-Z0-9]+$"))]
     pub secret_key: String,
 }
 
@@ -35,7 +35,7 @@ pub struct DataStore {
     pub connection_string: Option<SecretKey>,
     /// The account, for `CosmosDb`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 2048), regex(pattern = r"^https://"))]
+    #[schemars(length(max = 2048), regex(pattern = r"^https://[^\s?#]+$"))]
     pub host: Option<String>,
     /// Its key, for `CosmosDb`. Without, the server's identity opens it.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -66,11 +66,11 @@ pub struct Authentication {
     pub enabled: Option<bool>,
     /// Whose tokens are taken. Needed, here or in the platform's defaults, unless `enabled` is false.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 2048), regex(pattern = r"^https://"))]
+    #[schemars(length(max = 2048), regex(pattern = r"^https://[^\s?#]+$"))]
     pub authority: Option<String>,
     /// What tokens must be for. Needed as `authority` is.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 2048))]
+    #[schemars(length(min = 1, max = 2048), regex(pattern = r"^\S*$"))]
     pub audience: Option<String>,
 }
 
@@ -180,7 +180,7 @@ pub struct Export {
     pub enabled: Option<bool>,
     /// The storage account, which the server's identity opens.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 2048), regex(pattern = r"^https://"))]
+    #[schemars(length(max = 2048), regex(pattern = r"^https://[^\s?#]+$"))]
     pub storage_account_uri: Option<String>,
     /// Its connection string.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -11,15 +11,15 @@ use serde::{Deserialize, Serialize};
 pub struct SecretReference {
     /// A Secret of the namespace.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(length(max = 253), regex(pattern = r"^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$"))]
     pub secret_name: Option<String>,
     /// Its key.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(length(max = 253), regex(pattern = r"^[-._a-zA-Z0-9]+$"))]
     pub secret_key: Option<String>,
     /// A secret of the key vault in `keyVault`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 127))]
+    #[schemars(length(max = 127), regex(pattern = r"^[0-9a-zA-Z-]+$"))]
     pub key_vault_secret: Option<String>,
 }
 
@@ -44,7 +44,7 @@ pub struct Source {
     pub authentication: Option<SourceAuthentication>,
     /// Another address to dial, for a local stack: `amqp://127.0.0.1:5672`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 512))]
+    #[schemars(length(max = 512), regex(pattern = r"^amqps?://[^\s/?#]+/?$"))]
     pub custom_endpoint: Option<String>,
 }
 
@@ -57,14 +57,14 @@ fn first_epoch() -> i64 {
 #[serde(rename_all = "camelCase")]
 pub struct SourceEventHub {
     /// Host name of its namespace.
-    #[schemars(length(max = 253), regex(pattern = r"^[A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?$"))]
+    #[schemars(length(max = 253), regex(pattern = r"^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$"))]
     pub fully_qualified_namespace: String,
     /// Its name.
-    #[schemars(length(max = 256), regex(pattern = r"^[A-Za-z0-9]([-._A-Za-z0-9]*[A-Za-z0-9])?$"))]
+    #[schemars(length(max = 256), regex(pattern = r"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$"))]
     pub name: String,
     /// The consumer group that only this connector reads with.
     #[serde(default = "default_group")]
-    #[schemars(length(max = 50), regex(pattern = r"^(\$[Dd]efault|[A-Za-z0-9]([-._A-Za-z0-9]*[A-Za-z0-9])?)$"))]
+    #[schemars(length(max = 50), regex(pattern = r"^(\$[Dd]efault|[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?)$"))]
     pub consumer_group: String,
     /// How many partitions it has: no workload gets more replicas.
     #[schemars(range(min = 1, max = 2000))]
@@ -111,7 +111,7 @@ pub struct InternalHub {
     pub authentication: Option<InternalAuthentication>,
     /// Another address to dial, for a local stack.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 512))]
+    #[schemars(length(max = 512), regex(pattern = r"^amqps?://[^\s/?#]+/?$"))]
     pub custom_endpoint: Option<String>,
 }
 
@@ -120,10 +120,10 @@ pub struct InternalHub {
 #[serde(rename_all = "camelCase")]
 pub struct InternalEventHub {
     /// Host name of its namespace.
-    #[schemars(length(max = 253), regex(pattern = r"^[A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?$"))]
+    #[schemars(length(max = 253), regex(pattern = r"^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$"))]
     pub fully_qualified_namespace: String,
     /// Its name.
-    #[schemars(length(max = 256), regex(pattern = r"^[A-Za-z0-9]([-._A-Za-z0-9]*[A-Za-z0-9])?$"))]
+    #[schemars(length(max = 256), regex(pattern = r"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$"))]
     pub name: String,
     /// How many partitions it has.
     #[schemars(range(min = 1, max = 2000))]
@@ -166,9 +166,9 @@ pub struct DeadLetters {
 #[serde(rename_all = "camelCase")]
 pub struct DeadLetterEventHub {
     /// Host name of its namespace.
-    #[schemars(length(max = 253), regex(pattern = r"^[A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?$"))]
+    #[schemars(length(max = 253), regex(pattern = r"^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$"))]
     pub fully_qualified_namespace: String,
     /// Its name.
-    #[schemars(length(max = 256), regex(pattern = r"^[A-Za-z0-9]([-._A-Za-z0-9]*[A-Za-z0-9])?$"))]
+    #[schemars(length(max = 256), regex(pattern = r"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$"))]
     pub name: String,
 }

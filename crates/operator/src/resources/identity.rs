@@ -17,11 +17,11 @@ pub struct Storage {
     pub account_name: String,
     /// Default: `core.windows.net`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 253))]
+    #[schemars(length(max = 253), regex(pattern = r"^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$"))]
     pub endpoint_suffix: Option<String>,
     /// The address of its blobs, when that is not `https://<accountName>.blob.<endpointSuffix>`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 2048))]
+    #[schemars(length(max = 2048), regex(pattern = r"^https?://[^\s?#]+$"))]
     pub blob_service_uri: Option<String>,
     /// As whom it is opened.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -62,15 +62,15 @@ pub enum StorageAuthenticationType {
 pub struct Containers {
     /// Default: `mappings`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 63))]
+    #[schemars(length(max = 63), regex(pattern = r"^[a-z0-9]+(-[a-z0-9]+)*$"))]
     pub mappings: Option<String>,
     /// Default: `dead-letters`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 63))]
+    #[schemars(length(max = 63), regex(pattern = r"^[a-z0-9]+(-[a-z0-9]+)*$"))]
     pub dead_letters: Option<String>,
     /// Where measurements wait whose Device or Patient is not known yet. Empty: they are rejected at once.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 63))]
+    #[schemars(length(max = 63), regex(pattern = r"^$|^[a-z0-9]+(-[a-z0-9]+)*$"))]
     pub parking: Option<String>,
 }
 
@@ -115,15 +115,15 @@ pub struct InternalIdentity {
     pub client_id: Option<String>,
     /// Its tenant.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 256))]
+    #[schemars(regex(pattern = r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"))]
     pub tenant_id: Option<String>,
     /// Its object id.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 256))]
+    #[schemars(regex(pattern = r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"))]
     pub object_id: Option<String>,
     /// Its resource id, for `AadPodIdentity`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 1024))]
+    #[schemars(length(max = 1024), regex(pattern = r"^/subscriptions/\S+$"))]
     pub resource_id: Option<String>,
 }
 
@@ -137,15 +137,15 @@ pub struct ExternalIdentity {
     pub client_id: String,
     /// Its tenant.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 256))]
+    #[schemars(regex(pattern = r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"))]
     pub tenant_id: Option<String>,
     /// A certificate of a key vault, which it shows. Without it is federated with the service account.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 1024), regex(pattern = r"^https://"))]
+    #[schemars(length(max = 1024), regex(pattern = r"^https://[^\s/?#]+/certificates/[0-9a-zA-Z-]+(/[0-9a-zA-Z]+)?$"))]
     pub certificate_uri: Option<String>,
     /// Where tokens come from.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 1024), regex(pattern = r"^https://"))]
+    #[schemars(length(max = 1024), regex(pattern = r"^https://[^\s/?#]+(/[^\s?#]*)?$"))]
     pub authority_host: Option<String>,
 }
 
@@ -159,7 +159,7 @@ pub struct ServiceAccount {
     pub create: Option<bool>,
     /// Default: the connector's name.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(length(max = 253), regex(pattern = r"^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$"))]
     pub name: Option<String>,
     /// More annotations.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -171,14 +171,14 @@ pub struct ServiceAccount {
 #[serde(rename_all = "camelCase")]
 pub struct KeyVault {
     /// Its name.
-    #[schemars(length(max = 127), regex(pattern = r"^[A-Za-z0-9-]+$"))]
+    #[schemars(regex(pattern = r"^[a-zA-Z][0-9a-zA-Z-]{1,22}[0-9a-zA-Z]$"))]
     pub name: String,
     /// Its tenant.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 256))]
+    #[schemars(regex(pattern = r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"))]
     pub tenant_id: Option<String>,
     /// As whom it is opened. Default: the internal identity.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 256))]
+    #[schemars(regex(pattern = r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"))]
     pub client_id: Option<String>,
 }

@@ -35,9 +35,14 @@ use super::status::Status;
     printcolumn(name = "Front", type_ = "string", json_path = ".spec.front", priority = 1),
     printcolumn(name = "Source", type_ = "string", json_path = ".spec.source.eventHub.name", priority = 1),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
-    validation = Rule::new("self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$') && size(self.metadata.name) <= 40").message("the name begins with a letter, has small letters, digits and hyphens only, and 40 characters at most")
+    validation = Rule::new("self.metadata.name.matches('^[a-z][a-z0-9]*(-[a-z0-9]+)*$') && size(self.metadata.name) <= 40").message("the name begins with a letter, has small letters, digits and single hyphens only, and 40 characters at most")
 )]
 #[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("self.front == oldSelf.front").message("front never changes: the other one has positions of its own, and would read everything again beside this one. Make another connector"),
+    validation = Rule::new("self.internalHub.eventHub.fullyQualifiedNamespace.lowerAscii() == oldSelf.internalHub.eventHub.fullyQualifiedNamespace.lowerAscii() && self.internalHub.eventHub.name.lowerAscii() == oldSelf.internalHub.eventHub.name.lowerAscii()").message("internalHub.eventHub never changes: what waits in it would be lost. Make another connector"),
+    validation = Rule::new("(has(self.normalize) && has(self.normalize.workloadName) ? self.normalize.workloadName : '') == (has(oldSelf.normalize) && has(oldSelf.normalize.workloadName) ? oldSelf.normalize.workloadName : '')").message("normalize.workloadName never changes: positions are called so, and a new name reads everything again. Make another connector")
+)]
 pub struct IotConnectorSpec {
     /// What the connector is called.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -57,7 +62,7 @@ pub struct IotConnectorSpec {
     /// The mappings that belong to no destination.
     pub mappings: Mappings,
     /// One FHIR server each.
-    #[schemars(length(min = 1, max = 100))]
+    #[schemars(length(min = 1, max = 19))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub destinations: Vec<Destination>,
     /// What is normalize's alone.
@@ -91,7 +96,7 @@ pub struct IotConnectorSpec {
 pub struct Connector {
     /// Its name in metrics, traces and logs. Default: the resource's name.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 253))]
+    #[schemars(length(max = 128))]
     pub name: Option<String>,
 }
 
@@ -112,7 +117,7 @@ pub enum Front {
 pub struct Normalize {
     /// The name of its workload. Default: `<connector>-normalize`, and `-e<epoch>` from the second epoch on.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 63), regex(pattern = r"^[a-z]([-a-z0-9]*[a-z0-9])?$"))]
+    #[schemars(length(max = 63), regex(pattern = r"^[a-z0-9]+(-[a-z0-9]+)*$"))]
     pub workload_name: Option<String>,
     /// More app settings.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]

@@ -12,6 +12,7 @@ use super::hub::SecretReference;
 /// How many replicas there are.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("!has(self.normalize) || !has(self.normalize.unprocessedEventThreshold) || self.normalize.unprocessedEventThreshold > 0").message("normalize.unprocessedEventThreshold is at least 1"))]
 pub struct Scaling {
     /// Whether KEDA scales. Default: true.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -72,7 +73,7 @@ pub struct WorkloadScaling {
     pub max_replicas: Option<i64>,
     /// How many waiting events each replica is to have.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 0))]
+    #[schemars(range(min = 0, max = 1_000_000_000))]
     pub unprocessed_event_threshold: Option<i64>,
 }
 
@@ -95,18 +96,18 @@ pub struct HttpIngest {
     pub enabled: bool,
     /// The host of the Ingress.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 253), regex(pattern = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
+    #[schemars(length(max = 253), regex(pattern = r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$"))]
     pub host: Option<String>,
     /// The IngressClass.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 253))]
+    #[schemars(length(max = 253), regex(pattern = r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$"))]
     pub class_name: Option<String>,
     /// Annotations of the Ingress.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub annotations: BTreeMap<String, String>,
     /// The Secret of the certificate.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(length(max = 253), regex(pattern = r"^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$"))]
     pub tls_secret_name: Option<String>,
     /// The bearer token.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -119,10 +120,10 @@ pub struct HttpIngest {
 pub struct FunctionsHost {
     /// Default: 1000.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1, max = 10_000))]
+    #[schemars(range(min = 1, max = 100_000))]
     pub max_event_batch_size: Option<i64>,
     /// Default: 65536.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1, max = 1_048_576))]
+    #[schemars(range(min = 1, max = 67_108_864))]
     pub largest_event_bytes: Option<i64>,
 }
