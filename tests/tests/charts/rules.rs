@@ -156,6 +156,8 @@ fn pods_are_restricted() {
 fn connectors_hold_no_token_of_the_cluster_and_no_secret_in_the_open() {
     let values = Values::example("full").set(&[
         "ingest.http.tokenValue=s3cret-0123456789abcdef0123456789abcdef",
+        // The operator reads no SAS out of a key vault.
+        "storage.authentication.type=WorkloadIdentity",
         "scaling.source=operator",
         "scaling.operator.tokenValue=t0ken",
     ]);
