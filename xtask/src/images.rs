@@ -115,11 +115,6 @@ pub fn build(programs: &[&str], profile: &str) -> Result<PathBuf, String> {
 }
 
 impl Image {
-    /// Whether this checkout has the programs: the operator is written elsewhere.
-    pub fn is_here(&self) -> bool {
-        !self.programs.contains(&"operator") || root().join("crates/operator").is_dir()
-    }
-
     /// Its Dockerfile.
     pub fn dockerfile(&self) -> PathBuf {
         root().join("deploy/images").join(self.name).join("Dockerfile")

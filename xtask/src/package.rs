@@ -95,7 +95,7 @@ impl Package {
         let kinds = if flags.words.is_empty() { all() } else { flags.words.clone() };
         let mut chosen = flags.all("--image").map(images::named).collect::<Result<Vec<_>, _>>()?;
         if chosen.is_empty() {
-            chosen = images::ALL.iter().filter(|image| image.is_here()).collect();
+            chosen = images::ALL.iter().collect();
         }
         let base = |base: &str| {
             let (name, image) = base.split_once('=').ok_or(format!("`--base {base}` is not NAME=IMAGE"))?;

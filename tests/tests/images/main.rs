@@ -5,6 +5,7 @@
 
 mod contents;
 mod functions;
+mod operator;
 mod packed;
 mod programs;
 mod registry;
@@ -17,6 +18,18 @@ use end_to_end::container::Image;
 
 /// The version that the tier packs.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// All images, each with the repository that it is pushed to.
+const IMAGES: [(&str, &str); 5] = [
+    ("native", "iot-connector-for-fhir/native"),
+    ("functions", "iot-connector-for-fhir/functions"),
+    ("operator", "iot-connector-for-fhir/operator"),
+    ("cli", "iot-connector-for-fhir/cli"),
+    ("fhir", "iot-connector-for-fhir/fhir-r4"),
+];
+
+/// All charts.
+const CHARTS: [&str; 3] = ["fhir-service", "iot-connector", "platform"];
 
 /// Where the tier put what it packed.
 fn package() -> PathBuf {
@@ -40,5 +53,6 @@ macro_rules! image {
 
 image!(native, "native");
 image!(functions_host, "functions");
+image!(operator, "operator");
 image!(cli, "cli");
 image!(fhir, "fhir");

@@ -9,7 +9,7 @@ use std::process::Command;
 use end_to_end::container::run;
 use serde_json::Value;
 
-use super::{VERSION, package};
+use super::{CHARTS, IMAGES, VERSION, package};
 
 /// The names of what a part of an SBOM lists: crates as `cargo`, Debian packages
 /// as `deb`.
@@ -36,6 +36,7 @@ fn the_sbom_of_an_image_lists_what_is_linked_and_what_the_base_brings() {
     for (image, crates) in [
         ("native", &["azure_core", "azure_messaging_eventhubs", "axum", "tokio", "reqwest", "delivery", "mapping"][..]),
         ("functions", &["azure_core", "azure_messaging_eventhubs", "axum", "tokio", "custom-handler"][..]),
+        ("operator", &["kube", "k8s-openapi", "clap", "axum", "tokio", "rustls"][..]),
         ("cli", &["clap", "axum", "local", "conformance"][..]),
         ("fhir", &["clap", "axum", "local"][..]),
     ] {
@@ -78,13 +79,39 @@ fn a_function_app_zip_is_an_app_root_with_its_modes() {
 fn checksums_hold_and_cover_everything() {
     run(Command::new("sha256sum").current_dir(package()).args(["--check", "--strict", "SHA256SUMS"]));
     let sums = fs::read_to_string(package().join("SHA256SUMS")).unwrap();
-    let summed: BTreeSet<&str> = sums.lines().filter_map(|line| line.split_once("  ")).map(|(_, name)| name).collect();
-    for folder in ["images", "zips"] {
+    let summed: BTreeSet<String> =
+        sums.lines().filter_map(|line| line.split_once("  ")).map(|(_, name)| name.to_owned()).collect();
+    let images = IMAGES.map(|(image, _)| format!("images/{image}-{VERSION}"));
+    let zips = ["normalize", "group-convert"].map(|function| format!("zips/{function}-{VERSION}"));
+    let mut expected: BTreeSet<String> = CHARTS.map(|chart| format!("charts/{chart}-{VERSION}.tgz")).into();
+    expected.extend(images.iter().flat_map(|name| [format!("{name}.oci.tar"), format!("{name}.cdx.json")]));
+    expected.extend(zips.iter().flat_map(|name| [format!("{name}.zip"), format!("{name}.cdx.json")]));
+    assert_eq!(summed, expected);
+    // Nothing else is shipped beside them.
+    for folder in ["images", "zips", "charts"] {
         for entry in fs::read_dir(package().join(folder)).unwrap() {
             let name = format!("{folder}/{}", entry.unwrap().file_name().into_string().unwrap());
-            assert!(summed.contains(name.as_str()), "{name}");
+            assert!(summed.contains(&name), "{name}");
         }
     }
+}
+
+/// Helm that is there already is taken, and none is fetched: there is no place for it.
+#[test]
+fn charts_are_packed_with_ones_own_helm() {
+    let folder = tempfile::tempdir().unwrap();
+    let (no_folder, out) = (folder.path().join("cache"), folder.path().join("out"));
+    fs::write(&no_folder, "").unwrap();
+    let package = |helm: &Path| {
+        let mut xtask = Command::new(end_to_end::folder("IOTC_TEST_XTASK", "images"));
+        xtask.args(["package", "charts", "--out"]).arg(&out).env("XDG_CACHE_HOME", &no_folder).env("HELM", helm);
+        xtask
+    };
+    run(&mut package(&end_to_end::folder("IOTC_TEST_HELM", "images").join("bin/helm")));
+    for chart in CHARTS {
+        assert!(out.join("charts").join(format!("{chart}-{VERSION}.tgz")).is_file(), "{chart}");
+    }
+    assert!(!package(Path::new("false")).status().unwrap().success());
 }
 
 /// So whoever has the sources and the base can tell that an image is made of them.

@@ -16,7 +16,7 @@ const START_LIMIT: Duration = Duration::from_secs(60);
 const STOP_LIMIT: Duration = Duration::from_secs(60);
 
 /// Waits until a probe answers 200.
-fn probe(container: &mut Container, port: u16, path: &str) {
+pub fn probe(container: &mut Container, port: u16, path: &str) {
     let http = Client::builder().no_proxy().timeout(Duration::from_secs(5)).build().unwrap();
     let url = format!("http://127.0.0.1:{port}{path}");
     until(path, START_LIMIT, || {
@@ -42,6 +42,19 @@ fn root_is_read_only(pid: u32) -> bool {
     mounts.lines().find_map(options).unwrap()
 }
 
+/// What a namespace of Pod Security Standards *restricted* asks of a container,
+/// and a root that it cannot write.
+#[track_caller]
+pub fn check_restricted(pid: u32) {
+    assert_eq!(status(pid, "Uid"), format!("{USER} {USER} {USER} {USER}"));
+    assert_eq!(status(pid, "Gid"), format!("{USER} {USER} {USER} {USER}"));
+    assert_eq!(status(pid, "CapEff"), "0000000000000000");
+    assert_eq!(status(pid, "NoNewPrivs"), "1");
+    // It is the first process of the container: nothing reaps or passes on signals for it.
+    assert!(status(pid, "NSpid").ends_with(" 1"));
+    assert!(root_is_read_only(pid));
+}
+
 #[test]
 fn both_functions_work_as_nobody_on_a_read_only_root() {
     let site = Site::start();
@@ -55,14 +68,7 @@ fn both_functions_work_as_nobody_on_a_read_only_root() {
     for (mut container, port) in functions {
         probe(&mut container, port, "/healthz");
         probe(&mut container, port, "/readyz");
-        let pid = container.pid();
-        assert_eq!(status(pid, "Uid"), format!("{USER} {USER} {USER} {USER}"));
-        assert_eq!(status(pid, "Gid"), format!("{USER} {USER} {USER} {USER}"));
-        assert_eq!(status(pid, "CapEff"), "0000000000000000");
-        assert_eq!(status(pid, "NoNewPrivs"), "1");
-        // It is the first process of the container: nothing reaps or passes on signals for it.
-        assert!(status(pid, "NSpid").ends_with(" 1"));
-        assert!(root_is_read_only(pid));
+        check_restricted(container.pid());
         containers.push(container);
     }
     site.sees_an_event_through(containers.iter_mut().map(Container::process));

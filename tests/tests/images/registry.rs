@@ -12,7 +12,7 @@ use end_to_end::process::{Running, free_port};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::{VERSION, archive, package};
+use super::{CHARTS, IMAGES, VERSION, archive, package};
 
 const START_LIMIT: Duration = Duration::from_secs(30);
 
@@ -61,16 +61,11 @@ fn what_was_packed_is_pushed_to_the_byte() {
     let registry = Registry::start();
     let package = package();
     let mut arguments = vec!["--from", package.to_str().unwrap()];
-    for image in ["native", "functions", "cli", "fhir"] {
+    for (image, _) in IMAGES {
         arguments.extend(["--image", image]);
     }
     let printed = registry.publish(&arguments);
-    for (image, repository) in [
-        ("native", "iot-connector-for-fhir/native"),
-        ("functions", "iot-connector-for-fhir/functions"),
-        ("cli", "iot-connector-for-fhir/cli"),
-        ("fhir", "iot-connector-for-fhir/fhir-r4"),
-    ] {
+    for (image, repository) in IMAGES {
         let local = run(Command::new("skopeo").args(["inspect", &format!("oci-archive:{}", archive(image).display())]));
         let local: Value = serde_json::from_str(&local).unwrap();
         let pushed = registry.inspect(repository, VERSION);
@@ -79,9 +74,7 @@ fn what_was_packed_is_pushed_to_the_byte() {
             format!("{}/contoso/{repository}:{VERSION}@{}", registry.address, pushed["Digest"].as_str().unwrap());
         assert!(printed.lines().any(|printed| printed == line), "{line}: {printed}");
     }
-    for chart in fs::read_dir(package.join("charts")).unwrap() {
-        let name = chart.unwrap().file_name().into_string().unwrap();
-        let name = name.strip_suffix(&format!("-{VERSION}.tgz")).unwrap();
+    for name in CHARTS {
         let folder = tempfile::tempdir().unwrap();
         let mut pull = Command::new(end_to_end::folder("IOTC_TEST_HELM", "images").join("bin/helm"));
         pull.args(["pull", &format!("oci://{}/contoso/charts/{name}", registry.address), "--version", VERSION]);

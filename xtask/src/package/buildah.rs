@@ -55,10 +55,11 @@ impl Buildah {
         let mut command = Command::new("buildah");
         // Where the links of `base` are.
         command.current_dir(&self.work);
-        if std::env::var_os("STORAGE_DRIVER").is_none() {
-            // The one that works everywhere, also in a container.
-            command.env("STORAGE_DRIVER", "vfs");
-        }
+        // The one that works everywhere, also in a container, and mounts nothing
+        // that would be in the way of who removes the storage. Said by its flag:
+        // beside `--root`, buildah does not look at STORAGE_DRIVER.
+        let driver = std::env::var_os("STORAGE_DRIVER").unwrap_or_else(|| "vfs".into());
+        command.arg("--storage-driver").arg(driver);
         command.arg("--root").arg(storage.join("root")).arg("--runroot").arg(storage.join("run"));
         command.args(["build", "--isolation", "chroot", "--format", "oci", "--disable-compression=false"]);
         command.args(["--timestamp", &plan.timestamp.to_string()]);

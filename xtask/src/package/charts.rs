@@ -27,7 +27,10 @@ fn charts() -> Result<Vec<PathBuf>, String> {
     Ok(charts)
 }
 
-/// The helm that tests use too.
+/// The helm that `HELM` names, else the one that tests use too.
 pub fn helm() -> Result<Command, String> {
-    Ok(Command::new(components::named("helm")?.folder()?.join("bin/helm")))
+    match std::env::var_os("HELM").filter(|program| !program.is_empty()) {
+        Some(program) => Ok(Command::new(program)),
+        None => Ok(Command::new(components::named("helm")?.folder()?.join("bin/helm"))),
+    }
 }
