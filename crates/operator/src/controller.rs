@@ -22,11 +22,12 @@ use kube::runtime::reflector::ObjectRef;
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, ResourceExt};
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 use crate::error_text::error_text;
 use crate::manifest::{KINDS, MANAGED_BY, OPERATOR};
 use crate::metrics;
-use crate::reconcile::{Context, ReconcileError, reconcile};
+use crate::reconcile::{Context, ReconcileError, reconcile, report_failure};
 use crate::resources::Charted;
 
 /// Changes that wait to be looked at. More are not read from the API server
@@ -36,6 +37,13 @@ const QUEUE: usize = 1024;
 const CONCURRENCY: u16 = 4;
 /// Several changes at once are one: a Deployment's status changes in bursts.
 const DEBOUNCE: Duration = Duration::from_millis(200);
+
+/// How long a reconciliation may take: an API server that accepts and never
+/// answers must not hold its place for ever. A Helm's turn is waited for in it,
+/// behind those of all other namespaces.
+const RECONCILE_LIMIT: Duration = Duration::from_secs(180);
+/// How long telling of a failure may take.
+const REPORT_LIMIT: Duration = Duration::from_secs(10);
 
 /// Of objects only their metadata is read: it is what names the owner, and it
 /// holds no secrets.
@@ -52,8 +60,9 @@ impl Namespaces {
     }
 }
 
-/// Reconciles all resources of a type, for ever.
-pub async fn run<K: Charted>(context: Arc<Context>, namespaces: Namespaces) {
+/// Reconciles all resources of a type, and gives why it does so no longer: with
+/// one task less this replica would hold the Lease and leave resources alone.
+pub async fn run<K: Charted>(context: Arc<Context>, namespaces: Namespaces) -> anyhow::Error {
     let mut tasks = JoinSet::new();
     for scope in namespaces.scopes() {
         let client = context.client.clone();
@@ -72,10 +81,17 @@ pub async fn run<K: Charted>(context: Arc<Context>, namespaces: Namespaces) {
         };
         tasks.spawn(control(api, changes, context.clone()));
     }
-    while let Some(ended) = tasks.join_next().await {
-        if let Err(error) = ended {
-            tracing::error!(error = error_text(&error), "A task of the controller broke off");
-        }
+    first_end(tasks, &K::kind(&())).await
+}
+
+/// Waits for the first task that ends, and takes the others down with it. A panic
+/// of a reconciliation ends its controller, and is seen here.
+async fn first_end(mut tasks: JoinSet<()>, kind: &str) -> anyhow::Error {
+    let ended = tasks.join_next().await;
+    tasks.shutdown().await;
+    match ended {
+        Some(Err(error)) => anyhow::Error::new(error).context(format!("a task for {kind} broke off")),
+        _ => anyhow::anyhow!("a task for {kind} ended"),
     }
 }
 
@@ -94,8 +110,16 @@ async fn control<K: Charted>(api: Api<K>, changes: mpsc::Receiver<ObjectRef<K>>,
 
 async fn timed<K: Charted>(resource: Arc<K>, context: Arc<Context>) -> Result<Action, ReconcileError> {
     let timer = metrics::start(&K::kind(&()));
-    let done = reconcile(resource, context).await;
+    let done = timeout(RECONCILE_LIMIT, reconcile(resource.clone(), context.clone())).await;
+    let done = done.unwrap_or(Err(ReconcileError::TimedOut(RECONCILE_LIMIT.as_secs())));
     timer.stop(done.is_ok());
+    if let Err(error) = &done {
+        // What cannot be told now is told after the next failure.
+        let told = timeout(REPORT_LIMIT, report_failure(resource.as_ref(), &context, error)).await;
+        if let Ok(Err(error)) = told {
+            tracing::debug!(error = error_text(&error), "A failure could not be told");
+        }
+    }
     done
 }
 
@@ -158,4 +182,23 @@ fn owner<K: Charted>(object: &PartialObjectMeta<DynamicObject>) -> Option<Object
         owner.controller.unwrap_or(false) && owner.kind == K::kind(&()) && owner.api_version == K::api_version(&())
     })?;
     Some(ObjectRef::new(&owner.name).within(&namespace))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_of_one_task_ends_all() {
+        let mut tasks = JoinSet::new();
+        let (held, dropped) = tokio::sync::oneshot::channel::<()>();
+        tasks.spawn(async move {
+            let _held = held;
+            std::future::pending().await
+        });
+        tasks.spawn(async { panic!("of the test") });
+        let error = first_end(tasks, "Fhir").await;
+        assert!(error.to_string().contains("a task for Fhir broke off"), "{error:#}");
+        assert!(dropped.await.is_err(), "the other task is gone");
+    }
 }

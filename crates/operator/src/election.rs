@@ -14,21 +14,25 @@
 //! and the crates there are compare clocks, or tell of a loss on a channel where
 //! a process that must stop writing at once has to end.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use k8s_openapi::jiff::Timestamp;
 use kube::api::{ObjectMeta, PostParams};
 use kube::{Api, Client};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::error_text::error_text;
 
 /// How long a Lease holds after it was renewed.
 const LEASE: Duration = Duration::from_secs(10);
-/// How long a holder tries to renew before it ends. Shorter than [`LEASE`] by
-/// more than a request takes, so that nobody else writes before it has ended.
+/// How long after the last renewal began a holder ends, whatever it waits for
+/// then. Nobody else takes the Lease before [`LEASE`] has passed since that
+/// renewal was seen. In the four seconds between, what was sent before the end
+/// arrives. Later than that it may meet another's writes; it carries the uids and
+/// versions that it was made for, so at the worst it repeats an older spec until
+/// the other, which looks at every resource as it begins, has applied the newest.
 const RENEW_LIMIT: Duration = Duration::from_secs(6);
 /// How often it is renewed or looked at.
 const RENEW: Duration = Duration::from_secs(2);
@@ -54,14 +58,16 @@ impl Election {
         Election { leases: Api::namespaced(client, namespace), name: name.to_owned(), identity: identity.to_owned() }
     }
 
-    /// Waits until this process holds the Lease.
-    pub async fn win(&self) {
+    /// Waits until this process holds the Lease, and gives since when: the moment
+    /// before it was asked for.
+    pub async fn win(&self) -> Instant {
         let mut seen: Option<Seen> = None;
         loop {
+            let began = Instant::now();
             match timeout(REQUEST, self.try_to_win(&mut seen)).await {
                 Ok(Ok(true)) => {
                     tracing::info!(lease = self.name, identity = self.identity, "Leads");
-                    return;
+                    return began;
                 }
                 Ok(Ok(false)) => {}
                 Ok(Err(error)) => tracing::warn!(error = error_text(&error), "The Lease cannot be taken now"),
@@ -71,23 +77,32 @@ impl Election {
         }
     }
 
-    /// Keeps the Lease; returns when it is lost.
-    pub async fn keep(&self) {
-        let mut renewed = Instant::now();
-        while renewed.elapsed() < RENEW_LIMIT {
+    /// Keeps the Lease that was won at `since`; returns when it is lost.
+    pub async fn keep(&self, since: Instant) {
+        let mut renewed = since;
+        // One limit around waiting and asking: no step can go past it.
+        while let Ok(again) = timeout_at(renewed + RENEW_LIMIT, self.renewed()).await {
+            let Some(again) = again else {
+                tracing::error!(lease = self.name, "Another replica holds the Lease");
+                return;
+            };
+            renewed = again;
+        }
+        tracing::error!(lease = self.name, "The Lease could not be renewed for too long");
+    }
+
+    /// When the Lease was renewed next, as the moment before it was asked for;
+    /// none when another holds it.
+    async fn renewed(&self) -> Option<Instant> {
+        loop {
             tokio::time::sleep(RENEW).await;
             let began = Instant::now();
             match timeout(REQUEST, self.renew()).await {
-                Ok(Ok(true)) => renewed = began,
-                Ok(Ok(false)) => {
-                    tracing::error!(lease = self.name, "Another replica holds the Lease");
-                    return;
-                }
+                Ok(Ok(is_ours)) => return is_ours.then_some(began),
                 Ok(Err(error)) => tracing::warn!(error = error_text(&error), "The Lease could not be renewed"),
                 Err(_) => tracing::warn!("The Lease could not be renewed in time"),
             }
         }
-        tracing::error!(lease = self.name, "The Lease could not be renewed for too long");
     }
 
     /// Gives the Lease back, so that another replica need not wait.

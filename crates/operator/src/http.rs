@@ -7,12 +7,14 @@ use axum::Router;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use tokio::task::JoinSet;
 
 use crate::metrics;
 
 /// Answers at `address` from now on. A replica is ready as soon as it has found
-/// its cluster, whether or not it leads: both serve the lag.
-pub async fn serve(address: SocketAddr) -> anyhow::Result<()> {
+/// its cluster, whether or not it leads: both serve the lag. A part that ends takes
+/// the process with it, so that it lives is all there is to say.
+pub async fn serve(address: SocketAddr, tasks: &mut JoinSet<anyhow::Error>) -> anyhow::Result<()> {
     let listener = tokio::net::TcpListener::bind(address).await;
     let listener = listener.with_context(|| format!("cannot listen on {address}"))?;
     tracing::info!(address = %listener.local_addr().unwrap_or(address), "Listens for HTTP");
@@ -20,10 +22,9 @@ pub async fn serve(address: SocketAddr) -> anyhow::Result<()> {
         .route("/healthz", get(StatusCode::OK))
         .route("/readyz", get(StatusCode::OK))
         .route("/metrics", get(|| async { metrics_text() }));
-    tokio::spawn(async move {
-        if let Err(error) = axum::serve(listener, router).await {
-            tracing::error!(%error, "The HTTP server stopped");
-        }
+    tasks.spawn(async move {
+        let ended = axum::serve(listener, router).await;
+        anyhow::Error::msg("the HTTP server stopped").context(format!("{ended:?}"))
     });
     Ok(())
 }

@@ -13,6 +13,7 @@
 
 pub mod identity;
 pub mod reading;
+pub mod readings;
 pub mod secret;
 pub mod server;
 pub mod tls;
@@ -22,7 +23,7 @@ use aws_lc_rs::{constant_time, hmac};
 use serde_json::{Value, json};
 
 /// What a connector gets so that KEDA asks for its lag here.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct LagOffer {
     /// Where the lag is served: `https://….svc:8443`.
     pub url: String,
@@ -37,15 +38,22 @@ pub struct LagOffer {
     pub key: TokenKey,
 }
 
+/// Without what opens anything.
+impl std::fmt::Debug for LagOffer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("LagOffer").field("url", &self.url).finish_non_exhaustive()
+    }
+}
+
 impl LagOffer {
-    /// `scaling.operator` of the chart's values.
-    pub fn values(&self, namespace: &str, name: &str) -> Value {
+    /// `scaling.operator` of the chart's values, for the connector with this uid.
+    pub fn values(&self, namespace: &str, uid: &str) -> Value {
         json!({
             "url": self.url,
             "caBundle": self.ca_bundle,
             "clientCertificate": self.client_certificate,
             "clientKey": self.client_key,
-            "tokenValue": self.key.token(namespace, name),
+            "tokenValue": self.key.token(namespace, uid),
         })
     }
 }
@@ -66,17 +74,21 @@ impl TokenKey {
         TokenKey(hmac::Key::new(hmac::HMAC_SHA256, bytes))
     }
 
-    /// The token of a connector, in hexadecimal digits.
-    pub fn token(&self, namespace: &str, name: &str) -> String {
+    /// The token of a connector: a signature in hexadecimal digits, and the uid
+    /// that it is of. So a token is checked before anybody is asked for anything.
+    pub fn token(&self, namespace: &str, uid: &str) -> String {
         // No namespace has a slash in its name.
-        let tag = hmac::sign(&self.0, format!("lag/{namespace}/{name}").as_bytes());
-        tag.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+        let tag = hmac::sign(&self.0, format!("lag/{namespace}/{uid}").as_bytes());
+        let tag: String = tag.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+        format!("{tag}.{uid}")
     }
 
-    /// Whether a token is that of a connector.
-    pub fn opens(&self, token: &str, namespace: &str, name: &str) -> bool {
-        let expected = self.token(namespace, name);
-        constant_time::verify_slices_are_equal(token.as_bytes(), expected.as_bytes()).is_ok()
+    /// The uid of the connector whose token this is, if it is one of ours for
+    /// that namespace.
+    pub fn uid<'t>(&self, token: &'t str, namespace: &str) -> Option<&'t str> {
+        let (_, uid) = token.split_once('.')?;
+        let expected = self.token(namespace, uid);
+        constant_time::verify_slices_are_equal(token.as_bytes(), expected.as_bytes()).ok().map(|()| uid)
     }
 }
 
@@ -87,18 +99,33 @@ mod tests {
     #[test]
     fn gives_each_connector_a_token_of_its_own() {
         let key = TokenKey::new(&[7; 32]);
-        let token = key.token("ns1", "c1");
-        assert_eq!(token.len(), 64);
+        let token = key.token("ns1", "u1");
+        assert_eq!(token.len(), 64 + 1 + 2);
+        let renamed = token.replace("u1", "u2");
         let cases = [
-            ("its own", &key, token.as_str(), "ns1", "c1", true),
-            ("of another connector", &key, token.as_str(), "ns1", "c2", false),
-            ("of another namespace", &key, token.as_str(), "ns2", "c1", false),
-            ("of another key", &TokenKey::new(&[8; 32]), token.as_str(), "ns1", "c1", false),
-            ("cut", &key, &token[1..], "ns1", "c1", false),
-            ("none", &key, "", "ns1", "c1", false),
+            ("its own", &key, token.as_str(), "ns1", Some("u1")),
+            ("of another connector", &key, renamed.as_str(), "ns1", None),
+            ("of another namespace", &key, token.as_str(), "ns2", None),
+            ("of another key", &TokenKey::new(&[8; 32]), token.as_str(), "ns1", None),
+            ("cut", &key, &token[1..], "ns1", None),
+            ("without a uid", &key, &token[..64], "ns1", None),
+            ("none", &key, "", "ns1", None),
         ];
-        for (name, key, token, namespace, connector, opens) in cases {
-            assert_eq!(key.opens(token, namespace, connector), opens, "{name}");
+        for (name, key, token, namespace, uid) in cases {
+            assert_eq!(key.uid(token, namespace), uid, "{name}");
         }
+    }
+
+    #[test]
+    fn shows_no_secret() {
+        let secret = || "5ecret".to_owned();
+        let offer = LagOffer {
+            url: "https://o.ns1.svc:8443".to_owned(),
+            ca_bundle: secret(),
+            client_certificate: secret(),
+            client_key: secret(),
+            key: TokenKey::new(b"5ecret"),
+        };
+        assert!(!format!("{offer:?}").contains("5ecret"), "{offer:?}");
     }
 }

@@ -13,9 +13,10 @@ use kube::runtime::events::{Recorder, Reporter};
 use operator::chart::Charts;
 use operator::controller::{Namespaces, run};
 use operator::election::Election;
+use operator::error_text::error_text;
 use operator::lag::secret::Shared;
 use operator::lag::server::LagServer;
-use operator::lag::tls::{self, Authority, TlsListener};
+use operator::lag::tls::{self, Authority, Kept};
 use operator::lag::{LagOffer, TokenKey};
 use operator::manifest::OPERATOR;
 use operator::reconcile::Context;
@@ -26,10 +27,15 @@ use operator::{http, metrics, values};
 use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tokio::task::{JoinError, JoinSet};
 use url::Url;
 
 /// The Lease of all replicas.
 const LEASE: &str = "iot-connector-operator";
+/// How long asking for what replicas share may take, and how soon it is tried again.
+const OBTAIN_LIMIT: Duration = Duration::from_secs(10);
+const OBTAIN_EVERY: Duration = Duration::from_secs(2);
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -49,46 +55,57 @@ async fn serve(settings: Settings) -> anyhow::Result<ExitCode> {
     let connector_values = platform_values(settings.connector_values.as_deref())?;
     let fhir_values = platform_values(settings.fhir_values.as_deref())?;
     let client = Client::try_default().await.context("there is no cluster to talk to")?;
-    http::serve(settings.listen).await?;
-    let lag = match (settings.lag_listen, &settings.lag_url) {
-        (Some(address), Some(url)) => Some(serve_lag(&settings, client.clone(), address, url).await?),
-        _ => None,
-    };
+    // What goes on beside reconciling. Without one of them the process ends.
+    let mut tasks = JoinSet::new();
+    http::serve(settings.listen, &mut tasks).await?;
 
     let identity = settings.identity.clone().unwrap_or_else(identity);
     let election = Election::new(client.clone(), &settings.namespace, LEASE, &identity);
-    tokio::select! {
-        () = election.win() => {}
+    let lag = match (settings.lag_listen, &settings.lag_url) {
+        (Some(address), Some(url)) => tokio::select! {
+            offer = serve_lag(&settings, client.clone(), address, url, &mut tasks) => Some(offer?),
+            _ = term.recv() => return Ok(ExitCode::SUCCESS),
+            _ = interrupt.recv() => return Ok(ExitCode::SUCCESS),
+        },
+        _ => None,
+    };
+    let since = tokio::select! {
+        since = election.win() => since,
+        ended = tasks.join_next() => return Err(ended_task(ended)),
         _ = term.recv() => return Ok(ExitCode::SUCCESS),
         _ = interrupt.recv() => return Ok(ExitCode::SUCCESS),
-    }
-    metrics::set_leader(true);
-    // Charts may ask for a version. Without an answer Helm takes its own newest.
-    let kube_version = client.apiserver_version().await.ok().map(|version| version.git_version);
-
-    let context = |defaults: Value| {
-        let (helm, folder, kube_version) = (settings.helm.clone(), settings.charts.clone(), kube_version.clone());
-        let charts = Charts { helm, folder, kube_version };
-        let reporter = Reporter { controller: OPERATOR.to_owned(), instance: Some(identity.clone()) };
-        let recorder = Recorder::new(client.clone(), reporter);
-        Arc::new(Context {
-            client: client.clone(),
-            charts,
-            defaults,
-            lag: lag.clone(),
-            recorder,
-            retries: Retries::default(),
-        })
     };
-    let namespaces = Namespaces(settings.watch_namespaces.clone());
-    let connectors = run::<IotConnector>(context(connector_values), namespaces.clone());
-    let servers = run::<Fhir>(context(fhir_values), namespaces);
+    metrics::set_leader(true);
+
+    let reconciling = async {
+        // Charts may ask for a version. Without an answer Helm takes its own newest.
+        let kube_version = client.apiserver_version().await.ok().map(|version| version.git_version);
+        let context = |defaults: Value| {
+            let (helm, folder, kube_version) = (settings.helm.clone(), settings.charts.clone(), kube_version.clone());
+            let charts = Charts { helm, folder, kube_version };
+            let reporter = Reporter { controller: OPERATOR.to_owned(), instance: Some(identity.clone()) };
+            let recorder = Recorder::new(client.clone(), reporter);
+            Arc::new(Context {
+                client: client.clone(),
+                charts,
+                defaults,
+                lag: lag.clone(),
+                recorder,
+                retries: Retries::default(),
+            })
+        };
+        let namespaces = Namespaces(settings.watch_namespaces.clone());
+        let connectors = run::<IotConnector>(context(connector_values), namespaces.clone());
+        let servers = run::<Fhir>(context(fhir_values), namespaces);
+        tokio::select! { ended = connectors => ended, ended = servers => ended }
+    };
     tokio::select! {
-        () = election.keep() => {
+        () = election.keep(since) => {
             // Whatever is under way may write no more: ended, not wound up.
             std::process::exit(1);
         }
-        _ = futures::future::join(connectors, servers) => anyhow::bail!("the controllers ended"),
+        ended = reconciling => return Err(ended),
+        ended = tasks.join_next() => return Err(ended_task(ended)),
         _ = term.recv() => tracing::info!("Stops: SIGTERM"),
         _ = interrupt.recv() => tracing::info!("Stops: SIGINT"),
     }
@@ -97,12 +114,28 @@ async fn serve(settings: Settings) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+fn ended_task(ended: Option<Result<anyhow::Error, JoinError>>) -> anyhow::Error {
+    match ended {
+        Some(Ok(error)) => error,
+        Some(Err(error)) => anyhow::Error::new(error).context("a task broke off"),
+        None => anyhow::anyhow!("nothing is served any more"),
+    }
+}
+
 /// Serves the lag from now on, whether or not this replica leads, and gives what
 /// connectors are told of it.
-async fn serve_lag(settings: &Settings, client: Client, address: SocketAddr, url: &Url) -> anyhow::Result<LagOffer> {
-    let shared = Shared::obtain(client.clone(), &settings.namespace).await?;
-    let (chain, key, ca_bundle) = match &settings.lag_tls {
-        Some(folder) => tls::read(folder)?,
+async fn serve_lag(
+    settings: &Settings,
+    client: Client,
+    address: SocketAddr,
+    url: &Url,
+    tasks: &mut JoinSet<anyhow::Error>,
+) -> anyhow::Result<LagOffer> {
+    let shared = obtain(&client, &settings.namespace).await;
+    let files = settings.lag_tls.as_deref().map(|folder| Ok::<_, anyhow::Error>((folder, tls::read(folder)?)));
+    let files = files.transpose()?;
+    let (chain, key, ca_bundle) = match &files {
+        Some((_, read)) => read.clone(),
         None => {
             let name = url.host_str().context("the address of the lag has no host")?;
             let authority = Authority::of(&shared.ca_key).context("the authority of the lag server has no key")?;
@@ -110,18 +143,16 @@ async fn serve_lag(settings: &Settings, client: Client, address: SocketAddr, url
             (chain, key, shared.ca_certificate.clone())
         }
     };
-    let acceptor = tls::acceptor(&chain, &key)?;
+    let (renewed, acceptor) = watch::channel(tls::acceptor(&chain, &key)?);
     let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
-    let listener = TlsListener::new(listener, acceptor)?;
     let key = TokenKey::new(&shared.token_key);
     let keep_for = Duration::from_secs(settings.lag_cache_seconds);
     let routes = LagServer::new(client, key.clone(), keep_for, settings.tenant.clone()).routes();
     tracing::info!(%address, "Serves the lag");
-    tokio::spawn(async move {
-        if let Err(error) = axum::serve(listener, routes).await {
-            tracing::error!(%error, "The lag server stopped");
-        }
-    });
+    tasks.spawn(tls::serve(listener, acceptor, routes));
+    if let Some((folder, read)) = files {
+        tasks.spawn(Kept::new(folder, read, renewed).keep());
+    }
     Ok(LagOffer {
         url: url.as_str().trim_end_matches('/').to_owned(),
         ca_bundle,
@@ -129,6 +160,19 @@ async fn serve_lag(settings: &Settings, client: Client, address: SocketAddr, url
         client_key: shared.client_key,
         key,
     })
+}
+
+/// What all replicas share, as soon as the API server gives it: one that is away
+/// is waited for, as it is when the Lease is taken.
+async fn obtain(client: &Client, namespace: &str) -> Shared {
+    loop {
+        match tokio::time::timeout(OBTAIN_LIMIT, Shared::obtain(client.clone(), namespace)).await {
+            Ok(Ok(shared)) => return shared,
+            Ok(Err(error)) => tracing::warn!(error = error_text(error.as_ref()), "The lag cannot be served yet"),
+            Err(_) => tracing::warn!("The lag cannot be served yet: no answer"),
+        }
+        tokio::time::sleep(OBTAIN_EVERY).await;
+    }
 }
 
 /// A name for people, and something that makes it different at each start.

@@ -42,6 +42,9 @@ const LOOK_EVERY: Duration = Duration::from_secs(300);
 /// as a quota, a missing right or a kind that is not installed yet.
 const TRY_AGAIN: Duration = Duration::from_secs(30);
 
+/// After how many failures in a row a resource's status says so.
+const TELL_AFTER: u32 = 3;
+
 /// What a reconciliation needs.
 pub struct Context {
     /// The cluster.
@@ -76,6 +79,9 @@ pub enum ReconcileError {
     /// Helm could not be run.
     #[error("cannot render the chart")]
     Render(#[source] RenderError),
+    /// It took too long.
+    #[error("it took longer than {0} s")]
+    TimedOut(u64),
     /// A bug of ours: what was read from the API server is no JSON.
     #[error("cannot write the spec as values")]
     Values(#[source] serde_json::Error),
@@ -111,6 +117,39 @@ pub async fn reconcile<K: Charted>(cached: Arc<K>, context: Arc<Context>) -> Res
     Ok(action)
 }
 
+/// Says in the status of a resource that it fails, once it did so several times
+/// in a row: what passes at once is nobody's business.
+pub async fn report_failure<K: Charted>(
+    cached: &K,
+    context: &Context,
+    error: &ReconcileError,
+) -> Result<(), ReconcileError> {
+    let (name, namespace) = (cached.name_any(), cached.namespace().unwrap_or_default());
+    // That Helm fails was said already.
+    let is_known = error.is_conflict() || matches!(error, ReconcileError::Render(_));
+    // The failure at hand is not counted yet.
+    let failures = context.retries.failures(&namespace, &name).saturating_add(1);
+    let is_new = cached.meta().generation != cached.status().and_then(|status| status.observed_generation);
+    if is_known || !is_worth_telling(failures, is_new) {
+        return Ok(());
+    }
+    let resources: Api<K> = Api::namespaced(context.client.clone(), &namespace);
+    let resource = resources.get_opt(&name).await.map_err(api("reading the resource"))?;
+    let Some(resource) = resource.filter(|resource| resource.meta().deletion_timestamp.is_none()) else {
+        return Ok(());
+    };
+    let outcome = Outcome::Failed { is_late: matches!(error, ReconcileError::TimedOut(_)), message: error_text(error) };
+    Report::new(resources, &resource, context).store(outcome).await.map(drop)
+}
+
+/// The third failure, the sixth, the twelfth and so on, or each of a spec of which
+/// nothing was said yet. A text may differ each time, as by a port, and telling
+/// has the resource looked at at once: told each time it would never rest.
+fn is_worth_telling(failures: u32, is_new: bool) -> bool {
+    let (times, rest) = (failures / TELL_AFTER, failures % TELL_AFTER);
+    times > 0 && (is_new || rest == 0 && times.is_power_of_two())
+}
+
 struct Run<'c, K: Charted> {
     resource: K,
     report: Report<'c, K>,
@@ -135,7 +174,7 @@ impl<K: Charted> Run<'_, K> {
         self.report.store_inventory(inventory::before(&stored, &manifests, &found)).await?;
 
         let owned = self.owned(manifests, &found);
-        let (applied, problem) = apply_all(&objects, &owned).await?;
+        let (applied, problem) = apply_all(&objects, &owned, &found).await?;
         if let Some((reason, message)) = problem {
             return self.give_up(Outcome::NotApplied { reason, message, applied: &applied }).await;
         }
@@ -153,12 +192,13 @@ impl<K: Charted> Run<'_, K> {
         let mut all = values::merge(values::merge(K::base(), self.context.defaults.clone()), spec);
         let name = self.resource.name_any();
         if all["scaling"]["source"] == "operator" {
+            let uid = self.resource.uid().unwrap_or_default();
             let Some(lag) = &self.context.lag else {
                 return refused(
                     "spec.scaling.source: this operator serves no lag (its value `lag.enabled`)".to_owned(),
                 );
             };
-            all = values::merge(all, json!({ "scaling": { "operator": lag.values(&self.namespace, &name) } }));
+            all = values::merge(all, json!({ "scaling": { "operator": lag.values(&self.namespace, &uid) } }));
         }
         let rendered = self.context.charts.render(K::CHART, &self.namespace, &name, &all).await;
         let text = match rendered {
@@ -202,10 +242,11 @@ impl<K: Charted> Run<'_, K> {
     }
 
     async fn give_up(mut self, outcome: Outcome<'_>) -> Result<Action, ReconcileError> {
-        // What the chart refuses is right only once the spec is another.
-        let waits = matches!(outcome, Outcome::NotRendered { .. });
+        // What the chart refuses is right only once the spec is another, unless
+        // it was taken for a refusal and was none.
+        let wait = if matches!(outcome, Outcome::NotRendered { .. }) { LOOK_EVERY } else { TRY_AGAIN };
         self.report.store(outcome).await?;
-        Ok(if waits { Action::await_change() } else { Action::requeue(TRY_AGAIN) })
+        Ok(Action::requeue(wait))
     }
 }
 
@@ -229,10 +270,13 @@ fn uid(applied: &Applied<'_>) -> Option<(inventory::Key, String)> {
 async fn apply_all<'m>(
     objects: &Objects,
     manifests: &'m [Manifest],
+    found: &BTreeMap<inventory::Key, Found>,
 ) -> Result<(Vec<Applied<'m>>, Option<(&'static str, String)>), ReconcileError> {
     let (mut applied, mut problems) = (Vec::new(), Vec::new());
     for manifest in manifests {
-        match objects.apply(manifest).await {
+        let key = (manifest.kind.kind.to_owned(), manifest.name.clone());
+        let absent = !matches!(found.get(&key), Some(Found::Ours(_)));
+        match objects.apply(manifest, absent).await {
             Ok(live) => applied.push(Applied { manifest, live }),
             Err(error @ ApplyError::Away { .. }) => return Err(ReconcileError::Apply(error)),
             Err(error) => problems.push(error),
@@ -246,4 +290,16 @@ async fn apply_all<'m>(
         (reason, problem.to_string())
     });
     Ok((applied, problem))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tells_of_failures_less_and_less() {
+        let told = |is_new| (1..30).filter(|failures| is_worth_telling(*failures, is_new)).collect::<Vec<_>>();
+        assert_eq!(told(false), [3, 6, 12, 24]);
+        assert_eq!(told(true), (3..30).collect::<Vec<_>>());
+    }
 }

@@ -22,6 +22,12 @@ impl Retries {
         delay(*failures)
     }
 
+    /// How many failures there were in a row.
+    pub fn failures(&self, namespace: &str, name: &str) -> u32 {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.get(&(namespace.to_owned(), name.to_owned())).copied().unwrap_or_default()
+    }
+
     /// Forgets what failed.
     pub fn succeeded(&self, namespace: &str, name: &str) {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -44,6 +50,7 @@ mod tests {
         let seconds: Vec<f32> = (0..9).map(|_| retries.failed("ns1", "c1").as_secs_f32()).collect();
         assert_eq!(seconds, [0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0, 30.0]);
         assert_eq!(retries.failed("ns1", "c2"), FIRST);
+        assert_eq!((retries.failures("ns1", "c1"), retries.failures("ns1", "c3")), (9, 0));
         retries.succeeded("ns1", "c1");
         assert_eq!(retries.failed("ns1", "c1"), FIRST);
         assert_eq!(delay(u32::MAX), LONGEST);

@@ -3,10 +3,14 @@
 use std::time::Duration;
 
 use delivery::{Away, Bounds, Hub, Positions};
+use futures::{StreamExt, TryStreamExt, stream};
 
-/// How long a reading may take: KEDA waits for three seconds by itself, and
-/// for thirty at the most.
+/// How long a reading may take. KEDA waits for three seconds; a reading that takes
+/// longer is for the next time that it asks (`readings`).
 pub const READ_LIMIT: Duration = Duration::from_secs(20);
+
+/// How many partitions are read at once.
+const AT_ONCE: usize = 8;
 
 /// The events of one partition that are retained and come after its position.
 ///
@@ -32,14 +36,21 @@ pub fn waiting(bounds: Bounds, position: Option<i64>) -> u64 {
 
 /// The events that wait in all partitions of a hub.
 pub async fn lag(hub: &impl Hub, positions: &impl Positions) -> Result<u64, Away> {
+    let partitions = hub.partitions().await?;
+    let waits: Vec<_> = partitions.into_iter().map(|partition| one(hub, positions, partition)).collect();
+    let mut waits = stream::iter(waits).buffer_unordered(AT_ONCE);
     let mut lag = 0_u64;
-    // One after the other, over one connection: a few milliseconds each.
-    for partition in hub.partitions().await? {
-        let bounds = hub.bounds(&partition).await?;
-        let position = positions.checkpoint(&partition).await?;
-        lag = lag.saturating_add(waiting(bounds, position.map(|(checkpoint, _)| checkpoint.sequence_number)));
+    while let Some(waits) = waits.try_next().await? {
+        lag = lag.saturating_add(waits);
     }
     Ok(lag)
+}
+
+/// The hub answers one question at a time over its connection; the storage is
+/// asked meanwhile.
+async fn one(hub: &impl Hub, positions: &impl Positions, partition: String) -> Result<u64, Away> {
+    let (bounds, position) = tokio::try_join!(hub.bounds(&partition), positions.checkpoint(&partition))?;
+    Ok(waiting(bounds, position.map(|(checkpoint, _)| checkpoint.sequence_number)))
 }
 
 #[cfg(test)]

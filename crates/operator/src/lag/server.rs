@@ -3,9 +3,9 @@
 //! The token is that of the connector which the workload belongs to; a wrong
 //! one and a workload that is not there get the same answer.
 
-use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use axum::extract::{Path, State};
@@ -24,36 +24,25 @@ use tokio::time::timeout;
 use super::TokenKey;
 use super::identity::FederatedIdentity;
 use super::reading::{READ_LIMIT, lag};
+use super::readings::{Ended, Readings};
 use super::workload::{Environment, Opening, Workload, secret_keys};
 use crate::error_text::error_text;
 use crate::metrics;
 use crate::resources::GROUP;
-
-/// Workloads whose readings are kept at the most.
-const READINGS_MAX: usize = 10_000;
 
 /// What the lag server needs.
 #[derive(Clone)]
 pub struct LagServer {
     client: Client,
     key: TokenKey,
-    keep_for: Duration,
     default_tenant: Option<String>,
-    readings: Arc<Mutex<HashMap<(String, String), Reading>>>,
-}
-
-/// A reading, and those that wait for it.
-#[derive(Clone)]
-struct Reading {
-    at: Instant,
-    /// Held while it is read, so that a workload is read once at a time.
-    lag: Arc<tokio::sync::Mutex<Option<(Instant, u64)>>>,
+    readings: Arc<Readings>,
 }
 
 impl LagServer {
     /// Readings are given again for as long as `keep_for`.
     pub fn new(client: Client, key: TokenKey, keep_for: Duration, default_tenant: Option<String>) -> LagServer {
-        LagServer { client, key, keep_for, default_tenant, readings: Arc::default() }
+        LagServer { client, key, default_tenant, readings: Arc::new(Readings::new(keep_for)) }
     }
 
     /// Its routes.
@@ -63,36 +52,33 @@ impl LagServer {
 
     /// The lag of a workload; none when the token does not open it.
     async fn lag(&self, namespace: &str, workload: &str, token: &str) -> anyhow::Result<Option<u64>> {
+        // Before the API server is asked, which a stranger must not make busy.
+        let Some(uid) = self.key.uid(token, namespace) else { return Ok(None) };
         let deployments: Api<Deployment> = Api::namespaced(self.client.clone(), namespace);
         let Some(deployment) = deployments.get_opt(workload).await.context("cannot read the Deployment")? else {
             return Ok(None);
         };
-        let Some(connector) = connector(&deployment) else { return Ok(None) };
-        if !self.key.opens(token, namespace, &connector) {
+        if !belongs_to(&deployment, uid) {
             return Ok(None);
         }
-        let reading = self.reading(namespace, workload);
-        let mut kept = reading.lag.lock().await;
-        if let Some((_, lag)) = kept.as_ref().filter(|(at, _)| at.elapsed() < self.keep_for) {
-            return Ok(Some(*lag));
-        }
-        let read = timeout(READ_LIMIT, self.read(namespace, &deployment)).await;
-        let read = read.unwrap_or_else(|_| bail!("reading took longer than {} s", READ_LIMIT.as_secs()));
-        metrics::count_lag_reading(read.is_ok());
-        let lag = read?;
-        *kept = Some((Instant::now(), lag));
-        Ok(Some(lag))
+        let key = (namespace.to_owned(), workload.to_owned());
+        let server = self.clone();
+        let (of, named) = (namespace.to_owned(), workload.to_owned());
+        let read = move || async move { server.read_in_time(&of, &named, &deployment).await };
+        let lag = self.readings.get(key, read).await;
+        lag.map(Some).map_err(anyhow::Error::msg)
     }
 
-    fn reading(&self, namespace: &str, workload: &str) -> Reading {
-        let mut all = self.readings.lock().unwrap_or_else(PoisonError::into_inner);
-        if all.len() >= READINGS_MAX {
-            all.retain(|_, reading| reading.at.elapsed() < self.keep_for);
-        }
-        let key = (namespace.to_owned(), workload.to_owned());
-        let reading = all.entry(key).or_insert_with(|| Reading { at: Instant::now(), lag: Arc::default() });
-        reading.at = Instant::now();
-        reading.clone()
+    /// A reading for all that ask for it, told of once.
+    async fn read_in_time(self, namespace: &str, workload: &str, deployment: &Deployment) -> Ended {
+        let read = timeout(READ_LIMIT, self.read(namespace, deployment)).await;
+        let read = read.unwrap_or_else(|_| bail!("reading took longer than {} s", READ_LIMIT.as_secs()));
+        metrics::count_lag_reading(read.is_ok());
+        read.map_err(|error| {
+            let error = error_text(error.as_ref());
+            tracing::warn!(error, namespace, workload, "The lag cannot be read");
+            Arc::from(error)
+        })
     }
 
     async fn read(&self, namespace: &str, deployment: &Deployment) -> anyhow::Result<u64> {
@@ -121,13 +107,15 @@ impl LagServer {
     }
 }
 
-/// The connector that a Deployment belongs to.
-fn connector(deployment: &Deployment) -> Option<String> {
-    let owners = deployment.owner_references();
-    let owner = owners.iter().find(|owner| {
-        owner.controller.unwrap_or(false) && owner.kind == "IotConnector" && owner.api_version.starts_with(GROUP)
-    });
-    owner.map(|owner| owner.name.clone())
+/// Whether a Deployment belongs to the connector with that uid.
+fn belongs_to(deployment: &Deployment, uid: &str) -> bool {
+    let group = |api_version: &str| api_version.split_once('/').map(|(group, _)| group.to_owned());
+    deployment.owner_references().iter().any(|owner| {
+        owner.controller.unwrap_or(false)
+            && owner.kind == "IotConnector"
+            && group(&owner.api_version).as_deref() == Some(GROUP)
+            && owner.uid == uid
+    })
 }
 
 async fn read(workload: Workload) -> anyhow::Result<u64> {
@@ -170,8 +158,30 @@ async fn answer(
         Ok(None) => (StatusCode::UNAUTHORIZED, [(header::WWW_AUTHENTICATE, "Bearer")]).into_response(),
         Err(error) => {
             let error = error_text(error.as_ref());
-            tracing::warn!(error, namespace, workload, "The lag cannot be read");
+            tracing::debug!(error, namespace, workload, "No lag is given");
             (StatusCode::SERVICE_UNAVAILABLE, Json(json!({ "error": "the lag cannot be read" }))).into_response()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn knows_whose_a_workload_is() {
+        let cases = [
+            ("its own", "iotconnector.health/v1alpha1", "IotConnector", true, "u1", true),
+            ("another's of the same name", "iotconnector.health/v1alpha1", "IotConnector", true, "u2", false),
+            ("not its controller", "iotconnector.health/v1alpha1", "IotConnector", false, "u1", false),
+            ("another kind", "iotconnector.health/v1alpha1", "Fhir", true, "u1", false),
+            ("another group", "iotconnector.health.example.com/v1", "IotConnector", true, "u1", false),
+        ];
+        for (name, api_version, kind, controller, uid, expected) in cases {
+            let owner =
+                json!({"apiVersion": api_version, "kind": kind, "name": "c1", "uid": uid, "controller": controller});
+            let deployment = serde_json::from_value(json!({"metadata": {"ownerReferences": [owner]}})).unwrap();
+            assert_eq!(belongs_to(&deployment, "u1"), expected, "{name}");
         }
     }
 }

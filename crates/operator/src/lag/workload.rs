@@ -15,11 +15,13 @@ use crate::manifest::COMPONENT;
 /// The container of the Functions host's positions.
 const HOST_CONTAINER: &str = "azure-webjobs-eventhub";
 
+/// The variable with the SAS that the address of the container refers to.
+const STORAGE_SAS: &str = "STORAGE_SAS";
+
 /// Key of a Secret.
 pub type SecretKey = (String, String);
 
 /// The hub that a workload reads, and where it keeps its positions.
-#[derive(Debug)]
 pub struct Workload {
     /// Host name of the namespace.
     pub namespace: String,
@@ -37,13 +39,31 @@ pub struct Workload {
     pub storage: Option<CredentialSettings>,
 }
 
+/// Without its address of the container, which may carry a SAS.
+impl std::fmt::Debug for Workload {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut shown = f.debug_struct("Workload");
+        shown.field("namespace", &self.namespace).field("hub", &self.hub).field("group", &self.group);
+        shown.finish_non_exhaustive()
+    }
+}
+
 /// What opens a hub.
-#[derive(Debug)]
 pub enum Opening {
     /// A token.
     Token(Box<CredentialSettings>),
     /// A connection string.
     ConnectionString(Box<ConnectionString>),
+}
+
+/// Without what opens it.
+impl std::fmt::Debug for Opening {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Opening::Token(_) => "Token",
+            Opening::ConnectionString(_) => "ConnectionString",
+        })
+    }
 }
 
 /// Why it cannot be said what a workload reads.
@@ -66,10 +86,16 @@ pub enum InvalidWorkload {
 }
 
 /// The environment of a Deployment's first container, with what Secrets hold.
-#[derive(Debug)]
 pub struct Environment {
     variables: BTreeMap<String, String>,
     prefix: &'static str,
+}
+
+/// Names only: some values are secrets.
+impl std::fmt::Debug for Environment {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_set().entries(self.variables.keys()).finish()
+    }
 }
 
 /// The keys of Secrets that the environment of a Deployment refers to, by the
@@ -84,7 +110,7 @@ pub fn secret_keys(deployment: &Deployment) -> Vec<(String, SecretKey)> {
 
 /// Of all secrets of a pod only those are read that the lag needs.
 fn is_needed(variable: &str) -> bool {
-    variable.ends_with("EventHub__ConnectionString") || variable.to_ascii_uppercase().contains("SAS")
+    variable.ends_with("EventHub__ConnectionString") || variable == STORAGE_SAS
 }
 
 fn variables(deployment: &Deployment) -> impl Iterator<Item = &EnvVar> {
@@ -223,12 +249,27 @@ fn invalid(name: &str, reason: impl ToString) -> InvalidWorkload {
     InvalidWorkload::Invalid { name: name.to_owned(), reason: reason.to_string() }
 }
 
-/// `$(NAME)` of what came before, as the kubelet does it.
+/// `$(NAME)` of what came before, as the kubelet does it: `$$` is one `$`, what
+/// is put in is not looked at again, and an unknown name stays as it is.
 fn expand(value: &str, known: &BTreeMap<String, String>) -> String {
-    let mut text = value.to_owned();
-    for (name, known) in known {
-        text = text.replace(&format!("$({name})"), known);
+    let (mut text, mut rest) = (String::new(), value);
+    while let Some((before, after)) = rest.split_once('$') {
+        text.push_str(before);
+        let reference = after.strip_prefix('(').and_then(|after| after.split_once(')'));
+        if let Some(after) = after.strip_prefix('$') {
+            text.push('$');
+            rest = after;
+        } else if let Some((name, after)) = reference
+            && let Some(known) = known.get(name)
+        {
+            text.push_str(known);
+            rest = after;
+        } else {
+            text.push('$');
+            rest = after;
+        }
     }
+    text.push_str(rest);
     text
 }
 

@@ -35,6 +35,8 @@ pub(super) enum Outcome<'a> {
     HelmFailed { message: String },
     /// Something could not be applied.
     NotApplied { reason: &'static str, message: String, applied: &'a [Applied<'a>] },
+    /// The API server could not be asked, or failed, several times in a row.
+    Failed { is_late: bool, message: String },
     /// All was applied and pruned.
     Applied { inventory: Vec<InventoryItem>, applied: &'a [Applied<'a>] },
 }
@@ -107,6 +109,11 @@ impl<'c, K: Charted> Report<'c, K> {
                 let rendered = Verdict::unknown("HelmFailed", message);
                 let applied = Verdict::unknown("NotRendered", "the objects are as they were");
                 (Verdicts { ready: rendered.clone(), rendered, applied, scaling: None }, workloads, inventory)
+            }
+            Outcome::Failed { is_late, message } => {
+                let rendered = if is_late { Verdict::unknown("TimedOut", message.clone()) } else { rendered };
+                let applied = Verdict::unknown(if is_late { "TimedOut" } else { "ApplyFailed" }, message);
+                (Verdicts { ready: applied.clone(), rendered, applied, scaling: None }, workloads, inventory)
             }
             Outcome::NotApplied { reason, message, applied } => {
                 let workloads = if applied.is_empty() { workloads } else { readiness::workloads(applied) };

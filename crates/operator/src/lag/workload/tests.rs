@@ -120,3 +120,37 @@ fn says_what_is_missing() {
         assert_eq!(found.map(|_| ()), Err(expected.to_owned()));
     }
 }
+
+#[test]
+fn expands_as_the_kubelet_does() {
+    let known = BTreeMap::from([("A", "1"), ("B", "$(A)"), ("C", "x$")].map(|(name, text)| (name.into(), text.into())));
+    let cases = [
+        ("a $(A) b", "a 1 b"),
+        ("$$(A)", "$(A)"),
+        ("$$$(A)", "$1"),
+        ("$(B)", "$(A)"),
+        ("$(C)(A)", "x$(A)"),
+        ("$(NONE) $(A", "$(NONE) $(A"),
+        ("5$ $A $", "5$ $A $"),
+    ];
+    for (value, expected) in cases {
+        assert_eq!(expand(value, &known), expected, "{value}");
+    }
+}
+
+#[test]
+fn shows_no_secret() {
+    let mut variables = tokens();
+    variables.retain(|(name, _)| *name != "CheckpointStorage__BlobStorageContainerUri");
+    variables.push(("CheckpointStorage__BlobStorageContainerUri", value("https://s.example.com/w?$(STORAGE_SAS)")));
+    variables.push(("STORAGE_SAS", secret("local", "sas")));
+    variables.push(("FhirService__SASTOKEN", secret("local", "other")));
+    let deployment = deployment("normalize", &variables);
+    assert_eq!(secret_keys(&deployment).len(), 1, "no more than is needed");
+    let secrets = BTreeMap::from([("STORAGE_SAS".to_owned(), "sig=5ecret".to_owned())]);
+    let environment = Environment::of(&deployment, secrets).unwrap();
+    assert!(!format!("{environment:?}").contains("5ecret"), "{environment:?}");
+    let workload = environment.workload(&FederatedIdentity::for_tests()).unwrap();
+    assert!(workload.container.as_str().contains("5ecret"));
+    assert!(!format!("{workload:?}").contains("5ecret"), "{workload:?}");
+}
