@@ -67,7 +67,8 @@ fn keda_is_in_step_with_the_chart() {
         let mut file = header(workload, deployment);
         for kind in ["TriggerAuthentication", "ScaledObject"] {
             let is_it = |object: &&&str| {
-                object.contains(&format!("\nkind: {kind}\n")) && object.contains(&format!("\n  name: \"{deployment}\"\n"))
+                object.contains(&format!("\nkind: {kind}\n"))
+                    && object.contains(&format!("\n  name: \"{deployment}\"\n"))
             };
             let object = objects.iter().find(is_it).unwrap_or_else(|| panic!("no {kind} of {deployment}"));
             let lines = object.lines().filter(|line| {

@@ -244,7 +244,12 @@ fn replicas_are_at_most_the_partitions_and_open_windows_are_no_lag() {
             "0..2 64",
         ),
         (Values::default().set(&["scaling.normalize.minReplicas=3"]), "3..4 2000", "0..4 4000"),
-        (Values::default().set(&["ingest.http.enabled=true", "ingest.http.tokenValue=0123456789abcdef0123456789abcdef"]), "1..4 2000", "0..4 4000"),
+        (
+            Values::default()
+                .set(&["ingest.http.enabled=true", "ingest.http.tokenValue=0123456789abcdef0123456789abcdef"]),
+            "1..4 2000",
+            "0..4 4000",
+        ),
     ];
     let scale = |objects: &Objects, workload: &str| {
         let spec = &objects.get("ScaledObject", workload)["spec"];

@@ -19,7 +19,6 @@ use super::status::Status;
     version = "v1alpha1",
     kind = "Fhir",
     plural = "fhirs",
-    category = "fhir",
     namespaced,
     status = "Status",
     derive = "PartialEq",

@@ -23,8 +23,6 @@ use super::status::Status;
     kind = "IotConnector",
     plural = "iotconnectors",
     shortname = "iotc",
-    category = "iot",
-    category = "fhir",
     namespaced,
     status = "Status",
     derive = "PartialEq",
