@@ -104,7 +104,7 @@ pub enum ServedVersion {
 pub struct Image {
     /// Default: of the platform, by `fhirVersion`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 512), regex(pattern = r"^[a-z0-9]+([._/-]+[a-z0-9]+)*$"))]
+    #[schemars(length(max = 512), regex(pattern = r"^([A-Za-z0-9.-]+:[0-9]+/)?[a-z0-9]+([._/-]+[a-z0-9]+)*$"))]
     pub repository: Option<String>,
     /// Its tag.
     #[serde(skip_serializing_if = "Option::is_none")]
