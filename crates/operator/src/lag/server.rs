@@ -64,7 +64,7 @@ impl LagServer {
         let key = (namespace.to_owned(), workload.to_owned());
         let server = self.clone();
         let (of, named) = (namespace.to_owned(), workload.to_owned());
-        let read = move || async move { server.read_in_time(&of, &named, &deployment).await };
+        let read = move || async move { Box::pin(server.read_in_time(&of, &named, &deployment)).await };
         let lag = self.readings.get(key, read).await;
         lag.map(Some).map_err(anyhow::Error::msg)
     }
