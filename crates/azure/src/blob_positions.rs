@@ -34,7 +34,7 @@ use expressions::DateTime;
 use futures::TryStreamExt;
 use tokio::time::timeout;
 
-use crate::container::{is_code, make};
+use crate::container::in_container;
 
 const WHAT: &str = "the checkpoint storage";
 
@@ -130,13 +130,7 @@ impl BlobPositions {
         let blob = self.blob(kind, partition);
         let writing = async {
             let written = match expected {
-                None => match create(&blob, metadata.clone()).await {
-                    Err(error) if is_code(&error, "ContainerNotFound") => {
-                        make(&self.container).await?;
-                        create(&blob, metadata).await
-                    }
-                    created => created,
-                },
+                None => in_container(&self.container, || create(&blob, metadata.clone())).await,
                 Some(expected) => change(&blob, &metadata, expected).await,
             };
             match written {
@@ -148,15 +142,7 @@ impl BlobPositions {
     }
 
     async fn list(&self, prefix: Option<String>) -> Result<(Vec<BlobItem>, Option<OffsetDateTime>), Away> {
-        let listing = async {
-            match self.listed(prefix.clone()).await {
-                Err(error) if is_code(&error, "ContainerNotFound") => {
-                    make(&self.container).await?;
-                    self.listed(prefix).await
-                }
-                listed => listed,
-            }
-        };
+        let listing = in_container(&self.container, || self.listed(prefix.clone()));
         in_time("listing positions", listing).await
     }
 

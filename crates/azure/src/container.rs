@@ -26,6 +26,24 @@ pub fn open_container(url: &Url, credential: &CredentialSettings) -> azure_core:
     BlobContainerClient::new(url.clone(), credential, Some(options))
 }
 
+/// Does what needs the container, which is made when it turns out not to be
+/// there.
+pub(crate) async fn in_container<T, F>(
+    container: &BlobContainerClient,
+    mut attempt: impl FnMut() -> F,
+) -> azure_core::Result<T>
+where
+    F: Future<Output = azure_core::Result<T>>,
+{
+    match attempt().await {
+        Err(error) if is_code(&error, "ContainerNotFound") => {
+            make(container).await?;
+            attempt().await
+        }
+        done => done,
+    }
+}
+
 /// Makes a container; that it is there already is fine, for another may be
 /// faster.
 pub(crate) async fn make(container: &BlobContainerClient) -> azure_core::Result<()> {
@@ -36,7 +54,7 @@ pub(crate) async fn make(container: &BlobContainerClient) -> azure_core::Result<
 }
 
 /// Whether the storage said no with this code.
-pub(crate) fn is_code(error: &azure_core::Error, code: &str) -> bool {
+fn is_code(error: &azure_core::Error, code: &str) -> bool {
     matches!(error.kind(), ErrorKind::HttpResponse { error_code: Some(said), .. } if said == code)
 }
 
