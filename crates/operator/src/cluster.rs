@@ -81,8 +81,8 @@ impl Objects {
     /// Looks what is there under the name of each.
     pub async fn find_all(&self, manifests: &[Manifest]) -> kube::Result<BTreeMap<Key, Found>> {
         let mut all = BTreeMap::new();
-        for Manifest { kind, name, .. } in manifests {
-            all.insert((kind.kind.to_owned(), name.clone()), self.find(*kind, name).await?);
+        for manifest in manifests {
+            all.insert(manifest.key(), self.find(manifest.kind, &manifest.name).await?);
         }
         Ok(all)
     }

@@ -28,13 +28,20 @@ fn key(kind: &str, name: &str) -> Key {
     (kind.to_owned(), name.to_owned())
 }
 
+impl Manifest {
+    /// Its kind and name.
+    pub fn key(&self) -> Key {
+        key(self.kind.kind, &self.name)
+    }
+}
+
 /// All that is or will be ours: stored before it is applied, so that what was
 /// made just before an end of the process is known after it.
 pub fn before(stored: &[InventoryItem], rendered: &[Manifest], found: &BTreeMap<Key, Found>) -> Vec<InventoryItem> {
     let mut all: BTreeMap<Key, Option<String>> =
         stored.iter().map(|item| (key(&item.kind, &item.name), item.uid.clone())).collect();
     for manifest in rendered {
-        let key = key(manifest.kind.kind, &manifest.name);
+        let key = manifest.key();
         let uid = match found.get(&key) {
             Some(Found::Ours(uid)) => Some(uid.clone()),
             // What had the uid of the inventory is gone.
@@ -48,8 +55,10 @@ pub fn before(stored: &[InventoryItem], rendered: &[Manifest], found: &BTreeMap<
 /// What is ours after everything was applied and pruned.
 pub fn after(rendered: &[Manifest], uids: &BTreeMap<Key, String>) -> Vec<InventoryItem> {
     let item = |manifest: &Manifest| {
-        let uid = uids.get(&key(manifest.kind.kind, &manifest.name)).cloned();
-        InventoryItem { kind: manifest.kind.kind.to_owned(), name: manifest.name.clone(), uid }
+        let key = manifest.key();
+        let uid = uids.get(&key).cloned();
+        let (kind, name) = key;
+        InventoryItem { kind, name, uid }
     };
     let mut items: Vec<InventoryItem> = rendered.iter().map(item).collect();
     items.sort();

@@ -220,7 +220,7 @@ impl<K: Charted> Run<'_, K> {
         let owner = owner_reference(&self.resource);
         for manifest in &mut manifests {
             manifest.adopt(&self.namespace, &owner);
-            if let Some(Found::Ours(uid)) = found.get(&(manifest.kind.kind.to_owned(), manifest.name.clone())) {
+            if let Some(Found::Ours(uid)) = found.get(&manifest.key()) {
                 manifest.expect_uid(uid);
             }
         }
@@ -263,7 +263,7 @@ fn owner_reference<K: Charted>(resource: &K) -> OwnerReference {
 
 fn uid(applied: &Applied<'_>) -> Option<(inventory::Key, String)> {
     let uid = applied.live["metadata"]["uid"].as_str()?;
-    Some(((applied.manifest.kind.kind.to_owned(), applied.manifest.name.clone()), uid.to_owned()))
+    Some((applied.manifest.key(), uid.to_owned()))
 }
 
 /// Applies all that can be applied, and says what could not.
@@ -274,8 +274,7 @@ async fn apply_all<'m>(
 ) -> Result<(Vec<Applied<'m>>, Option<(&'static str, String)>), ReconcileError> {
     let (mut applied, mut problems) = (Vec::new(), Vec::new());
     for manifest in manifests {
-        let key = (manifest.kind.kind.to_owned(), manifest.name.clone());
-        let absent = !matches!(found.get(&key), Some(Found::Ours(_)));
+        let absent = !matches!(found.get(&manifest.key()), Some(Found::Ours(_)));
         match objects.apply(manifest, absent).await {
             Ok(live) => applied.push(Applied { manifest, live }),
             Err(error @ ApplyError::Away { .. }) => return Err(ReconcileError::Apply(error)),
