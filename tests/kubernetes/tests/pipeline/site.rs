@@ -1,11 +1,11 @@
 //! A cluster with a hub, a storage and a FHIR server beside it.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::MutexGuard;
 use std::time::Duration;
-use std::{fs, io};
 
 use end_to_end::azurite::{Azurite, SAS};
 use end_to_end::fhir::Fhir;
@@ -93,35 +93,21 @@ fn operator_image() -> Image {
 }
 
 /// The functions below a Functions host, which is the stand-in here: app roots as
-/// in the real image.
+/// in the real image. What has to be written for them goes into `folder`.
 fn functions_image(folder: &Path) -> Image {
-    let host = Path::new(env!("CARGO_BIN_EXE_functions-host"));
-    let mut image = Image::of(host);
+    let mut image = Image::of(env!("CARGO_BIN_EXE_functions-host"));
+    let json = fs::read_to_string(checkout().join("host.json")).expect("host.json");
     for function in ["normalize", "group-convert"] {
-        let root = folder.join(function);
+        let root = Path::new("/home/site").join(function);
+        let host = folder.join(format!("{function}.json"));
+        fs::write(&host, json.replace("handlers/normalize", &format!("handlers/{function}"))).expect("host.json");
+        image = image.file(root.join("host.json"), host).file(root.join("handlers").join(function), program(function));
         let app = checkout().join("functions").join(function).join("app");
-        copy_folder(&app, &root).and_then(|()| fs::create_dir_all(root.join("handlers"))).expect("an app root");
-        let json = fs::read_to_string(checkout().join("host.json")).expect("host.json");
-        let json = json.replace("handlers/normalize", &format!("handlers/{function}"));
-        fs::write(root.join("host.json"), json).expect("host.json");
-        fs::copy(program(function), root.join("handlers").join(function)).expect("a handler");
-        image = image.file(format!("/home/site/{function}"), &root);
-    }
-    image
-}
-
-fn copy_folder(from: &Path, to: &Path) -> io::Result<()> {
-    fs::create_dir_all(to)?;
-    for entry in fs::read_dir(from)? {
-        let entry = entry?;
-        let copy = to.join(entry.file_name());
-        if entry.file_type()?.is_dir() {
-            copy_folder(&entry.path(), &copy)?;
-        } else {
-            fs::copy(entry.path(), copy)?;
+        for entry in fs::read_dir(app).expect("the app's functions").map(|entry| entry.expect("a function")) {
+            image = image.file(root.join(entry.file_name()), entry.path());
         }
     }
-    Ok(())
+    image
 }
 
 fn native_image() -> Image {
@@ -148,7 +134,7 @@ impl Site {
         let plane = ControlPlane::start();
         let keda = Keda::start(&plane);
         let images = Images::new().with("*iot-connector-for-fhir/native:*", native_image());
-        let functions = functions_image(&folder.path().join("functions"));
+        let functions = functions_image(folder.path());
         let images = images.with("*iot-connector-for-fhir/functions:*", functions);
         let images = images.with("*iot-connector-for-fhir/operator:*", operator_image());
         let kubelet = Kubelet::start(&plane, images);
