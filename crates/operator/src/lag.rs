@@ -11,6 +11,7 @@
 //! certificate authority (`secret`). What cannot be read is a 503, at which KEDA
 //! falls back.
 
+pub mod hosts;
 pub mod identity;
 pub mod reading;
 pub mod readings;
@@ -21,6 +22,8 @@ pub mod workload;
 
 use aws_lc_rs::{constant_time, hmac};
 use serde_json::{Value, json};
+
+use self::hosts::AllowedHosts;
 
 /// What a connector gets so that KEDA asks for its lag here.
 #[derive(Clone)]
@@ -36,6 +39,8 @@ pub struct LagOffer {
     pub client_key: String,
     /// What tokens are made of.
     pub key: TokenKey,
+    /// Where the lag may be read.
+    pub hosts: AllowedHosts,
 }
 
 /// Without what opens anything.
@@ -125,6 +130,7 @@ mod tests {
             client_certificate: secret(),
             client_key: secret(),
             key: TokenKey::new(b"5ecret"),
+            hosts: AllowedHosts::new(Vec::new()),
         };
         assert!(!format!("{offer:?}").contains("5ecret"), "{offer:?}");
     }

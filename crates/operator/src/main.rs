@@ -14,6 +14,7 @@ use operator::chart::Charts;
 use operator::controller::{Namespaces, run};
 use operator::election::Election;
 use operator::error_text::error_text;
+use operator::lag::hosts::AllowedHosts;
 use operator::lag::secret::Shared;
 use operator::lag::server::LagServer;
 use operator::lag::tls::{self, Authority, Kept};
@@ -147,7 +148,8 @@ async fn serve_lag(
     let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
     let key = TokenKey::new(&shared.token_key);
     let keep_for = Duration::from_secs(settings.lag_cache_seconds);
-    let routes = LagServer::new(client, key.clone(), keep_for, settings.tenant.clone()).routes();
+    let hosts = AllowedHosts::new(settings.lag_hosts.clone());
+    let routes = LagServer::new(client, key.clone(), hosts.clone(), keep_for, settings.tenant.clone()).routes();
     tracing::info!(%address, "Serves the lag");
     tasks.spawn(tls::serve(listener, acceptor, routes));
     if let Some((folder, read)) = files {
@@ -159,6 +161,7 @@ async fn serve_lag(
         client_certificate: shared.client_certificate,
         client_key: shared.client_key,
         key,
+        hosts,
     })
 }
 

@@ -16,6 +16,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::runtime::controller::Action;
 use kube::runtime::events::Recorder;
@@ -27,6 +28,7 @@ use crate::cluster::{ApplyError, Objects, is_conflict};
 use crate::error_text::error_text;
 use crate::inventory::{self, Found};
 use crate::lag::LagOffer;
+use crate::lag::workload::{Environment, InvalidWorkload};
 use crate::manifest::{self, Kind, Manifest};
 use crate::readiness::Applied;
 use crate::resources::Charted;
@@ -191,7 +193,8 @@ impl<K: Charted> Run<'_, K> {
         let spec = self.resource.values().map_err(ReconcileError::Values)?;
         let mut all = values::merge(values::merge(K::base(), self.context.defaults.clone()), spec);
         let name = self.resource.name_any();
-        if all["scaling"]["source"] == "operator" {
+        let is_read_here = all["scaling"]["source"] == "operator";
+        if is_read_here {
             let uid = self.resource.uid().unwrap_or_default();
             let Some(lag) = &self.context.lag else {
                 return refused(
@@ -210,9 +213,13 @@ impl<K: Charted> Run<'_, K> {
                 return Err(ReconcileError::Render(error));
             }
         };
-        match manifest::read(&text, &self.namespace, self.resource.deployment_count()) {
-            Ok(manifests) => Ok(Ok(manifests)),
-            Err(error) => refused(error.to_string()),
+        let manifests = match manifest::read(&text, &self.namespace, self.resource.deployment_count()) {
+            Ok(manifests) => manifests,
+            Err(error) => return refused(error.to_string()),
+        };
+        match self.context.lag.as_ref().filter(|_| is_read_here).and_then(|lag| host_not_allowed(&manifests, lag)) {
+            Some(error) => refused(format!("spec.scaling.source: the lag cannot be read: {error}")),
+            None => Ok(Ok(manifests)),
         }
     }
 
@@ -248,6 +255,20 @@ impl<K: Charted> Run<'_, K> {
         self.report.store(outcome).await?;
         Ok(Action::requeue(wait))
     }
+}
+
+/// Why the operator may not read the lag of one of the Deployments, as far as that
+/// can be seen without the values of Secrets.
+fn host_not_allowed(manifests: &[Manifest], lag: &LagOffer) -> Option<InvalidWorkload> {
+    let deployments = manifests.iter().filter(|manifest| manifest.kind.kind == "Deployment");
+    deployments.into_iter().find_map(|manifest| {
+        let deployment: Deployment = serde_json::from_value(manifest.body.clone()).ok()?;
+        let environment = Environment::of(&deployment, BTreeMap::new()).ok()?;
+        environment
+            .check_hosts(&lag.hosts)
+            .err()
+            .filter(|error| matches!(error, InvalidWorkload::HostNotAllowed { .. }))
+    })
 }
 
 fn owner_reference<K: Charted>(resource: &K) -> OwnerReference {
