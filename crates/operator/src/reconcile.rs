@@ -24,14 +24,14 @@ use kube::{Api, Client, ResourceExt};
 use serde_json::{Value, json};
 
 use crate::chart::{Charts, RenderError};
-use crate::cluster::{ApplyError, Objects, is_conflict};
+use crate::cluster::{ApplyError, Objects, is_conflict, is_forbidden};
 use crate::error_text::error_text;
 use crate::inventory::{self, Found};
 use crate::lag::LagOffer;
 use crate::lag::workload::{Environment, InvalidWorkload};
 use crate::manifest::{self, Kind, Manifest};
 use crate::readiness::Applied;
-use crate::resources::Charted;
+use crate::resources::{Charted, InventoryItem};
 use crate::retry::Retries;
 use crate::values;
 
@@ -180,9 +180,9 @@ impl<K: Charted> Run<'_, K> {
         if let Some((reason, message)) = problem {
             return self.give_up(Outcome::NotApplied { reason, message, applied: &applied }).await;
         }
-        self.prune(&objects, &owned).await?;
+        let left = self.prune(&objects, &owned).await?;
         let uids: BTreeMap<_, _> = applied.iter().filter_map(uid).collect();
-        let outcome = Outcome::Applied { inventory: inventory::after(&owned, &uids), applied: &applied };
+        let outcome = Outcome::Applied { inventory: inventory::after(&owned, &uids, left), applied: &applied };
         let is_ready = self.report.store(outcome).await?;
         Ok(Action::requeue(if is_ready { LOOK_EVERY } else { TRY_AGAIN }))
     }
@@ -234,18 +234,28 @@ impl<K: Charted> Run<'_, K> {
         manifests
     }
 
-    /// Takes away what the inventory has and the chart does not render any more.
-    async fn prune(&mut self, objects: &Objects, rendered: &[Manifest]) -> Result<(), ReconcileError> {
+    /// Takes away what the inventory has and the chart does not render any more,
+    /// and gives what it has no right to take away.
+    async fn prune(&self, objects: &Objects, rendered: &[Manifest]) -> Result<Vec<InventoryItem>, ReconcileError> {
+        let mut left = Vec::new();
         for item in inventory::surplus(self.report.inventory(), rendered) {
             // A kind of an older operator: its owner reference collects it.
             let Some(kind) = Kind::named(&item.kind) else { continue };
-            let found = objects.find(kind, &item.name).await.map_err(api("looking at what to prune"))?;
+            let found = match objects.find(kind, &item.name).await {
+                // Of a time when the operator served the lag. It goes with its owner, or once the right is back.
+                Err(error) if kind.kind == "Secret" && is_forbidden(&error) => {
+                    tracing::debug!(kind = item.kind, name = item.name, "There is no right to prune an object");
+                    left.push(item);
+                    continue;
+                }
+                found => found.map_err(api("looking at what to prune"))?,
+            };
             let Some(uid) = inventory::deletable(&item, &found) else { continue };
             objects.delete(kind, &item.name, &uid).await.map_err(api("pruning"))?;
             tracing::info!(kind = item.kind, name = item.name, namespace = self.namespace, "Pruned an object");
             self.report.tell_pruned(&item).await;
         }
-        Ok(())
+        Ok(left)
     }
 
     async fn give_up(mut self, outcome: Outcome<'_>) -> Result<Action, ReconcileError> {

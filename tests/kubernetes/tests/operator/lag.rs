@@ -25,7 +25,10 @@ pub fn flags(port: u16) -> [(&'static str, String); 4] {
         ("LAG_URL", format!("https://localhost:{port}")),
         ("LAG_CACHE_SECONDS", "0".to_owned()),
         // The stand-ins listen on loopback, without TLS.
-        ("LAG_ALLOWED_HOSTS", "*.blob.core.windows.net,amqp://127.0.0.1,http://127.0.0.1".to_owned()),
+        (
+            "LAG_ALLOWED_HOSTS",
+            "*.servicebus.windows.net,*.blob.core.windows.net,amqp://127.0.0.1,http://127.0.0.1".to_owned(),
+        ),
     ]
 }
 
