@@ -21,6 +21,7 @@ pub mod inventory;
 pub mod lag;
 pub mod manifest;
 pub mod metrics;
+pub mod platform;
 pub mod readiness;
 pub mod reconcile;
 pub mod resources;

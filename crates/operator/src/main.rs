@@ -1,7 +1,6 @@
 //! The operator: reads its settings, waits until it leads, and reconciles.
 
 use std::net::SocketAddr;
-use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,7 +23,7 @@ use operator::reconcile::Context;
 use operator::resources::{Fhir, IotConnector};
 use operator::retry::Retries;
 use operator::settings::Settings;
-use operator::{http, metrics, values};
+use operator::{http, metrics, platform};
 use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -53,8 +52,20 @@ async fn main() -> ExitCode {
 
 async fn serve(settings: Settings) -> anyhow::Result<ExitCode> {
     let (mut term, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    let connector_values = platform_values(settings.connector_values.as_deref())?;
-    let fhir_values = platform_values(settings.fhir_values.as_deref())?;
+    let connector_values = platform::read(settings.connector_values.as_deref())?;
+    let fhir_values = platform::read(settings.fhir_values.as_deref())?;
+    let charts = Charts { helm: settings.helm.clone(), folder: settings.charts.clone(), kube_version: None };
+    let checks = async {
+        tokio::try_join!(
+            platform::check::<IotConnector>(&charts, &connector_values, "connectorValues"),
+            platform::check::<Fhir>(&charts, &fhir_values, "fhirValues"),
+        )
+    };
+    tokio::select! {
+        checked = checks => { checked?; }
+        _ = term.recv() => return Ok(ExitCode::SUCCESS),
+        _ = interrupt.recv() => return Ok(ExitCode::SUCCESS),
+    }
     let client = Client::try_default().await.context("there is no cluster to talk to")?;
     // What goes on beside reconciling. Without one of them the process ends.
     let mut tasks = JoinSet::new();
@@ -82,8 +93,7 @@ async fn serve(settings: Settings) -> anyhow::Result<ExitCode> {
         // Charts may ask for a version. Without an answer Helm takes its own newest.
         let kube_version = client.apiserver_version().await.ok().map(|version| version.git_version);
         let context = |defaults: Value| {
-            let (helm, folder, kube_version) = (settings.helm.clone(), settings.charts.clone(), kube_version.clone());
-            let charts = Charts { helm, folder, kube_version };
+            let charts = Charts { kube_version: kube_version.clone(), ..charts.clone() };
             let reporter = Reporter { controller: OPERATOR.to_owned(), instance: Some(identity.clone()) };
             let recorder = Recorder::new(client.clone(), reporter);
             Arc::new(Context {
@@ -183,10 +193,4 @@ fn identity() -> String {
     let host = std::env::var("HOSTNAME").unwrap_or_default();
     let started = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     format!("{host}-{}-{}", std::process::id(), started.as_millis()).trim_start_matches('-').to_owned()
-}
-
-fn platform_values(file: Option<&Path>) -> anyhow::Result<Value> {
-    let Some(file) = file else { return Ok(Value::Object(serde_json::Map::new())) };
-    let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
-    values::read(&text).with_context(|| format!("{} holds no values", file.display()))
 }

@@ -206,7 +206,7 @@ impl<K: Charted> Run<'_, K> {
         let rendered = self.context.charts.render(K::CHART, &self.namespace, &name, &all).await;
         let text = match rendered {
             Ok(text) => text,
-            Err(RenderError::Refused(message)) => return refused(message),
+            Err(RenderError::Refused { message, .. }) => return refused(message),
             Err(error) => {
                 let message = error_text(&error);
                 self.report.store(Outcome::HelmFailed { message }).await?;
