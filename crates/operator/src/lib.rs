@@ -16,6 +16,7 @@ pub mod conditions;
 pub mod controller;
 pub mod election;
 pub mod error_text;
+pub mod heartbeat;
 pub mod http;
 pub mod inventory;
 pub mod lag;

@@ -13,6 +13,7 @@ use operator::chart::Charts;
 use operator::controller::{Namespaces, run};
 use operator::election::Election;
 use operator::error_text::error_text;
+use operator::heartbeat::{Heartbeat, Heartbeats};
 use operator::lag::hosts::AllowedHosts;
 use operator::lag::secret::Shared;
 use operator::lag::server::LagServer;
@@ -69,18 +70,19 @@ async fn serve(settings: Settings) -> anyhow::Result<ExitCode> {
     let client = Client::try_default().await.context("there is no cluster to talk to")?;
     // What goes on beside reconciling. Without one of them the process ends.
     let mut tasks = JoinSet::new();
-    http::serve(settings.listen, &mut tasks).await?;
+    let heartbeats = Heartbeats::default();
+    http::serve(settings.listen, heartbeats.clone(), &mut tasks).await?;
 
     let identity = settings.identity.clone().unwrap_or_else(identity);
-    let election = Election::new(client.clone(), &settings.namespace, LEASE, &identity);
     let lag = match (settings.lag_listen, &settings.lag_url) {
         (Some(address), Some(url)) => tokio::select! {
-            offer = serve_lag(&settings, client.clone(), address, url, &mut tasks) => Some(offer?),
+            offer = serve_lag(&settings, client.clone(), (address, url), &heartbeats, &mut tasks) => Some(offer?),
             _ = term.recv() => return Ok(ExitCode::SUCCESS),
             _ = interrupt.recv() => return Ok(ExitCode::SUCCESS),
         },
         _ => None,
     };
+    let election = Election::new(client.clone(), &settings.namespace, (LEASE, &identity), heartbeats.part("Lease"));
     let since = tokio::select! {
         since = election.win() => since,
         ended = tasks.join_next() => return Err(ended_task(ended)),
@@ -103,6 +105,7 @@ async fn serve(settings: Settings) -> anyhow::Result<ExitCode> {
                 lag: lag.clone(),
                 recorder,
                 retries: Retries::default(),
+                heartbeats: heartbeats.clone(),
             })
         };
         let namespaces = Namespaces(settings.watch_namespaces.clone());
@@ -138,11 +141,11 @@ fn ended_task(ended: Option<Result<anyhow::Error, JoinError>>) -> anyhow::Error 
 async fn serve_lag(
     settings: &Settings,
     client: Client,
-    address: SocketAddr,
-    url: &Url,
+    (address, url): (SocketAddr, &Url),
+    heartbeats: &Heartbeats,
     tasks: &mut JoinSet<anyhow::Error>,
 ) -> anyhow::Result<LagOffer> {
-    let shared = obtain(&client, &settings.namespace).await;
+    let shared = obtain(&client, &settings.namespace, &heartbeats.part("Secret of the lag")).await;
     let files = settings.lag_tls.as_deref().map(|folder| Ok::<_, anyhow::Error>((folder, tls::read(folder)?)));
     let files = files.transpose()?;
     let (chain, key, ca_bundle) = match &files {
@@ -177,8 +180,9 @@ async fn serve_lag(
 
 /// What all replicas share, as soon as the API server gives it: one that is away
 /// is waited for, as it is when the Lease is taken.
-async fn obtain(client: &Client, namespace: &str) -> Shared {
+async fn obtain(client: &Client, namespace: &str, heartbeat: &Heartbeat) -> Shared {
     loop {
+        heartbeat.beat();
         match tokio::time::timeout(OBTAIN_LIMIT, Shared::obtain(client.clone(), namespace)).await {
             Ok(Ok(shared)) => return shared,
             Ok(Err(error)) => tracing::warn!(error = error_text(error.as_ref()), "The lag cannot be served yet"),

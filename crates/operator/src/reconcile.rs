@@ -26,6 +26,7 @@ use serde_json::{Value, json};
 use crate::chart::{Charts, RenderError};
 use crate::cluster::{ApplyError, Objects, is_conflict, is_forbidden};
 use crate::error_text::error_text;
+use crate::heartbeat::Heartbeats;
 use crate::inventory::{self, Found};
 use crate::lag::LagOffer;
 use crate::lag::workload::{Environment, InvalidWorkload};
@@ -61,6 +62,8 @@ pub struct Context {
     pub recorder: Recorder,
     /// Failures in a row.
     pub retries: Retries,
+    /// The parts that are to come round.
+    pub heartbeats: Heartbeats,
 }
 
 /// Why a reconciliation is tried again.

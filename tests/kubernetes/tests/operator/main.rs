@@ -10,4 +10,5 @@ mod lag;
 mod outage;
 mod platform;
 mod rights;
+mod rounds;
 mod site;
