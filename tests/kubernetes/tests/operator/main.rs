@@ -9,6 +9,7 @@ mod fhir;
 mod lag;
 mod outage;
 mod platform;
+mod refusals;
 mod rights;
 mod rounds;
 mod site;
