@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use anyhow::Context as _;
 use clap::Parser;
@@ -14,10 +14,11 @@ use operator::controller::{Namespaces, run};
 use operator::election::Election;
 use operator::error_text::error_text;
 use operator::heartbeat::{Heartbeat, Heartbeats};
+use operator::lag::authority::{Authority, Renewal};
 use operator::lag::hosts::AllowedHosts;
 use operator::lag::secret::Shared;
 use operator::lag::server::LagServer;
-use operator::lag::tls::{self, Authority, Kept};
+use operator::lag::tls::{self, Kept, Limits};
 use operator::lag::{LagOffer, TokenKey};
 use operator::manifest::OPERATOR;
 use operator::reconcile::Context;
@@ -148,34 +149,26 @@ async fn serve_lag(
     let shared = obtain(&client, &settings.namespace, &heartbeats.part("Secret of the lag")).await;
     let files = settings.lag_tls.as_deref().map(|folder| Ok::<_, anyhow::Error>((folder, tls::read(folder)?)));
     let files = files.transpose()?;
-    let (chain, key, ca_bundle) = match &files {
-        Some((_, read)) => read.clone(),
-        None => {
-            let name = url.host_str().context("the address of the lag has no host")?;
-            let authority = Authority::of(&shared.ca_key).context("the authority of the lag server has no key")?;
-            let (chain, key) = authority.server(name).context("cannot make a certificate for the lag server")?;
-            (chain, key, shared.ca_certificate.clone())
-        }
-    };
-    let (renewed, acceptor) = watch::channel(tls::acceptor(&chain, &key)?);
+    let name = url.host_str().context("the address of the lag has no host")?;
+    let authority = Authority::of(&shared.ca_key).context("the authority of the lag server has no key")?;
+    let issued = authority.issue(name, SystemTime::now()).context("cannot make a certificate for the lag server")?;
+    let (chain, key) = files.as_ref().map_or(&issued.server, |(_, read)| &read.0);
+    let (renewed, acceptor) = watch::channel(tls::acceptor(chain, key)?);
     let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
     let key = TokenKey::new(&shared.token_key);
     let keep_for = Duration::from_secs(settings.lag_cache_seconds);
     let hosts = AllowedHosts::new(settings.lag_hosts.clone());
     let routes = LagServer::new(client, key.clone(), hosts.clone(), keep_for, settings.tenant.clone()).routes();
     tracing::info!(%address, "Serves the lag");
-    tasks.spawn(tls::serve(listener, acceptor, routes));
+    tasks.spawn(tls::serve(listener, acceptor, routes, Limits::default()));
+    let (told, given) = watch::channel(issued.clone());
+    let ca_bundle = files.as_ref().map(|(_, read)| read.1.clone());
+    let acceptor = files.is_none().then(|| renewed.clone());
+    tasks.spawn(Renewal { authority, server: name.to_owned(), issued, acceptor, told }.keep());
     if let Some((folder, read)) = files {
         tasks.spawn(Kept::new(folder, read, renewed).keep());
     }
-    Ok(LagOffer {
-        url: url.as_str().trim_end_matches('/').to_owned(),
-        ca_bundle,
-        client_certificate: shared.client_certificate,
-        client_key: shared.client_key,
-        key,
-        hosts,
-    })
+    Ok(LagOffer { url: url.as_str().trim_end_matches('/').to_owned(), ca_bundle, issued: given, key, hosts })
 }
 
 /// What all replicas share, as soon as the API server gives it: one that is away

@@ -10,7 +10,7 @@ use end_to_end::hub::{EventHub, To};
 use end_to_end::process::{Running, free_port};
 use serde_json::{Value, json};
 
-use crate::site::{LIMIT, SYSTEM, Site, WARD, connector};
+use crate::site::{LIMIT, Site, WARD, connector};
 
 /// Asks the lag server of an operator as KEDA would.
 pub struct Asking {
@@ -33,9 +33,9 @@ pub fn flags(port: u16) -> [(&'static str, String); 4] {
 }
 
 impl Asking {
-    /// Trusts the authority of the operator, and nobody else.
+    /// Trusts the authority that the connector `c1` was told of, and nobody else.
     pub fn new(site: &Site, port: u16) -> Asking {
-        let ca = secret(site, SYSTEM, "iot-connector-operator-lag", "ca\\.crt");
+        let ca = secret(site, WARD, "c1-scaling", "ca\\.crt");
         let ca = reqwest::Certificate::from_pem(ca.as_bytes()).unwrap();
         Asking { port, client: reqwest::Client::builder().tls_certs_only([ca]).build().unwrap() }
     }
