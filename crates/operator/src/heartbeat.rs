@@ -17,11 +17,14 @@ pub const STALLED_AFTER: Duration = Duration::from_secs(120);
 /// How often a part that waits for something comes round by itself.
 pub const ROUND: Duration = Duration::from_secs(10);
 
+/// When a part came round last.
 type Last = Mutex<Instant>;
+/// A part and its name.
+type Part = (String, Weak<Last>);
 
 /// All parts of a process that are to come round.
 #[derive(Clone, Debug, Default)]
-pub struct Heartbeats(Arc<Mutex<Vec<(String, Weak<Last>)>>>);
+pub struct Heartbeats(Arc<Mutex<Vec<Part>>>);
 
 /// That of one part, which is looked at as long as this is there.
 #[derive(Clone, Debug)]
