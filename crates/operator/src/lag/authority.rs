@@ -4,7 +4,7 @@
 //! key, in the Secret --every RENEW_AFTER--> certificates of authority, server and client
 //! ```
 //!
-//! The key stays; what it signs, its own certificate too, ends after [`LIFE`].
+//! The key stays; what it signs, its own certificate too, ends after 90 days.
 //! All certificates of the authority have its name and its key, so whoever trusts
 //! an older one takes a server's newer one as well: connectors may be told later,
 //! and replicas need not agree on when.
