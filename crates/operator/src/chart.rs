@@ -27,15 +27,11 @@ const HELMS: usize = 3;
 /// Who may run a Helm. The time that somebody waits for it is none of Helm's.
 static TURN: Semaphore = Semaphore::const_new(HELMS);
 
+const SCHEMA: &str = "values don't meet the specifications of the schema";
 /// What Helm says when a chart does not take its values: the schema, `fail` and
 /// `required`, a template that cannot work with a value, and a value that makes a
 /// document which is no YAML. All else is about Helm or the chart.
-const REFUSALS: [&str; 4] = [
-    "values don't meet the specifications of the schema",
-    "execution error at (",
-    ": executing \"",
-    "YAML parse error on ",
-];
+const REFUSALS: [&str; 4] = [SCHEMA, "execution error at (", ": executing \"", "YAML parse error on "];
 /// What a condition's message takes.
 const TEXT_MAX: usize = 2000;
 
@@ -54,8 +50,13 @@ pub struct Charts {
 #[derive(Debug, thiserror::Error)]
 pub enum RenderError {
     /// The chart refuses the values.
-    #[error("{0}")]
-    Refused(String),
+    #[error("{message}")]
+    Refused {
+        /// Helm's own text.
+        message: String,
+        /// Whether the schema does, which looks at each value by itself.
+        by_schema: bool,
+    },
     /// Helm could not be run to its end.
     #[error("cannot run helm")]
     Helm(#[source] std::io::Error),
@@ -128,7 +129,7 @@ async fn run(mut command: Command, input: String) -> std::io::Result<Output> {
 fn failure(status: ExitStatus, stderr: &[u8]) -> RenderError {
     let message = own_text(stderr);
     if status.code().is_some() && REFUSALS.iter().any(|refusal| message.contains(refusal)) {
-        return RenderError::Refused(message);
+        return RenderError::Refused { by_schema: message.contains(SCHEMA), message };
     }
     RenderError::Failed { status, message }
 }
@@ -181,7 +182,11 @@ mod tests {
         ];
         for (name, status, stderr, expected) in cases {
             let found = failure(status, stderr.as_bytes());
-            assert_eq!(matches!(found, RenderError::Refused(_)), expected, "{name}: {found}");
+            let (is_refused, by_schema) = match found {
+                RenderError::Refused { by_schema, .. } => (true, by_schema),
+                _ => (false, false),
+            };
+            assert_eq!((is_refused, by_schema), (expected, name == "schema"), "{name}");
         }
     }
 

@@ -190,6 +190,11 @@ pub fn is_conflict(error: &kube::Error) -> bool {
     matches!(error, kube::Error::Api(status) if status.code == 409)
 }
 
+/// Whether there is no right to ask that.
+pub fn is_forbidden(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status) if status.code == 403)
+}
+
 /// Whether a kind, not an object, is what was not found: an answer about an
 /// object or a namespace names it.
 fn is_not_served(status: &ApiStatus) -> bool {

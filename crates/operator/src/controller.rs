@@ -8,27 +8,32 @@
 //! Each kind is watched by a task of its own: one that is not installed, such
 //! as KEDA's, is asked for again and again without holding up the others.
 
+use std::collections::HashMap;
+use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::channel::mpsc;
 use futures::stream::BoxStream;
-use futures::{SinkExt, StreamExt};
+use futures::{SinkExt, Stream, StreamExt};
 use kube::api::{DynamicObject, PartialObjectMeta};
-use kube::core::ApiResource;
+use kube::core::{ApiResource, DynamicResourceScope};
 use kube::runtime::WatchStreamExt;
 use kube::runtime::controller::{Action, Controller};
 use kube::runtime::reflector::ObjectRef;
 use kube::runtime::watcher::{self, Event, watcher};
-use kube::{Api, ResourceExt};
+use kube::{Api, Client, Resource, ResourceExt};
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::error_text::error_text;
+use crate::heartbeat::{Heartbeat, ROUND};
 use crate::manifest::{KINDS, MANAGED_BY, OPERATOR};
-use crate::metrics;
 use crate::reconcile::{Context, ReconcileError, reconcile, report_failure};
 use crate::resources::Charted;
+use crate::{metrics, readiness};
 
 /// Changes that wait to be looked at. More are not read from the API server
 /// until some are.
@@ -44,10 +49,6 @@ const DEBOUNCE: Duration = Duration::from_millis(200);
 const RECONCILE_LIMIT: Duration = Duration::from_secs(180);
 /// How long telling of a failure may take.
 const REPORT_LIMIT: Duration = Duration::from_secs(10);
-
-/// Of objects only their metadata is read: it is what names the owner, and it
-/// holds no secrets.
-type Objects = Api<PartialObjectMeta<DynamicObject>>;
 
 /// Which namespaces are looked at; all if there is none.
 #[derive(Clone, Debug, Default)]
@@ -69,19 +70,41 @@ pub async fn run<K: Charted>(context: Arc<Context>, namespaces: Namespaces) -> a
         let (sender, changes) = mpsc::channel(QUEUE);
         for kind in KINDS.into_iter().filter(|kind| kind.watched) {
             let resource = kind.resource();
-            let api = match &scope {
-                None => Objects::all_with(client.clone(), &resource),
-                Some(namespace) => Objects::namespaced_with(client.clone(), namespace, &resource),
-            };
-            tasks.spawn(watch(api, resource, sender.clone()));
+            let beat = part::<K>(&context, &format!("watch of {}", kind.kind), scope.as_deref());
+            // Of these the status says something, and it changes at each poll of KEDA.
+            if kind.kind == "ScaledObject" {
+                let api = objects::<DynamicObject>(&client, scope.as_deref(), &resource);
+                tasks.spawn(watch(api, resource, sender.clone(), beat, Some(scaler_seen)));
+            } else {
+                let api = objects::<PartialObjectMeta<DynamicObject>>(&client, scope.as_deref(), &resource);
+                tasks.spawn(watch(api, resource, sender.clone(), beat, None));
+            }
         }
         let api = match &scope {
             None => Api::<K>::all(client),
             Some(namespace) => Api::namespaced(client, namespace),
         };
-        tasks.spawn(control(api, changes, context.clone()));
+        tasks.spawn(control(api, changes, context.clone(), part::<K>(&context, "controller", scope.as_deref())));
     }
     first_end(tasks, &K::kind(&())).await
+}
+
+/// Of most objects only their metadata is read: it is what names the owner, and
+/// it holds no secrets.
+fn objects<O>(client: &Client, namespace: Option<&str>, resource: &ApiResource) -> Api<O>
+where
+    O: Resource<DynamicType = ApiResource, Scope = DynamicResourceScope>,
+{
+    match namespace {
+        None => Api::all_with(client.clone(), resource),
+        Some(namespace) => Api::namespaced_with(client.clone(), namespace, resource),
+    }
+}
+
+/// A part that is to come round, with a name for people.
+fn part<K: Charted>(context: &Context, what: &str, namespace: Option<&str>) -> Heartbeat {
+    let place = namespace.map(|namespace| format!(" in {namespace}")).unwrap_or_default();
+    context.heartbeats.part(format!("{what} for {}{place}", K::kind(&())))
 }
 
 /// Waits for the first task that ends, and takes the others down with it. A panic
@@ -95,23 +118,45 @@ async fn first_end(mut tasks: JoinSet<()>, kind: &str) -> anyhow::Error {
     }
 }
 
-async fn control<K: Charted>(api: Api<K>, changes: mpsc::Receiver<ObjectRef<K>>, context: Arc<Context>) {
+async fn control<K: Charted>(
+    api: Api<K>,
+    changes: mpsc::Receiver<ObjectRef<K>>,
+    context: Arc<Context>,
+    heartbeat: Heartbeat,
+) {
     let config = kube::runtime::controller::Config::default().concurrency(CONCURRENCY).debounce(DEBOUNCE);
     let controller = Controller::new(api, watcher::Config::default()).with_config(config).reconcile_on(changes);
-    let reconciling = controller.run(timed::<K>, on_error::<K>, context);
-    reconciling
-        .for_each(|done| async move {
-            if let Err(error @ kube::runtime::controller::Error::QueueError(_)) = done {
-                tracing::warn!(error = error_text(&error), resource = %K::kind(&()), "Watching was interrupted");
-            }
-        })
-        .await;
+    let mut reconciling = controller.run(timed::<K>, on_error::<K>, context).boxed();
+    while let Some(done) = next(&mut reconciling, &heartbeat, ROUND).await {
+        if let Err(error @ kube::runtime::controller::Error::QueueError(_)) = done {
+            tracing::warn!(error = error_text(&error), resource = %K::kind(&()), "Watching was interrupted");
+        }
+    }
+}
+
+/// What comes next, however long it takes: a stream that is asked comes round.
+async fn next<S: Stream + Unpin>(stream: &mut S, heartbeat: &Heartbeat, round: Duration) -> Option<S::Item> {
+    loop {
+        heartbeat.beat();
+        if let Ok(next) = timeout(round, stream.next()).await {
+            return next;
+        }
+    }
 }
 
 async fn timed<K: Charted>(resource: Arc<K>, context: Arc<Context>) -> Result<Action, ReconcileError> {
+    within(RECONCILE_LIMIT, resource, context).await
+}
+
+/// Reconciles within a time, tells of a failure, and counts.
+async fn within<K: Charted>(
+    limit: Duration,
+    resource: Arc<K>,
+    context: Arc<Context>,
+) -> Result<Action, ReconcileError> {
     let timer = metrics::start(&K::kind(&()));
-    let done = timeout(RECONCILE_LIMIT, reconcile(resource.clone(), context.clone())).await;
-    let done = done.unwrap_or(Err(ReconcileError::TimedOut(RECONCILE_LIMIT.as_secs())));
+    let done = timeout(limit, reconcile(resource.clone(), context.clone())).await;
+    let done = done.unwrap_or(Err(ReconcileError::TimedOut(limit.as_secs())));
     timer.stop(done.is_ok());
     if let Err(error) = &done {
         // What cannot be told now is told after the next failure.
@@ -134,15 +179,38 @@ fn on_error<K: Charted>(resource: Arc<K>, error: &ReconcileError, context: Arc<C
     Action::requeue(wait)
 }
 
-/// Has the owners of a kind's objects reconciled when these change.
-async fn watch<K: Charted>(api: Objects, resource: ApiResource, mut changes: mpsc::Sender<ObjectRef<K>>) {
+/// Has the owners of a kind's objects reconciled when these change; where `state`
+/// says what there is to see of one, when that does.
+async fn watch<K: Charted, O>(
+    api: Api<O>,
+    resource: ApiResource,
+    mut changes: mpsc::Sender<ObjectRef<K>>,
+    heartbeat: Heartbeat,
+    state: Option<fn(&O) -> Value>,
+) where
+    O: Resource<DynamicType = ApiResource> + Clone + Debug + DeserializeOwned + Send + 'static,
+{
     let config = watcher::Config::default().labels(&format!("{MANAGED_BY}={OPERATOR}"));
     let mut events: BoxStream<'_, _> = watcher(api, config).default_backoff().boxed();
+    let mut seen = HashMap::new();
     let mut is_away = false;
-    while let Some(event) = events.next().await {
+    while let Some(event) = next(&mut events, &heartbeat, ROUND).await {
         let object = match event {
-            Ok(Event::Apply(object) | Event::InitApply(object) | Event::Delete(object)) => object,
-            Ok(Event::Init) => continue,
+            Ok(Event::Apply(object) | Event::InitApply(object)) => {
+                if state.is_some_and(|state| !is_news(&mut seen, &object, state(&object))) {
+                    continue;
+                }
+                object
+            }
+            Ok(Event::Delete(object)) => {
+                seen.remove(&key(&object));
+                object
+            }
+            Ok(Event::Init) => {
+                // All come again, and those that went meanwhile do not.
+                seen.clear();
+                continue;
+            }
             Ok(Event::InitDone) => {
                 is_away = false;
                 continue;
@@ -162,6 +230,38 @@ async fn watch<K: Charted>(api: Objects, resource: ApiResource, mut changes: mps
     }
 }
 
+/// Namespace and name.
+type Key = (Option<String>, String);
+
+fn key(object: &impl ResourceExt) -> Key {
+    (object.namespace(), object.name_any())
+}
+
+/// Whether there is something else to see of an object than when it was seen last.
+fn is_news(seen: &mut HashMap<Key, Value>, object: &impl ResourceExt, state: Value) -> bool {
+    let key = key(object);
+    let is_news = seen.get(&key) != Some(&state);
+    if is_news {
+        seen.insert(key, state);
+    }
+    is_news
+}
+
+/// What there is to see of a ScaledObject: what it is to be, so that drift is
+/// repaired, and what is told of its status.
+fn scaler_seen(object: &DynamicObject) -> Value {
+    let metadata = &object.metadata;
+    json!({
+        "uid": metadata.uid,
+        "generation": metadata.generation,
+        "labels": metadata.labels,
+        "annotations": metadata.annotations,
+        "owners": metadata.owner_references,
+        "isDeleted": metadata.deletion_timestamp.is_some(),
+        "ready": readiness::ready_condition(&object.data),
+    })
+}
+
 /// A kind that is not installed is no failure: not all are wanted everywhere.
 fn report(kind: &str, error: &watcher::Error) {
     let (watcher::Error::InitialListFailed(cause) | watcher::Error::WatchStartFailed(cause)) = error else {
@@ -175,7 +275,7 @@ fn report(kind: &str, error: &watcher::Error) {
 }
 
 /// The resource of a type that an object belongs to.
-fn owner<K: Charted>(object: &PartialObjectMeta<DynamicObject>) -> Option<ObjectRef<K>> {
+fn owner<K: Charted>(object: &impl ResourceExt) -> Option<ObjectRef<K>> {
     let namespace = object.namespace()?;
     let owners = object.owner_references();
     let owner = owners.iter().find(|owner| {
@@ -185,20 +285,4 @@ fn owner<K: Charted>(object: &PartialObjectMeta<DynamicObject>) -> Option<Object
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn a_panic_of_one_task_ends_all() {
-        let mut tasks = JoinSet::new();
-        let (held, dropped) = tokio::sync::oneshot::channel::<()>();
-        tasks.spawn(async move {
-            let _held = held;
-            std::future::pending().await
-        });
-        tasks.spawn(async { panic!("of the test") });
-        let error = first_end(tasks, "Fhir").await;
-        assert!(error.to_string().contains("a task for Fhir broke off"), "{error:#}");
-        assert!(dropped.await.is_err(), "the other task is gone");
-    }
-}
+mod tests;

@@ -24,6 +24,7 @@ use kube::{Api, Client};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::error_text::error_text;
+use crate::heartbeat::Heartbeat;
 
 /// How long a Lease holds after it was renewed.
 const LEASE: Duration = Duration::from_secs(10);
@@ -44,6 +45,7 @@ pub struct Election {
     leases: Api<Lease>,
     name: String,
     identity: String,
+    heartbeat: Heartbeat,
 }
 
 /// What was seen of a Lease last.
@@ -54,8 +56,9 @@ struct Seen {
 
 impl Election {
     /// For the Lease `name` in `namespace`; `identity` is this replica's own.
-    pub fn new(client: Client, namespace: &str, name: &str, identity: &str) -> Election {
-        Election { leases: Api::namespaced(client, namespace), name: name.to_owned(), identity: identity.to_owned() }
+    pub fn new(client: Client, namespace: &str, (name, identity): (&str, &str), heartbeat: Heartbeat) -> Election {
+        let leases = Api::namespaced(client, namespace);
+        Election { leases, name: name.to_owned(), identity: identity.to_owned(), heartbeat }
     }
 
     /// Waits until this process holds the Lease, and gives since when: the moment
@@ -63,6 +66,7 @@ impl Election {
     pub async fn win(&self) -> Instant {
         let mut seen: Option<Seen> = None;
         loop {
+            self.heartbeat.beat();
             let began = Instant::now();
             match timeout(REQUEST, self.try_to_win(&mut seen)).await {
                 Ok(Ok(true)) => {
@@ -95,6 +99,7 @@ impl Election {
     /// none when another holds it.
     async fn renewed(&self) -> Option<Instant> {
         loop {
+            self.heartbeat.beat();
             tokio::time::sleep(RENEW).await;
             let began = Instant::now();
             match timeout(REQUEST, self.renew()).await {

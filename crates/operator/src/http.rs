@@ -1,6 +1,7 @@
 //! What Kubernetes and Prometheus ask: `/healthz`, `/readyz`, `/metrics`.
 
 use std::net::SocketAddr;
+use std::time::Instant;
 
 use anyhow::Context;
 use axum::Router;
@@ -9,17 +10,18 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use tokio::task::JoinSet;
 
+use crate::heartbeat::Heartbeats;
 use crate::metrics;
 
 /// Answers at `address` from now on. A replica is ready as soon as it has found
-/// its cluster, whether or not it leads: both serve the lag. A part that ends takes
-/// the process with it, so that it lives is all there is to say.
-pub async fn serve(address: SocketAddr, tasks: &mut JoinSet<anyhow::Error>) -> anyhow::Result<()> {
+/// its cluster, whether or not it leads: both serve the lag. It is healthy while
+/// all its `parts` come round.
+pub async fn serve(address: SocketAddr, parts: Heartbeats, tasks: &mut JoinSet<anyhow::Error>) -> anyhow::Result<()> {
     let listener = tokio::net::TcpListener::bind(address).await;
     let listener = listener.with_context(|| format!("cannot listen on {address}"))?;
     tracing::info!(address = %listener.local_addr().unwrap_or(address), "Listens for HTTP");
     let router = Router::new()
-        .route("/healthz", get(StatusCode::OK))
+        .route("/healthz", get(|| async move { health(&parts, Instant::now()) }))
         .route("/readyz", get(StatusCode::OK))
         .route("/metrics", get(|| async { metrics_text() }));
     tasks.spawn(async move {
@@ -29,9 +31,38 @@ pub async fn serve(address: SocketAddr, tasks: &mut JoinSet<anyhow::Error>) -> a
     Ok(())
 }
 
+/// Names the parts that stand still: a restart is all that helps them.
+fn health(parts: &Heartbeats, now: Instant) -> (StatusCode, String) {
+    match parts.look(now) {
+        (count, stalled) if stalled.is_empty() => (StatusCode::OK, format!("{count} parts\n")),
+        (_, stalled) => {
+            tracing::error!(parts = stalled.join(", "), "Parts of the operator stand still");
+            (StatusCode::SERVICE_UNAVAILABLE, format!("standing still: {}\n", stalled.join(", ")))
+        }
+    }
+}
+
 fn metrics_text() -> Response {
     match metrics::text() {
         Ok(text) => ([(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)], text).into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::heartbeat::STALLED_AFTER;
+
+    #[test]
+    fn who_stands_still_is_not_healthy() {
+        let parts = Heartbeats::default();
+        let part = parts.part("Fhir");
+        let begun = Instant::now();
+        assert_eq!(health(&parts, begun), (StatusCode::OK, "1 parts\n".to_owned()));
+        let late = (StatusCode::SERVICE_UNAVAILABLE, "standing still: Fhir\n".to_owned());
+        assert_eq!(health(&parts, begun + STALLED_AFTER), late);
+        part.beat();
+        assert_eq!(health(&parts, begun + STALLED_AFTER).0, StatusCode::OK);
     }
 }

@@ -52,15 +52,16 @@ pub fn before(stored: &[InventoryItem], rendered: &[Manifest], found: &BTreeMap<
     all.into_iter().map(|((kind, name), uid)| InventoryItem { kind, name, uid }).collect()
 }
 
-/// What is ours after everything was applied and pruned.
-pub fn after(rendered: &[Manifest], uids: &BTreeMap<Key, String>) -> Vec<InventoryItem> {
+/// What is ours after everything was applied and pruned, with what is `left` of
+/// what should have been pruned.
+pub fn after(rendered: &[Manifest], uids: &BTreeMap<Key, String>, left: Vec<InventoryItem>) -> Vec<InventoryItem> {
     let item = |manifest: &Manifest| {
         let key = manifest.key();
         let uid = uids.get(&key).cloned();
         let (kind, name) = key;
         InventoryItem { kind, name, uid }
     };
-    let mut items: Vec<InventoryItem> = rendered.iter().map(item).collect();
+    let mut items: Vec<InventoryItem> = rendered.iter().map(item).chain(left).collect();
     items.sort();
     items
 }
@@ -134,8 +135,9 @@ mod tests {
     #[test]
     fn stores_what_was_applied() {
         let uids = BTreeMap::from([(key("Deployment", "a"), "1".to_owned())]);
-        let expected = vec![item("Deployment", "a", Some("1")), item("Deployment", "b", None)];
-        assert_eq!(after(&rendered(&["b", "a"]), &uids), expected);
+        let left = item("Secret", "a", Some("2"));
+        let expected = vec![item("Deployment", "a", Some("1")), item("Deployment", "b", None), left.clone()];
+        assert_eq!(after(&rendered(&["b", "a"]), &uids, vec![left]), expected);
     }
 
     #[test]

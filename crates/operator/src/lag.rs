@@ -7,10 +7,12 @@
 //! ```
 //!
 //! Every replica serves it, and none keeps anything but the readings of a few
-//! seconds: tokens follow from a key, which lies in one Secret beside the
+//! seconds: tokens follow from a key, which lies in one Secret beside that of the
 //! certificate authority (`secret`). What cannot be read is a 503, at which KEDA
 //! falls back.
 
+pub mod authority;
+pub mod hosts;
 pub mod identity;
 pub mod reading;
 pub mod readings;
@@ -21,21 +23,25 @@ pub mod workload;
 
 use aws_lc_rs::{constant_time, hmac};
 use serde_json::{Value, json};
+use tokio::sync::watch;
+
+use self::authority::Issued;
+use self::hosts::AllowedHosts;
 
 /// What a connector gets so that KEDA asks for its lag here.
 #[derive(Clone)]
 pub struct LagOffer {
     /// Where the lag is served: `https://….svc:8443`.
     pub url: String,
-    /// The certificate authority of that address, PEM.
-    pub ca_bundle: String,
-    /// A certificate for KEDA, which takes an authority beside one only. Nobody
-    /// asks for it.
-    pub client_certificate: String,
-    /// Its key.
-    pub client_key: String,
+    /// The certificate authority of that address, PEM, when it is not our own.
+    pub ca_bundle: Option<String>,
+    /// What our own authority gave out last: its own certificate, and one for KEDA,
+    /// which takes an authority beside one only. Nobody asks for it.
+    pub issued: watch::Receiver<Issued>,
     /// What tokens are made of.
     pub key: TokenKey,
+    /// Where the lag may be read.
+    pub hosts: AllowedHosts,
 }
 
 /// Without what opens anything.
@@ -48,11 +54,12 @@ impl std::fmt::Debug for LagOffer {
 impl LagOffer {
     /// `scaling.operator` of the chart's values, for the connector with this uid.
     pub fn values(&self, namespace: &str, uid: &str) -> Value {
+        let issued = self.issued.borrow();
         json!({
             "url": self.url,
-            "caBundle": self.ca_bundle,
-            "clientCertificate": self.client_certificate,
-            "clientKey": self.client_key,
+            "caBundle": self.ca_bundle.as_ref().unwrap_or(&issued.authority),
+            "clientCertificate": issued.client.0,
+            "clientKey": issued.client.1,
             "tokenValue": self.key.token(namespace, uid),
         })
     }
@@ -94,6 +101,9 @@ impl TokenKey {
 
 #[cfg(test)]
 mod tests {
+    use std::time::SystemTime;
+
+    use super::authority::Authority;
     use super::*;
 
     #[test]
@@ -118,14 +128,17 @@ mod tests {
 
     #[test]
     fn shows_no_secret() {
-        let secret = || "5ecret".to_owned();
+        let issued = Authority::make().unwrap().issue("localhost", SystemTime::now()).unwrap();
+        let key = issued.client.1.lines().nth(1).unwrap().to_owned();
         let offer = LagOffer {
             url: "https://o.ns1.svc:8443".to_owned(),
-            ca_bundle: secret(),
-            client_certificate: secret(),
-            client_key: secret(),
+            ca_bundle: None,
+            issued: watch::channel(issued.clone()).1,
             key: TokenKey::new(b"5ecret"),
+            hosts: AllowedHosts::new(Vec::new()),
         };
-        assert!(!format!("{offer:?}").contains("5ecret"), "{offer:?}");
+        assert!(offer.values("ns1", "u1")["clientKey"].as_str().unwrap().contains(&key));
+        let shown = format!("{offer:?} {issued:?}");
+        assert!(!shown.contains("5ecret") && !shown.contains(&key), "{shown}");
     }
 }

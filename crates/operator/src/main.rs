@@ -1,10 +1,9 @@
 //! The operator: reads its settings, waits until it leads, and reconciles.
 
 use std::net::SocketAddr;
-use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use anyhow::Context as _;
 use clap::Parser;
@@ -14,16 +13,19 @@ use operator::chart::Charts;
 use operator::controller::{Namespaces, run};
 use operator::election::Election;
 use operator::error_text::error_text;
+use operator::heartbeat::{Heartbeat, Heartbeats};
+use operator::lag::authority::{Authority, Renewal};
+use operator::lag::hosts::AllowedHosts;
 use operator::lag::secret::Shared;
 use operator::lag::server::LagServer;
-use operator::lag::tls::{self, Authority, Kept};
+use operator::lag::tls::{self, Kept, Limits};
 use operator::lag::{LagOffer, TokenKey};
 use operator::manifest::OPERATOR;
 use operator::reconcile::Context;
 use operator::resources::{Fhir, IotConnector};
 use operator::retry::Retries;
 use operator::settings::Settings;
-use operator::{http, metrics, values};
+use operator::{http, metrics, platform};
 use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -52,23 +54,36 @@ async fn main() -> ExitCode {
 
 async fn serve(settings: Settings) -> anyhow::Result<ExitCode> {
     let (mut term, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    let connector_values = platform_values(settings.connector_values.as_deref())?;
-    let fhir_values = platform_values(settings.fhir_values.as_deref())?;
+    let connector_values = platform::read(settings.connector_values.as_deref())?;
+    let fhir_values = platform::read(settings.fhir_values.as_deref())?;
+    let charts = Charts { helm: settings.helm.clone(), folder: settings.charts.clone(), kube_version: None };
+    let checks = async {
+        tokio::try_join!(
+            platform::check::<IotConnector>(&charts, &connector_values, "connectorValues"),
+            platform::check::<Fhir>(&charts, &fhir_values, "fhirValues"),
+        )
+    };
+    tokio::select! {
+        checked = checks => { checked?; }
+        _ = term.recv() => return Ok(ExitCode::SUCCESS),
+        _ = interrupt.recv() => return Ok(ExitCode::SUCCESS),
+    }
     let client = Client::try_default().await.context("there is no cluster to talk to")?;
     // What goes on beside reconciling. Without one of them the process ends.
     let mut tasks = JoinSet::new();
-    http::serve(settings.listen, &mut tasks).await?;
+    let heartbeats = Heartbeats::default();
+    http::serve(settings.listen, heartbeats.clone(), &mut tasks).await?;
 
     let identity = settings.identity.clone().unwrap_or_else(identity);
-    let election = Election::new(client.clone(), &settings.namespace, LEASE, &identity);
     let lag = match (settings.lag_listen, &settings.lag_url) {
         (Some(address), Some(url)) => tokio::select! {
-            offer = serve_lag(&settings, client.clone(), address, url, &mut tasks) => Some(offer?),
+            offer = serve_lag(&settings, client.clone(), (address, url), &heartbeats, &mut tasks) => Some(offer?),
             _ = term.recv() => return Ok(ExitCode::SUCCESS),
             _ = interrupt.recv() => return Ok(ExitCode::SUCCESS),
         },
         _ => None,
     };
+    let election = Election::new(client.clone(), &settings.namespace, (LEASE, &identity), heartbeats.part("Lease"));
     let since = tokio::select! {
         since = election.win() => since,
         ended = tasks.join_next() => return Err(ended_task(ended)),
@@ -81,8 +96,7 @@ async fn serve(settings: Settings) -> anyhow::Result<ExitCode> {
         // Charts may ask for a version. Without an answer Helm takes its own newest.
         let kube_version = client.apiserver_version().await.ok().map(|version| version.git_version);
         let context = |defaults: Value| {
-            let (helm, folder, kube_version) = (settings.helm.clone(), settings.charts.clone(), kube_version.clone());
-            let charts = Charts { helm, folder, kube_version };
+            let charts = Charts { kube_version: kube_version.clone(), ..charts.clone() };
             let reporter = Reporter { controller: OPERATOR.to_owned(), instance: Some(identity.clone()) };
             let recorder = Recorder::new(client.clone(), reporter);
             Arc::new(Context {
@@ -92,6 +106,7 @@ async fn serve(settings: Settings) -> anyhow::Result<ExitCode> {
                 lag: lag.clone(),
                 recorder,
                 retries: Retries::default(),
+                heartbeats: heartbeats.clone(),
             })
         };
         let namespaces = Namespaces(settings.watch_namespaces.clone());
@@ -127,45 +142,40 @@ fn ended_task(ended: Option<Result<anyhow::Error, JoinError>>) -> anyhow::Error 
 async fn serve_lag(
     settings: &Settings,
     client: Client,
-    address: SocketAddr,
-    url: &Url,
+    (address, url): (SocketAddr, &Url),
+    heartbeats: &Heartbeats,
     tasks: &mut JoinSet<anyhow::Error>,
 ) -> anyhow::Result<LagOffer> {
-    let shared = obtain(&client, &settings.namespace).await;
+    let shared = obtain(&client, &settings.namespace, &heartbeats.part("Secret of the lag")).await;
     let files = settings.lag_tls.as_deref().map(|folder| Ok::<_, anyhow::Error>((folder, tls::read(folder)?)));
     let files = files.transpose()?;
-    let (chain, key, ca_bundle) = match &files {
-        Some((_, read)) => read.clone(),
-        None => {
-            let name = url.host_str().context("the address of the lag has no host")?;
-            let authority = Authority::of(&shared.ca_key).context("the authority of the lag server has no key")?;
-            let (chain, key) = authority.server(name).context("cannot make a certificate for the lag server")?;
-            (chain, key, shared.ca_certificate.clone())
-        }
-    };
-    let (renewed, acceptor) = watch::channel(tls::acceptor(&chain, &key)?);
+    let name = url.host_str().context("the address of the lag has no host")?;
+    let authority = Authority::of(&shared.ca_key).context("the authority of the lag server has no key")?;
+    let issued = authority.issue(name, SystemTime::now()).context("cannot make a certificate for the lag server")?;
+    let (chain, key) = files.as_ref().map_or(&issued.server, |(_, read)| &read.0);
+    let (renewed, acceptor) = watch::channel(tls::acceptor(chain, key)?);
     let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
     let key = TokenKey::new(&shared.token_key);
     let keep_for = Duration::from_secs(settings.lag_cache_seconds);
-    let routes = LagServer::new(client, key.clone(), keep_for, settings.tenant.clone()).routes();
+    let hosts = AllowedHosts::new(settings.lag_hosts.clone());
+    let routes = LagServer::new(client, key.clone(), hosts.clone(), keep_for, settings.tenant.clone()).routes();
     tracing::info!(%address, "Serves the lag");
-    tasks.spawn(tls::serve(listener, acceptor, routes));
+    tasks.spawn(tls::serve(listener, acceptor, routes, Limits::default()));
+    let (told, given) = watch::channel(issued.clone());
+    let ca_bundle = files.as_ref().map(|(_, read)| read.1.clone());
+    let acceptor = files.is_none().then(|| renewed.clone());
+    tasks.spawn(Renewal { authority, server: name.to_owned(), issued, acceptor, told }.keep());
     if let Some((folder, read)) = files {
         tasks.spawn(Kept::new(folder, read, renewed).keep());
     }
-    Ok(LagOffer {
-        url: url.as_str().trim_end_matches('/').to_owned(),
-        ca_bundle,
-        client_certificate: shared.client_certificate,
-        client_key: shared.client_key,
-        key,
-    })
+    Ok(LagOffer { url: url.as_str().trim_end_matches('/').to_owned(), ca_bundle, issued: given, key, hosts })
 }
 
 /// What all replicas share, as soon as the API server gives it: one that is away
 /// is waited for, as it is when the Lease is taken.
-async fn obtain(client: &Client, namespace: &str) -> Shared {
+async fn obtain(client: &Client, namespace: &str, heartbeat: &Heartbeat) -> Shared {
     loop {
+        heartbeat.beat();
         match tokio::time::timeout(OBTAIN_LIMIT, Shared::obtain(client.clone(), namespace)).await {
             Ok(Ok(shared)) => return shared,
             Ok(Err(error)) => tracing::warn!(error = error_text(error.as_ref()), "The lag cannot be served yet"),
@@ -180,10 +190,4 @@ fn identity() -> String {
     let host = std::env::var("HOSTNAME").unwrap_or_default();
     let started = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     format!("{host}-{}-{}", std::process::id(), started.as_millis()).trim_start_matches('-').to_owned()
-}
-
-fn platform_values(file: Option<&Path>) -> anyhow::Result<Value> {
-    let Some(file) = file else { return Ok(Value::Object(serde_json::Map::new())) };
-    let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
-    values::read(&text).with_context(|| format!("{} holds no values", file.display()))
 }

@@ -35,8 +35,13 @@ pub fn scaling(applied: &[Applied<'_>]) -> Option<Verdict> {
     verdicts.into_iter().next()
 }
 
+/// What is told of a ScaledObject: status and message of its condition `Ready`.
+pub fn ready_condition(live: &Value) -> Option<(&str, &str)> {
+    condition(live, "Ready")
+}
+
 fn scaler_verdict(name: &str, live: &Value) -> Verdict {
-    match condition(live, "Ready") {
+    match ready_condition(live) {
         Some(("True", _)) => Verdict::good("ScalersReady", ""),
         Some(("False", message)) => Verdict::bad("ScalerNotReady", format!("ScaledObject `{name}`: {message}")),
         _ => Verdict::unknown("ScalerUnknown", format!("ScaledObject `{name}`: KEDA has not looked at it yet")),
@@ -74,7 +79,7 @@ fn obstacle(live: &Value, scaler: Option<&Value>) -> Option<String> {
         return Some("its newest generation is not observed yet".to_owned());
     }
     if live["spec"]["replicas"] == 0 {
-        return match scaler.map(|scaler| condition(scaler, "Ready")) {
+        return match scaler.map(ready_condition) {
             Some(Some(("True", _))) => None,
             Some(_) => Some("it has no replicas, and its ScaledObject is not ready".to_owned()),
             None => Some("it has no replicas, and nothing scales it".to_owned()),

@@ -16,6 +16,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::runtime::controller::Action;
 use kube::runtime::events::Recorder;
@@ -23,13 +24,15 @@ use kube::{Api, Client, ResourceExt};
 use serde_json::{Value, json};
 
 use crate::chart::{Charts, RenderError};
-use crate::cluster::{ApplyError, Objects, is_conflict};
+use crate::cluster::{ApplyError, Objects, is_conflict, is_forbidden};
 use crate::error_text::error_text;
+use crate::heartbeat::Heartbeats;
 use crate::inventory::{self, Found};
 use crate::lag::LagOffer;
+use crate::lag::workload::{Environment, InvalidWorkload};
 use crate::manifest::{self, Kind, Manifest};
 use crate::readiness::Applied;
-use crate::resources::Charted;
+use crate::resources::{Charted, InventoryItem};
 use crate::retry::Retries;
 use crate::values;
 
@@ -59,6 +62,8 @@ pub struct Context {
     pub recorder: Recorder,
     /// Failures in a row.
     pub retries: Retries,
+    /// The parts that are to come round.
+    pub heartbeats: Heartbeats,
 }
 
 /// Why a reconciliation is tried again.
@@ -178,9 +183,9 @@ impl<K: Charted> Run<'_, K> {
         if let Some((reason, message)) = problem {
             return self.give_up(Outcome::NotApplied { reason, message, applied: &applied }).await;
         }
-        self.prune(&objects, &owned).await?;
+        let left = self.prune(&objects, &owned).await?;
         let uids: BTreeMap<_, _> = applied.iter().filter_map(uid).collect();
-        let outcome = Outcome::Applied { inventory: inventory::after(&owned, &uids), applied: &applied };
+        let outcome = Outcome::Applied { inventory: inventory::after(&owned, &uids, left), applied: &applied };
         let is_ready = self.report.store(outcome).await?;
         Ok(Action::requeue(if is_ready { LOOK_EVERY } else { TRY_AGAIN }))
     }
@@ -191,7 +196,8 @@ impl<K: Charted> Run<'_, K> {
         let spec = self.resource.values().map_err(ReconcileError::Values)?;
         let mut all = values::merge(values::merge(K::base(), self.context.defaults.clone()), spec);
         let name = self.resource.name_any();
-        if all["scaling"]["source"] == "operator" {
+        let is_read_here = all["scaling"]["source"] == "operator";
+        if is_read_here {
             let uid = self.resource.uid().unwrap_or_default();
             let Some(lag) = &self.context.lag else {
                 return refused(
@@ -203,16 +209,20 @@ impl<K: Charted> Run<'_, K> {
         let rendered = self.context.charts.render(K::CHART, &self.namespace, &name, &all).await;
         let text = match rendered {
             Ok(text) => text,
-            Err(RenderError::Refused(message)) => return refused(message),
+            Err(RenderError::Refused { message, .. }) => return refused(message),
             Err(error) => {
                 let message = error_text(&error);
                 self.report.store(Outcome::HelmFailed { message }).await?;
                 return Err(ReconcileError::Render(error));
             }
         };
-        match manifest::read(&text, &self.namespace, self.resource.deployment_count()) {
-            Ok(manifests) => Ok(Ok(manifests)),
-            Err(error) => refused(error.to_string()),
+        let manifests = match manifest::read(&text, &self.namespace, self.resource.deployment_count()) {
+            Ok(manifests) => manifests,
+            Err(error) => return refused(error.to_string()),
+        };
+        match self.context.lag.as_ref().filter(|_| is_read_here).and_then(|lag| host_not_allowed(&manifests, lag)) {
+            Some(error) => refused(format!("spec.scaling.source: the lag cannot be read: {error}")),
+            None => Ok(Ok(manifests)),
         }
     }
 
@@ -227,18 +237,28 @@ impl<K: Charted> Run<'_, K> {
         manifests
     }
 
-    /// Takes away what the inventory has and the chart does not render any more.
-    async fn prune(&mut self, objects: &Objects, rendered: &[Manifest]) -> Result<(), ReconcileError> {
+    /// Takes away what the inventory has and the chart does not render any more,
+    /// and gives what it has no right to take away.
+    async fn prune(&self, objects: &Objects, rendered: &[Manifest]) -> Result<Vec<InventoryItem>, ReconcileError> {
+        let mut left = Vec::new();
         for item in inventory::surplus(self.report.inventory(), rendered) {
             // A kind of an older operator: its owner reference collects it.
             let Some(kind) = Kind::named(&item.kind) else { continue };
-            let found = objects.find(kind, &item.name).await.map_err(api("looking at what to prune"))?;
+            let found = match objects.find(kind, &item.name).await {
+                // Of a time when the operator served the lag. It goes with its owner, or once the right is back.
+                Err(error) if kind.kind == "Secret" && is_forbidden(&error) => {
+                    tracing::debug!(kind = item.kind, name = item.name, "There is no right to prune an object");
+                    left.push(item);
+                    continue;
+                }
+                found => found.map_err(api("looking at what to prune"))?,
+            };
             let Some(uid) = inventory::deletable(&item, &found) else { continue };
             objects.delete(kind, &item.name, &uid).await.map_err(api("pruning"))?;
             tracing::info!(kind = item.kind, name = item.name, namespace = self.namespace, "Pruned an object");
             self.report.tell_pruned(&item).await;
         }
-        Ok(())
+        Ok(left)
     }
 
     async fn give_up(mut self, outcome: Outcome<'_>) -> Result<Action, ReconcileError> {
@@ -248,6 +268,20 @@ impl<K: Charted> Run<'_, K> {
         self.report.store(outcome).await?;
         Ok(Action::requeue(wait))
     }
+}
+
+/// Why the operator may not read the lag of one of the Deployments, as far as that
+/// can be seen without the values of Secrets.
+fn host_not_allowed(manifests: &[Manifest], lag: &LagOffer) -> Option<InvalidWorkload> {
+    let deployments = manifests.iter().filter(|manifest| manifest.kind.kind == "Deployment");
+    deployments.into_iter().find_map(|manifest| {
+        let deployment: Deployment = serde_json::from_value(manifest.body.clone()).ok()?;
+        let environment = Environment::of(&deployment, BTreeMap::new()).ok()?;
+        environment
+            .check_hosts(&lag.hosts)
+            .err()
+            .filter(|error| matches!(error, InvalidWorkload::HostNotAllowed { .. }))
+    })
 }
 
 fn owner_reference<K: Charted>(resource: &K) -> OwnerReference {

@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use clap::Parser;
 use url::Url;
 
+use crate::lag::hosts::{self, AllowedHost};
+
 /// Makes a Kubernetes cluster match its IotConnector and Fhir resources.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "operator", version, about)]
@@ -43,6 +45,10 @@ pub struct Settings {
     /// A folder with `tls.crt`, `tls.key` and `ca.crt`. Without it the operator makes an authority of its own.
     #[arg(long, env = "LAG_TLS_PATH", value_name = "FOLDER")]
     pub lag_tls: Option<PathBuf>,
+    /// The hosts that the lag may be read from, divided by commas: `hub.example.com`, `*.example.com`, and without TLS
+    /// `http://127.0.0.1`. Default: those of Azure.
+    #[arg(long, env = "LAG_ALLOWED_HOSTS", value_name = "HOSTS", value_delimiter = ',', default_values = hosts::AZURE)]
+    pub lag_hosts: Vec<AllowedHost>,
     /// The lag is read anew when the last reading is older.
     #[arg(long, env = "LAG_CACHE_SECONDS", value_name = "SECONDS", default_value_t = 5)]
     pub lag_cache_seconds: u64,

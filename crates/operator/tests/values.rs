@@ -114,3 +114,11 @@ fn the_spec_of_a_fhir_server_has_the_values_of_its_chart() {
     let platform: Vec<&str> = PLATFORM.into_iter().filter(|path| !matches!(*path, "image" | "telemetry")).collect();
     check::<Fhir>(&platform);
 }
+
+/// What the chart lists is what the operator takes when nothing is said.
+#[test]
+fn the_platform_allows_the_hosts_of_azure() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../helm/platform/values.yaml");
+    let values = operator::values::read(&std::fs::read_to_string(file).unwrap()).unwrap();
+    assert_eq!(values["lag"]["allowedHosts"], serde_json::json!(operator::lag::hosts::AZURE));
+}

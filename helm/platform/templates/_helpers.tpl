@@ -37,10 +37,13 @@ for nothing else. Server-side apply needs `create` and `patch`.
 - apiGroups: [""]
   resources: [serviceaccounts, configmaps, services]
   verbs: [get, list, watch, create, patch, delete]
-# Neither listed nor watched: only those that a chart names.
+{{- if or .Values.lag.enabled ((.Values.connectorValues.ingest).http).tokenValue }}
+# Neither listed nor watched: what KEDA shows for the lag, and what the lag is read with. The charts make no other but
+# that of an ingest token among the platform's values.
 - apiGroups: [""]
   resources: [secrets]
   verbs: [get, create, patch, delete]
+{{- end }}
 - apiGroups: [apps]
   resources: [deployments]
   verbs: [get, list, watch, create, patch, delete]

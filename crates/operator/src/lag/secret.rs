@@ -1,6 +1,5 @@
-//! The Secret that all replicas share: the key that tokens are made of, the
-//! certificate authority, and a certificate for KEDA. Made by whoever comes
-//! first; never written again.
+//! The Secret that all replicas share: the key that tokens are made of, and that
+//! of the certificate authority. Made by whoever comes first; never written again.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +10,7 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::api::{ObjectMeta, PostParams};
 use kube::{Api, Client};
 
-use super::tls::Authority;
+use super::authority::Authority;
 use crate::cluster::is_conflict;
 use crate::manifest::{MANAGED_BY, OPERATOR};
 
@@ -19,24 +18,15 @@ use crate::manifest::{MANAGED_BY, OPERATOR};
 pub const NAME: &str = "iot-connector-operator-lag";
 
 const TOKEN_KEY: &str = "token-key";
-const CA_CERTIFICATE: &str = "ca.crt";
 const CA_KEY: &str = "ca.key";
-const CLIENT_CERTIFICATE: &str = "client.crt";
-const CLIENT_KEY: &str = "client.key";
 
 /// What the Secret holds.
 #[derive(Clone)]
 pub struct Shared {
     /// What tokens are made of.
     pub token_key: Vec<u8>,
-    /// Certificate of the authority, PEM.
-    pub ca_certificate: String,
-    /// Its key, PEM.
+    /// The key of the authority, PEM.
     pub ca_key: String,
-    /// A certificate of it for KEDA, PEM.
-    pub client_certificate: String,
-    /// Its key, PEM.
-    pub client_key: String,
 }
 
 /// Without what opens anything.
@@ -70,9 +60,7 @@ impl Shared {
         let mut token_key = vec![0; 32];
         rand::fill(&mut token_key).context("there is no randomness")?;
         let authority = Authority::make().context("cannot make a certificate authority")?;
-        let (client_certificate, client_key) = authority.client("keda").context("cannot make a certificate")?;
-        let (ca_certificate, ca_key) = authority.pem();
-        Ok(Shared { token_key, ca_certificate, ca_key, client_certificate, client_key })
+        Ok(Shared { token_key, ca_key: authority.key() })
     }
 
     fn of(secret: Secret) -> anyhow::Result<Shared> {
@@ -84,26 +72,13 @@ impl Shared {
                 .with_context(|| format!("the Secret `{NAME}` has no `{key}`; delete it, and it is made anew"))
         };
         let token_key = take(TOKEN_KEY)?;
-        let mut text = |key: &str| {
-            String::from_utf8(take(key)?).with_context(|| format!("`{key}` of the Secret `{NAME}` is no text"))
-        };
-        Ok(Shared {
-            token_key,
-            ca_certificate: text(CA_CERTIFICATE)?,
-            ca_key: text(CA_KEY)?,
-            client_certificate: text(CLIENT_CERTIFICATE)?,
-            client_key: text(CLIENT_KEY)?,
-        })
+        let ca_key = String::from_utf8(take(CA_KEY)?);
+        let ca_key = ca_key.with_context(|| format!("`{CA_KEY}` of the Secret `{NAME}` is no text"))?;
+        Ok(Shared { token_key, ca_key })
     }
 
     fn secret(&self) -> Secret {
-        let data = [
-            (TOKEN_KEY, self.token_key.as_slice()),
-            (CA_CERTIFICATE, self.ca_certificate.as_bytes()),
-            (CA_KEY, self.ca_key.as_bytes()),
-            (CLIENT_CERTIFICATE, self.client_certificate.as_bytes()),
-            (CLIENT_KEY, self.client_key.as_bytes()),
-        ];
+        let data = [(TOKEN_KEY, self.token_key.as_slice()), (CA_KEY, self.ca_key.as_bytes())];
         let data = data.into_iter().map(|(key, value)| (key.to_owned(), ByteString(value.to_vec()))).collect();
         let labels = BTreeMap::from([(MANAGED_BY.to_owned(), OPERATOR.to_owned())]);
         Secret {
@@ -123,7 +98,6 @@ mod tests {
         let made = Shared::make().unwrap();
         let read = Shared::of(made.secret()).unwrap();
         assert_eq!(read.token_key, made.token_key);
-        assert_eq!(read.ca_certificate, made.ca_certificate);
         assert!(Authority::of(&read.ca_key).is_ok());
         let mut broken = made.secret();
         broken.data.get_or_insert_default().remove(CA_KEY);

@@ -22,6 +22,7 @@ use serde_json::json;
 use tokio::time::timeout;
 
 use super::TokenKey;
+use super::hosts::AllowedHosts;
 use super::identity::FederatedIdentity;
 use super::reading::{READ_LIMIT, lag};
 use super::readings::{Ended, Readings};
@@ -36,13 +37,21 @@ pub struct LagServer {
     client: Client,
     key: TokenKey,
     default_tenant: Option<String>,
+    hosts: Arc<AllowedHosts>,
     readings: Arc<Readings>,
 }
 
 impl LagServer {
-    /// Readings are given again for as long as `keep_for`.
-    pub fn new(client: Client, key: TokenKey, keep_for: Duration, default_tenant: Option<String>) -> LagServer {
-        LagServer { client, key, default_tenant, readings: Arc::new(Readings::new(keep_for)) }
+    /// Connects to `hosts` and to no others, and gives readings again for as long
+    /// as `keep_for`.
+    pub fn new(
+        client: Client,
+        key: TokenKey,
+        hosts: AllowedHosts,
+        keep_for: Duration,
+        default_tenant: Option<String>,
+    ) -> LagServer {
+        LagServer { client, key, default_tenant, hosts: Arc::new(hosts), readings: Arc::new(Readings::new(keep_for)) }
     }
 
     /// Its routes.
@@ -88,8 +97,10 @@ impl LagServer {
         let accounts: Api<ServiceAccount> = Api::namespaced(self.client.clone(), namespace);
         let account = accounts.get(&account).await.context("cannot read the ServiceAccount")?;
         let identity = FederatedIdentity::new(self.client.clone(), &account, self.default_tenant.clone());
-        let workload = Environment::of(deployment, secrets)?.workload(&identity)?;
-        read(workload).await
+        let environment = Environment::of(deployment, secrets)?;
+        // Before anything is opened or resolved.
+        environment.check_hosts(&self.hosts)?;
+        read(environment.workload(&identity)?).await
     }
 
     async fn secrets(&self, namespace: &str, deployment: &Deployment) -> anyhow::Result<BTreeMap<String, String>> {

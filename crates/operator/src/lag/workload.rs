@@ -9,6 +9,7 @@ use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::EnvVar;
 use url::Url;
 
+use super::hosts::AllowedHosts;
 use super::identity::FederatedIdentity;
 use crate::manifest::COMPONENT;
 
@@ -17,6 +18,9 @@ const HOST_CONTAINER: &str = "azure-webjobs-eventhub";
 
 /// The variable with the SAS that the address of the container refers to.
 const STORAGE_SAS: &str = "STORAGE_SAS";
+
+/// The way of opening a hub that says by itself which one.
+const CONNECTION_STRING: &str = "ConnectionString";
 
 /// Key of a Secret.
 pub type SecretKey = (String, String);
@@ -75,6 +79,17 @@ pub enum InvalidWorkload {
     /// A setting is not there.
     #[error("its Deployment has no setting `{0}`")]
     Missing(String),
+    /// A host that the platform does not let the operator connect to.
+    #[error(
+        "the setting `{name}` of its Deployment names `{host}`, which the operator may not connect to; expected a host \
+         that the platform lists (`lag.allowedHosts`)"
+    )]
+    HostNotAllowed {
+        /// The name of the setting.
+        name: String,
+        /// Scheme and host, without what opens anything.
+        host: String,
+    },
     /// A setting is nothing that can be used.
     #[error("the setting `{name}` of its Deployment cannot be used: {reason}")]
     Invalid {
@@ -154,6 +169,38 @@ impl Environment {
         self.needed(name)?.parse().map_err(|error: url::ParseError| invalid(name, error))
     }
 
+    /// Whether the platform lets the operator connect to all that is named here.
+    /// A connection string is looked at where the values of Secrets are known.
+    pub fn check_hosts(&self, allowed: &AllowedHosts) -> Result<(), InvalidWorkload> {
+        let endpoint = self.hub_setting("CustomEndpoint");
+        let addresses = [
+            endpoint.as_str(),
+            "CheckpointStorage__BlobStorageContainerUri",
+            "ExternalIdentity__CertificateUri",
+            "ExternalIdentity__AuthorityHost",
+        ];
+        for name in addresses.into_iter().filter(|name| self.get(name).is_some()) {
+            let address = self.url(name)?;
+            if !allowed.allows(&address) {
+                let host = format!("{}://{}", address.scheme(), address.host_str().unwrap_or_default());
+                return Err(InvalidWorkload::HostNotAllowed { name: name.to_owned(), host });
+            }
+        }
+        let namespace = self.hub_setting("EventHubNamespaceFQDN");
+        let connection = self.hub_setting("ConnectionString");
+        if self.get(&self.hub_setting("AuthenticationType")) == Some(CONNECTION_STRING) {
+            let Some(text) = self.get(&connection) else { return Ok(()) };
+            let parsed: ConnectionString = text.parse().map_err(|error| invalid(&connection, error))?;
+            let scheme = if parsed.is_emulator() { "amqp" } else { "amqps" };
+            return check_host(allowed, connection, parsed.namespace(), scheme);
+        }
+        match self.get(&namespace) {
+            // Else this name is not dialled.
+            Some(host) if self.get(&endpoint).is_none() => check_host(allowed, namespace.clone(), host, "amqps"),
+            _ => Ok(()),
+        }
+    }
+
     /// What the workload reads, seen as `identity`: that of its pods.
     pub fn workload(&self, identity: &FederatedIdentity) -> Result<Workload, InvalidWorkload> {
         let opening = self.opening(identity)?;
@@ -177,7 +224,7 @@ impl Environment {
     fn opening(&self, identity: &FederatedIdentity) -> Result<Opening, InvalidWorkload> {
         let (kind, connection) = (self.hub_setting("AuthenticationType"), self.hub_setting("ConnectionString"));
         let authentication = self.needed(&kind)?;
-        if authentication == "ConnectionString" {
+        if authentication == CONNECTION_STRING {
             let text = self.needed(&connection)?;
             let parsed = text.parse().map_err(|error| invalid(&connection, error))?;
             return Ok(Opening::ConnectionString(Box::new(parsed)));
@@ -243,6 +290,13 @@ impl Environment {
             certificate: Some(VaultCertificate::new(uri, internal()?)),
         })))
     }
+}
+
+fn check_host(allowed: &AllowedHosts, name: String, host: &str, scheme: &str) -> Result<(), InvalidWorkload> {
+    if allowed.allows_host(host, scheme == "amqp") {
+        return Ok(());
+    }
+    Err(InvalidWorkload::HostNotAllowed { name, host: format!("{scheme}://{host}") })
 }
 
 fn invalid(name: &str, reason: impl ToString) -> InvalidWorkload {

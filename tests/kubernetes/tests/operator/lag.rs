@@ -1,13 +1,16 @@
 //! The lag as the operator serves it, over a hub and a storage.
 
+use std::io::ErrorKind;
+use std::net::TcpListener;
+
 use azure::BlobPositions;
 use delivery::{Checkpoint, Positions, Source};
 use end_to_end::azurite::{Azurite, SAS};
 use end_to_end::hub::{EventHub, To};
-use end_to_end::process::free_port;
+use end_to_end::process::{Running, free_port};
 use serde_json::{Value, json};
 
-use crate::site::{LIMIT, SYSTEM, Site, WARD, connector};
+use crate::site::{LIMIT, Site, WARD, connector};
 
 /// Asks the lag server of an operator as KEDA would.
 pub struct Asking {
@@ -16,18 +19,23 @@ pub struct Asking {
 }
 
 /// The flags of an operator that serves the lag at a port.
-pub fn flags(port: u16) -> [(&'static str, String); 3] {
+pub fn flags(port: u16) -> [(&'static str, String); 4] {
     [
         ("LAG_LISTEN_ADDRESS", format!("127.0.0.1:{port}")),
         ("LAG_URL", format!("https://localhost:{port}")),
         ("LAG_CACHE_SECONDS", "0".to_owned()),
+        // The stand-ins listen on loopback, without TLS.
+        (
+            "LAG_ALLOWED_HOSTS",
+            "*.servicebus.windows.net,*.blob.core.windows.net,amqp://127.0.0.1,http://127.0.0.1".to_owned(),
+        ),
     ]
 }
 
 impl Asking {
-    /// Trusts the authority of the operator, and nobody else.
+    /// Trusts the authority that the connector `c1` was told of, and nobody else.
     pub fn new(site: &Site, port: u16) -> Asking {
-        let ca = secret(site, SYSTEM, "iot-connector-operator-lag", "ca\\.crt");
+        let ca = secret(site, WARD, "c1-scaling", "ca\\.crt");
         let ca = reqwest::Certificate::from_pem(ca.as_bytes()).unwrap();
         Asking { port, client: reqwest::Client::builder().tls_certs_only([ca]).build().unwrap() }
     }
@@ -122,9 +130,47 @@ fn is_the_true_one() {
     assert_eq!(asking.ask(&site, "nothing", &token), (401, None));
     assert_eq!(asking.ask(&site, "c1-normalize", ""), (401, None));
 
+    refuses_other_hosts(&site, &mut operator, &asking, &resource);
+
     // A hub that is away is no lag of 0.
     hub.kill();
     assert_eq!(lag("c1-normalize"), (503, None));
     let log = operator.printed();
     assert!(!log.contains(&token) && !log.contains("sig="), "a secret is in the log");
+}
+
+/// A spec that names a host which the platform does not list is told so, and
+/// nobody is connected to.
+fn refuses_other_hosts(site: &Site, operator: &mut Running, asking: &Asking, allowed: &Value) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let port = listener.local_addr().unwrap().port();
+
+    // What the spec says by itself is seen before anything is made.
+    let mut named = allowed.clone();
+    named["metadata"]["name"] = json!("c3");
+    named["spec"]["storage"]["blobServiceUri"] = json!(format!("https://localhost:{port}/devstoreaccount1"));
+    site.apply(&named);
+    let refused = site.wait_condition("c3", "Rendered", "InvalidSpec").status.unwrap();
+    let rendered = refused.conditions.iter().find(|condition| condition.type_ == "Rendered").unwrap();
+    assert!(rendered.message.contains("`https://localhost`"), "{}", rendered.message);
+    assert!(!site.names("deployments").contains(&"c3-normalize".to_owned()));
+
+    // What a Secret says is seen when it was read.
+    let connection = format!("Endpoint=sb://localhost:{port};SharedAccessKeyName=k;SharedAccessKey=c2VjcmV0");
+    let literal = format!("--from-literal=connection={connection}");
+    site.plane.kubectl(&["-n", WARD, "create", "secret", "generic", "elsewhere", &literal]).unwrap();
+    let mut hidden = allowed.clone();
+    hidden["metadata"]["name"] = json!("c4");
+    hidden["spec"]["source"]["authentication"] =
+        json!({"type": "ConnectionString", "connectionString": {"secretName": "elsewhere", "secretKey": "connection"}});
+    hidden["spec"]["source"].as_object_mut().unwrap().remove("customEndpoint");
+    site.apply(&hidden);
+    site.wait_condition("c4", "Applied", "Applied");
+    let token = secret(site, WARD, "c4-scaling", "token");
+    assert_eq!(asking.ask(site, "c4-normalize", &token), (503, None));
+    operator.wait_for("it is told of", LIMIT, |printed, _| {
+        printed.iter().any(|line| line.contains("amqps://localhost") && line.contains("lag.allowedHosts")).then_some(())
+    });
+    assert_eq!(listener.accept().unwrap_err().kind(), ErrorKind::WouldBlock, "somebody connected");
 }

@@ -8,5 +8,8 @@ mod failures;
 mod fhir;
 mod lag;
 mod outage;
+mod platform;
+mod refusals;
 mod rights;
+mod rounds;
 mod site;

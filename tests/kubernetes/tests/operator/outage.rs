@@ -2,12 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use end_to_end::process::{Running, signal};
+use end_to_end::process::{Running, free_port, signal};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::coordination::v1::Lease;
 use kubernetes_tests::Part;
 use serde_json::json;
 
+use crate::lag;
 use crate::site::{LIMIT, SYSTEM, Site, WARD, connector};
 
 /// A Lease of 10 seconds has to run out, looked at every 2 seconds.
@@ -41,7 +42,7 @@ fn written(site: &Site) -> String {
 
 #[test]
 fn another_replica_goes_on() {
-    let mut site = Site::start(&[], &json!({}));
+    let mut site = Site::start(&[], &json!({"lag": {"enabled": true}}));
     let mut first = site.operator("first", &[]);
     site.wait_leads(&mut first, LIMIT);
     let mut second = site.operator("second", &[]);
@@ -69,8 +70,17 @@ fn another_replica_goes_on() {
     let uid = site.uid("c1-normalize");
     site.plane.stop(Part::ApiServer);
     assert!(!third.wait(LIMIT).success());
-    let mut fourth = site.operator("fourth", &[]);
+    let port = free_port();
+    let flags = lag::flags(port);
+    let flags: Vec<(&str, &str)> = flags.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let mut fourth = site.operator("fourth", &flags);
+    // What all replicas share is waited for, as the Lease is.
+    let says = |text: &'static str| {
+        move |lines: &[String], _: &[String]| lines.iter().any(|line| line.contains(text)).then_some(())
+    };
+    fourth.wait_for("it waits", LIMIT, says("The lag cannot be served yet"));
     site.plane.start_again(Part::ApiServer);
+    fourth.wait_for("it serves the lag", LIMIT, says("Serves the lag"));
     site.wait_leads(&mut fourth, LIMIT);
     site.plane.kubectl(&["-n", WARD, "delete", "deployment", "c1-convert-fhir"]).unwrap();
     site.plane.wait(WARD, "c1-convert-fhir", "is back", LIMIT, |_: &Deployment| true);

@@ -7,6 +7,7 @@ use end_to_end::hub::EventHub;
 use end_to_end::process::free_port;
 use k8s_openapi::api::rbac::v1::{ClusterRole, PolicyRule, Role};
 use kube::Api;
+use kubernetes_tests::Helm;
 use serde_json::{Value, json};
 
 use crate::lag::{self, Asking, secret};
@@ -50,6 +51,45 @@ fn nothing_is_forbidden_and_nothing_is_spare() {
     };
     let spare: Vec<Right> = spare.into_iter().filter(|right| !is_known(right)).collect();
     assert!(spare.is_empty(), "rights that were not used: {spare:#?}");
+}
+
+/// The rights on Secrets follow the switch, and what was made with them goes when
+/// they are back.
+#[test]
+fn without_the_lag_it_may_do_nothing_with_secrets() {
+    let site = Site::start(&[], &json!({"lag": {"enabled": true}}));
+    let port = free_port();
+    let flags = lag::flags(port);
+    let flags: Vec<(&str, &str)> = flags.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let mut operator = site.operator("with-lag", &flags);
+    let mut resource = connector("c1");
+    resource["spec"]["scaling"] = json!({"source": "operator"});
+    site.apply(&resource);
+    site.wait_condition("c1", "Applied", "Applied");
+    assert_eq!(site.names("secrets"), ["c1-scaling"]);
+    operator.kill();
+
+    let platform = Helm::new(&site.plane, SYSTEM);
+    let may = |verb: &str| {
+        let user = format!("--as={USER}");
+        // An answer of no is an exit code too.
+        site.plane.kubectl(&["-n", WARD, "auth", "can-i", verb, "secrets", &user]).is_ok()
+    };
+    assert!(may("get") && may("create") && may("patch") && may("delete"));
+    platform.upgrade("platform", "helm/platform", &json!({"lag": {"enabled": false}}).to_string()).unwrap();
+    for verb in ["get", "list", "watch", "create", "update", "patch", "delete"] {
+        end_to_end::poll::until(verb, LIMIT, || (!may(verb)).then_some(()));
+    }
+    let mut operator = site.operator("without-lag", &[]);
+    site.apply(&connector("c1"));
+    let status = site.wait_condition("c1", "Applied", "Applied").status.unwrap();
+    assert!(status.inventory.iter().any(|item| item.kind == "Secret" && item.name == "c1-scaling"), "it is remembered");
+    assert_eq!(site.names("secrets"), ["c1-scaling"]);
+    operator.kill();
+
+    platform.upgrade("platform", "helm/platform", &json!({"lag": {"enabled": true}}).to_string()).unwrap();
+    let _operator = site.operator("with-lag-again", &flags);
+    end_to_end::poll::until("the Secret is pruned", LIMIT, || site.names("secrets").is_empty().then_some(()));
 }
 
 /// Everything that the operator does: all kinds, made, changed and pruned, and

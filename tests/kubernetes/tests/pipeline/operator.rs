@@ -18,7 +18,10 @@ fn install_platform(site: &Site) {
     site.plane.make_namespace(SYSTEM, &[("pod-security.kubernetes.io/enforce", "restricted")]);
     // All pods share the addresses of this machine.
     let http = json!({ "listenAddress": "$(POD_IP)" });
-    let values = json!({ "http": http, "connectorValues": { "http": http }, "lag": { "enabled": true } });
+    // Hubs and storage of tests listen on loopback, without TLS.
+    let hosts = json!(["amqp://127.0.0.7", "amqp://127.0.0.8", "http://127.0.0.1"]);
+    let lag = json!({ "enabled": true, "allowedHosts": hosts });
+    let values = json!({ "http": http, "connectorValues": { "http": http }, "lag": lag });
     let chart = checkout().join("helm/platform").display().to_string();
     Helm::new(&site.plane, SYSTEM).install("platform", &chart, &values.to_string()).expect("it is installed");
     site.plane.wait::<Deployment>(SYSTEM, OPERATOR, "has two ready replicas", LIMIT, |deployment| {

@@ -1,6 +1,7 @@
 use serde_json::{Value, json};
 
 use super::*;
+use crate::lag::hosts;
 
 fn deployment(component: &str, variables: &[(&str, Value)]) -> Deployment {
     let env: Vec<Value> = variables
@@ -153,4 +154,49 @@ fn shows_no_secret() {
     let workload = environment.workload(&FederatedIdentity::for_tests()).unwrap();
     assert!(workload.container.as_str().contains("5ecret"));
     assert!(!format!("{workload:?}").contains("5ecret"), "{workload:?}");
+}
+
+#[test]
+fn names_no_host_that_is_not_allowed() {
+    let azure = AllowedHosts::new(hosts::AZURE.map(|host| host.parse().unwrap()).to_vec());
+    let check = |variables: Vec<(&'static str, Value)>, secrets: &[(&str, &str)]| {
+        let secrets = secrets.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let environment = Environment::of(&deployment("normalize", &variables), secrets).unwrap();
+        environment.check_hosts(&azure).map_err(|error| error.to_string())
+    };
+    let with = |name: &'static str, text: &str| {
+        let mut variables = tokens();
+        variables.retain(|(other, _)| *other != name);
+        variables.push((name, value(text)));
+        variables
+    };
+    assert_eq!(check(tokens(), &[]), Ok(()));
+    let cases = [
+        ("InputEventHub__EventHubNamespaceFQDN", "hub.example.com", "amqps://hub.example.com"),
+        ("InputEventHub__CustomEndpoint", "amqp://n.servicebus.windows.net", "amqp://n.servicebus.windows.net"),
+        ("InputEventHub__CustomEndpoint", "amqps://127.0.0.1:5671", "amqps://127.0.0.1"),
+        (
+            "CheckpointStorage__BlobStorageContainerUri",
+            "https://kubernetes.default.svc/api?sig=5ecret",
+            "https://kubernetes.default.svc",
+        ),
+        ("CheckpointStorage__BlobStorageContainerUri", "http://169.254.169.254/a/b", "http://169.254.169.254"),
+        ("ExternalIdentity__CertificateUri", "https://vault.example.com/certificates/c", "https://vault.example.com"),
+        ("ExternalIdentity__AuthorityHost", "https://login.example.com", "https://login.example.com"),
+    ];
+    for (name, text, host) in cases {
+        let error = check(with(name, text), &[]).unwrap_err();
+        assert!(error.contains(&format!("`{name}`")) && error.contains(&format!("`{host}`")), "{name}: {error}");
+        assert!(!error.contains("5ecret"), "{error}");
+    }
+
+    // A connection string says by itself where it leads, once its Secret was read.
+    let mut variables = with("InputEventHub__AuthenticationType", "ConnectionString");
+    variables.push(("InputEventHub__ConnectionString", secret("hub", "connection")));
+    assert_eq!(check(variables.clone(), &[]), Ok(()));
+    let connection = |host: &str| format!("Endpoint=sb://{host};SharedAccessKeyName=k;SharedAccessKey=c2VjcmV0");
+    for (host, is_allowed) in [("n.servicebus.windows.net/", true), ("10.0.0.1/", false), ("[::1]/", false)] {
+        let found = check(variables.clone(), &[("InputEventHub__ConnectionString", &connection(host))]);
+        assert_eq!(found.is_ok(), is_allowed, "{host}: {found:?}");
+    }
 }
