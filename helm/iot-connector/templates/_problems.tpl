@@ -9,7 +9,7 @@ What the schema cannot say of the values. Every problem is reported at once, wit
 
 {{- define "iot-connector.validate.all" -}}
 {{- $problems := list -}}
-{{- range $kind := list "names" "destinations" "mappings" "identity" "hubs" "storage" "secrets" "functions" "scaling" "ingest" "settings" -}}
+{{- range $kind := list "names" "containers" "destinations" "mappings" "identity" "hubs" "loops" "storage" "secrets" "functions" "scaling" "ingest" "settings" -}}
 {{- range splitList "\n" (include (printf "iot-connector.problems.%s" $kind) $) -}}
 {{- with trim . -}}{{- $problems = append $problems (printf "- %s" .) -}}{{- end -}}
 {{- end -}}
@@ -32,6 +32,8 @@ value `{{ .path }}` gives the name `{{ .base }}`; expected at least 3 characters
 {{- end }}
 {{- if hasKey $seen .name }}
 value `{{ .path }}` gives the name `{{ .name }}`, as `{{ get $seen .name }}` does; expected another
+{{- else if and .destination (include "iot-connector.isOfNormalize" (dict "root" $ "name" .name)) }}
+value `{{ .path }}` gives the name `{{ .name }}`, which normalize has in one of its epochs; expected another
 {{- end -}}
 {{- $_ := set $seen .name .path -}}
 {{- end -}}
@@ -48,6 +50,39 @@ value `{{ $path }}` has `{{ $key }}`; expected none of the keys that this chart 
 {{- end }}
 {{- if not (or .Values.serviceAccount.create .Values.serviceAccount.name) }}
 value `serviceAccount.name` is not set; expected the name of a ServiceAccount, since `serviceAccount.create` is `false`
+{{- end }}
+{{- end }}
+
+{{/* "true" when normalize is called so, or its container of positions, in whatever epoch. Context: root, name. */}}
+{{- define "iot-connector.isOfNormalize" -}}
+{{- $base := (include "iot-connector.normalize" .root | fromJson).base -}}
+{{- if or (eq .name $base) (regexMatch (printf "^%s-e[0-9]+$" (regexQuoteMeta $base)) .name) -}}true{{- end -}}
+{{- end }}
+
+{{/* Two that share a container would take each other's blobs for their own. */}}
+{{- define "iot-connector.problems.containers" -}}
+{{- $containers := .Values.storage.containers -}}
+{{- $seen := dict -}}
+{{- range include "iot-connector.workloads" . | fromJsonArray -}}
+{{- $_ := set $seen .positions .path -}}
+{{- end -}}
+{{- $named := list
+    (dict "path" "storage.containers.mappings" "name" $containers.mappings)
+    (dict "path" "storage.containers.deadLetters" "name" $containers.deadLetters) -}}
+{{- if $containers.parking -}}
+{{- range include "iot-connector.destinations" . | fromJsonArray -}}
+{{- $named = append $named (dict "path" "storage.containers.parking" "name" (printf "%s-%s" $containers.parking .name)) -}}
+{{- end -}}
+{{- end -}}
+{{- range $named }}
+{{- if hasKey $seen .name }}
+value `{{ .path }}` gives the container `{{ .name }}`, as `{{ get $seen .name }}` does; expected another
+{{- else if include "iot-connector.isOfNormalize" (dict "root" $ "name" .name) }}
+value `{{ .path }}` gives the container `{{ .name }}`, where normalize has its positions in one of its epochs; expected another
+{{- else if hasPrefix "azure-webjobs-" .name }}
+value `{{ .path }}` gives the container `{{ .name }}`; expected another, since those that begin with `azure-webjobs-` are the Functions host's
+{{- end }}
+{{- $_ := set $seen .name .path }}
 {{- end }}
 {{- end }}
 
@@ -70,9 +105,6 @@ value `{{ $path }}.consumerGroup` is `{{ $group }}`, as `{{ get $groups $group }
 {{- $parking := printf "%s-%s" $containers.parking .name }}
 {{- if gt (len $parking) 63 }}
 value `storage.containers.parking` gives the container `{{ $parking }}` of {{ len $parking }} characters; expected at most 63
-{{- end }}
-{{- if eq $parking $containers.deadLetters }}
-value `storage.containers.parking` gives the container `{{ $parking }}`, as `storage.containers.deadLetters` does; expected another
 {{- end }}
 {{- end }}
 {{- $fhir := .fhir.authentication }}
@@ -158,6 +190,27 @@ value `deadLetters.eventHub` has a name or a namespace; expected both or none
 {{- end }}
 {{- if and $letters.name (not (include "iot-connector.ownIdentity" .)) }}
 value `deadLetters.eventHub.name` is set; expected an `identity.type` other than `None`, as which it is opened
+{{- end }}
+{{- end }}
+
+{{/*
+What is written must not come in again. Event Hubs does not tell letter cases of names apart. An `EntityPath` in a
+connection string goes before the name and is not seen here.
+*/}}
+{{- define "iot-connector.problems.loops" -}}
+{{- $seen := dict -}}
+{{- $writes := dict
+    "internalHub.eventHub" "normalize would read what it writes"
+    "deadLetters.eventHub" "what is rejected would be read, and rejected, again and again" -}}
+{{- range $it := list
+    (dict "path" "source.eventHub" "hub" .Values.source.eventHub)
+    (dict "path" "internalHub.eventHub" "hub" .Values.internalHub.eventHub)
+    (dict "path" "deadLetters.eventHub" "hub" .Values.deadLetters.eventHub) }}
+{{- $hub := lower (printf "%s/%s" $it.hub.fullyQualifiedNamespace $it.hub.name) }}
+{{- if hasKey $seen $hub }}
+value `{{ $it.path }}` is `{{ $hub }}`, as `{{ get $seen $hub }}` is; expected another hub: {{ get $writes $it.path }}
+{{- end }}
+{{- $_ := set $seen $hub $it.path }}
 {{- end }}
 {{- end }}
 

@@ -45,6 +45,45 @@ fn what_belongs_together_is_checked() {
             Values::default().release("one.two"),
             "`normalize.workloadName` gives the name `one.two-normalize`; expected lower-case letters, digits and single hyphens, since the container of positions is called so",
         ),
+        // What normalize was called, or will be: its positions lie there.
+        (
+            destinations(&[destination(r#", "workloadName": "rel-normalize-e1""#)]),
+            "`destinations[0].workloadName` gives the name `rel-normalize-e1`, which normalize has in one of its epochs; expected another",
+        ),
+        (
+            destinations(&[destination(r#", "workloadName": "rel-normalize""#)]).set(&["source.epoch=2"]),
+            "`destinations[0].workloadName` gives the name `rel-normalize`, which normalize has in one of its epochs; expected another",
+        ),
+        (
+            destinations(&[destination(r#", "workloadName": "w""#), destination(r#", "workloadName": "w""#).replace("\"a\"", "\"b\"")]),
+            "`destinations[1].workloadName` gives the name `w`, as `destinations[0].workloadName` does; expected another",
+        ),
+        // Containers.
+        (set(&["storage.containers.deadLetters=mappings"]), "`storage.containers.deadLetters` gives the container `mappings`, as `storage.containers.mappings` does; expected another"),
+        (set(&["storage.containers.deadLetters=parked-fhir"]), "`storage.containers.parking` gives the container `parked-fhir`, as `storage.containers.deadLetters` does; expected another"),
+        (set(&["storage.containers.mappings=rel-convert-fhir"]), "`storage.containers.mappings` gives the container `rel-convert-fhir`, as `destinations[0].workloadName` does; expected another"),
+        (set(&["storage.containers.deadLetters=rel-normalize-e1"]), "`storage.containers.deadLetters` gives the container `rel-normalize-e1`, as `normalize.workloadName` does; expected another"),
+        (
+            set(&["storage.containers.deadLetters=rel-normalize-e7"]),
+            "`storage.containers.deadLetters` gives the container `rel-normalize-e7`, where normalize has its positions in one of its epochs; expected another",
+        ),
+        (
+            set(&["storage.containers.mappings=azure-webjobs-eventhub"]),
+            "`storage.containers.mappings` gives the container `azure-webjobs-eventhub`; expected another, since those that begin with `azure-webjobs-` are the Functions host's",
+        ),
+        // Loops.
+        (
+            set(&["internalHub.eventHub.fullyQualifiedNamespace=CONTOSO.servicebus.windows.net", "internalHub.eventHub.name=DeviceData"]),
+            "`internalHub.eventHub` is `contoso.servicebus.windows.net/devicedata`, as `source.eventHub` is; expected another hub: normalize would read what it writes",
+        ),
+        (
+            set(&["deadLetters.eventHub.fullyQualifiedNamespace=contoso.servicebus.windows.net", "deadLetters.eventHub.name=DEVICEDATA"]),
+            "`deadLetters.eventHub` is `contoso.servicebus.windows.net/devicedata`, as `source.eventHub` is; expected another hub: what is rejected would be read, and rejected, again and again",
+        ),
+        (
+            set(&["deadLetters.eventHub.fullyQualifiedNamespace=contoso-internal.servicebus.windows.net", "deadLetters.eventHub.name=NormalizedData"]),
+            "`deadLetters.eventHub` is `contoso-internal.servicebus.windows.net/normalizeddata`, as `internalHub.eventHub` is; expected another hub: what is rejected would be read",
+        ),
         (set(&["http.port=9464"]), "`telemetry.prometheus.port` is 9464, as `http.port` is; expected another"),
         (set(&["serviceAccount.create=false"]), "`serviceAccount.name` is not set; expected the name of a ServiceAccount"),
         // Mappings.
