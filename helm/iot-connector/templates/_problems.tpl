@@ -9,7 +9,7 @@ What the schema cannot say of the values. Every problem is reported at once, wit
 
 {{- define "iot-connector.validate.all" -}}
 {{- $problems := list -}}
-{{- range $kind := list "names" "containers" "destinations" "mappings" "identity" "hubs" "loops" "storage" "secrets" "functions" "scaling" "ingest" "settings" -}}
+{{- range $kind := list "addresses" "names" "containers" "destinations" "mappings" "identity" "hubs" "loops" "storage" "secrets" "functions" "scaling" "ingest" "settings" -}}
 {{- range splitList "\n" (include (printf "iot-connector.problems.%s" $kind) $) -}}
 {{- with trim . -}}{{- $problems = append $problems (printf "- %s" .) -}}{{- end -}}
 {{- end -}}
@@ -17,6 +17,38 @@ What the schema cannot say of the values. Every problem is reported at once, wit
 {{- with $problems -}}
 {{- fail (printf "\n\nthe values are not usable:\n%s\n" (join "\n" (uniq .))) -}}
 {{- end -}}
+{{- end }}
+
+{{/* Addresses are taken apart for the NetworkPolicy, so they are looked at before. */}}
+{{- define "iot-connector.problems.addresses" -}}
+{{- $addresses := dict
+    "source.customEndpoint" .Values.source.customEndpoint
+    "internalHub.customEndpoint" .Values.internalHub.customEndpoint
+    "storage.blobServiceUri" .Values.storage.blobServiceUri
+    "identity.external.certificateUri" .Values.identity.external.certificateUri
+    "identity.external.authorityHost" .Values.identity.external.authorityHost
+    "scaling.operator.url" .Values.scaling.operator.url
+    "telemetry.otlpEndpoint" .Values.telemetry.otlpEndpoint -}}
+{{- range $index, $destination := include "iot-connector.destinations" . | fromJsonArray -}}
+{{- $_ := set $addresses (printf "destinations[%d].fhir.url" $index) .fhir.url -}}
+{{- $_ := set $addresses (printf "destinations[%d].fhir.authentication.authority" $index) .fhir.authentication.authority -}}
+{{- end -}}
+{{- range $path, $address := $addresses }}
+{{- with $address }}
+{{- $host := regexReplaceAll "^[a-z]+://([^/]*).*$" . "${1}" }}
+{{- $port := regexFind "[0-9]+$" (regexFind ":[0-9]+$" $host) | default "1" | int }}
+{{- $octet := "(25[0-5]|2[0-4][0-9]|1?[0-9]?[0-9])" }}
+{{- if not (regexMatch "^([A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_.])?|\\[[0-9a-fA-F:.]*:[0-9a-fA-F:.]*\\])(:[0-9]{1,5})?$" $host) }}
+value `{{ $path }}` is `{{ . }}`; expected a host behind `://`, and behind that nothing, a port, or a path
+{{- else if or (contains ".." $host) (and (regexMatch "^[0-9.]+(:[0-9]+)?$" $host) (not (regexMatch (printf "^(%s[.]){3}%s(:[0-9]+)?$" $octet $octet) $host))) }}
+value `{{ $path }}` is `{{ . }}`; expected the name of a host, or its IP address
+{{- else if or (lt $port 1) (gt $port 65535) }}
+value `{{ $path }}` is `{{ . }}`; expected a port from 1 to 65535
+{{- else if regexMatch "%([^0-9a-fA-F]|.[^0-9a-fA-F]|.?$)" . }}
+value `{{ $path }}` is `{{ . }}`; expected two hexadecimal digits behind each `%`
+{{- end }}
+{{- end }}
+{{- end }}
 {{- end }}
 
 {{- define "iot-connector.problems.names" -}}
@@ -135,7 +167,28 @@ value `{{ $path }}.fhir.authentication.{{ . }}` is not set; expected one, since 
 {{- if gt (len $given) 1 }}
 value `{{ $path }}` has `{{ join "` and `" $given }}`; expected only one of them
 {{- end }}
+{{- with $mapping.content }}
+{{- if gt (len .) 1048000 }}
+value `{{ $path }}.content` has {{ len . }} bytes; expected at most 1048000, since a ConfigMap holds no more: use `blob`
+{{- else if include "iot-connector.isNoObject" . }}
+value `{{ $path }}.content` is no JSON object; expected the whole document, from `{` to `}`
 {{- end }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{/*
+"true" when a text can be no mapping. The functions read them leniently, as the reference connector does (comments, other
+quotes, names without any), so where there is any of that outside of texts in double quotes, only the beginning is judged.
+Context: the text.
+*/}}
+{{- define "iot-connector.isNoObject" -}}
+{{- $text := . | trimPrefix "\uFEFF" | trim -}}
+{{- if hasKey (fromJson $text) "Error" -}}
+{{- $bare := regexReplaceAll `(?s)"([^"\\]|\\.)*"` $text "" -}}
+{{- $bare = regexReplaceAll `\b(true|false|null)\b|[0-9][eE]` $bare "" -}}
+{{- if not (and (regexMatch "^[{/]" $text) (regexMatch `[/'A-Za-z_$]|,\s*[\]}]` $bare)) -}}true{{- end -}}
+{{- end -}}
 {{- end }}
 
 {{- define "iot-connector.problems.identity" -}}
