@@ -300,6 +300,7 @@ fn single_values_are_checked() {
         (set(&["image.pullSecrets={Registry}"]), "/image/pullSecrets/0", "does not match pattern"),
         (set(&["http.port=65536"]), "/http/port", "maximum"),
         (set(&["http.listenAddress=256.0.0.1"]), "/http/listenAddress", "does not match pattern"),
+        (set(&["networkPolicy.podPorts={65536}"]), "/networkPolicy/podPorts/0", "maximum"),
         (set(&["networkPolicy.egress[0].port=443"]), "/networkPolicy/egress/0", "additional properties 'port'"),
         (set(&["networkPolicy.egress[0].ports[0].port=70000"]), "/networkPolicy/egress/0/ports/0/port", "maximum"),
         (
