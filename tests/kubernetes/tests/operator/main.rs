@@ -8,5 +8,6 @@ mod failures;
 mod fhir;
 mod lag;
 mod outage;
+mod platform;
 mod rights;
 mod site;
