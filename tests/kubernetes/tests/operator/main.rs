@@ -8,6 +8,6 @@ mod failures;
 mod fhir;
 mod lag;
 mod outage;
-mod platform;
+mod people;
 mod rights;
 mod site;
