@@ -100,6 +100,9 @@ app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
     {{- $problems = append $problems "authentication: authority and audience are needed, unless enabled is false" -}}
   {{- end -}}
 {{- end -}}
+{{- if and (not $v.authentication.enabled) $v.authorization.enabled -}}
+  {{- $problems = append $problems "authorization.enabled: is true, but authentication.enabled is not: who is nobody has no roles" -}}
+{{- end -}}
 {{- if and $v.ingress.enabled (not $v.ingress.domain) -}}
   {{- $problems = append $problems "ingress.domain: is needed" -}}
 {{- end -}}

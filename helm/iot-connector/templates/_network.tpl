@@ -7,8 +7,8 @@
 {{- $port | default (get (dict "http" "80" "https" "443" "amqp" "5672" "amqps" "5671") $url.scheme) -}}
 {{- end }}
 
-{{/* The TCP ports, as a JSON array of texts. 443 is for tokens, blobs and key vaults, 5671 for hubs. */}}
-{{- define "iot-connector.egressPorts" -}}
+{{/* All addresses that a workload has to reach, as a JSON array. */}}
+{{- define "iot-connector.addresses" -}}
 {{- $values := .root.Values -}}
 {{- $addresses := list
     $values.internalHub.customEndpoint
@@ -21,11 +21,37 @@
 {{- else -}}
 {{- $addresses = concat $addresses (list .workload.spec.fhir.url .workload.spec.fhir.authentication.authority) -}}
 {{- end -}}
+{{- compact $addresses | toJson -}}
+{{- end }}
+
+{{/* The TCP ports, as a JSON array of texts. 443 is for tokens, blobs and key vaults, 5671 for hubs. */}}
+{{- define "iot-connector.egressPorts" -}}
 {{- $ports := list "443" "5671" -}}
-{{- range compact $addresses -}}
+{{- range include "iot-connector.addresses" . | fromJsonArray -}}
 {{- $ports = append $ports (include "iot-connector.port" .) -}}
 {{- end -}}
 {{- $ports | uniq | sortAlpha | toJson -}}
+{{- end }}
+
+{{/*
+The namespaces of Services of the cluster among the addresses, as a JSON array: `name`, which is of the own namespace,
+`name.namespace` (a public name may look so too, and then there is no such namespace), `….namespace.svc` and
+`….namespace.svc.cluster.local`.
+*/}}
+{{- define "iot-connector.serviceNamespaces" -}}
+{{- $namespaces := list -}}
+{{- range include "iot-connector.addresses" . | fromJsonArray -}}
+{{- $label := "[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?" -}}
+{{- $host := lower (urlParse .).hostname | trimSuffix "." | trimSuffix ".cluster.local" -}}
+{{- if regexMatch (printf "^(%s[.])+%s[.]svc$" $label $label) $host -}}
+{{- $namespaces = append $namespaces (index (splitList "." (trimSuffix ".svc" $host) | reverse) 0) -}}
+{{- else if regexMatch (printf "^%s[.]%s$" $label $label) $host -}}
+{{- $namespaces = append $namespaces (index (splitList "." $host) 1) -}}
+{{- else if and (regexMatch (printf "^%s$" $label) $host) (ne $host "localhost") -}}
+{{- $namespaces = append $namespaces $.root.Release.Namespace -}}
+{{- end -}}
+{{- end -}}
+{{- $namespaces | uniq | sortAlpha | toJson -}}
 {{- end }}
 
 {{/* "true" when tokens come from the machine's metadata service. */}}

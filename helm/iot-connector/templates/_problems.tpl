@@ -9,7 +9,7 @@ What the schema cannot say of the values. Every problem is reported at once, wit
 
 {{- define "iot-connector.validate.all" -}}
 {{- $problems := list -}}
-{{- range $kind := list "names" "destinations" "mappings" "identity" "hubs" "storage" "secrets" "functions" "scaling" "ingest" "settings" -}}
+{{- range $kind := list "addresses" "names" "containers" "destinations" "mappings" "identity" "hubs" "loops" "storage" "secrets" "functions" "scaling" "ingest" "settings" -}}
 {{- range splitList "\n" (include (printf "iot-connector.problems.%s" $kind) $) -}}
 {{- with trim . -}}{{- $problems = append $problems (printf "- %s" .) -}}{{- end -}}
 {{- end -}}
@@ -17,6 +17,38 @@ What the schema cannot say of the values. Every problem is reported at once, wit
 {{- with $problems -}}
 {{- fail (printf "\n\nthe values are not usable:\n%s\n" (join "\n" (uniq .))) -}}
 {{- end -}}
+{{- end }}
+
+{{/* Addresses are taken apart for the NetworkPolicy, so they are looked at before. */}}
+{{- define "iot-connector.problems.addresses" -}}
+{{- $addresses := dict
+    "source.customEndpoint" .Values.source.customEndpoint
+    "internalHub.customEndpoint" .Values.internalHub.customEndpoint
+    "storage.blobServiceUri" .Values.storage.blobServiceUri
+    "identity.external.certificateUri" .Values.identity.external.certificateUri
+    "identity.external.authorityHost" .Values.identity.external.authorityHost
+    "scaling.operator.url" .Values.scaling.operator.url
+    "telemetry.otlpEndpoint" .Values.telemetry.otlpEndpoint -}}
+{{- range $index, $destination := include "iot-connector.destinations" . | fromJsonArray -}}
+{{- $_ := set $addresses (printf "destinations[%d].fhir.url" $index) .fhir.url -}}
+{{- $_ := set $addresses (printf "destinations[%d].fhir.authentication.authority" $index) .fhir.authentication.authority -}}
+{{- end -}}
+{{- range $path, $address := $addresses }}
+{{- with $address }}
+{{- $host := regexReplaceAll "^[a-z]+://([^/]*).*$" . "${1}" }}
+{{- $port := regexFind "[0-9]+$" (regexFind ":[0-9]+$" $host) | default "1" | int }}
+{{- $octet := "(25[0-5]|2[0-4][0-9]|1?[0-9]?[0-9])" }}
+{{- if not (regexMatch "^([A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_.])?|\\[[0-9a-fA-F:.]*:[0-9a-fA-F:.]*\\])(:[0-9]{1,5})?$" $host) }}
+value `{{ $path }}` is `{{ . }}`; expected a host behind `://`, and behind that nothing, a port, or a path
+{{- else if or (contains ".." $host) (and (regexMatch "^[0-9.]+(:[0-9]+)?$" $host) (not (regexMatch (printf "^(%s[.]){3}%s(:[0-9]+)?$" $octet $octet) $host))) }}
+value `{{ $path }}` is `{{ . }}`; expected the name of a host, or its IP address
+{{- else if or (lt $port 1) (gt $port 65535) }}
+value `{{ $path }}` is `{{ . }}`; expected a port from 1 to 65535
+{{- else if regexMatch "%([^0-9a-fA-F]|.[^0-9a-fA-F]|.?$)" . }}
+value `{{ $path }}` is `{{ . }}`; expected two hexadecimal digits behind each `%`
+{{- end }}
+{{- end }}
+{{- end }}
 {{- end }}
 
 {{- define "iot-connector.problems.names" -}}
@@ -32,6 +64,8 @@ value `{{ .path }}` gives the name `{{ .base }}`; expected at least 3 characters
 {{- end }}
 {{- if hasKey $seen .name }}
 value `{{ .path }}` gives the name `{{ .name }}`, as `{{ get $seen .name }}` does; expected another
+{{- else if and .destination (include "iot-connector.isOfNormalize" (dict "root" $ "name" .name)) }}
+value `{{ .path }}` gives the name `{{ .name }}`, which normalize has in one of its epochs; expected another
 {{- end -}}
 {{- $_ := set $seen .name .path -}}
 {{- end -}}
@@ -48,6 +82,39 @@ value `{{ $path }}` has `{{ $key }}`; expected none of the keys that this chart 
 {{- end }}
 {{- if not (or .Values.serviceAccount.create .Values.serviceAccount.name) }}
 value `serviceAccount.name` is not set; expected the name of a ServiceAccount, since `serviceAccount.create` is `false`
+{{- end }}
+{{- end }}
+
+{{/* "true" when normalize is called so, or its container of positions, in whatever epoch. Context: root, name. */}}
+{{- define "iot-connector.isOfNormalize" -}}
+{{- $base := (include "iot-connector.normalize" .root | fromJson).base -}}
+{{- if or (eq .name $base) (regexMatch (printf "^%s-e[0-9]+$" (regexQuoteMeta $base)) .name) -}}true{{- end -}}
+{{- end }}
+
+{{/* Two that share a container would take each other's blobs for their own. */}}
+{{- define "iot-connector.problems.containers" -}}
+{{- $containers := .Values.storage.containers -}}
+{{- $seen := dict -}}
+{{- range include "iot-connector.workloads" . | fromJsonArray -}}
+{{- $_ := set $seen .positions .path -}}
+{{- end -}}
+{{- $named := list
+    (dict "path" "storage.containers.mappings" "name" $containers.mappings)
+    (dict "path" "storage.containers.deadLetters" "name" $containers.deadLetters) -}}
+{{- if $containers.parking -}}
+{{- range include "iot-connector.destinations" . | fromJsonArray -}}
+{{- $named = append $named (dict "path" "storage.containers.parking" "name" (printf "%s-%s" $containers.parking .name)) -}}
+{{- end -}}
+{{- end -}}
+{{- range $named }}
+{{- if hasKey $seen .name }}
+value `{{ .path }}` gives the container `{{ .name }}`, as `{{ get $seen .name }}` does; expected another
+{{- else if include "iot-connector.isOfNormalize" (dict "root" $ "name" .name) }}
+value `{{ .path }}` gives the container `{{ .name }}`, where normalize has its positions in one of its epochs; expected another
+{{- else if hasPrefix "azure-webjobs-" .name }}
+value `{{ .path }}` gives the container `{{ .name }}`; expected another, since those that begin with `azure-webjobs-` are the Functions host's
+{{- end }}
+{{- $_ := set $seen .name .path }}
 {{- end }}
 {{- end }}
 
@@ -70,9 +137,6 @@ value `{{ $path }}.consumerGroup` is `{{ $group }}`, as `{{ get $groups $group }
 {{- $parking := printf "%s-%s" $containers.parking .name }}
 {{- if gt (len $parking) 63 }}
 value `storage.containers.parking` gives the container `{{ $parking }}` of {{ len $parking }} characters; expected at most 63
-{{- end }}
-{{- if eq $parking $containers.deadLetters }}
-value `storage.containers.parking` gives the container `{{ $parking }}`, as `storage.containers.deadLetters` does; expected another
 {{- end }}
 {{- end }}
 {{- $fhir := .fhir.authentication }}
@@ -103,7 +167,28 @@ value `{{ $path }}.fhir.authentication.{{ . }}` is not set; expected one, since 
 {{- if gt (len $given) 1 }}
 value `{{ $path }}` has `{{ join "` and `" $given }}`; expected only one of them
 {{- end }}
+{{- with $mapping.content }}
+{{- if gt (len .) 1048000 }}
+value `{{ $path }}.content` has {{ len . }} bytes; expected at most 1048000, since a ConfigMap holds no more: use `blob`
+{{- else if include "iot-connector.isNoObject" . }}
+value `{{ $path }}.content` is no JSON object; expected the whole document, from `{` to `}`
 {{- end }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{/*
+"true" when a text can be no mapping. The functions read them leniently, as the reference connector does (comments, other
+quotes, names without any), so where there is any of that outside of texts in double quotes, only the beginning is judged.
+Context: the text.
+*/}}
+{{- define "iot-connector.isNoObject" -}}
+{{- $text := . | trimPrefix "\uFEFF" | trim -}}
+{{- if hasKey (fromJson $text) "Error" -}}
+{{- $bare := regexReplaceAll `(?s)"([^"\\]|\\.)*"` $text "" -}}
+{{- $bare = regexReplaceAll `\b(true|false|null)\b|[0-9][eE]` $bare "" -}}
+{{- if not (and (regexMatch "^[{/]" $text) (regexMatch `[/'A-Za-z_$]|,\s*[\]}]` $bare)) -}}true{{- end -}}
+{{- end -}}
 {{- end }}
 
 {{- define "iot-connector.problems.identity" -}}
@@ -158,6 +243,27 @@ value `deadLetters.eventHub` has a name or a namespace; expected both or none
 {{- end }}
 {{- if and $letters.name (not (include "iot-connector.ownIdentity" .)) }}
 value `deadLetters.eventHub.name` is set; expected an `identity.type` other than `None`, as which it is opened
+{{- end }}
+{{- end }}
+
+{{/*
+What is written must not come in again. Event Hubs does not tell letter cases of names apart. An `EntityPath` in a
+connection string goes before the name and is not seen here.
+*/}}
+{{- define "iot-connector.problems.loops" -}}
+{{- $seen := dict -}}
+{{- $writes := dict
+    "internalHub.eventHub" "normalize would read what it writes"
+    "deadLetters.eventHub" "what is rejected would be read, and rejected, again and again" -}}
+{{- range $it := list
+    (dict "path" "source.eventHub" "hub" .Values.source.eventHub)
+    (dict "path" "internalHub.eventHub" "hub" .Values.internalHub.eventHub)
+    (dict "path" "deadLetters.eventHub" "hub" .Values.deadLetters.eventHub) }}
+{{- $hub := lower (printf "%s/%s" $it.hub.fullyQualifiedNamespace $it.hub.name) }}
+{{- if hasKey $seen $hub }}
+value `{{ $it.path }}` is `{{ $hub }}`, as `{{ get $seen $hub }}` is; expected another hub: {{ get $writes $it.path }}
+{{- end }}
+{{- $_ := set $seen $hub $it.path }}
 {{- end }}
 {{- end }}
 

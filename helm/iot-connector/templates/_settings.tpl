@@ -49,7 +49,7 @@ What one helper puts in, a later one may put over: the user's own settings come 
 {{- $_ := set .plain "RUST_LOG" $values.telemetry.logLevel -}}
 {{- $_ := set .plain "LOG_FORMAT" $values.telemetry.logFormat -}}
 {{- if $values.telemetry.prometheus.enabled -}}
-{{- $_ := set .plain "Telemetry__PrometheusAddress" $values.http.listenAddress -}}
+{{- $_ := set .plain "Telemetry__PrometheusAddress" ($values.http.listenAddress | trimPrefix "[" | trimSuffix "]") -}}
 {{- $_ := set .plain "Telemetry__PrometheusPort" ($values.telemetry.prometheus.port | int | toString) -}}
 {{- end -}}
 {{- with $values.telemetry.otlpEndpoint -}}
@@ -180,10 +180,10 @@ What one helper puts in, a later one may put over: the user's own settings come 
 {{- $_ := set .plain "EventBatching__MaxBytes" ($spec.window.maxBytes | int64 | toString) -}}
 {{- end }}
 
-{{/* Address and port to listen on. */}}
+{{/* Address and port to listen on. What $(POD_IP) is only the pod knows, so its brackets are given. */}}
 {{- define "iot-connector.listen" -}}
 {{- $address := .Values.http.listenAddress -}}
-{{- ternary (printf "[%s]:%d" $address (int .Values.http.port)) (printf "%s:%d" $address (int .Values.http.port)) (contains ":" $address) -}}
+{{- ternary (printf "[%s]:%d" $address (int .Values.http.port)) (printf "%s:%d" $address (int .Values.http.port)) (and (contains ":" $address) (not (hasPrefix "[" $address))) -}}
 {{- end }}
 
 {{/* What the Functions host reads. Context: root, workload, plain, secrets. */}}

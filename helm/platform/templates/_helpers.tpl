@@ -19,6 +19,12 @@ app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 {{- if .Values.image.digest }}@{{ .Values.image.digest }}{{ else }}:{{ .Values.image.tag | default .Chart.AppVersion }}{{ end }}
 {{- end }}
 
+{{/* Address and port to listen on. What $(POD_IP) is only the pod knows, so its brackets are given. Context: root, port. */}}
+{{- define "platform.listen" -}}
+{{- $address := .root.Values.http.listenAddress -}}
+{{- ternary (printf "[%s]:%d" $address (int .port)) (printf "%s:%d" $address (int .port)) (and (contains ":" $address) (not (hasPrefix "[" $address))) -}}
+{{- end }}
+
 {{/*
 What the operator may do where it looks at resources. No wildcards; a test on a real API server asks for all of it and
 for nothing else. Server-side apply needs `create` and `patch`.

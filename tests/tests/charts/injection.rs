@@ -53,7 +53,15 @@ fn places(value: &Value, place: &str, found: &mut Vec<String>) {
 /// Puts the text into a place.
 fn put(values: &mut Value, place: &str) {
     match place.strip_suffix(&format!("/{TEXT}")) {
-        Some(map) => values.pointer_mut(map).expect("a map")[TEXT] = TEXT.into(),
+        // Labels have values that the schema refuses; their keys it takes.
+        Some(map) => {
+            let value = if map.ends_with("/labels") || map.ends_with("/nodeSelector") { "x" } else { TEXT };
+            values.pointer_mut(map).expect("a map")[TEXT] = value.into();
+        }
+        // A mapping has to be JSON.
+        None if place.ends_with("/content") => {
+            *values.pointer_mut(place).expect("a text") = json!({ "x": TEXT, "'{{": "\n---\n" }).to_string().into();
+        }
         None => *values.pointer_mut(place).expect("a text") = TEXT.into(),
     }
 }

@@ -10,6 +10,7 @@ mod chart;
 mod golden;
 mod injection;
 mod keda;
+mod platform;
 mod pods;
 mod refusals;
 mod rules;

@@ -1,6 +1,6 @@
 //! Values that cannot be meant are refused before anything is made, with their path and what was expected.
 
-use crate::chart::Values;
+use crate::chart::{Values, root};
 
 /// A destination with everything that it must have, and more.
 fn destination(more: &str) -> String {
@@ -13,6 +13,11 @@ fn destinations(list: &[String]) -> Values {
 
 fn set(values: &[&str]) -> Values {
     Values::default().set(values)
+}
+
+/// A FHIR server at that address.
+fn url(url: &str) -> Values {
+    destinations(&[destination("").replace("https://f", url)])
 }
 
 /// What the templates refuse: all of the text behind "value".
@@ -45,6 +50,45 @@ fn what_belongs_together_is_checked() {
             Values::default().release("one.two"),
             "`normalize.workloadName` gives the name `one.two-normalize`; expected lower-case letters, digits and single hyphens, since the container of positions is called so",
         ),
+        // What normalize was called, or will be: its positions lie there.
+        (
+            destinations(&[destination(r#", "workloadName": "rel-normalize-e1""#)]),
+            "`destinations[0].workloadName` gives the name `rel-normalize-e1`, which normalize has in one of its epochs; expected another",
+        ),
+        (
+            destinations(&[destination(r#", "workloadName": "rel-normalize""#)]).set(&["source.epoch=2"]),
+            "`destinations[0].workloadName` gives the name `rel-normalize`, which normalize has in one of its epochs; expected another",
+        ),
+        (
+            destinations(&[destination(r#", "workloadName": "w""#), destination(r#", "workloadName": "w""#).replace("\"a\"", "\"b\"")]),
+            "`destinations[1].workloadName` gives the name `w`, as `destinations[0].workloadName` does; expected another",
+        ),
+        // Containers.
+        (set(&["storage.containers.deadLetters=mappings"]), "`storage.containers.deadLetters` gives the container `mappings`, as `storage.containers.mappings` does; expected another"),
+        (set(&["storage.containers.deadLetters=parked-fhir"]), "`storage.containers.parking` gives the container `parked-fhir`, as `storage.containers.deadLetters` does; expected another"),
+        (set(&["storage.containers.mappings=rel-convert-fhir"]), "`storage.containers.mappings` gives the container `rel-convert-fhir`, as `destinations[0].workloadName` does; expected another"),
+        (set(&["storage.containers.deadLetters=rel-normalize-e1"]), "`storage.containers.deadLetters` gives the container `rel-normalize-e1`, as `normalize.workloadName` does; expected another"),
+        (
+            set(&["storage.containers.deadLetters=rel-normalize-e7"]),
+            "`storage.containers.deadLetters` gives the container `rel-normalize-e7`, where normalize has its positions in one of its epochs; expected another",
+        ),
+        (
+            set(&["storage.containers.mappings=azure-webjobs-eventhub"]),
+            "`storage.containers.mappings` gives the container `azure-webjobs-eventhub`; expected another, since those that begin with `azure-webjobs-` are the Functions host's",
+        ),
+        // Loops.
+        (
+            set(&["internalHub.eventHub.fullyQualifiedNamespace=CONTOSO.servicebus.windows.net", "internalHub.eventHub.name=DeviceData"]),
+            "`internalHub.eventHub` is `contoso.servicebus.windows.net/devicedata`, as `source.eventHub` is; expected another hub: normalize would read what it writes",
+        ),
+        (
+            set(&["deadLetters.eventHub.fullyQualifiedNamespace=contoso.servicebus.windows.net", "deadLetters.eventHub.name=DEVICEDATA"]),
+            "`deadLetters.eventHub` is `contoso.servicebus.windows.net/devicedata`, as `source.eventHub` is; expected another hub: what is rejected would be read, and rejected, again and again",
+        ),
+        (
+            set(&["deadLetters.eventHub.fullyQualifiedNamespace=contoso-internal.servicebus.windows.net", "deadLetters.eventHub.name=NormalizedData"]),
+            "`deadLetters.eventHub` is `contoso-internal.servicebus.windows.net/normalizeddata`, as `internalHub.eventHub` is; expected another hub: what is rejected would be read",
+        ),
         (set(&["http.port=9464"]), "`telemetry.prometheus.port` is 9464, as `http.port` is; expected another"),
         (set(&["serviceAccount.create=false"]), "`serviceAccount.name` is not set; expected the name of a ServiceAccount"),
         // Mappings.
@@ -53,6 +97,23 @@ fn what_belongs_together_is_checked() {
             destinations(&[destination(r#", "mapping": {"configMap": {"name": "m"}, "content": "c"}"#)]),
             "`destinations[0].mapping` has `configMap.name` and `content`; expected only one of them",
         ),
+        (set(&["mappings.device.content=devicecontent.json"]), "`mappings.device.content` is no JSON object; expected the whole document, from `{` to `}`"),
+        (Values::default().json(r#"mappings.device.content="[]""#), "`mappings.device.content` is no JSON object"),
+        (Values::default().json(r#"mappings.device.content="{\"a\": \"http://b\"""#), "`mappings.device.content` is no JSON object"),
+        (Values::default().json(r#"mappings.device.content="{\"a\": }""#), "`mappings.device.content` is no JSON object"),
+        (destinations(&[destination(r#", "mapping": {"content": "templateType: CollectionFhir"}"#)]), "`destinations[0].mapping.content` is no JSON object"),
+        // Addresses.
+        (url("https://f:x"), "`destinations[0].fhir.url` is `https://f:x`; expected a host behind `://`, and behind that nothing, a port, or a path"),
+        (url("https://u:p@f"), "`destinations[0].fhir.url` is `https://u:p@f`; expected a host"),
+        (url("https://[::1"), "`destinations[0].fhir.url` is `https://[::1`; expected a host"),
+        (url("https://a..b"), "`destinations[0].fhir.url` is `https://a..b`; expected the name of a host, or its IP address"),
+        (url("https://10.0.0.256/fhir"), "`destinations[0].fhir.url` is `https://10.0.0.256/fhir`; expected the name of a host"),
+        (url("https://f:65536"), "`destinations[0].fhir.url` is `https://f:65536`; expected a port from 1 to 65535"),
+        (url("https://f:0/"), "`destinations[0].fhir.url` is `https://f:0/`; expected a port from 1 to 65535"),
+        (url("https://f/%zz"), "`destinations[0].fhir.url` is `https://f/%zz`; expected two hexadecimal digits behind each `%`"),
+        (set(&["telemetry.otlpEndpoint=http://c:70000"]), "`telemetry.otlpEndpoint` is `http://c:70000`; expected a port from 1 to 65535"),
+        (set(&["source.customEndpoint=amqp://c:70000"]), "`source.customEndpoint` is `amqp://c:70000`; expected a port"),
+        (set(&["storage.blobServiceUri=https://c:70000"]), "`storage.blobServiceUri` is `https://c:70000`; expected a port"),
         // Identities.
         (set(&["identity.internal.clientId="]), "`identity.internal.clientId` is not set; expected the client id of the internal identity, since `identity.type` is `WorkloadIdentity`"),
         (set(&["identity.type=AadPodIdentity"]), "`identity.internal.resourceId` is not set; expected the resource id"),
@@ -225,6 +286,39 @@ fn single_values_are_checked() {
             "/ingest/http/tokenValue",
             "does not match pattern",
         ),
+        // What the API server would refuse.
+        (set(&["source.eventHub.consumerGroup="]), "/source/eventHub/consumerGroup", "does not match pattern"),
+        (
+            set(&["internalHub.eventHub.fullyQualifiedNamespace=a..b"]),
+            "/internalHub/eventHub/fullyQualifiedNamespace",
+            "does not match pattern",
+        ),
+        (set(&["serviceAccount.name=Ward"]), "/serviceAccount/name", "does not match pattern"),
+        (set(&["serviceAccount.name=a..b"]), "/serviceAccount/name", "does not match pattern"),
+        (set(&["ingest.http.host=Ingest.contoso.example"]), "/ingest/http/host", "does not match pattern"),
+        (set(&["ingest.http.host=a.-b"]), "/ingest/http/host", "does not match pattern"),
+        (set(&["image.pullSecrets={Registry}"]), "/image/pullSecrets/0", "does not match pattern"),
+        (set(&["http.port=65536"]), "/http/port", "maximum"),
+        (set(&["http.listenAddress=256.0.0.1"]), "/http/listenAddress", "does not match pattern"),
+        (set(&["networkPolicy.podPorts={65536}"]), "/networkPolicy/podPorts/0", "maximum"),
+        (set(&["networkPolicy.egress[0].port=443"]), "/networkPolicy/egress/0", "additional properties 'port'"),
+        (set(&["networkPolicy.egress[0].ports[0].port=70000"]), "/networkPolicy/egress/0/ports/0/port", "maximum"),
+        (
+            set(&["networkPolicy.egress[0].to[0].ipBlock.cidr=10.0.0.1"]),
+            "/networkPolicy/egress/0/to/0/ipBlock/cidr",
+            "does not match pattern",
+        ),
+        (
+            set(&["networkPolicy.ingestFrom[0].namespace=nginx"]),
+            "/networkPolicy/ingestFrom/0",
+            "additional properties 'namespace'",
+        ),
+        (set(&["pod.tolerations[0].effect=Never"]), "/pod/tolerations/0/effect", "value must be one of"),
+        (set(&["pod.tolerations[0].keys=iot"]), "/pod/tolerations/0", "additional properties 'keys'"),
+        (set(&["pod.affinity.nodeSelector.a=b"]), "/pod/affinity", "additional properties 'nodeSelector'"),
+        (set(&["pod.labels.team=ward 7"]), "/pod/labels/team", "does not match pattern"),
+        (set(&["pod.resources.normalize.requests.cpu=1 core"]), "/pod/resources/normalize/requests/cpu", "pattern"),
+        (set(&["podDisruptionBudget.maxUnavailable=101%"]), "/podDisruptionBudget/maxUnavailable", "pattern"),
         (set(&["ingest.http.className=Nginx"]), "/ingest/http/className", "does not match pattern"),
         (set(&["settings.A=1"]), "/settings/A", "got number, want string"),
         (set(&["http.port=80"]), "/http/port", "minimum"),
@@ -261,5 +355,53 @@ fn single_values_are_checked() {
             .lines()
             .find(|line| line.contains(&format!("at '{}'", place.trim_matches('\''))) && line.contains(expected));
         assert!(line.is_some(), "{place} {expected}\n{refusal}");
+    }
+}
+
+/// The functions read a mapping as leniently as the reference connector does, so what they take is not refused.
+#[test]
+fn a_mapping_may_be_json_with_comments() {
+    for content in ["{}", "\u{feff}{}", "{// the ward's\n}", "/* it */ {'a': 1}", "{a: 1}", r#"{"a": [1,],}"#] {
+        let content = serde_json::Value::from(content);
+        let objects = Values::default().json(&format!("mappings.device.content={content}")).objects();
+        assert_eq!(objects.get("ConfigMap", "rel-normalize-mapping")["data"]["devicecontent.json"], content);
+    }
+}
+
+/// A ConfigMap holds a mebibyte; what is longer in bytes than in characters is seen too.
+#[test]
+fn a_mapping_that_no_config_map_holds_is_refused() {
+    let file = tempfile::NamedTempFile::new().expect("a file for values");
+    let content = format!("{{\"a\": \"{}\"}}", "\u{20ac}".repeat(400_000));
+    std::fs::write(file.path(), serde_json::json!({ "mappings": { "device": { "content": content } } }).to_string())
+        .expect("values are written");
+    let refusal = Values::default().file(file.path()).refusal();
+    let expected =
+        "`mappings.device.content` has 1200009 bytes; expected at most 1048000, since a ConfigMap holds no more";
+    assert!(refusal.contains(expected), "{refusal}");
+}
+
+/// The same of the other two charts.
+#[test]
+fn the_other_charts_refuse_what_cannot_be_meant() {
+    let cases = [
+        (
+            "fhir-service",
+            set(&["authentication.enabled=false", "authorization.enabled=true"]),
+            "authorization.enabled: is true, but authentication.enabled is not",
+        ),
+        ("fhir-service", set(&["serviceAccount.name=Ward"]), "at '/serviceAccount/name'"),
+        ("fhir-service", set(&["ingress.domain=a..b"]), "at '/ingress/domain'"),
+        ("fhir-service", set(&["networkPolicy.egress[0].port=443"]), "at '/networkPolicy/egress/0'"),
+        ("fhir-service", set(&["pod.tolerations[0].keys=iot"]), "at '/pod/tolerations/0'"),
+        ("platform", set(&["lag.from[0].namespace=keda"]), "at '/lag/from/0'"),
+        ("platform", set(&["http.listenAddress=operator"]), "at '/http/listenAddress'"),
+        ("platform", set(&["pod.affinity.nodeSelector.a=b"]), "at '/pod/affinity'"),
+    ];
+    for (chart, values, expected) in cases {
+        match values.render(&root().join("helm").join(chart), "1.33") {
+            Ok(_) => panic!("{chart} takes {values:?}"),
+            Err(refusal) => assert!(refusal.contains(expected), "{expected}\n{refusal}"),
+        }
     }
 }

@@ -235,41 +235,92 @@ fn labels_are_the_usual_ones_and_short_enough() {
 #[test]
 fn pods_tell_nothing_of_a_mapping_or_a_token() {
     let template = |values: &[&str]| {
-        let base = Values::default().set(&[
-            "ingest.http.enabled=true",
-            "ingest.http.tokenValue=aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
-            "mappings.device.content=a",
-        ]);
+        let base = Values::default()
+            .set(&["ingest.http.enabled=true", "ingest.http.tokenValue=aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"])
+            .json(r#"mappings.device.content="{}""#);
         base.set(values).objects().get("Deployment", "rel-normalize")["spec"]["template"].clone()
     };
-    assert_eq!(template(&[]), template(&["mappings.device.content=b"]));
+    let other =
+        Values::default().set(&["ingest.http.enabled=true", "ingest.http.tokenValue=aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"]);
+    let other = other.json(r#"mappings.device.content="{\"template\": []}""#).objects();
+    assert_eq!(template(&[]), other.get("Deployment", "rel-normalize")["spec"]["template"]);
     assert_eq!(template(&[]), template(&["ingest.http.tokenValue=bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"]));
 }
 
-/// What a pod may reach, as `port` or `cidr:port`, without DNS.
-#[test]
-fn pods_reach_what_their_addresses_name_and_nothing_else() {
-    let egress = |objects: &Objects, workload: &str| {
-        let rules = objects.get("NetworkPolicy", workload)["spec"]["egress"].as_array().expect("rules").clone();
-        let mut reached: Vec<String> = Vec::new();
-        for rule in rules.iter().filter(|rule| rule["ports"][0]["port"] != 53) {
-            let to = rule["to"][0]["ipBlock"]["cidr"].as_str().map(|cidr| format!("{cidr}:")).unwrap_or_default();
+/// What a pod may reach without DNS, as `port`, `cidr:port`, or `namespace:port`, where `null` is every port.
+fn egress(objects: &Objects, workload: &str) -> String {
+    let rules = objects.get("NetworkPolicy", workload)["spec"]["egress"].as_array().expect("rules").clone();
+    let mut reached: Vec<String> = Vec::new();
+    for rule in rules.iter().filter(|rule| rule["ports"][0]["port"] != 53) {
+        let peers = match rule["to"].as_array() {
+            None => vec![String::new()],
+            Some(peers) => peers
+                .iter()
+                .map(|peer| {
+                    let labels = &peer["namespaceSelector"]["matchLabels"];
+                    let namespace = labels["kubernetes.io/metadata.name"].as_str();
+                    let peer = namespace.or(peer["ipBlock"]["cidr"].as_str());
+                    format!("{}:", peer.expect("a namespace or a block of addresses"))
+                })
+                .collect(),
+        };
+        for to in peers {
             reached.extend(rule["ports"].as_array().into_iter().flatten().map(|port| format!("{to}{}", port["port"])));
         }
-        reached.join(" ")
-    };
+    }
+    reached.join(" ")
+}
+
+#[test]
+fn pods_reach_what_their_addresses_name_and_nothing_else() {
     let cases = [
         (Values::default(), "rel-normalize", "443 5671"),
         (Values::default(), "rel-convert-fhir", "443 5671"),
-        (Values::example("destinations"), "rel-convert-ward", "443 5671 8080"),
+        (Values::example("destinations"), "rel-convert-ward", "443 5671 8080 ward:null"),
         (Values::example("destinations"), "rel-convert-research", "443 5671 8443"),
         (Values::example("sas"), "rel-normalize", "10000 443 5671 5672"),
         (Values::example("aad-pod-identity"), "rel-normalize", "443 5671 169.254.169.254/32:80"),
-        (Values::example("full"), "ward-normalize-e2", "4318 443 5671 10.1.2.0/24:8200"),
-        (Values::example("full"), "rel-convert-partner", "4318 443 5671 9443 10.1.2.0/24:8200"),
+        (Values::example("full"), "ward-normalize-e2", "4318 443 5671 observability:8080 10.1.2.0/24:8200"),
+        (Values::example("full"), "rel-convert-partner", "4318 443 5671 9443 observability:8080 10.1.2.0/24:8200"),
     ];
     for (values, workload, expected) in cases {
         assert_eq!(egress(&values.objects(), workload), expected, "{workload} {values:?}");
+    }
+}
+
+/// Policies see a Service's request with the port of the pod that it went to, such as 8080 for the Service 80 of
+/// `helm/fhir-service`.
+#[test]
+fn pods_of_services_are_reached_on_their_own_ports() {
+    let cases = [
+        ("http://fhir", "443 5671 80 iot:null"),
+        ("http://fhir:81/r4", "443 5671 81 iot:null"),
+        ("http://fhir.ward", "443 5671 80 ward:null"),
+        ("http://fhir.ward.svc/r4", "443 5671 80 ward:null"),
+        ("http://FHIR.Ward.svc.cluster.local", "443 5671 80 ward:null"),
+        ("http://fhir-0.fhir.ward.svc.cluster.local.:8080", "443 5671 80 8080 ward:null"),
+        // None of the cluster.
+        ("http://localhost", "443 5671 80"),
+        ("http://10.0.0.1", "443 5671 80"),
+        ("http://[fd00::1]:8080", "443 5671 8080"),
+        ("https://fhir.contoso.com", "443 5671"),
+        ("https://ward.svc.contoso.com", "443 5671"),
+    ];
+    for (url, expected) in cases {
+        let destination = format!(r#"destinations=[{{"name": "fhir", "fhir": {{"url": "{url}"}}}}]"#);
+        let values = Values::default().json(&destination);
+        // 80 is there for a Service that is another name of something outside.
+        let expected = if url.ends_with(":8080") { expected.replace(" 80 ", " ") } else { expected.to_owned() };
+        assert_eq!(egress(&values.objects(), "rel-convert-fhir"), expected, "{url}");
+        let narrow = values.json("networkPolicy.podPorts=[8080, 8443]").objects();
+        let expected = match expected.split_once(':') {
+            None => expected,
+            Some((others, _)) => {
+                let namespace = others.rsplit(' ').next().unwrap_or_default();
+                format!("{others}:8080 {namespace}:8443")
+            }
+        };
+        assert_eq!(egress(&narrow, "rel-convert-fhir"), expected, "{url}");
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::net::{IpAddr, SocketAddr};
 use std::process::Command;
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -231,6 +232,41 @@ fn identities_are_as_the_functions_and_the_host_read_them() {
         let short = |value: &str| if value.len() == 36 { value[..1].to_owned() } else { value.to_owned() };
         let said: Vec<_> = said.map(|(name, value)| format!("{name}={}", short(value))).collect();
         assert_eq!(said.join(" "), expected, "{front} {workload}");
+    }
+}
+
+/// As rendered, where `$(POD_IP)` is put in by the pod: an address of IPv6 stands in brackets before a port.
+#[test]
+fn both_families_of_addresses_can_be_listened_on() {
+    let listens = |chart: &str, values: &[&str]| {
+        let manifests = Values::default().set(values).render(&root().join("helm").join(chart), "1.33");
+        let objects = crate::chart::Objects::of(&manifests.unwrap_or_else(|error| panic!("{values:?}: {error}")));
+        let deployment = objects.kind("Deployment").next().expect("a Deployment");
+        let env = crate::chart::env(deployment).into_iter();
+        let names =
+            ["ASPNETCORE_URLS", "Http__Listen", "Telemetry__PrometheusAddress", "LISTEN_ADDRESS", "LAG_LISTEN_ADDRESS"];
+        env.filter(|(name, _)| names.contains(&&**name)).map(|(_, value)| value).collect::<Vec<_>>().join(" ")
+    };
+    let cases = [
+        ("0.0.0.0", "0.0.0.0", "0.0.0.0"),
+        ("::", "[::]", "::"),
+        ("[::]", "[::]", "::"),
+        ("$(POD_IP)", "$(POD_IP)", "$(POD_IP)"),
+        ("[$(POD_IP)]", "[$(POD_IP)]", "$(POD_IP)"),
+    ];
+    for (address, before_port, alone) in cases {
+        let value = format!("http.listenAddress={address}");
+        assert_eq!(listens("iot-connector", &[&value]), format!("{before_port}:8080 {alone}"));
+        assert_eq!(
+            listens("iot-connector", &["front=functions", &value]),
+            format!("http://{before_port}:8080 {alone}")
+        );
+        let both = format!("{before_port}:8080 {before_port}:8443");
+        assert_eq!(listens("platform", &["lag.enabled=true", &value]), both);
+        // What the functions and the operator make of it.
+        let pod = if before_port.starts_with('[') { "fd00::1" } else { "10.0.0.1" };
+        format!("{before_port}:8080").replace("$(POD_IP)", pod).parse::<SocketAddr>().expect("address and port");
+        alone.replace("$(POD_IP)", pod).parse::<IpAddr>().expect("an address");
     }
 }
 

@@ -100,27 +100,30 @@ fn what_a_destination_does_not_say_is_as_the_values_have_it() {
     assert_eq!(render(Values::default().json(short)), render(Values::default()));
 }
 
+/// What helm prints after it has installed a connector.
+#[track_caller]
+fn notes(example: Option<&str>, values: &[&str]) -> String {
+    let chart = connector().display().to_string();
+    let file = example.map(|name| crate::chart::example(name).display().to_string());
+    let mut arguments = vec!["install", "rel", &chart, "--dry-run=client", "--namespace", "iot"];
+    arguments.extend(file.iter().flat_map(|file| ["--values", file]));
+    arguments.extend(values.iter().flat_map(|value| ["--set", value]));
+    let output = crate::chart::helm(arguments);
+    let printed = crate::chart::text(&output.stdout);
+    let notes = printed.split("NOTES:").nth(1);
+    notes.unwrap_or_else(|| panic!("no notes: {printed}{}", crate::chart::text(&output.stderr))).to_owned()
+}
+
 /// Who has read the notes knows what is missing.
 #[test]
 fn the_notes_warn_of_names_of_the_example() {
-    let notes = |values: &[&str]| {
-        let chart = connector().display().to_string();
-        let mut arguments = vec!["install", "rel", &chart, "--dry-run=client", "--namespace", "iot"];
-        arguments.extend(values.iter().flat_map(|value| ["--set", value]));
-        let output = crate::chart::helm(arguments);
-        let printed = crate::chart::text(&output.stdout);
-        let notes = printed
-            .split("NOTES:")
-            .nth(1)
-            .unwrap_or_else(|| panic!("no notes: {printed}{}", crate::chart::text(&output.stderr)));
-        notes.to_owned()
-    };
-    let example = notes(&[]);
+    let example = notes(None, &[]);
     assert!(example.contains("WARNING: names of the example") && example.contains("storage.accountName"), "{example}");
     assert!(
         example.contains("rel-normalize: normalize, reads contoso.servicebus.windows.net/devicedata as $default"),
         "{example}"
     );
+    assert!(example.contains("WARNING: image.registry is not set"), "{example}");
     let own = [
         "source.eventHub.fullyQualifiedNamespace=ns1.servicebus.windows.net",
         "internalHub.eventHub.fullyQualifiedNamespace=ns2.servicebus.windows.net",
@@ -128,6 +131,57 @@ fn the_notes_warn_of_names_of_the_example() {
         "destinations[0].name=fhir",
         "destinations[0].fhir.url=https://f.example",
     ];
-    let own = notes(&own);
+    let with = |more: &'static str| notes(None, &own.iter().copied().chain([more]).collect::<Vec<_>>());
+    let own = with("image.registry=registry.example");
     assert!(!own.contains("WARNING") && own.contains("Azure Event Hubs Data Receiver"), "{own}");
+    // A repository may name its registry itself.
+    let own = with("image.native.repository=registry.example:5000/iot/native");
+    assert!(!own.contains("WARNING"), "{own}");
+}
+
+/// Nobody is asked to grant what nothing uses.
+#[test]
+fn the_notes_list_what_has_to_be_granted() {
+    let grants = |example: &str| {
+        let notes = notes(Some(example), &[]);
+        let lines = notes.lines().map(str::trim).filter_map(|line| line.split_once(": "));
+        let lines = lines.filter(|(_, what)| what.contains(" Data ") || what.contains("Key Vault"));
+        lines.map(|(who, what)| format!("{who}: {what}")).collect::<Vec<_>>()
+    };
+    let hubs = |who: &str| {
+        [
+            format!("{who}: Azure Event Hubs Data Receiver on the customer's hub"),
+            format!("{who}: Storage Blob Data Reader on the storage account"),
+            format!("{who}: Azure Event Hubs Data Receiver on the internal hub"),
+        ]
+    };
+    let internal = [
+        "the internal identity: Storage Blob Data Contributor on the storage account",
+        "the internal identity: Azure Event Hubs Data Sender on the internal hub",
+        "the internal identity: Azure Event Hubs Data Receiver on the internal hub",
+    ];
+    let internal = internal.map(str::to_owned).to_vec();
+    let own = [
+        "Azure Event Hubs Data Receiver on the customer's hub",
+        "FHIR Data Contributor on https://contoso-fhir.fhir.azurehealthcareapis.com",
+    ];
+    let own = own.map(|what| format!("the internal identity: {what}")).to_vec();
+    assert_eq!(grants("native"), [internal.clone(), own, hubs("KEDA's identity").to_vec()].concat());
+    // Opened with secrets, all of it.
+    assert_eq!(grants("sas"), Vec::<String>::new());
+    // KEDA opens the vault itself, for there is no pod at zero that would.
+    let expected = [
+        "the internal identity: Key Vault Secrets User on the vault contoso-vault",
+        "the internal identity: FHIR Data Contributor on https://contoso-fhir.fhir.azurehealthcareapis.com",
+        "KEDA's identity: Key Vault Secrets User on the vault contoso-vault",
+        "KEDA's identity: Azure Event Hubs Data Receiver on the internal hub",
+        "KEDA's identity: Storage Blob Data Reader on the storage account",
+    ];
+    assert_eq!(grants("connection-strings"), [internal.clone(), expected.map(str::to_owned).to_vec()].concat());
+    // KEDA asks the operator, which is the connector.
+    let expected = [
+        "the external identity: Azure Event Hubs Data Receiver on the customer's hub",
+        "the external identity: FHIR Data Contributor on https://customer-fhir.fhir.azurehealthcareapis.com",
+    ];
+    assert_eq!(grants("operator-scaled"), [internal, expected.map(str::to_owned).to_vec()].concat());
 }

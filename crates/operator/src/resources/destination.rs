@@ -40,7 +40,10 @@ pub struct Mapping {
 #[serde(rename_all = "camelCase")]
 pub struct ConfigMapReference {
     /// Its name.
-    #[schemars(length(max = 253), regex(pattern = r"^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$"))]
+    #[schemars(
+        length(max = 253),
+        regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$")
+    )]
     pub name: String,
     /// The key. Default: `devicecontent.json` and `fhirmapping.json`.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -11,7 +11,10 @@ use serde::{Deserialize, Serialize};
 pub struct SecretReference {
     /// A Secret of the namespace.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 253), regex(pattern = r"^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$"))]
+    #[schemars(
+        length(max = 253),
+        regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$")
+    )]
     pub secret_name: Option<String>,
     /// Its key.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -57,7 +60,10 @@ fn first_epoch() -> i64 {
 #[serde(rename_all = "camelCase")]
 pub struct SourceEventHub {
     /// Host name of its namespace.
-    #[schemars(length(max = 253), regex(pattern = r"^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$"))]
+    #[schemars(
+        length(max = 253),
+        regex(pattern = r"^[A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?([.][A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?)*$")
+    )]
     pub fully_qualified_namespace: String,
     /// Its name.
     #[schemars(length(max = 256), regex(pattern = r"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$"))]
@@ -120,7 +126,10 @@ pub struct InternalHub {
 #[serde(rename_all = "camelCase")]
 pub struct InternalEventHub {
     /// Host name of its namespace.
-    #[schemars(length(max = 253), regex(pattern = r"^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$"))]
+    #[schemars(
+        length(max = 253),
+        regex(pattern = r"^[A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?([.][A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?)*$")
+    )]
     pub fully_qualified_namespace: String,
     /// Its name.
     #[schemars(length(max = 256), regex(pattern = r"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$"))]
@@ -166,7 +175,10 @@ pub struct DeadLetters {
 #[serde(rename_all = "camelCase")]
 pub struct DeadLetterEventHub {
     /// Host name of its namespace.
-    #[schemars(length(max = 253), regex(pattern = r"^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$"))]
+    #[schemars(
+        length(max = 253),
+        regex(pattern = r"^[A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?([.][A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?)*$")
+    )]
     pub fully_qualified_namespace: String,
     /// Its name.
     #[schemars(length(max = 256), regex(pattern = r"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$"))]

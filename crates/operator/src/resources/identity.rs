@@ -17,7 +17,10 @@ pub struct Storage {
     pub account_name: String,
     /// Default: `core.windows.net`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 253), regex(pattern = r"^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$"))]
+    #[schemars(
+        length(max = 253),
+        regex(pattern = r"^[A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?([.][A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?)*$")
+    )]
     pub endpoint_suffix: Option<String>,
     /// The address of its blobs, when that is not `https://<accountName>.blob.<endpointSuffix>`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -159,7 +162,10 @@ pub struct ServiceAccount {
     pub create: Option<bool>,
     /// Default: the connector's name.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 253), regex(pattern = r"^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$"))]
+    #[schemars(
+        length(max = 253),
+        regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$")
+    )]
     pub name: Option<String>,
     /// More annotations.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]

@@ -78,7 +78,9 @@ fn lives_and_dies() {
         site.plane.wait_gone::<Deployment>(WARD, workload, LIMIT);
     }
     site.plane.wait_gone::<ServiceAccount>(WARD, "c1", LIMIT);
-    assert!(site.names("scaledobjects").is_empty());
+    end_to_end::poll::until("the ScaledObjects are gone", LIMIT, || {
+        site.names("scaledobjects").is_empty().then_some(())
+    });
 }
 
 /// What somebody changed or took away by hand is put back.

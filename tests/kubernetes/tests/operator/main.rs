@@ -8,6 +8,7 @@ mod failures;
 mod fhir;
 mod lag;
 mod outage;
+mod people;
 mod platform;
 mod refusals;
 mod rights;

@@ -1,0 +1,39 @@
+//! What `helm/platform` gives to people. What it gives to the operator is judged on a real API server
+//! (`tests/kubernetes`).
+
+use serde_json::Value;
+
+use crate::chart::{Objects, Values, root};
+
+fn objects(values: &[&str]) -> Objects {
+    let manifests = Values::default().set(values).render(&root().join("helm/platform"), "1.33");
+    Objects::of(&manifests.unwrap_or_else(|error| panic!("{values:?}: {error}")))
+}
+
+/// A role as `aggregated to: resources: verbs`.
+fn role(role: &Value) -> String {
+    let names = |value: &Value| {
+        let names = value.as_array().expect("a list").iter().map(|name| name.as_str().expect("a name"));
+        names.collect::<Vec<_>>().join(" ")
+    };
+    let labels = role["metadata"]["labels"].as_object().expect("labels").keys();
+    let to = labels.filter_map(|label| label.strip_prefix("rbac.authorization.k8s.io/aggregate-to-"));
+    let rules = role["rules"].as_array().expect("rules").iter();
+    let rules = rules.map(|rule| format!("{}: {}", names(&rule["resources"]), names(&rule["verbs"])));
+    format!("{}: {}", to.collect::<Vec<_>>().join(" "), rules.collect::<Vec<_>>().join("; "))
+}
+
+#[test]
+fn people_get_the_custom_resources_and_nothing_else() {
+    let all = objects(&[]);
+    assert_eq!(
+        role(all.get("ClusterRole", "iot-connector-edit")),
+        "admin edit: iotconnectors fhirs: get list watch create update patch delete deletecollection"
+    );
+    assert_eq!(role(all.get("ClusterRole", "iot-connector-view")), "view: iotconnectors fhirs: get list watch");
+    let aggregated = |objects: &Objects| {
+        objects.kind("ClusterRole").filter(|role| role.to_string().contains("/aggregate-to-")).count()
+    };
+    assert_eq!(aggregated(&all), 2);
+    assert_eq!(aggregated(&objects(&["customResources.aggregateRoles=false"])), 0);
+}
