@@ -1,6 +1,7 @@
 //! From no replica to as many as there are partitions, and back.
 
 use std::net::Ipv4Addr;
+use std::time::{Duration, Instant};
 
 use end_to_end::poll::try_until;
 use end_to_end::site::DEVICES;
@@ -62,7 +63,9 @@ pub fn check_from_zero_and_back(site: &Site, day: usize) {
     Workload::ALL.iter().for_each(|workload| site.wait_for_replicas(*workload, 0));
     site.wait_for_no_pods();
     let before = values(site);
+    let mut timeline = Timeline::from_now();
     site.send(&readings(day));
+    timeline.note("all sent", true);
     let mut most = [0, 0];
     let mut seen = (0, 0);
     let all_seen = try_until(LIMIT, || {
@@ -70,9 +73,11 @@ pub fn check_from_zero_and_back(site: &Site, day: usize) {
             *most = site.replicas(workload).max(*most);
         }
         seen = (site.fates(Workload::Normalize).len(), site.fates(Workload::Convert).len());
+        timeline.note("all replicas", most == [PARTITIONS as i32; 2]);
         let sent = sent_measurements(site);
         (seen.0 == EVENTS && sent >= EVENTS as i64 && seen.1 as i64 == sent).then_some(())
     });
+    timeline.note("all saved", all_seen.is_some());
     assert!(all_seen.is_some(), "of {EVENTS} events and measurements {seen:?} have a fate");
     let all = PARTITIONS as i32;
     assert_eq!(most, [all, all], "replicas of normalize and group-convert at the most");
@@ -98,5 +103,49 @@ pub fn check_from_zero_and_back(site: &Site, day: usize) {
     assert_eq!(values(site), before + EVENTS);
     Workload::ALL.iter().for_each(|workload| site.wait_for_replicas(*workload, 0));
     site.wait_for_no_pods();
+    timeline.note("no pod is left", true);
     assert_eq!(values(site), before + EVENTS);
+    eprintln!("SCALE {EVENTS} events from zero | {}", timeline.text());
+    check_one_event_from_zero(site, day);
+}
+
+/// One event wakes both workloads, and is saved.
+fn check_one_event_from_zero(site: &Site, day: usize) {
+    let before = values(site);
+    let mut timeline = Timeline::from_now();
+    // An hour that no other reading has.
+    let time = format!("2020-11-{day:02}T23:00:00Z");
+    let event = format!(r#"{{"deviceid":"{}","measurementdatetime":"{time}","heartrate":61}}"#, DEVICES[0]);
+    site.send(&[event]);
+    let saved = try_until(LIMIT, || {
+        timeline.note("normalize", site.replicas(Workload::Normalize) > 0);
+        timeline.note("group-convert", site.replicas(Workload::Convert) > 0);
+        (values(site) == before + 1).then_some(())
+    });
+    assert!(saved.is_some(), "the event is not saved");
+    timeline.note("saved", true);
+    eprintln!("SCALE one event from zero | {}", timeline.text());
+}
+
+/// How long after the first event what happened first: the figures in docs/helm.md.
+struct Timeline {
+    begin: Instant,
+    moments: Vec<(&'static str, Duration)>,
+}
+
+impl Timeline {
+    fn from_now() -> Timeline {
+        Timeline { begin: Instant::now(), moments: Vec::new() }
+    }
+
+    fn note(&mut self, what: &'static str, happened: bool) {
+        if happened && self.moments.iter().all(|(noted, _)| *noted != what) {
+            self.moments.push((what, self.begin.elapsed()));
+        }
+    }
+
+    fn text(&self) -> String {
+        let moments = self.moments.iter().map(|(what, after)| format!("{what} {:.1} s", after.as_secs_f64()));
+        moments.collect::<Vec<_>>().join(", ")
+    }
 }
