@@ -392,6 +392,12 @@ fn the_other_charts_refuse_what_cannot_be_meant() {
         ),
         ("fhir-service", set(&["serviceAccount.name=Ward"]), "at '/serviceAccount/name'"),
         ("fhir-service", set(&["ingress.domain=a..b"]), "at '/ingress/domain'"),
+/// A FHIR server that asks who one is.
+const FHIR_SIGN_IN: [&str; 2] = [
+    "authentication.authority=https://login.contoso.example/t",
+    "authentication.audience=https://fhir.contoso.example",
+];
+
         ("fhir-service", set(&["networkPolicy.egress[0].port=443"]), "at '/networkPolicy/egress/0'"),
         ("fhir-service", set(&["pod.tolerations[0].keys=iot"]), "at '/pod/tolerations/0'"),
         ("platform", set(&["lag.from[0].namespace=keda"]), "at '/lag/from/0'"),
@@ -401,6 +407,27 @@ fn the_other_charts_refuse_what_cannot_be_meant() {
     for (chart, values, expected) in cases {
         match values.render(&root().join("helm").join(chart), "1.33") {
             Ok(_) => panic!("{chart} takes {values:?}"),
+        // Else `authentication.enabled: true` would stand above a server that lets everybody in.
+        (
+            "fhir-service",
+            set(&FHIR_SIGN_IN).set_strings(&["environment.FhirServer__Security__Enabled=false"]),
+            "environment: has FhirServer__Security__Enabled, which this chart writes itself, from other values",
+        ),
+        (
+            "fhir-service",
+            set(&FHIR_SIGN_IN).set_strings(&["environment.FHIRSERVER__security__ENABLED=false"]),
+            "environment: has FHIRSERVER__security__ENABLED, which this chart writes itself, from other values",
+        ),
+        (
+            "fhir-service",
+            set(&FHIR_SIGN_IN).json(r#"secretEnvironment.fhirserver__security__authorization__enabled={"secretName": "s", "secretKey": "k"}"#),
+            "secretEnvironment: has fhirserver__security__authorization__enabled, which this chart writes itself",
+        ),
+        (
+            "fhir-service",
+            set(&FHIR_SIGN_IN).set_strings(&["environment.Some__Name=1", "environment.some__name=2"]),
+            "environment: has some__name, as environment has",
+        ),
             Err(refusal) => assert!(refusal.contains(expected), "{expected}\n{refusal}"),
         }
     }
