@@ -139,7 +139,7 @@ fn the_notes_warn_of_names_of_the_example() {
     assert!(!own.contains("WARNING"), "{own}");
 }
 
-/// Nobody is asked to grant what nothing uses.
+/// Nobody is asked to grant what nothing uses; KEDA sees positions, and neither dead letters nor what is parked.
 #[test]
 fn the_notes_list_what_has_to_be_granted() {
     let grants = |example: &str| {
@@ -151,7 +151,7 @@ fn the_notes_list_what_has_to_be_granted() {
     let hubs = |who: &str| {
         [
             format!("{who}: Azure Event Hubs Data Receiver on the customer's hub"),
-            format!("{who}: Storage Blob Data Reader on the storage account"),
+            format!("{who}: Storage Blob Data Reader on the container rel-normalize-e1"),
             format!("{who}: Azure Event Hubs Data Receiver on the internal hub"),
         ]
     };
@@ -161,6 +161,7 @@ fn the_notes_list_what_has_to_be_granted() {
         "the internal identity: Azure Event Hubs Data Receiver on the internal hub",
     ];
     let internal = internal.map(str::to_owned).to_vec();
+            format!("{who}: Storage Blob Data Reader on the container rel-convert-fhir"),
     let own = [
         "Azure Event Hubs Data Receiver on the customer's hub",
         "FHIR Data Contributor on https://contoso-fhir.fhir.azurehealthcareapis.com",
@@ -175,7 +176,7 @@ fn the_notes_list_what_has_to_be_granted() {
         "the internal identity: FHIR Data Contributor on https://contoso-fhir.fhir.azurehealthcareapis.com",
         "KEDA's identity: Key Vault Secrets User on the vault contoso-vault",
         "KEDA's identity: Azure Event Hubs Data Receiver on the internal hub",
-        "KEDA's identity: Storage Blob Data Reader on the storage account",
+        "KEDA's identity: Storage Blob Data Reader on the container rel-convert-fhir",
     ];
     assert_eq!(grants("connection-strings"), [internal.clone(), expected.map(str::to_owned).to_vec()].concat());
     // KEDA asks the operator, which is the connector.
