@@ -14,6 +14,7 @@ pub mod fhir_parts;
 pub mod hub;
 pub mod identity;
 pub mod iot_connector;
+mod patterns;
 pub mod scaling;
 pub mod status;
 

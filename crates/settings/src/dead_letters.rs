@@ -11,7 +11,7 @@ use url::Url;
 
 use crate::function::credential;
 use crate::hub::{HubTexts, producer};
-use crate::{Checks, non_blank};
+use crate::{Checks, NamedHub, non_blank};
 
 const FOLDER: &str = "DeadLetters__Folder";
 const CONTAINER: &str = "DeadLetters__BlobStorageContainerUri";
@@ -78,6 +78,11 @@ impl fmt::Debug for DeadLetterPlace {
 }
 
 impl DeadLetterSettings {
+    /// The name of the hub, when they go to one.
+    pub fn named(&self) -> Option<NamedHub> {
+        NamedHub::new("DeadLetters", self.namespace.clone(), self.hub.clone())
+    }
+
     /// The one place that is given, to be written to; none when a problem was
     /// found.
     pub fn check(self, client_id: &Option<String>, checks: &mut Checks) -> Option<EitherDeadLetters> {

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use url::Url;
 
 use crate::function::credential;
-use crate::{Checks, non_blank};
+use crate::{Checks, NamedHub, non_blank};
 
 /// The internal hub as normalize has it, `NormalizationEventHub__…`; flatten
 /// this into a binary's own.
@@ -30,6 +30,11 @@ impl NormalizationHubSettings {
             authentication: self.authentication,
             custom_endpoint: self.custom_endpoint,
         }
+    }
+
+    /// The hub's name, when there is one.
+    pub fn named(&self) -> Option<NamedHub> {
+        NamedHub::new("NormalizationEventHub", self.namespace.clone(), self.hub.clone())
     }
 
     /// The internal hub; none when a problem was found.

@@ -16,6 +16,7 @@ pub mod function;
 pub mod host;
 pub mod hub;
 pub mod identity;
+pub mod loops;
 pub mod names;
 pub mod parking;
 pub mod source;
@@ -33,6 +34,7 @@ pub use function::{Front, Function, FunctionSettings, MappingPlace, TemplateSett
 pub use host::{HostOwnership, HostStorageSettings};
 pub use hub::{HubTexts, NormalizationHubSettings};
 pub use identity::{ExternalIdentitySettings, HostInputSettings, HubAccess};
+pub use loops::{NamedHub, check_different};
 pub use parking::{EitherParking, ParkingOptions, ParkingSettings};
 pub use source::{
     EitherHub, EitherPositions, NativeOptions, NativeSettings, PositionOptions, PositionPlace, ProcessOptions,

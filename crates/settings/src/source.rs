@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use azure::sdk_hub::SdkReader;
-use azure::{BlobPositions, ExternalIdentity, SasHub, SasHubConfig, SdkHub, TokenCredential};
+use azure::{BlobPositions, ConnectionString, ExternalIdentity, SasHub, SasHubConfig, SdkHub, TokenCredential};
 use delivery::{
     Away, Bounds, Checkpoint, Hub, HubEvent, Ownership, Positions, ReadError, Reader, Source, Start, Version,
     WindowMark, WindowRules,
@@ -19,7 +19,7 @@ use url::Url;
 use crate::function::credential;
 use crate::hub::HubTexts;
 use crate::identity::{HubAccess, hub_access};
-use crate::{Checks, non_blank};
+use crate::{Checks, NamedHub, non_blank};
 
 /// The settings as they are, besides those of the hub; flatten this into a
 /// function's own.
@@ -187,6 +187,22 @@ impl NativeSettings {
 }
 
 impl SourceTexts {
+    /// The name of the hub, when there is one: that of a connection string that
+    /// is used goes before all others, and `host_namespace`, as the Functions
+    /// host has it, before the one here.
+    pub fn named(&self, prefix: &'static str, host_namespace: &Option<String>) -> Option<NamedHub> {
+        let wanted = non_blank(self.hub.authentication.clone());
+        let by_string = wanted.is_none_or(|wanted| wanted.trim().eq_ignore_ascii_case("ConnectionString"));
+        let string = non_blank(self.connection_string.clone()).filter(|_| by_string);
+        // What is wrong with it is said elsewhere.
+        let string = string.and_then(|text| text.trim().parse::<ConnectionString>().ok());
+        let (namespace, hub) = match &string {
+            Some(string) => (Some(string.namespace().to_owned()), string.hub().map(str::to_owned)),
+            None => (non_blank(host_namespace.clone()).or(self.hub.namespace.clone()), None),
+        };
+        NamedHub::new(prefix, namespace, hub.or(self.hub.hub.clone()))
+    }
+
     /// The hub and its positions for the function `reader` as a process of its
     /// own; `prefix` is what the names of the hub's settings begin with. None
     /// when a problem was found.

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use settings::{
     Checks, ExternalIdentitySettings, Function, FunctionSettings, HostOwnership, HostStorageSettings, NativeOptions,
     NativeSettings, NormalizationHubSettings, ParkingOptions, ParkingSettings, PositionOptions, Profile, SettingsError,
-    SourceTexts, non_blank,
+    SourceTexts, check_different, non_blank,
 };
 
 use crate::function::NAME;
@@ -132,6 +132,7 @@ impl Settings {
         let raw: Raw = settings::read(pairs)?;
         let mut checks = Checks::default();
         let is_native = raw.function.is_native();
+        let written = raw.function.dead_letters.named();
         let function = Function::check(raw.function, ("Template__FhirMapping", raw.fhir_mapping), &mut checks);
         let mode = checks.optional(
             "ResourceIdentity__ResourceIdentityServiceType",
@@ -172,6 +173,7 @@ impl Settings {
             // The hub is the connector's own.
             external: None,
         };
+        check_different([input.named("NormalizationEventHub", &None), written], &mut checks);
         let native = is_native
             .then(|| input.check(("NormalizationEventHub", NAME), &client_id, positions.clone(), &mut checks))
             .flatten();

@@ -5,7 +5,7 @@ use secrecy::SecretString;
 use serde::Deserialize;
 use settings::{
     Checks, ExternalIdentitySettings, Function, FunctionSettings, HostInputSettings, HubTexts, NativeOptions,
-    NativeSettings, NormalizationHubSettings, SettingsError, SourceTexts, non_blank,
+    NativeSettings, NormalizationHubSettings, SettingsError, SourceTexts, check_different, non_blank,
 };
 
 use crate::function::NAME;
@@ -63,6 +63,7 @@ impl Settings {
         let raw: Raw = settings::read(pairs)?;
         let mut checks = Checks::default();
         let is_native = raw.function.is_native();
+        let written = [raw.output.named(), raw.function.dead_letters.named()];
         let function = Function::check(raw.function, ("Template__DeviceContent", raw.device_mapping), &mut checks);
         let client_id = function.as_ref().and_then(|function| function.client_id.clone());
         let external = raw.external.check(&client_id, &mut checks);
@@ -88,6 +89,9 @@ impl Settings {
             connection_string: connection_string.or(raw.host_input.connection_string),
             external,
         };
+        let host_namespace = raw.host_input.namespace.filter(|_| !is_native);
+        let read = input.named("InputEventHub", &host_namespace);
+        check_different([read].into_iter().chain(written), &mut checks);
         let native =
             is_native.then(|| input.check(("InputEventHub", NAME), &client_id, positions, &mut checks)).flatten();
         let settings = function.zip(producer).map(|(function, producer)| {
@@ -146,6 +150,44 @@ mod tests {
              `ManagedIdentity`, `WorkloadIdentity`, `DeveloperTools`, `Development`",
         ];
         assert_eq!(problems, expected.join("\n"));
+    }
+
+    /// In both fronts, whatever names the customer's hub.
+    #[test]
+    fn a_hub_that_is_written_to_and_read_is_refused() {
+        const STRING: &str =
+            "Endpoint=sb://LOCALHOST;SharedAccessKeyName=n;SharedAccessKey=k;EntityPath=NormalizedData";
+        let same = |one: &str, other: &str| {
+            format!(
+                "the settings `{one}__…` and `{other}__…` name one hub, `localhost/normalizeddata`; expected two: what is \
+                 written there would be read again"
+            )
+        };
+        let native = [("FUNCTIONS_CUSTOMHANDLER_PORT", ""), ("CheckpointStorage__Folder", "positions")];
+        let local = ("InputEventHub__EventHubNamespaceFQDN", "LocalHost.");
+        let by_name = [local, ("InputEventHub__EventHubName", "NORMALIZEDDATA")];
+        let endpoint = [
+            ("InputEventHub__AuthenticationType", "Development"),
+            ("InputEventHub__CustomEndpoint", "amqp://127.0.0.1"),
+        ];
+        let read_again = same("InputEventHub", "NormalizationEventHub");
+        assert_eq!(problems(&[native, by_name, endpoint].concat()), read_again);
+        assert_eq!(problems(&by_name), read_again);
+        assert_eq!(problems(&[native.as_slice(), &[("InputEventHub__ConnectionString", STRING)]].concat()), read_again);
+        assert_eq!(problems(&[("InputEventHub", STRING)]), read_again);
+        let of_host = [("InputEventHub__fullyQualifiedNamespace", "localhost"), by_name[1]];
+        assert_eq!(problems(&of_host), read_again);
+        let letters = [
+            ("DeadLetters__Folder", ""),
+            ("DeadLetters__EventHubNamespaceFQDN", "localhost"),
+            ("DeadLetters__EventHubName", "normalizeddata"),
+            ("DeadLetters__AuthenticationType", "Development"),
+            ("DeadLetters__CustomEndpoint", "amqp://127.0.0.1:5672"),
+        ];
+        assert_eq!(problems(&letters), same("NormalizationEventHub", "DeadLetters"));
+        // One name in two namespaces is two hubs.
+        let other = [("InputEventHub__EventHubNamespaceFQDN", "contoso.servicebus.windows.net"), by_name[1]];
+        assert_eq!(problems(&other), "Host { port: 7001 }");
     }
 
     #[test]

@@ -27,8 +27,8 @@ app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 {{- if hasSuffix "%" . }}{{ . | quote }}{{ else }}{{ . | int }}{{ end }}
 {{- end }}
 
-{{/* The settings of the server, by the names that Microsoft's FHIR server reads; what `environment` has wins. */}}
-{{- define "fhir-service.settings" -}}
+{{/* The settings of the server that the values above `environment` give, by the names that Microsoft's FHIR server reads. */}}
+{{- define "fhir-service.ownSettings" -}}
 {{- $v := .Values -}}
 {{- $security := $v.authentication.enabled -}}
 {{- $authorization := ternary $security $v.authorization.enabled (kindIs "invalid" $v.authorization.enabled) -}}
@@ -85,10 +85,13 @@ app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 {{- if $v.export.enabled -}}
   {{- with $v.export.storageAccountConnection -}}{{- $_ := set $secrets "FhirServer__Operations__Export__StorageAccountConnection" . -}}{{- end -}}
 {{- end -}}
-{{- $secrets = merge (deepCopy $v.secretEnvironment) $secrets -}}
-{{- $plain = merge (deepCopy $v.environment) $plain -}}
-{{- range $name, $_ := $secrets -}}{{- $plain = omit $plain $name -}}{{- end -}}
 {{- dict "plain" $plain "secrets" $secrets | toJson -}}
+{{- end }}
+
+{{/* All settings of the server. No name is there twice: see fhir-service.validate. */}}
+{{- define "fhir-service.settings" -}}
+{{- $own := include "fhir-service.ownSettings" . | fromJson -}}
+{{- dict "plain" (merge $own.plain .Values.environment) "secrets" (merge $own.secrets .Values.secretEnvironment) | toJson -}}
 {{- end }}
 
 {{/* Refuses what the schema cannot. */}}
@@ -132,6 +135,20 @@ app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
     {{- if regexMatch "^(app[.]kubernetes[.]io/(name|instance|component|managed-by|version|part-of)|checksum/roles|azure[.]workload[.]identity/(use|client-id|tenant-id)|prometheus[.]io/(scrape|port|path)|aadpodidbinding|kubectl[.]kubernetes[.]io/default-container)$" $key -}}
       {{- $problems = append $problems (printf "%s: has %s, which this chart writes itself" $path $key) -}}
     {{- end -}}
+  {{- end -}}
+{{- end -}}
+{{- /* Otherwise `authentication.enabled: true` could stand above a server that lets everybody in. The server reads names in any case. */ -}}
+{{- $own := include "fhir-service.ownSettings" . | fromJson -}}
+{{- $taken := dict -}}
+{{- range concat (keys $own.plain) (keys $own.secrets) -}}
+  {{- $_ := set $taken (lower .) "which this chart writes itself, from other values" -}}
+{{- end -}}
+{{- range $path := list "environment" "secretEnvironment" -}}
+  {{- range $name, $_ := get $v $path -}}
+    {{- with get $taken (lower $name) -}}
+      {{- $problems = append $problems (printf "%s: has %s, %s" $path $name .) -}}
+    {{- end -}}
+    {{- $_ := set $taken (lower $name) (printf "as %s has" $path) -}}
   {{- end -}}
 {{- end -}}
 {{- if gt (len .Release.Name) 50 -}}

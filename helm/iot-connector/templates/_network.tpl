@@ -35,18 +35,16 @@
 
 {{/*
 The namespaces of Services of the cluster among the addresses, as a JSON array: `name`, which is of the own namespace,
-`name.namespace` (a public name may look so too, and then there is no such namespace), `….namespace.svc` and
-`….namespace.svc.cluster.local`.
+`….namespace.svc` and `….namespace.svc.cluster.local`. Not `name.namespace`, for public names look so too, and a policy
+opens all of a namespace.
 */}}
 {{- define "iot-connector.serviceNamespaces" -}}
 {{- $namespaces := list -}}
 {{- range include "iot-connector.addresses" . | fromJsonArray -}}
 {{- $label := "[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?" -}}
-{{- $host := lower (urlParse .).hostname | trimSuffix "." | trimSuffix ".cluster.local" -}}
+{{- $host := regexReplaceAll "[.]svc[.]cluster[.]local$" (lower (urlParse .).hostname | trimSuffix ".") ".svc" -}}
 {{- if regexMatch (printf "^(%s[.])+%s[.]svc$" $label $label) $host -}}
 {{- $namespaces = append $namespaces (index (splitList "." (trimSuffix ".svc" $host) | reverse) 0) -}}
-{{- else if regexMatch (printf "^%s[.]%s$" $label $label) $host -}}
-{{- $namespaces = append $namespaces (index (splitList "." $host) 1) -}}
 {{- else if and (regexMatch (printf "^%s$" $label) $host) (ne $host "localhost") -}}
 {{- $namespaces = append $namespaces $.root.Release.Namespace -}}
 {{- end -}}

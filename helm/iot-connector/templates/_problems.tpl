@@ -167,28 +167,16 @@ value `{{ $path }}.fhir.authentication.{{ . }}` is not set; expected one, since 
 {{- if gt (len $given) 1 }}
 value `{{ $path }}` has `{{ join "` and `" $given }}`; expected only one of them
 {{- end }}
+{{- /* Whether it is a mapping is for the functions to say, which read it leniently; this is for who wrote a file's name. */ -}}
 {{- with $mapping.content }}
+{{- $start := . | trim | trimPrefix "\uFEFF" | trim | trunc 2 }}
 {{- if gt (len .) 1048000 }}
 value `{{ $path }}.content` has {{ len . }} bytes; expected at most 1048000, since a ConfigMap holds no more: use `blob`
-{{- else if include "iot-connector.isNoObject" . }}
-value `{{ $path }}.content` is no JSON object; expected the whole document, from `{` to `}`
+{{- else if not (or (hasPrefix "{" $start) (has $start (list "//" "/*"))) }}
+value `{{ $path }}.content` does not begin with `{` or a comment; expected the document itself
 {{- end }}
 {{- end }}
 {{- end }}
-{{- end }}
-
-{{/*
-"true" when a text can be no mapping. The functions read them leniently, as the reference connector does (comments, other
-quotes, names without any), so where there is any of that outside of texts in double quotes, only the beginning is judged.
-Context: the text.
-*/}}
-{{- define "iot-connector.isNoObject" -}}
-{{- $text := . | trimPrefix "\uFEFF" | trim -}}
-{{- if hasKey (fromJson $text) "Error" -}}
-{{- $bare := regexReplaceAll `(?s)"([^"\\]|\\.)*"` $text "" -}}
-{{- $bare = regexReplaceAll `\b(true|false|null)\b|[0-9][eE]` $bare "" -}}
-{{- if not (and (regexMatch "^[{/]" $text) (regexMatch `[/'A-Za-z_$]|,\s*[\]}]` $bare)) -}}true{{- end -}}
-{{- end -}}
 {{- end }}
 
 {{- define "iot-connector.problems.identity" -}}

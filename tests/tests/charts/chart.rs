@@ -81,6 +81,14 @@ impl Values {
         self
     }
 
+    /// Adds single texts, which helm takes for nothing else.
+    pub fn set_strings(mut self, values: &[&str]) -> Values {
+        for value in values {
+            self.arguments.extend(["--set-string".to_owned(), (*value).to_owned()]);
+        }
+        self
+    }
+
     /// Adds `path=JSON`.
     pub fn json(mut self, value: &str) -> Values {
         self.arguments.extend(["--set-json".to_owned(), value.to_owned()]);

@@ -170,8 +170,9 @@ fn effort(destinations: usize) -> f64 {
     (0..5).map(|_| once()).fold(f64::INFINITY, f64::min)
 }
 
+/// Usually three times; what works something out again for each destination takes five times and more.
 #[test]
 fn the_most_destinations_take_a_few_times_as_long_as_one() {
     let (one, most) = (effort(1), effort(19));
-    assert!(most < 3.0 * one, "{one} s for one, {most} s for all");
+    assert!(most < 4.0 * one, "{one} s for one, {most} s for all");
 }

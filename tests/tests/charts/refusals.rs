@@ -97,11 +97,10 @@ fn what_belongs_together_is_checked() {
             destinations(&[destination(r#", "mapping": {"configMap": {"name": "m"}, "content": "c"}"#)]),
             "`destinations[0].mapping` has `configMap.name` and `content`; expected only one of them",
         ),
-        (set(&["mappings.device.content=devicecontent.json"]), "`mappings.device.content` is no JSON object; expected the whole document, from `{` to `}`"),
-        (Values::default().json(r#"mappings.device.content="[]""#), "`mappings.device.content` is no JSON object"),
-        (Values::default().json(r#"mappings.device.content="{\"a\": \"http://b\"""#), "`mappings.device.content` is no JSON object"),
-        (Values::default().json(r#"mappings.device.content="{\"a\": }""#), "`mappings.device.content` is no JSON object"),
-        (destinations(&[destination(r#", "mapping": {"content": "templateType: CollectionFhir"}"#)]), "`destinations[0].mapping.content` is no JSON object"),
+        (set(&["mappings.device.content=devicecontent.json"]), "`mappings.device.content` does not begin with `{` or a comment; expected the document itself"),
+        (Values::default().json(r#"mappings.device.content="[]""#), "`mappings.device.content` does not begin with `{`"),
+        (set(&["mappings.device.content=/mappings/devicecontent.json"]), "`mappings.device.content` does not begin with `{`"),
+        (destinations(&[destination(r#", "mapping": {"content": "templateType: CollectionFhir"}"#)]), "`destinations[0].mapping.content` does not begin with `{`"),
         // Addresses.
         (url("https://f:x"), "`destinations[0].fhir.url` is `https://f:x`; expected a host behind `://`, and behind that nothing, a port, or a path"),
         (url("https://u:p@f"), "`destinations[0].fhir.url` is `https://u:p@f`; expected a host"),
@@ -358,10 +357,22 @@ fn single_values_are_checked() {
     }
 }
 
-/// The functions read a mapping as leniently as the reference connector does, so what they take is not refused.
+/// The functions read a mapping as leniently as the reference connector does, and judge it; the chart looks at its
+/// beginning only.
 #[test]
-fn a_mapping_may_be_json_with_comments() {
-    for content in ["{}", "\u{feff}{}", "{// the ward's\n}", "/* it */ {'a': 1}", "{a: 1}", r#"{"a": [1,],}"#] {
+fn a_mapping_is_judged_by_the_functions() {
+    let taken = [
+        "{}",
+        "\u{feff} {}",
+        "\n// the ward's\n{}",
+        "/* it */ {'a': 1}",
+        "{a: 1}",
+        r#"{"a": [1,],}"#,
+        r#"{"Error": 1}"#,
+        r#"{"a": NaN}"#,
+        r#"{"a": }"#,
+    ];
+    for content in taken {
         let content = serde_json::Value::from(content);
         let objects = Values::default().json(&format!("mappings.device.content={content}")).objects();
         assert_eq!(objects.get("ConfigMap", "rel-normalize-mapping")["data"]["devicecontent.json"], content);
@@ -381,6 +392,12 @@ fn a_mapping_that_no_config_map_holds_is_refused() {
     assert!(refusal.contains(expected), "{refusal}");
 }
 
+/// A FHIR server that asks who one is.
+const FHIR_SIGN_IN: [&str; 2] = [
+    "authentication.authority=https://login.contoso.example/t",
+    "authentication.audience=https://fhir.contoso.example",
+];
+
 /// The same of the other two charts.
 #[test]
 fn the_other_charts_refuse_what_cannot_be_meant() {
@@ -389,6 +406,27 @@ fn the_other_charts_refuse_what_cannot_be_meant() {
             "fhir-service",
             set(&["authentication.enabled=false", "authorization.enabled=true"]),
             "authorization.enabled: is true, but authentication.enabled is not",
+        ),
+        // Else `authentication.enabled: true` would stand above a server that lets everybody in.
+        (
+            "fhir-service",
+            set(&FHIR_SIGN_IN).set_strings(&["environment.FhirServer__Security__Enabled=false"]),
+            "environment: has FhirServer__Security__Enabled, which this chart writes itself, from other values",
+        ),
+        (
+            "fhir-service",
+            set(&FHIR_SIGN_IN).set_strings(&["environment.FHIRSERVER__security__ENABLED=false"]),
+            "environment: has FHIRSERVER__security__ENABLED, which this chart writes itself, from other values",
+        ),
+        (
+            "fhir-service",
+            set(&FHIR_SIGN_IN).json(r#"secretEnvironment.fhirserver__security__authorization__enabled={"secretName": "s", "secretKey": "k"}"#),
+            "secretEnvironment: has fhirserver__security__authorization__enabled, which this chart writes itself",
+        ),
+        (
+            "fhir-service",
+            set(&FHIR_SIGN_IN).set_strings(&["environment.Some__Name=1", "environment.some__name=2"]),
+            "environment: has some__name, as environment has",
         ),
         ("fhir-service", set(&["serviceAccount.name=Ward"]), "at '/serviceAccount/name'"),
         ("fhir-service", set(&["ingress.domain=a..b"]), "at '/ingress/domain'"),

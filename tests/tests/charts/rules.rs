@@ -295,7 +295,6 @@ fn pods_of_services_are_reached_on_their_own_ports() {
     let cases = [
         ("http://fhir", "443 5671 80 iot:null"),
         ("http://fhir:81/r4", "443 5671 81 iot:null"),
-        ("http://fhir.ward", "443 5671 80 ward:null"),
         ("http://fhir.ward.svc/r4", "443 5671 80 ward:null"),
         ("http://FHIR.Ward.svc.cluster.local", "443 5671 80 ward:null"),
         ("http://fhir-0.fhir.ward.svc.cluster.local.:8080", "443 5671 80 8080 ward:null"),
@@ -304,6 +303,11 @@ fn pods_of_services_are_reached_on_their_own_ports() {
         ("http://10.0.0.1", "443 5671 80"),
         ("http://[fd00::1]:8080", "443 5671 8080"),
         ("https://fhir.contoso.com", "443 5671"),
+        // Public names have two labels too.
+        ("https://contoso.health", "443 5671"),
+        ("http://fhir.ward", "443 5671 80"),
+        ("http://fhir.cluster.local", "443 5671 80"),
+        ("http://ward.svc", "443 5671 80"),
         ("https://ward.svc.contoso.com", "443 5671"),
     ];
     for (url, expected) in cases {

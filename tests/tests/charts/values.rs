@@ -60,18 +60,26 @@ fn leaves(value: &Value, path: &str, found: &mut BTreeSet<String>) {
     }
 }
 
+/// What a schema refers to, or itself.
+fn referred<'s>(schema: &'s Value, root: &'s Value) -> &'s Value {
+    let reference = schema["$ref"].as_str().or_else(|| schema["allOf"][0]["$ref"].as_str());
+    match reference.and_then(|reference| reference.strip_prefix("#/$defs/")) {
+        Some(name) => referred(&root["$defs"][name], root),
+        None => schema,
+    }
+}
+
 /// The same of a schema. Maps with any keys, secrets and lists of others' objects are leaves.
 fn schema_leaves(schema: &Value, root: &Value, path: &str, found: &mut BTreeSet<String>) {
-    let referred = schema["$ref"].as_str().or_else(|| schema["allOf"][0]["$ref"].as_str());
-    if let Some(name) = referred.and_then(|reference| reference.strip_prefix("#/$defs/")) {
-        schema_leaves(&root["$defs"][name], root, path, found);
-    } else if let Some(properties) = schema["properties"].as_object() {
+    let schema = referred(schema, root);
+    let items = &schema["items"];
+    if let Some(properties) = schema["properties"].as_object() {
         assert_eq!(schema["additionalProperties"], false, "{path} takes anything");
         for (name, property) in properties.iter().filter(|(name, _)| *name != "global") {
             schema_leaves(property, root, &format!("{path}.{name}"), found);
         }
-    } else if schema["items"]["$ref"].is_string() {
-        schema_leaves(&schema["items"], root, &format!("{path}[]"), found);
+    } else if items["$ref"].is_string() && referred(items, root)["properties"].is_object() {
+        schema_leaves(items, root, &format!("{path}[]"), found);
     } else {
         found.insert(path.to_owned());
     }
@@ -139,7 +147,7 @@ fn the_notes_warn_of_names_of_the_example() {
     assert!(!own.contains("WARNING"), "{own}");
 }
 
-/// Nobody is asked to grant what nothing uses.
+/// Nobody is asked to grant what nothing uses; KEDA sees positions, and neither dead letters nor what is parked.
 #[test]
 fn the_notes_list_what_has_to_be_granted() {
     let grants = |example: &str| {
@@ -151,8 +159,9 @@ fn the_notes_list_what_has_to_be_granted() {
     let hubs = |who: &str| {
         [
             format!("{who}: Azure Event Hubs Data Receiver on the customer's hub"),
-            format!("{who}: Storage Blob Data Reader on the storage account"),
+            format!("{who}: Storage Blob Data Reader on the container rel-normalize-e1"),
             format!("{who}: Azure Event Hubs Data Receiver on the internal hub"),
+            format!("{who}: Storage Blob Data Reader on the container rel-convert-fhir"),
         ]
     };
     let internal = [
@@ -175,7 +184,7 @@ fn the_notes_list_what_has_to_be_granted() {
         "the internal identity: FHIR Data Contributor on https://contoso-fhir.fhir.azurehealthcareapis.com",
         "KEDA's identity: Key Vault Secrets User on the vault contoso-vault",
         "KEDA's identity: Azure Event Hubs Data Receiver on the internal hub",
-        "KEDA's identity: Storage Blob Data Reader on the storage account",
+        "KEDA's identity: Storage Blob Data Reader on the container rel-convert-fhir",
     ];
     assert_eq!(grants("connection-strings"), [internal.clone(), expected.map(str::to_owned).to_vec()].concat());
     // KEDA asks the operator, which is the connector.

@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::hub::SecretReference;
+use super::patterns::{CONSUMER_GROUP, CONTAINER, KEY, NAME};
 
 /// The mappings that belong to no destination.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -40,14 +41,11 @@ pub struct Mapping {
 #[serde(rename_all = "camelCase")]
 pub struct ConfigMapReference {
     /// Its name.
-    #[schemars(
-        length(max = 253),
-        regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$")
-    )]
+    #[schemars(length(max = 253), regex(pattern = NAME))]
     pub name: String,
     /// The key. Default: `devicecontent.json` and `fhirmapping.json`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 253), regex(pattern = r"^[-._a-zA-Z0-9]+$"))]
+    #[schemars(length(max = 253), regex(pattern = KEY))]
     pub key: Option<String>,
 }
 
@@ -60,15 +58,15 @@ pub struct ConfigMapReference {
 )]
 pub struct Destination {
     /// Names it within the connector.
-    #[schemars(length(max = 40), regex(pattern = r"^[a-z0-9]+(-[a-z0-9]+)*$"))]
+    #[schemars(length(max = 40), regex(pattern = CONTAINER))]
     pub name: String,
     /// The consumer group of the internal hub. Default: `dst-<name>`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 50), regex(pattern = r"^(\$[Dd]efault|[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?)$"))]
+    #[schemars(length(max = 50), regex(pattern = CONSUMER_GROUP))]
     pub consumer_group: Option<String>,
     /// The name of its workload. Default: `<connector>-convert-<name>`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 63), regex(pattern = r"^[a-z0-9]+(-[a-z0-9]+)*$"))]
+    #[schemars(length(max = 63), regex(pattern = CONTAINER))]
     pub workload_name: Option<String>,
     /// The FHIR mapping.
     pub mapping: Mapping,

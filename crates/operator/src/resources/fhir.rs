@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::fhir_parts::{
     Audit, Authentication, Authorization, DataStore, Export, Reindex, Resources, SecretKey, Telemetry,
 };
+use super::patterns::{GUID, NAME};
 use super::status::Status;
 
 /// What one FHIR server is to be.
@@ -192,17 +193,11 @@ pub struct Ingress {
     pub enabled: bool,
     /// The IngressClass.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(
-        length(max = 253),
-        regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$")
-    )]
+    #[schemars(length(max = 253), regex(pattern = NAME))]
     pub class_name: Option<String>,
     /// The host.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(
-        length(max = 253),
-        regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$")
-    )]
+    #[schemars(length(max = 253), regex(pattern = NAME))]
     pub domain: Option<String>,
     /// The Service that requests go to. Default: the server's.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -229,10 +224,7 @@ pub struct Ingress {
 pub struct Tls {
     /// Its Secret.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(
-        length(max = 253),
-        regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$")
-    )]
+    #[schemars(length(max = 253), regex(pattern = NAME))]
     pub secret_name: Option<String>,
 }
 
@@ -249,7 +241,7 @@ pub struct ServerIdentity {
     pub kind: ServerIdentityType,
     /// Its client id.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(regex(pattern = r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"))]
+    #[schemars(regex(pattern = GUID))]
     pub client_id: Option<String>,
     /// Its resource id, for `AadPodIdentity`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -257,7 +249,7 @@ pub struct ServerIdentity {
     pub resource_id: Option<String>,
     /// Its tenant.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(regex(pattern = r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"))]
+    #[schemars(regex(pattern = GUID))]
     pub tenant_id: Option<String>,
 }
 

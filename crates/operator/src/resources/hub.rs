@@ -4,6 +4,8 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::patterns::{CONSUMER_GROUP, HOST, HUB, KEY, NAME};
+
 /// Where a secret is; never the secret itself.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -11,14 +13,11 @@ use serde::{Deserialize, Serialize};
 pub struct SecretReference {
     /// A Secret of the namespace.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(
-        length(max = 253),
-        regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$")
-    )]
+    #[schemars(length(max = 253), regex(pattern = NAME))]
     pub secret_name: Option<String>,
     /// Its key.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 253), regex(pattern = r"^[-._a-zA-Z0-9]+$"))]
+    #[schemars(length(max = 253), regex(pattern = KEY))]
     pub secret_key: Option<String>,
     /// A secret of the key vault in `keyVault`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -60,17 +59,14 @@ fn first_epoch() -> i64 {
 #[serde(rename_all = "camelCase")]
 pub struct SourceEventHub {
     /// Host name of its namespace.
-    #[schemars(
-        length(max = 253),
-        regex(pattern = r"^[A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?([.][A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?)*$")
-    )]
+    #[schemars(length(max = 253), regex(pattern = HOST))]
     pub fully_qualified_namespace: String,
     /// Its name.
-    #[schemars(length(max = 256), regex(pattern = r"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$"))]
+    #[schemars(length(max = 256), regex(pattern = HUB))]
     pub name: String,
     /// The consumer group that only this connector reads with.
     #[serde(default = "default_group")]
-    #[schemars(length(max = 50), regex(pattern = r"^(\$[Dd]efault|[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?)$"))]
+    #[schemars(length(max = 50), regex(pattern = CONSUMER_GROUP))]
     pub consumer_group: String,
     /// How many partitions it has: no workload gets more replicas.
     #[schemars(range(min = 1, max = 2000))]
@@ -126,13 +122,10 @@ pub struct InternalHub {
 #[serde(rename_all = "camelCase")]
 pub struct InternalEventHub {
     /// Host name of its namespace.
-    #[schemars(
-        length(max = 253),
-        regex(pattern = r"^[A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?([.][A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?)*$")
-    )]
+    #[schemars(length(max = 253), regex(pattern = HOST))]
     pub fully_qualified_namespace: String,
     /// Its name.
-    #[schemars(length(max = 256), regex(pattern = r"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$"))]
+    #[schemars(length(max = 256), regex(pattern = HUB))]
     pub name: String,
     /// How many partitions it has.
     #[schemars(range(min = 1, max = 2000))]
@@ -175,12 +168,9 @@ pub struct DeadLetters {
 #[serde(rename_all = "camelCase")]
 pub struct DeadLetterEventHub {
     /// Host name of its namespace.
-    #[schemars(
-        length(max = 253),
-        regex(pattern = r"^[A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?([.][A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?)*$")
-    )]
+    #[schemars(length(max = 253), regex(pattern = HOST))]
     pub fully_qualified_namespace: String,
     /// Its name.
-    #[schemars(length(max = 256), regex(pattern = r"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$"))]
+    #[schemars(length(max = 256), regex(pattern = HUB))]
     pub name: String,
 }

@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::hub::SecretReference;
+use super::patterns::{CONTAINER, GUID, HOST, NAME};
 
 /// The storage account of positions, mappings, dead letters and what is parked.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -17,10 +18,7 @@ pub struct Storage {
     pub account_name: String,
     /// Default: `core.windows.net`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(
-        length(max = 253),
-        regex(pattern = r"^[A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?([.][A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?)*$")
-    )]
+    #[schemars(length(max = 253), regex(pattern = HOST))]
     pub endpoint_suffix: Option<String>,
     /// The address of its blobs, when that is not `https://<accountName>.blob.<endpointSuffix>`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -65,11 +63,11 @@ pub enum StorageAuthenticationType {
 pub struct Containers {
     /// Default: `mappings`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 63), regex(pattern = r"^[a-z0-9]+(-[a-z0-9]+)*$"))]
+    #[schemars(length(max = 63), regex(pattern = CONTAINER))]
     pub mappings: Option<String>,
     /// Default: `dead-letters`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 63), regex(pattern = r"^[a-z0-9]+(-[a-z0-9]+)*$"))]
+    #[schemars(length(max = 63), regex(pattern = CONTAINER))]
     pub dead_letters: Option<String>,
     /// Where measurements wait whose Device or Patient is not known yet. Empty: they are rejected at once.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -114,15 +112,15 @@ pub enum IdentityType {
 pub struct InternalIdentity {
     /// Its client id.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(regex(pattern = r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"))]
+    #[schemars(regex(pattern = GUID))]
     pub client_id: Option<String>,
     /// Its tenant.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(regex(pattern = r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"))]
+    #[schemars(regex(pattern = GUID))]
     pub tenant_id: Option<String>,
     /// Its object id.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(regex(pattern = r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"))]
+    #[schemars(regex(pattern = GUID))]
     pub object_id: Option<String>,
     /// Its resource id, for `AadPodIdentity`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -136,11 +134,11 @@ pub struct InternalIdentity {
 #[x_kube(validation = Rule::new("!has(self.certificateUri) || has(self.tenantId)").message("certificateUri needs tenantId"))]
 pub struct ExternalIdentity {
     /// Its client id.
-    #[schemars(regex(pattern = r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"))]
+    #[schemars(regex(pattern = GUID))]
     pub client_id: String,
     /// Its tenant.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(regex(pattern = r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"))]
+    #[schemars(regex(pattern = GUID))]
     pub tenant_id: Option<String>,
     /// A certificate of a key vault, which it shows. Without it is federated with the service account.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -162,10 +160,7 @@ pub struct ServiceAccount {
     pub create: Option<bool>,
     /// Default: the connector's name.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(
-        length(max = 253),
-        regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$")
-    )]
+    #[schemars(length(max = 253), regex(pattern = NAME))]
     pub name: Option<String>,
     /// More annotations.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -181,10 +176,10 @@ pub struct KeyVault {
     pub name: String,
     /// Its tenant.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(regex(pattern = r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"))]
+    #[schemars(regex(pattern = GUID))]
     pub tenant_id: Option<String>,
     /// As whom it is opened. Default: the internal identity.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(regex(pattern = r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"))]
+    #[schemars(regex(pattern = GUID))]
     pub client_id: Option<String>,
 }

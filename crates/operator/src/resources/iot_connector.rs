@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::destination::{Destination, Mappings};
 use super::hub::{DeadLetters, InternalHub, Source};
 use super::identity::{Identity, KeyVault, ServiceAccount, Storage};
+use super::patterns::CONTAINER;
 use super::scaling::{FunctionsHost, Ingest, Scaling};
 use super::status::Status;
 
@@ -115,7 +116,7 @@ pub enum Front {
 pub struct Normalize {
     /// The name of its workload. Default: `<connector>-normalize`, and `-e<epoch>` from the second epoch on.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 63), regex(pattern = r"^[a-z0-9]+(-[a-z0-9]+)*$"))]
+    #[schemars(length(max = 63), regex(pattern = CONTAINER))]
     pub workload_name: Option<String>,
     /// More app settings.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]

@@ -84,6 +84,13 @@ fn the_page_has_every_text() {
     for kind in ["ExternalIdentity", "ClientCredentials"] {
         texts.say(NATIVE, &[("FhirService__AuthenticationType", kind)]);
     }
+    const SAME: [(&str, &str); 4] = [
+        ("NormalizationEventHub__EventHubNamespaceFQDN", "bad"),
+        ("NormalizationEventHub__EventHubName", "bad"),
+        ("DeadLetters__EventHubNamespaceFQDN", "bad"),
+        ("DeadLetters__EventHubName", "bad"),
+    ];
+    texts.say(HUB, &SAME);
     texts.say(CONTAINERS, &[("DeadLetters__EventHubName", "letters")]);
     texts.say(CONTAINERS, &[("DeadLetters__Folder", "letters"), ("DeadLetters__EventHubName", "letters")]);
     texts.check_section("group-convert");

@@ -78,6 +78,17 @@ fn the_page_has_every_text() {
     for kind in ["ConnectionString", "ExternalIdentity"] {
         texts.say(NATIVE, &[("InputEventHub__AuthenticationType", kind)]);
     }
+    const SAME: [(&str, &str); 6] = [
+        ("InputEventHub__EventHubNamespaceFQDN", "bad"),
+        ("InputEventHub__EventHubName", "bad"),
+        ("NormalizationEventHub__EventHubNamespaceFQDN", "bad"),
+        ("NormalizationEventHub__EventHubName", "bad"),
+        ("DeadLetters__EventHubNamespaceFQDN", "bad"),
+        ("DeadLetters__EventHubName", "bad"),
+    ];
+    texts.say(NATIVE, &SAME[..4]);
+    texts.say(HUB, &SAME[2..]);
+    texts.say(HUB, &[&SAME[..2], &SAME[4..]].concat());
     texts.say(CONTAINERS, &[("DeadLetters__EventHubName", "letters")]);
     texts.say(CONTAINERS, &[("DeadLetters__Folder", "letters"), ("DeadLetters__EventHubName", "letters")]);
     texts.check_section("normalize");
