@@ -130,6 +130,9 @@ app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 {{- if and (eq $v.strategy.type "Recreate") (or $v.strategy.maxSurge $v.strategy.maxUnavailable) -}}
   {{- $problems = append $problems "strategy: type Recreate knows no maxSurge and maxUnavailable" -}}
 {{- end -}}
+{{- if and $v.telemetry.prometheus.enabled (eq (int $v.telemetry.prometheus.port) (int $v.service.targetPort)) -}}
+  {{- $problems = append $problems (printf "telemetry.prometheus.port: is %d, as service.targetPort is; expected another" (int $v.telemetry.prometheus.port)) -}}
+{{- end -}}
 {{- range $path, $map := dict "pod.labels" $v.pod.labels "pod.annotations" $v.pod.annotations "serviceAccount.annotations" $v.serviceAccount.annotations -}}
   {{- range $key, $_ := $map -}}
     {{- if regexMatch "^(app[.]kubernetes[.]io/(name|instance|component|managed-by|version|part-of)|checksum/roles|azure[.]workload[.]identity/(use|client-id|tenant-id)|prometheus[.]io/(scrape|port|path)|aadpodidbinding|kubectl[.]kubernetes[.]io/default-container)$" $key -}}

@@ -72,6 +72,10 @@ value `{{ .path }}` gives the name `{{ .name }}`, which normalize has in one of 
 {{- if eq (int .Values.http.port) (int .Values.telemetry.prometheus.port) }}
 value `telemetry.prometheus.port` is {{ .Values.telemetry.prometheus.port }}, as `http.port` is; expected another
 {{- end }}
+{{- /* Probes come to the pod's address. */ -}}
+{{- if regexMatch "^(127[.]|\\[?([0:]*:)0*1\\]?$|\\[?[0:]*:[fF]{4}:127[.])" .Values.http.listenAddress }}
+value `http.listenAddress` is `{{ .Values.http.listenAddress }}`, where no probe arrives; expected no address on loopback
+{{- end }}
 {{- /* Keys that this chart writes itself would be there twice. */ -}}
 {{- range $path, $map := dict "pod.labels" .Values.pod.labels "pod.annotations" .Values.pod.annotations "serviceAccount.annotations" .Values.serviceAccount.annotations }}
 {{- range $key, $_ := $map }}

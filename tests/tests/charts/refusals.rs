@@ -90,6 +90,8 @@ fn what_belongs_together_is_checked() {
             "`deadLetters.eventHub` is `contoso-internal.servicebus.windows.net/normalizeddata`, as `internalHub.eventHub` is; expected another hub: what is rejected would be read",
         ),
         (set(&["http.port=9464"]), "`telemetry.prometheus.port` is 9464, as `http.port` is; expected another"),
+        (set(&["http.listenAddress=127.0.0.1"]), "`http.listenAddress` is `127.0.0.1`, where no probe arrives; expected no address on loopback"),
+        (set(&["http.listenAddress=[::1]"]), "`http.listenAddress` is `[::1]`, where no probe arrives"),
         (set(&["serviceAccount.create=false"]), "`serviceAccount.name` is not set; expected the name of a ServiceAccount"),
         // Mappings.
         (set(&["mappings.device.blob=b", "mappings.device.content=c"]), "`mappings.device` has `blob` and `content`; expected only one of them"),
@@ -434,6 +436,19 @@ fn the_other_charts_refuse_what_cannot_be_meant() {
         ("fhir-service", set(&["pod.tolerations[0].keys=iot"]), "at '/pod/tolerations/0'"),
         ("fhir-service", set(&["authentication.enabled=null"]), "at '/authentication': missing property 'enabled'"),
         ("fhir-service", set(&["identity=null"]), "at '': missing property 'identity'"),
+        (
+            "fhir-service",
+            set(&FHIR_SIGN_IN).set(&["telemetry.prometheus.enabled=true", "telemetry.prometheus.port=8080"]),
+            "telemetry.prometheus.port: is 8080, as service.targetPort is; expected another",
+        ),
+        (
+            "platform",
+            set(&["lag.enabled=true", "lag.port=8080", "http.listenAddress=127.1.2.3"]),
+            "lag.port: is 8080, as http.port is; expected another\nhttp.listenAddress: is 127.1.2.3, where no probe arrives",
+        ),
+        ("platform", set(&["http.listenAddress=::1"]), "http.listenAddress: is ::1, where no probe arrives"),
+        ("platform", set(&["http.listenAddress=0:0:0:0:0:0:0:1"]), "http.listenAddress: is 0:0:0:0:0:0:0:1,"),
+        ("platform", set(&["http.listenAddress=::ffff:127.0.0.1"]), "http.listenAddress: is ::ffff:127.0.0.1,"),
         ("platform", set(&["lag.from=null"]), "at '/lag': missing property 'from'"),
         ("platform", set(&["connectorValues=null"]), "at '': missing property 'connectorValues'"),
         ("platform", set(&["lag.from[0].namespace=keda"]), "at '/lag/from/0'"),
