@@ -449,6 +449,51 @@ fn the_other_charts_refuse_what_cannot_be_meant() {
         ("platform", set(&["http.listenAddress=::1"]), "http.listenAddress: is ::1, where no probe arrives"),
         ("platform", set(&["http.listenAddress=0:0:0:0:0:0:0:1"]), "http.listenAddress: is 0:0:0:0:0:0:0:1,"),
         ("platform", set(&["http.listenAddress=::ffff:127.0.0.1"]), "http.listenAddress: is ::ffff:127.0.0.1,"),
+        (
+            "fhir-service",
+            set(&FHIR_SIGN_IN).set_strings(&["strategy.maxSurge=0"]),
+            "strategy: maxSurge and maxUnavailable are both 0, so no pod could ever be replaced",
+        ),
+        (
+            "fhir-service",
+            set(&FHIR_SIGN_IN).set_strings(&["strategy.maxSurge=0%", "strategy.maxUnavailable=00"]),
+            "strategy: maxSurge and maxUnavailable are both 0",
+        ),
+        (
+            "fhir-service",
+            set(&FHIR_SIGN_IN).set(&["strategy.maxUnavailable=101%"]),
+            "strategy.maxUnavailable: is 101%; expected a number of pods, or at most 100%",
+        ),
+        (
+            "fhir-service",
+            set(&FHIR_SIGN_IN).set_strings(&["strategy.maxSurge=4294967296"]),
+            "strategy.maxSurge: is 4294967296; expected less",
+        ),
+        (
+            "fhir-service",
+            set(&FHIR_SIGN_IN).set(&["dataStore.type=CosmosDb", "dataStore.host=https://c"]),
+            "dataStore.key: is needed by type CosmosDb, unless identity.type says who opens the account",
+        ),
+        (
+            "fhir-service",
+            set(&FHIR_SIGN_IN).set(&["export.enabled=true", "export.storageAccountUri=https://s"]),
+            "export.storageAccountUri: is opened as the identity, and identity.type is None",
+        ),
+        (
+            "fhir-service",
+            set(&FHIR_SIGN_IN).set(&["environment.ASPNETCORE_URLS=http://+:9090"]),
+            "environment: has ASPNETCORE_URLS, which this chart writes itself",
+        ),
+        (
+            "fhir-service",
+            set(&FHIR_SIGN_IN).set(&["environment.Kestrel__Endpoints__Http__Url=http://+:9090"]),
+            "environment: has Kestrel__Endpoints__Http__Url, but service.targetPort says where the server listens",
+        ),
+        (
+            "fhir-service",
+            set(&FHIR_SIGN_IN).set_strings(&["environment.ASPNETCORE_HTTP_PORTS=9090"]),
+            "environment: has ASPNETCORE_HTTP_PORTS, but service.targetPort says",
+        ),
         ("platform", set(&["lag.from=null"]), "at '/lag': missing property 'from'"),
         ("platform", set(&["connectorValues=null"]), "at '': missing property 'connectorValues'"),
         ("platform", set(&["lag.from[0].namespace=keda"]), "at '/lag/from/0'"),
