@@ -393,15 +393,22 @@ value `ingest.http.{{ . }}` is not set; expected one
 
 {{/*
 App settings that have a value of their own, which something else here is made from, too: all that this chart writes (a
-test compares). A star stands for whatever follows; a name that is there itself goes before it.
+test compares), and what would have the Functions host lose positions or events. A star stands for whatever follows; a name that is there itself goes before it.
 */}}
 {{- define "iot-connector.ownedSettings" -}}
 ASPNETCORE_URLS: http
+"AzureFunctionsJobHost__customHandler__*": nothing, since it is the image's
+AzureFunctionsJobHost__extensions__eventHubs__batchCheckpointFrequency: nothing, since a position is stored behind each batch
+AzureFunctionsJobHost__extensions__eventHubs__enableCheckpointing: nothing, since a position is stored behind each batch
+"AzureFunctionsJobHost__extensions__eventHubs__initialOffsetOptions__*": nothing, since a hub without positions is read from its beginning
 AzureFunctionsJobHost__extensions__eventHubs__maxEventBatchSize: functionsHost.maxEventBatchSize
 AzureFunctionsJobHost__extensions__eventHubs__maxWaitTime: destinations[].window.seconds
 AzureFunctionsJobHost__extensions__eventHubs__minEventBatchSize: destinations[].window.maxEvents
+"AzureFunctionsJobHost__functions__*": nothing, since a workload is one function
+AzureFunctionsJobHost__functionTimeout: nothing, since the functions count on its ten minutes
 AzureFunctionsJobHost__logging__console__isEnabled: nothing, since it is the chart's
 AzureFunctionsWebHost__hostid: nothing, since it is the same for all replicas
+"AzureWebJobs__*": nothing, since a function that is switched off reads nothing
 AzureWebJobsScriptRoot: front
 AzureWebJobsSecretStorageType: nothing, since the root is read-only
 AzureWebJobsStorage: storage
@@ -448,6 +455,7 @@ OTEL_RESOURCE_ATTRIBUTES: nothing, since it names the pod
 Parking__AuthenticationType: storage
 Parking__BlobStorageContainerUri: storage.containers.parking
 POD_IP: nothing, since it is the pod's
+POD_NAMESPACE: nothing, since the Functions host would believe that it is App Service's own
 Process__Name: nothing, since it is the pod's name
 ResourceIdentity__DefaultDeviceIdentifierSystem: destinations[].identityResolution.deviceIdentifierSystem
 ResourceIdentity__ResourceIdentityServiceType: destinations[].identityResolution.type
@@ -471,8 +479,12 @@ Template__FhirMapping: destinations[].mapping
 {{- end -}}
 {{- range $path, $settings := $all }}
 {{- range $name, $value := $settings }}
-{{- $group := printf "%s__*" (regexReplaceAll "__.*$" (lower $name) "") }}
-{{- with get $owned (lower $name) | default (ternary (get $owned $group) "" (contains "__" $name)) }}
+{{- $parts := splitList "__" (lower $name) }}
+{{- $expected := "" }}
+{{- range $length := untilStep 1 (len $parts) 1 }}
+{{- $expected = get $owned (printf "%s__*" (join "__" (slice $parts 0 $length))) | default $expected }}
+{{- end }}
+{{- with get $owned (lower $name) | default $expected }}
 value `{{ $path }}.{{ $name }}` is set; expected {{ . }}
 {{- end }}
 {{- end }}

@@ -212,6 +212,39 @@ fn what_belongs_together_is_checked() {
         (set(&["settings.externalidentity__Anything=x"]), "`settings.externalidentity__Anything` is set; expected identity.external"),
         (set(&["settings.Http__Listen=x"]), "`settings.Http__Listen` is set; expected http"),
         (set(&["normalize.settings.inputeventhub__EVENTHUBNAME=x"]), "`normalize.settings.inputeventhub__EVENTHUBNAME` is set; expected source.eventHub.name"),
+        // What would have the Functions host lose positions or events.
+        (
+            set(&["settings.AzureFunctionsJobHost__extensions__eventHubs__batchCheckpointFrequency=x"]),
+            "`settings.AzureFunctionsJobHost__extensions__eventHubs__batchCheckpointFrequency` is set; expected nothing, since a position is stored behind each batch",
+        ),
+        (
+            set(&["normalize.settings.azurefunctionsjobhost__extensions__eventhubs__enableCheckpointing=x"]),
+            "`normalize.settings.azurefunctionsjobhost__extensions__eventhubs__enableCheckpointing` is set; expected nothing, since a position",
+        ),
+        (
+            set(&["settings.AzureFunctionsJobHost__extensions__eventHubs__initialOffsetOptions__type=fromEnd"]),
+            "`settings.AzureFunctionsJobHost__extensions__eventHubs__initialOffsetOptions__type` is set; expected nothing, since a hub without positions is read from its beginning",
+        ),
+        (
+            set(&["settings.AzureFunctionsJobHost__functions__0=other"]),
+            "`settings.AzureFunctionsJobHost__functions__0` is set; expected nothing, since a workload is one function",
+        ),
+        (
+            set(&["settings.AzureFunctionsJobHost__functionTimeout=x"]),
+            "`settings.AzureFunctionsJobHost__functionTimeout` is set; expected nothing, since the functions count on its ten minutes",
+        ),
+        (
+            destinations(&[destination(r#", "settings": {"AzureFunctionsJobHost__customHandler__description__defaultExecutablePath": "x"}"#)]),
+            "`destinations[0].settings.AzureFunctionsJobHost__customHandler__description__defaultExecutablePath` is set; expected nothing, since it is the image's",
+        ),
+        (
+            set(&["settings.AzureWebJobs__normalize__Disabled=x"]),
+            "`settings.AzureWebJobs__normalize__Disabled` is set; expected nothing, since a function that is switched off reads nothing",
+        ),
+        (
+            set(&["settings.POD_NAMESPACE=x"]),
+            "`settings.POD_NAMESPACE` is set; expected nothing, since the Functions host would believe that it is App Service's own",
+        ),
         (
             destinations(&[destination(r#", "settings": {"EventBatching__MaxEvents": "1"}"#)]),
             "`destinations[0].settings.EventBatching__MaxEvents` is set; expected destinations[].window.maxEvents",
