@@ -243,6 +243,17 @@ fn replicas_are_at_most_the_partitions_and_open_windows_are_no_lag() {
             "0..4 2000",
             "0..2 64",
         ),
+        // What a process may hold in all, where that is more; in whatever letter case.
+        (
+            Values::default().set_strings(&["settings.eventBatching__MAXEVENTSALLPARTITIONS=100000"]),
+            "0..4 2000",
+            "0..4 100000",
+        ),
+        (
+            Values::default().set_strings(&["settings.EventBatching__MaxEventsAllPartitions=3999"]),
+            "0..4 2000",
+            "0..4 4000",
+        ),
         (Values::default().set(&["scaling.normalize.minReplicas=3"]), "3..4 2000", "0..4 4000"),
         (
             Values::default()
