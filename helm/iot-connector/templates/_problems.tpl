@@ -99,9 +99,12 @@ value `serviceAccount.name` is not set; expected the name of a ServiceAccount, s
 {{- define "iot-connector.problems.containers" -}}
 {{- $containers := .Values.storage.containers -}}
 {{- $seen := dict -}}
-{{- range include "iot-connector.workloads" . | fromJsonArray -}}
-{{- $_ := set $seen .positions .path -}}
-{{- end -}}
+{{- range include "iot-connector.workloads" . | fromJsonArray }}
+{{- if hasPrefix "azure-webjobs-" .base }}
+value `{{ .path }}` gives the name `{{ .base }}`; expected another, since containers that begin with `azure-webjobs-` are the Functions host's
+{{- end }}
+{{- $_ := set $seen .positions .path }}
+{{- end }}
 {{- $named := list
     (dict "path" "storage.containers.mappings" "name" $containers.mappings)
     (dict "path" "storage.containers.deadLetters" "name" $containers.deadLetters) -}}
@@ -132,6 +135,9 @@ value `{{ .path }}` gives the container `{{ .name }}`; expected another, since t
 value `{{ $path }}.name` is `{{ .name }}`, as of another destination; expected a name of its own
 {{- end }}
 {{- $group := lower (.consumerGroup | default (printf "dst-%s" .name)) }}
+{{- if eq $group "$default" }}
+value `{{ $path }}.consumerGroup` is `{{ .consumerGroup }}`; expected another: that one is everybody's, and who looks into the hub would hold this destination up
+{{- end }}
 {{- if hasKey $groups $group }}
 value `{{ $path }}.consumerGroup` is `{{ $group }}`, as `{{ get $groups $group }}.consumerGroup` is; expected another, since a destination that shares one holds the other up
 {{- end }}

@@ -35,6 +35,10 @@ fn what_belongs_together_is_checked() {
             "`destinations[1].consumerGroup` is `g`, as `destinations[0].consumerGroup` is; expected another, since a destination that shares one holds the other up",
         ),
         (
+            destinations(&[destination(r#", "consumerGroup": "$Default""#)]),
+            "`destinations[0].consumerGroup` is `$Default`; expected another: that one is everybody's, and who looks into the hub would hold this destination up",
+        ),
+        (
             destinations(&[destination(r#", "workloadName": "rel-normalize""#)]),
             "`destinations[0].workloadName` gives the name `rel-normalize`, as `normalize.workloadName` does; expected another",
         ),
@@ -75,6 +79,14 @@ fn what_belongs_together_is_checked() {
         (
             set(&["storage.containers.mappings=azure-webjobs-eventhub"]),
             "`storage.containers.mappings` gives the container `azure-webjobs-eventhub`; expected another, since those that begin with `azure-webjobs-` are the Functions host's",
+        ),
+        (
+            destinations(&[destination(r#", "workloadName": "azure-webjobs-eventhub""#)]),
+            "`destinations[0].workloadName` gives the name `azure-webjobs-eventhub`; expected another, since containers that begin with `azure-webjobs-` are the Functions host's",
+        ),
+        (
+            set(&["front=functions", "normalize.workloadName=azure-webjobs-x"]),
+            "`normalize.workloadName` gives the name `azure-webjobs-x`; expected another, since containers",
         ),
         // Loops.
         (
