@@ -275,6 +275,16 @@ fn replicas_are_at_most_the_partitions_and_open_windows_are_no_lag() {
     }
 }
 
+/// Two replicas of one partition: one would have nothing to read.
+#[test]
+fn not_more_replicas_stand_in_than_there_may_be() {
+    let values =
+        ["scaling.fallbackReplicas=3", "source.eventHub.partitionCount=2", "scaling.groupConvert.maxReplicas=4"];
+    let objects = Values::default().set(&values).objects();
+    let fallback = |workload: &str| objects.get("ScaledObject", workload)["spec"]["fallback"]["replicas"].clone();
+    assert_eq!((fallback("rel-normalize"), fallback("rel-convert-fhir")), (2.into(), 3.into()));
+}
+
 /// A new epoch is a new workload, so that one pod runs in any case and stores first positions.
 #[test]
 fn a_new_epoch_is_a_new_workload_with_positions_of_its_own() {
