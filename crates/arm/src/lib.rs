@@ -48,3 +48,8 @@ pub use route::Route;
 
 /// The namespace of the provider (resource-provider.md 1.2).
 pub const NAMESPACE: &str = "Microsoft.HealthcareApis";
+
+/// A type, or an operation, with the namespace before it.
+pub fn name_of_provider(path: &str) -> String {
+    format!("{NAMESPACE}/{path}")
+}

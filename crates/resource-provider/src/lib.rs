@@ -1,0 +1,10 @@
+//! The control plane: an API that Azure Resource Manager calls, and a worker
+//! that carries out what it accepts (docs/resource-provider.md).
+//!
+//! ```text
+//! request --api--> store: resource + operation, in one transaction
+//! store --worker: claim, steps, journal--> ports: Azure, the cluster, or this machine
+//! ```
+
+pub mod documents;
+pub mod store;

@@ -1,0 +1,9 @@
+//! The store, in SQLite and, where `IOTC_TEST_POSTGRES` names a server's
+//! programs, in PostgreSQL: the same tests for both.
+
+mod places;
+mod resources;
+mod samples;
+mod work;
+
+use places::each_store;
