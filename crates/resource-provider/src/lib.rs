@@ -6,5 +6,8 @@
 //! store --worker: claim, steps, journal--> ports: Azure, the cluster, or this machine
 //! ```
 
+pub mod api;
 pub mod documents;
+pub mod local;
+pub mod ports;
 pub mod store;

@@ -60,6 +60,18 @@ impl Store {
         row.map_err(StoreError::database("read a resource"))?.as_ref().map(document).transpose()
     }
 
+    /// Whether any subscription has a workspace of a name.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Database`].
+    pub async fn is_workspace(&self, name: &str) -> Result<bool, StoreError> {
+        let select = query("SELECT 1 FROM resources WHERE kind = 'Workspace' AND key LIKE $1 ESCAPE '\\' LIMIT 1");
+        let pattern = format!("%/workspaces/{}", name.to_lowercase().replace('_', "\\_"));
+        let row = select.bind(pattern).fetch_optional(&self.pool).await;
+        Ok(row.map_err(StoreError::database("look for a name"))?.is_some())
+    }
+
     /// A part of a list, of `count` at the most, after a key.
     ///
     /// # Errors

@@ -30,7 +30,7 @@ impl Store {
         Ok(document.map_or(SubscriptionState::Unregistered, |document| document.state))
     }
 
-    /// Whether a name is free for a subscription: nobody else's.
+    /// Whose a name is that is unique in the cloud; nobody's when it is free.
     ///
     /// # Errors
     ///
