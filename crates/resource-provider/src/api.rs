@@ -150,7 +150,8 @@ async fn handle(
     let request_id = uuid::Uuid::new_v4().to_string();
     let answered = match body {
         Ok(body) => match Call::read(&method, &uri, &headers, body) {
-            Ok(call) => api.answer(&call).await,
+            // On the heap: a future lies on the stack of whoever polls it.
+            Ok(call) => Box::pin(api.answer(&call)).await,
             Err(error) => Err(error),
         },
         Err(_) => {

@@ -39,12 +39,12 @@ pub enum Verb {
 
 /// Makes or replaces a resource.
 pub async fn put(api: &Api, call: &Call, id: &ResourceId) -> Result<Answer, ArmError> {
-    write(api, call, id, Verb::Put).await
+    Box::pin(write(api, call, id, Verb::Put)).await
 }
 
 /// Changes a resource.
 pub async fn patch(api: &Api, call: &Call, id: &ResourceId) -> Result<Answer, ArmError> {
-    write(api, call, id, Verb::Patch).await
+    Box::pin(write(api, call, id, Verb::Patch)).await
 }
 
 async fn write(api: &Api, call: &Call, id: &ResourceId, verb: Verb) -> Result<Answer, ArmError> {

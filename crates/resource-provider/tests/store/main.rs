@@ -1,6 +1,8 @@
 //! The store, in SQLite and, where `IOTC_TEST_POSTGRES` names a server's
 //! programs, in PostgreSQL: the same tests for both.
 
+#![allow(clippy::unwrap_used, reason = "a test stops where its data is not what it should be")]
+
 mod places;
 mod resources;
 mod samples;

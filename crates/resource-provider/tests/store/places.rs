@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
 use resource_provider::store::Store;
 use tempfile::TempDir;
@@ -29,8 +29,8 @@ pub fn each_store<F: Future<Output = ()>>(test: impl Fn(Store) -> F) {
 /// A PostgreSQL of its own, which listens on a socket in its folder only.
 struct Postgres {
     url: String,
-    process: Child,
-    _folder: TempDir,
+    programs: PathBuf,
+    folder: TempDir,
 }
 
 impl Postgres {
@@ -38,42 +38,32 @@ impl Postgres {
     fn start() -> Option<Postgres> {
         let programs = PathBuf::from(std::env::var_os("IOTC_TEST_POSTGRES")?);
         let folder = tempfile::tempdir().expect("a folder");
-        let data = folder.path().join("data");
-        let own =
-            |path: &Path| std::os::unix::fs::chown(path, Some(NOBODY), Some(NOBODY)).expect("the folder is given");
         if is_root() {
-            own(folder.path());
+            std::os::unix::fs::chown(folder.path(), Some(NOBODY), Some(NOBODY)).expect("the folder is given");
         }
-        let status = as_user(&programs.join("initdb"))
-            .args(["--auth=trust", "--username=iotc", "--no-sync", "--encoding=UTF8", "--locale=C", "-D"])
-            .arg(&data)
-            .stdout(Stdio::null())
-            .status();
-        assert!(status.expect("initdb").success());
-        let process = as_user(&programs.join("postgres"))
-            .args(["-c", "listen_addresses=", "-c", "fsync=off", "-k"])
-            .arg(folder.path())
-            .arg("-D")
-            .arg(&data)
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("postgres");
-        let ready = || {
-            let mut check = Command::new(programs.join("pg_isready"));
-            check.arg("-q").arg("-h").arg(folder.path()).status().is_ok_and(|status| status.success())
-        };
-        // pg_isready waits three seconds by itself for a server that starts.
-        assert!((0..20).any(|_| ready() || std::thread::yield_now() != ()), "postgres is not ready");
-        let socket = folder.path().display().to_string().replace('/', "%2F");
-        Some(Postgres { url: format!("postgres://iotc@{socket}/postgres"), process, _folder: folder })
+        let socket = folder.path().display().to_string();
+        let url = format!("postgres://iotc@{}/postgres", socket.replace('/', "%2F"));
+        let server = Postgres { url, programs, folder };
+        let initdb = ["--auth=trust", "--username=iotc", "--no-sync", "--encoding=UTF8", "--locale=C"];
+        server.run("initdb", &initdb);
+        let options = format!("-c listen_addresses= -c fsync=off -k {socket}");
+        // Waits until it takes connections.
+        server.run("pg_ctl", &["start", "--wait", "--silent", "-o", &options, "-l", &format!("{socket}/log")]);
+        Some(server)
+    }
+
+    /// Runs a program on the server's data.
+    fn run(&self, program: &str, arguments: &[&str]) {
+        let mut command = as_user(&self.programs.join(program));
+        command.args(arguments).arg("-D").arg(self.folder.path().join("data")).stdout(Stdio::null());
+        assert!(command.status().expect("it is run").success(), "{program} {arguments:?}");
     }
 }
 
 impl Drop for Postgres {
     fn drop(&mut self) {
         // Data of a test: nothing is worth a slow stop.
-        let (killed, reaped) = (self.process.kill(), self.process.wait());
-        assert!(std::thread::panicking() || (killed.is_ok() && reaped.is_ok()));
+        self.run("pg_ctl", &["stop", "--silent", "--mode=immediate"]);
     }
 }
 
