@@ -30,6 +30,7 @@ use axum::response::Response;
 
 use self::answer::Answer;
 use self::call::Call;
+pub use self::delete::{REMEMBERED, preempted};
 use crate::ports::{FhirServices, IdentityIssuer, Keys};
 use crate::store::{Store, StoreError};
 

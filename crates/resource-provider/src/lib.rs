@@ -11,3 +11,4 @@ pub mod documents;
 pub mod local;
 pub mod ports;
 pub mod store;
+pub mod worker;

@@ -262,3 +262,39 @@ impl Transaction {
         done.map(|done| done.rows_affected()).map_err(StoreError::database("forget operations"))
     }
 }
+
+impl Store {
+    /// Takes a lock that others keep out of until `until`. False when another has
+    /// it.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Database`].
+    pub async fn take_lock(
+        &self,
+        name: &str,
+        owner: &str,
+        now: Timestamp,
+        until: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let upsert = query(
+            "INSERT INTO locks (name, owner, held_until) VALUES ($1, $2, $3) \
+             ON CONFLICT (name) DO UPDATE SET owner = excluded.owner, held_until = excluded.held_until \
+             WHERE locks.held_until <= $4",
+        );
+        let upsert = upsert.bind(name.to_owned()).bind(owner.to_owned()).bind(until.as_microsecond());
+        let done = upsert.bind(now.as_microsecond()).execute(&self.pool).await;
+        done.map(|done| done.rows_affected() == 1).map_err(StoreError::database("take a lock"))
+    }
+
+    /// Lets go of a lock; nothing, when it is another's by now.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Database`].
+    pub async fn release_lock(&self, name: &str, owner: &str) -> Result<(), StoreError> {
+        let delete = query("DELETE FROM locks WHERE name = $1 AND owner = $2").bind(name.to_owned());
+        let done = delete.bind(owner.to_owned()).execute(&self.pool).await;
+        done.map(|_| ()).map_err(StoreError::database("let go of a lock"))
+    }
+}

@@ -1,0 +1,214 @@
+//! The documents that an operation is about.
+
+use arm::desired::Properties;
+use arm::gen2::FhirTarget;
+use arm::gen2::fhir_destination::FhirServiceId;
+use arm::infrastructure::{ConnectorNames, DestinationNames, WorkspaceNames};
+use arm::state::{ResourceState, SubscriptionState};
+use arm::{ErrorCode, ResourceType};
+use uuid::Uuid;
+
+use crate::documents::{ConnectionDefinition, InternalIdentity, ResourceDocument, ScaleInfo};
+use crate::ports::{ConnectorSpec, DestinationSpec, ErrorClass, FhirServices, PortError};
+use crate::store::{Store, StoreError};
+
+/// The resource that is worked on, and what is above it.
+#[derive(Clone, Debug)]
+pub struct Scene {
+    /// The resource.
+    pub subject: ResourceDocument,
+    /// Its workspace, unless it is one.
+    pub workspace: Option<ResourceDocument>,
+    /// Its connector, unless it is one.
+    pub connector: Option<ResourceDocument>,
+}
+
+impl Scene {
+    /// Loads what is above a resource. None when something of it is gone.
+    pub async fn of(store: &Store, subject: ResourceDocument) -> Result<Option<Scene>, StoreError> {
+        let mut scene = Scene { subject, workspace: None, connector: None };
+        let mut id = scene.subject.resource_id().parent();
+        while let Some(above) = id {
+            let Some(document) = store.resource(&above).await? else { return Ok(None) };
+            match above.kind {
+                ResourceType::Workspace => scene.workspace = Some(document),
+                _ => scene.connector = Some(document),
+            }
+            id = above.parent();
+        }
+        Ok(Some(scene))
+    }
+
+    /// The workspace.
+    pub fn workspace(&self) -> &ResourceDocument {
+        self.workspace.as_ref().unwrap_or(&self.subject)
+    }
+
+    /// The connector.
+    pub fn connector(&self) -> &ResourceDocument {
+        self.connector.as_ref().unwrap_or(&self.subject)
+    }
+
+    /// Where the workspace was placed.
+    pub fn place(&self) -> Result<&ScaleInfo, PortError> {
+        self.workspace().scale.as_ref().ok_or_else(|| missing("the place of the workspace"))
+    }
+
+    /// The workspace's storage account.
+    pub fn storage_account(&self) -> Result<&str, PortError> {
+        stored(&self.workspace().infrastructure.storage_account, "the workspace's storage account")
+    }
+
+    /// The workspace's identity.
+    pub fn internal_identity(&self) -> Result<&InternalIdentity, PortError> {
+        let identity = self.workspace().infrastructure.internal_identity.as_ref();
+        identity.ok_or_else(|| missing("the workspace's identity"))
+    }
+
+    /// Decides the names of what will be made for the resource, those that are
+    /// not decided yet.
+    pub fn decide_names(&mut self) {
+        let Scene { subject, .. } = self;
+        let id = subject.id.clone();
+        let kind = subject.kind.resource_type();
+        let infrastructure = &mut subject.infrastructure;
+        let mut roles: Vec<&str> = Vec::new();
+        match kind {
+            ResourceType::Workspace => {
+                let names = WorkspaceNames(&id);
+                infrastructure.resource_group.get_or_insert_with(|| names.resource_group());
+                infrastructure.storage_account.get_or_insert_with(|| names.storage_account());
+                infrastructure.internal_identity.get_or_insert_with(|| InternalIdentity {
+                    name: names.identity(),
+                    resource_id: String::new(),
+                    client_id: String::new(),
+                    principal_id: String::new(),
+                });
+                roles.push(STORAGE_ROLE);
+            }
+            ResourceType::IotConnector => {
+                let names = ConnectorNames(&id);
+                infrastructure.event_hub_name.get_or_insert_with(|| names.event_hub());
+                infrastructure.mapping_blob.get_or_insert_with(|| format!("{}/devicemapping.json", names.workload()));
+                roles.extend([HUB_SENDER, HUB_RECEIVER]);
+            }
+            ResourceType::FhirDestination => {
+                let names = DestinationNames(&id);
+                infrastructure.consumer_group.get_or_insert_with(|| names.consumer_group());
+                infrastructure.mapping_blob.get_or_insert_with(|| format!("{}/fhirmapping.json", names.workload()));
+            }
+            _ => {}
+        }
+        for role in roles {
+            infrastructure.role_assignments.entry(role.to_owned()).or_insert_with(|| Uuid::new_v4().to_string());
+        }
+    }
+
+    /// What the workload of the resource is called.
+    pub fn workload(&self) -> String {
+        match self.subject.kind.resource_type() {
+            ResourceType::FhirDestination => DestinationNames(&self.subject.id).workload(),
+            _ => ConnectorNames(&self.connector().id).workload(),
+        }
+    }
+
+    /// The connector as the cluster is to have it: with the destinations that are
+    /// made or being made, and not those that are being removed.
+    pub async fn connector_spec(
+        &self,
+        store: &Store,
+        fhir_services: &dyn FhirServices,
+    ) -> Result<Result<ConnectorSpec, PortError>, StoreError> {
+        let id = self.connector().resource_id();
+        let mut destinations = Vec::new();
+        let mut transaction = store.begin().await?;
+        for mut document in transaction.descendants(&id).await? {
+            if document.id == self.subject.id {
+                document.clone_from(&self.subject);
+            }
+            let is_made = document.state != ResourceState::Deprovisioning
+                && (document.last_good.is_some() || document.id == self.subject.id);
+            if document.kind.resource_type() != ResourceType::FhirDestination || !is_made {
+                continue;
+            }
+            match destination(&document, fhir_services).await {
+                Ok(destination) => destinations.push(destination),
+                Err(error) => return Ok(Err(error)),
+            }
+        }
+        drop(transaction);
+        let subscription = store.subscription_state(&id.subscription).await?;
+        let is_suspended = matches!(subscription, SubscriptionState::Warned | SubscriptionState::Suspended);
+        Ok(self.spec(destinations, is_suspended))
+    }
+
+    fn spec(&self, destinations: Vec<DestinationSpec>, is_suspended: bool) -> Result<ConnectorSpec, PortError> {
+        let connector = self.connector();
+        let Properties::IotConnector(properties) = &connector.properties else { return Err(missing("the connector")) };
+        let Some(ingest) = &connector.ingest_definition else { return Err(missing("what the connector reads")) };
+        let ConnectionDefinition::EventHub(endpoint) = &ingest.connection_definition;
+        let infrastructure = &connector.infrastructure;
+        Ok(ConnectorSpec {
+            name: ConnectorNames(&connector.id).workload(),
+            endpoint: endpoint.clone(),
+            epoch: ingest.epoch,
+            internal_hub: stored(&infrastructure.event_hub_name, "the connector's hub")?.to_owned(),
+            storage_account: self.storage_account()?.to_owned(),
+            internal_identity: self.internal_identity()?.clone(),
+            certificate: infrastructure.certificate.clone(),
+            device_mapping: stored(&infrastructure.mapping_blob, "the mapping's blob")?.to_owned(),
+            device_mapping_hash: properties.device_mapping.hash(),
+            destinations,
+            is_suspended,
+        })
+    }
+}
+
+/// The key of the role on the storage account.
+pub const STORAGE_ROLE: &str = "storageContributor";
+/// The key of the role that lets a connector's pods send.
+pub const HUB_SENDER: &str = "hubSender";
+/// The key of the role that lets them receive.
+pub const HUB_RECEIVER: &str = "hubReceiver";
+
+async fn destination(
+    document: &ResourceDocument,
+    fhir_services: &dyn FhirServices,
+) -> Result<DestinationSpec, PortError> {
+    let Properties::FhirDestination(properties) = &document.properties else { return Err(missing("the destination")) };
+    let fhir_url = match &properties.target {
+        FhirTarget::FhirServerUrl(url) => url.clone(),
+        FhirTarget::FhirServiceResourceId(text) => {
+            let gone = |code| PortError {
+                code,
+                class: ErrorClass::Permanent,
+                message: "the FHIR service of a destination is not there any more".to_owned(),
+            };
+            let service = FhirServiceId::read(text, &document.resource_id()).map_err(|error| gone(error.code))?;
+            let found = fhir_services.get(&service.path).await?;
+            found.ok_or_else(|| gone(ErrorCode::FhirServiceNotFound))?.url
+        }
+    };
+    let infrastructure = &document.infrastructure;
+    Ok(DestinationSpec {
+        name: DestinationNames(&document.id).workload(),
+        consumer_group: stored(&infrastructure.consumer_group, "the destination's consumer group")?.to_owned(),
+        fhir_url,
+        resolution: properties.resource_identity_resolution_type,
+        fhir_mapping: stored(&infrastructure.mapping_blob, "the mapping's blob")?.to_owned(),
+        fhir_mapping_hash: properties.fhir_mapping.hash(),
+    })
+}
+
+/// What was decided before, and has to be there.
+pub fn stored<'v>(value: &'v Option<String>, what: &str) -> Result<&'v str, PortError> {
+    value.as_deref().ok_or_else(|| missing(what))
+}
+
+fn missing(what: &str) -> PortError {
+    PortError {
+        code: ErrorCode::InternalServerError,
+        class: ErrorClass::Permanent,
+        message: format!("{what} is not known: the resource above was not made whole"),
+    }
+}
