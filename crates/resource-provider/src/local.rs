@@ -1,5 +1,7 @@
 //! What is outside, on one machine: for a laptop and for tests (design.md D9).
 
+mod cloud;
+
 use std::collections::HashMap;
 use std::sync::Mutex;
 
@@ -11,6 +13,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use uuid::Uuid;
 
+pub use self::cloud::{Gate, LocalCloud, Moment, Open};
 use crate::ports::{ConnectionRule, FhirService, FhirServices, IdentityIssuer, Keys, PortError};
 
 /// FHIR services that are named when the program starts.
@@ -21,6 +24,11 @@ impl NamedFhirServices {
     /// Names a service by its resource id.
     pub fn put(&self, path: &str, service: FhirService) {
         self.all().insert(path.to_lowercase(), service);
+    }
+
+    /// Forgets a service.
+    pub fn remove(&self, path: &str) {
+        self.all().remove(&path.to_lowercase());
     }
 
     fn all(&self) -> std::sync::MutexGuard<'_, HashMap<String, FhirService>> {
