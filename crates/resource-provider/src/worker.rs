@@ -90,7 +90,7 @@ impl Worker {
             match claimed {
                 Ok(Some(claimed)) => {
                     let worker = self.clone();
-                    running.spawn(async move { worker.carry_out(claimed).await });
+                    running.spawn(async move { Box::pin(worker.carry_out(claimed)).await });
                     continue;
                 }
                 Ok(None) => {}
@@ -112,7 +112,7 @@ impl Worker {
     /// [`StoreError`]: then the operation is claimed again when its lease lapses.
     pub async fn work_once(&self) -> Result<bool, StoreError> {
         match self.claim().await? {
-            Some(claimed) => self.carry_out(claimed).await.map(|()| true),
+            Some(claimed) => Box::pin(self.carry_out(claimed)).await.map(|()| true),
             None => Ok(false),
         }
     }

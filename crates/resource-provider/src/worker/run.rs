@@ -33,7 +33,7 @@ impl Worker {
             if is_preempted {
                 return self.end(operation, Ending::Preempted).await;
             }
-            self.work_on(&mut operation).await
+            Box::pin(self.work_on(&mut operation)).await
         };
         tokio::select! {
             done = work => done,
@@ -82,7 +82,7 @@ impl Worker {
             Outcome::Done => self.end(operation.clone(), Ending::Succeeded).await,
             Outcome::Lost => Ok(()),
             Outcome::Preempted => self.end(operation.clone(), Ending::Preempted).await,
-            Outcome::Failed(step, error) => self.fail(operation, stage, step, error).await,
+            Outcome::Failed(step, error) => Box::pin(self.fail(operation, stage, step, error)).await,
         }
     }
 
@@ -116,7 +116,7 @@ impl Worker {
                     Outcome::Preempted => break,
                     Outcome::Failed(step, error) => {
                         let scene = stage.scene.clone();
-                        self.fail(operation, Stage { worker: self, scene }, step, error).await?;
+                        Box::pin(self.fail(operation, Stage { worker: self, scene }, step, error)).await?;
                         return Ok(false);
                     }
                 }

@@ -123,12 +123,16 @@ impl Scene {
         let mut destinations = Vec::new();
         let mut transaction = store.begin().await?;
         for mut document in transaction.descendants(&id).await? {
-            if document.id == self.subject.id {
-                document.clone_from(&self.subject);
-            }
-            let is_made = document.state != ResourceState::Deprovisioning
-                && (document.last_good.is_some() || document.id == self.subject.id);
-            if document.kind.resource_type() != ResourceType::FhirDestination || !is_made {
+            let is_made = match document.id == self.subject.id {
+                true => {
+                    document.clone_from(&self.subject);
+                    true
+                }
+                // What is wanted of others is their operations' business.
+                false => document.revert(),
+            };
+            let is_wanted = is_made && document.state != ResourceState::Deprovisioning;
+            if document.kind.resource_type() != ResourceType::FhirDestination || !is_wanted {
                 continue;
             }
             match destination(&document, fhir_services).await {
@@ -143,7 +147,10 @@ impl Scene {
     }
 
     fn spec(&self, destinations: Vec<DestinationSpec>, is_suspended: bool) -> Result<ConnectorSpec, PortError> {
-        let connector = self.connector();
+        let mut connector = self.connector().clone();
+        if connector.id != self.subject.id {
+            connector.revert();
+        }
         let Properties::IotConnector(properties) = &connector.properties else { return Err(missing("the connector")) };
         let Some(ingest) = &connector.ingest_definition else { return Err(missing("what the connector reads")) };
         let ConnectionDefinition::EventHub(endpoint) = &ingest.connection_definition;

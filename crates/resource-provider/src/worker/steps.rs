@@ -108,9 +108,11 @@ impl Stage<'_> {
     /// What a workspace has.
     async fn of_workspace(&mut self, step: Step) -> Result<(), StepError> {
         let azure = &self.worker.platform.azure;
-        let Some(place) = self.scene.subject.scale.clone() else {
+        let place = match self.scene.place() {
+            Ok(place) => place.clone(),
             // Nothing was placed, so nothing was made.
-            return if is_removal(step) { Ok(()) } else { Err(self.scene.place().map(|_| ()).unwrap_err().into()) };
+            Err(_) if is_removal(step) => return Ok(()),
+            Err(error) => return Err(error.into()),
         };
         let id = self.scene.subject.resource_id().to_string();
         let infrastructure = &mut self.scene.subject.infrastructure;

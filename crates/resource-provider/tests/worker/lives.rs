@@ -105,3 +105,25 @@ async fn a_destination_to_a_service_that_went_fails_and_says_which() {
     assert_eq!(site.provider.get(DESTINATION, NEWEST).await.state(), "Failed");
     assert!(!kinds(&site).iter().any(|kind| kind.starts_with("consumer group")), "{:?}", kinds(&site));
 }
+
+/// An operation applies what it was asked for, and not what others were asked for
+/// since.
+#[tokio::test]
+async fn what_waits_in_the_queue_is_not_applied_early() {
+    let site = Site::behind(Arc::new(Open)).await;
+    site.with_connector().await;
+    let made = site.provider.put(DESTINATION, NEWEST, &destination()).await.is(201);
+    let patch = json!({ "properties": { "ingestionEndpointConfiguration": { "eventHubName": "other" } } });
+    let patched = site.provider.patch(CONNECTOR, NEWEST, &patch).await.is(202);
+    let endpoint = |site: &Site| {
+        let things = site.cloud.things();
+        let id = things.keys().find_map(|name| name.strip_prefix("hub nd-")).unwrap().to_owned();
+        let spec = site.cloud.connector(&format!("iotn-{id}")).unwrap();
+        (spec.endpoint.event_hub_name, spec.epoch, spec.destinations.len())
+    };
+    assert!(site.worker().work_once().await.unwrap());
+    assert_eq!(site.status(&made).await["status"], "Succeeded");
+    assert_eq!(endpoint(&site), ("telemetry".to_owned(), 1, 1));
+    assert_eq!(site.done(patched).await["status"], "Succeeded");
+    assert_eq!(endpoint(&site), ("other".to_owned(), 2, 1));
+}
