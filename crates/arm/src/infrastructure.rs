@@ -51,6 +51,11 @@ impl ConnectorNames<'_> {
         format!("nd-{}", self.0)
     }
 
+    /// Of Gen1: the hub that devices send to.
+    pub fn device_hub(&self) -> String {
+        format!("dd-{}", self.0)
+    }
+
     /// The certificate of the external identity.
     pub fn certificate(&self) -> String {
         format!("mi-{}", self.0)
@@ -93,6 +98,7 @@ mod tests {
             (workspace.event_hub_namespace(), 50),
             (workspace.identity(), 128),
             (connector.event_hub(), 50),
+            (connector.device_hub(), 50),
             (connector.certificate(), 127),
             (connector.checkpoints(u32::MAX), 63),
             (destination.consumer_group(), 50),

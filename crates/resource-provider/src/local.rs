@@ -90,8 +90,9 @@ impl LocalKeys {
         let keys = all.entry(name).or_insert_with(|| [new_key(), new_key()]);
         change(keys);
         let string = |key: &str| {
+            let hub = rule.connector.infrastructure.device_hub_name.as_deref().unwrap_or_default();
             let (host, rule) = (&self.host, rule.connection);
-            format!("Endpoint=sb://{host}/;SharedAccessKeyName={rule};SharedAccessKey={key};EntityPath=devicedata")
+            format!("Endpoint=sb://{host}/;SharedAccessKeyName={rule};SharedAccessKey={key};EntityPath={hub}")
         };
         ConnectionKeys {
             key_name: rule.connection.to_owned(),

@@ -141,6 +141,11 @@ pub trait Azure: Debug + Send + Sync {
     /// Removes it.
     async fn delete_consumer_group(&self, place: &ScaleInfo, hub: &str, group: &str) -> Result<(), PortError>;
 
+    /// A rule on a hub that lets its holder send and no more.
+    async fn ensure_send_rule(&self, place: &ScaleInfo, hub: &str, rule: &str) -> Result<(), PortError>;
+    /// Removes it.
+    async fn delete_send_rule(&self, place: &ScaleInfo, hub: &str, rule: &str) -> Result<(), PortError>;
+
     /// A role assignment under an id that was stored before. An assignment of the
     /// same principal, role and scope under another id counts.
     async fn ensure_role_assignment(&self, place: &ScaleInfo, assignment: RoleAssignment<'_>) -> Result<(), PortError>;
@@ -170,6 +175,8 @@ pub enum Role {
     EventHubsDataReceiver,
     /// Storage Blob Data Contributor.
     StorageBlobDataContributor,
+    /// FHIR Data Contributor.
+    FhirDataContributor,
 }
 
 /// What a role is on.
@@ -184,6 +191,8 @@ pub enum Scope<'a> {
         /// The account.
         name: &'a str,
     },
+    /// A FHIR service of the customer's, by its resource id.
+    FhirService(&'a str),
 }
 
 /// The external identity's credential (resource-provider.md 4.10).

@@ -38,6 +38,9 @@ pub struct Infrastructure {
     /// Of a connector: the hub of measurements.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub event_hub_name: Option<String>,
+    /// Of a Gen1 connector: the hub that devices send to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub device_hub_name: Option<String>,
     /// Of a destination: the consumer group on that hub.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub consumer_group: Option<String>,

@@ -207,6 +207,15 @@ impl Azure for LocalCloud {
         self.remove(format!("consumer group {hub}/{group}")).await
     }
 
+    async fn ensure_send_rule(&self, _: &ScaleInfo, hub: &str, rule: &str) -> Result<(), PortError> {
+        self.needs(&format!("hub {hub}"), ErrorCode::EventHubProvisioningFailed)?;
+        self.ensure(format!("rule {hub}/{rule}"), "").await
+    }
+
+    async fn delete_send_rule(&self, _: &ScaleInfo, hub: &str, rule: &str) -> Result<(), PortError> {
+        self.remove(format!("rule {hub}/{rule}")).await
+    }
+
     async fn ensure_role_assignment(&self, _: &ScaleInfo, assignment: RoleAssignment<'_>) -> Result<(), PortError> {
         self.ensure(format!("role {:?} on {:?}", assignment.role, assignment.scope), assignment.id).await
     }

@@ -19,10 +19,16 @@ pub enum Step {
     StorageRole,
     /// The workspace of a connector has its namespace.
     Namespace,
+    /// A Gen1 connector has the hub that devices send to.
+    DeviceHub,
     /// A connector has its hub.
     EventHub,
     /// The workspace's identity may use the hub.
     HubRoles,
+    /// A Gen1 connector may write to the FHIR service above it.
+    FhirRole,
+    /// A connection has its rule on the hub that devices send to.
+    SendRule,
     /// A connector has its certificate.
     Certificate,
     /// A destination has its consumer group.
@@ -43,6 +49,12 @@ pub enum Step {
     NoConsumerGroup,
     /// The certificate is gone.
     NoCertificate,
+    /// The rule of a connection is gone.
+    NoSendRule,
+    /// The role on the FHIR service is gone.
+    NoFhirRole,
+    /// The hub that devices send to is gone.
+    NoDeviceHub,
     /// The roles on the hub are gone.
     NoHubRoles,
     /// The hub is gone.
@@ -62,10 +74,10 @@ pub enum Step {
 }
 
 use Step::{
-    Allocation, Certificate, ConsumerGroup, EventHub, HubRoles, InternalIdentity, MappingBlob, Names, Namespace,
-    NoAllocation, NoCertificate, NoConsumerGroup, NoEventHub, NoHubRoles, NoInternalIdentity, NoMappingBlob,
-    NoNamespace, NoPositions, NoResourceGroup, NoStorageAccount, NoStorageRole, NoWorkload, OldPositions,
-    ResourceGroup, StorageAccount, StorageRole, Workload,
+    Allocation, Certificate, ConsumerGroup, DeviceHub, EventHub, FhirRole, HubRoles, InternalIdentity, MappingBlob,
+    Names, Namespace, NoAllocation, NoCertificate, NoConsumerGroup, NoDeviceHub, NoEventHub, NoFhirRole, NoHubRoles,
+    NoInternalIdentity, NoMappingBlob, NoNamespace, NoPositions, NoResourceGroup, NoSendRule, NoStorageAccount,
+    NoStorageRole, NoWorkload, OldPositions, ResourceGroup, SendRule, StorageAccount, StorageRole, Workload,
 };
 
 impl Step {
@@ -79,10 +91,25 @@ impl Step {
                 &[Names, Namespace, EventHub, HubRoles, Certificate, MappingBlob, Workload, OldPositions]
             }
             ResourceType::FhirDestination => &[Names, ConsumerGroup, MappingBlob, Workload],
-            ResourceType::IotMapping
-            | ResourceType::IomtConnector
-            | ResourceType::Connection
-            | ResourceType::IomtMapping => &[],
+            // A workspace and a connector in one. It runs once it has both mappings.
+            ResourceType::IomtConnector => &[
+                Names,
+                Allocation,
+                ResourceGroup,
+                StorageAccount,
+                InternalIdentity,
+                StorageRole,
+                Namespace,
+                DeviceHub,
+                EventHub,
+                HubRoles,
+                FhirRole,
+                ConsumerGroup,
+                Workload,
+            ],
+            ResourceType::Connection => &[SendRule],
+            ResourceType::IomtMapping => &[Names, MappingBlob, Workload],
+            ResourceType::IotMapping => &[],
         }
     }
 
@@ -96,10 +123,25 @@ impl Step {
                 &[NoWorkload, NoHubRoles, NoEventHub, NoCertificate, NoPositions, NoMappingBlob, NoNamespace]
             }
             ResourceType::FhirDestination => &[NoWorkload, NoConsumerGroup, NoPositions, NoMappingBlob],
-            ResourceType::IotMapping
-            | ResourceType::IomtConnector
-            | ResourceType::Connection
-            | ResourceType::IomtMapping => &[],
+            ResourceType::IomtConnector => &[
+                NoWorkload,
+                NoFhirRole,
+                NoHubRoles,
+                NoConsumerGroup,
+                NoEventHub,
+                NoDeviceHub,
+                NoPositions,
+                NoNamespace,
+                NoStorageRole,
+                NoInternalIdentity,
+                NoStorageAccount,
+                NoResourceGroup,
+                NoAllocation,
+            ],
+            ResourceType::Connection => &[NoSendRule],
+            // Without one of its mappings a connector stands still.
+            ResourceType::IomtMapping => &[NoWorkload, NoMappingBlob],
+            ResourceType::IotMapping => &[],
         }
     }
 
@@ -113,6 +155,9 @@ impl Step {
             StorageRole => Some(NoStorageRole),
             Namespace => Some(NoNamespace),
             EventHub => Some(NoEventHub),
+            DeviceHub => Some(NoDeviceHub),
+            FhirRole => Some(NoFhirRole),
+            SendRule => Some(NoSendRule),
             HubRoles => Some(NoHubRoles),
             Certificate => Some(NoCertificate),
             ConsumerGroup => Some(NoConsumerGroup),
@@ -134,7 +179,7 @@ mod tests {
 
     #[test]
     fn whatever_a_create_makes_a_delete_removes() {
-        for kind in [ResourceType::Workspace, ResourceType::IotConnector, ResourceType::FhirDestination] {
+        for kind in ResourceType::ALL {
             let removed = Step::of_deprovision(kind);
             for undo in Step::of_provision(kind).iter().filter_map(|step| step.undo()) {
                 assert!(removed.contains(&undo), "{kind:?}: {undo:?}");

@@ -1,9 +1,11 @@
 //! The documents that an operation is about.
 
 use arm::desired::Properties;
-use arm::gen2::FhirTarget;
+use arm::gen1::IomtMapping;
 use arm::gen2::fhir_destination::FhirServiceId;
+use arm::gen2::{FhirTarget, IngestionEndpoint};
 use arm::infrastructure::{ConnectorNames, DestinationNames, WorkspaceNames};
+use arm::mapping_content::MappingKind;
 use arm::state::{ResourceState, SubscriptionState};
 use arm::{ErrorCode, ResourceType};
 use uuid::Uuid;
@@ -39,9 +41,9 @@ impl Scene {
         Ok(Some(scene))
     }
 
-    /// The workspace.
+    /// The workspace; a Gen1 connector is its own.
     pub fn workspace(&self) -> &ResourceDocument {
-        self.workspace.as_ref().unwrap_or(&self.subject)
+        self.workspace.as_ref().unwrap_or(self.connector())
     }
 
     /// The connector.
@@ -71,20 +73,35 @@ impl Scene {
         let Scene { subject, .. } = self;
         let id = subject.id.clone();
         let kind = subject.kind.resource_type();
+        let connector = self.connector.as_ref().map_or_else(|| id.clone(), |connector| connector.id.clone());
+        let own_name = subject.resource_id().own_name().to_lowercase();
         let infrastructure = &mut subject.infrastructure;
         let mut roles: Vec<&str> = Vec::new();
+        if matches!(kind, ResourceType::Workspace | ResourceType::IomtConnector) {
+            let names = WorkspaceNames(&id);
+            infrastructure.resource_group.get_or_insert_with(|| names.resource_group());
+            infrastructure.storage_account.get_or_insert_with(|| names.storage_account());
+            infrastructure.internal_identity.get_or_insert_with(|| InternalIdentity {
+                name: names.identity(),
+                resource_id: String::new(),
+                client_id: String::new(),
+                principal_id: String::new(),
+            });
+            roles.push(STORAGE_ROLE);
+        }
         match kind {
-            ResourceType::Workspace => {
-                let names = WorkspaceNames(&id);
-                infrastructure.resource_group.get_or_insert_with(|| names.resource_group());
-                infrastructure.storage_account.get_or_insert_with(|| names.storage_account());
-                infrastructure.internal_identity.get_or_insert_with(|| InternalIdentity {
-                    name: names.identity(),
-                    resource_id: String::new(),
-                    client_id: String::new(),
-                    principal_id: String::new(),
-                });
-                roles.push(STORAGE_ROLE);
+            ResourceType::IomtConnector => {
+                let names = ConnectorNames(&id);
+                infrastructure.device_hub_name.get_or_insert_with(|| names.device_hub());
+                infrastructure.event_hub_name.get_or_insert_with(|| names.event_hub());
+                infrastructure.consumer_group.get_or_insert_with(|| DestinationNames(&id).consumer_group());
+                roles.extend([HUB_SENDER, HUB_RECEIVER, DEVICE_RECEIVER, FHIR_ROLE]);
+            }
+            ResourceType::IomtMapping => {
+                let names = ConnectorNames(&connector);
+                infrastructure
+                    .mapping_blob
+                    .get_or_insert_with(|| format!("{}/{own_name}mapping.json", names.workload()));
             }
             ResourceType::IotConnector => {
                 let names = ConnectorNames(&id);
@@ -110,6 +127,86 @@ impl Scene {
             ResourceType::FhirDestination => DestinationNames(&self.subject.id).workload(),
             _ => ConnectorNames(&self.connector().id).workload(),
         }
+    }
+
+    /// The Gen1 connector as the cluster is to have it; none while it lacks a
+    /// mapping, since there is nothing that it could do. Its own hub is its
+    /// source, and the FHIR service above it its destination.
+    pub async fn gen1_spec(
+        &self,
+        store: &Store,
+        fhir_services: &dyn FhirServices,
+    ) -> Result<Result<Option<ConnectorSpec>, PortError>, StoreError> {
+        let id = self.connector().resource_id();
+        let mut mappings = [None, None];
+        let mut transaction = store.begin().await?;
+        for mut document in transaction.descendants(&id).await? {
+            let is_made = if document.id == self.subject.id {
+                document.clone_from(&self.subject);
+                true
+            } else {
+                document.revert()
+            };
+            if let Properties::IomtMapping(mapping) = &document.properties
+                && is_made
+                && document.state != ResourceState::Deprovisioning
+                && let Some(blob) = &document.infrastructure.mapping_blob
+            {
+                let position =
+                    usize::from(IomtMapping::kind_of_name(document.resource_id().own_name()) == MappingKind::Fhir);
+                mappings[position] = Some((blob.clone(), mapping.content.hash()));
+            }
+        }
+        drop(transaction);
+        let [Some(device), Some(fhir)] = mappings else { return Ok(Ok(None)) };
+        let service = match fhir_services.get(&id.fhir_service().unwrap_or_default()).await {
+            Ok(Some(service)) => service,
+            Ok(None) => return Ok(Err(missing("the FHIR service above the connector"))),
+            Err(error) => return Ok(Err(error)),
+        };
+        let subscription = store.subscription_state(&id.subscription).await?;
+        let is_suspended = matches!(subscription, SubscriptionState::Warned | SubscriptionState::Suspended);
+        Ok(self.spec_of_gen1(device, fhir, service.url, is_suspended).map(Some))
+    }
+
+    fn spec_of_gen1(
+        &self,
+        (device_mapping, device_mapping_hash): (String, String),
+        (fhir_mapping, fhir_mapping_hash): (String, String),
+        fhir_url: String,
+        is_suspended: bool,
+    ) -> Result<ConnectorSpec, PortError> {
+        let mut connector = self.connector().clone();
+        if connector.id != self.subject.id {
+            connector.revert();
+        }
+        let Properties::IomtConnector(properties) = &connector.properties else { return Err(missing("the connector")) };
+        let infrastructure = &connector.infrastructure;
+        let namespace = self.place()?.event_hub_namespace_resource_id.rsplit('/').next().unwrap_or_default();
+        Ok(ConnectorSpec {
+            name: ConnectorNames(&connector.id).workload(),
+            endpoint: IngestionEndpoint {
+                event_hub_name: stored(&infrastructure.device_hub_name, "the hub that devices send to")?.to_owned(),
+                consumer_group: None,
+                fully_qualified_event_hub_namespace: format!("{namespace}.servicebus.windows.net"),
+            },
+            epoch: 1,
+            internal_hub: stored(&infrastructure.event_hub_name, "the connector's hub")?.to_owned(),
+            storage_account: self.storage_account()?.to_owned(),
+            internal_identity: self.internal_identity()?.clone(),
+            certificate: None,
+            device_mapping,
+            device_mapping_hash,
+            destinations: vec![DestinationSpec {
+                name: DestinationNames(&connector.id).workload(),
+                consumer_group: stored(&infrastructure.consumer_group, "the consumer group")?.to_owned(),
+                fhir_url,
+                resolution: properties.resource_identity_resolution_type,
+                fhir_mapping,
+                fhir_mapping_hash,
+            }],
+            is_suspended,
+        })
     }
 
     /// The connector as the cluster is to have it: with the destinations that are
@@ -171,6 +268,11 @@ impl Scene {
     }
 }
 
+/// The key of the role that lets the pods of a Gen1 connector read what devices
+/// send.
+pub const DEVICE_RECEIVER: &str = "deviceHubReceiver";
+/// The key of the role that lets them write to the FHIR service.
+pub const FHIR_ROLE: &str = "fhirContributor";
 /// The key of the role on the storage account.
 pub const STORAGE_ROLE: &str = "storageContributor";
 /// The key of the role that lets a connector's pods send.

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::Worker;
 use super::plan::Step;
-use super::scene::{HUB_RECEIVER, HUB_SENDER, STORAGE_ROLE, Scene, stored};
+use super::scene::{DEVICE_RECEIVER, FHIR_ROLE, HUB_RECEIVER, HUB_SENDER, STORAGE_ROLE, Scene, stored};
 use crate::ports::{AllocationRequest, ErrorClass, PortError, Role, RoleAssignment, Scope};
 use crate::store::StoreError;
 
@@ -57,18 +57,25 @@ impl Stage<'_> {
             | Step::NoResourceGroup => self.of_workspace(step).await?,
             Step::StorageRole => self.assign(STORAGE_ROLE).await?,
             Step::HubRoles => {
-                self.assign(HUB_SENDER).await?;
-                self.assign(HUB_RECEIVER).await?;
+                for role in self.hub_roles() {
+                    self.assign(role).await?;
+                }
             }
+            Step::FhirRole => self.assign(FHIR_ROLE).await?,
+            Step::NoFhirRole => self.revoke(FHIR_ROLE).await?,
             Step::NoStorageRole => self.revoke(STORAGE_ROLE).await?,
             Step::NoHubRoles => {
-                self.revoke(HUB_SENDER).await?;
-                self.revoke(HUB_RECEIVER).await?;
+                for role in self.hub_roles() {
+                    self.revoke(role).await?;
+                }
             }
             Step::Namespace => self.namespace().await?,
             Step::NoNamespace => self.no_namespace().await?,
             Step::EventHub | Step::NoEventHub | Step::ConsumerGroup | Step::NoConsumerGroup => {
                 self.of_hub(step).await?
+            }
+            Step::DeviceHub | Step::NoDeviceHub | Step::SendRule | Step::NoSendRule => {
+                self.of_device_hub(step).await?;
             }
             Step::Certificate | Step::NoCertificate => self.certificate(step).await?,
             Step::MappingBlob | Step::NoMappingBlob => self.mapping(step).await?,
@@ -167,6 +174,7 @@ impl Stage<'_> {
         let scene = &self.scene;
         let infrastructure = &scene.subject.infrastructure;
         let id = stored(&infrastructure.role_assignments.get(key).cloned(), "the id of a role assignment")?.to_owned();
+        let service = scene.connector().resource_id().fhir_service().unwrap_or_default();
         let (role, scope) = match key {
             STORAGE_ROLE => {
                 let group = stored(&infrastructure.resource_group, "the resource group")?;
@@ -174,6 +182,8 @@ impl Stage<'_> {
                 (Role::StorageBlobDataContributor, Scope::StorageAccount { group, name })
             }
             HUB_SENDER => (Role::EventHubsDataSender, Scope::EventHub(self.hub()?)),
+            DEVICE_RECEIVER => (Role::EventHubsDataReceiver, Scope::EventHub(self.device_hub()?)),
+            FHIR_ROLE => (Role::FhirDataContributor, Scope::FhirService(&service)),
             _ => (Role::EventHubsDataReceiver, Scope::EventHub(self.hub()?)),
         };
         let principal_id = &scene.internal_identity()?.principal_id;
@@ -182,6 +192,36 @@ impl Stage<'_> {
         match remove {
             true => azure.delete_role_assignment(place, assignment).await?,
             false => azure.ensure_role_assignment(place, assignment).await?,
+        }
+        Ok(())
+    }
+
+    /// The roles on hubs that the pods of the connector need.
+    fn hub_roles(&self) -> &'static [&'static str] {
+        match self.scene.subject.kind.resource_type() {
+            ResourceType::IomtConnector => &[HUB_SENDER, HUB_RECEIVER, DEVICE_RECEIVER],
+            _ => &[HUB_SENDER, HUB_RECEIVER],
+        }
+    }
+
+    /// The hub that devices send to.
+    fn device_hub(&self) -> Result<&str, PortError> {
+        stored(&self.scene.connector().infrastructure.device_hub_name, "the hub that devices send to")
+    }
+
+    async fn of_device_hub(&mut self, step: Step) -> Result<(), StepError> {
+        let azure = &self.worker.platform.azure;
+        let (place, hub) = match (self.scene.place(), self.device_hub()) {
+            (Ok(place), Ok(hub)) => (place, hub),
+            (Err(_), _) | (_, Err(_)) if is_removal(step) => return Ok(()),
+            (Err(error), _) | (_, Err(error)) => return Err(error.into()),
+        };
+        let id = self.scene.subject.resource_id();
+        match step {
+            Step::DeviceHub => azure.ensure_event_hub(place, hub).await?,
+            Step::NoDeviceHub => azure.delete_event_hub(place, hub).await?,
+            Step::SendRule => azure.ensure_send_rule(place, hub, id.own_name()).await?,
+            _ => azure.delete_send_rule(place, hub, id.own_name()).await?,
         }
         Ok(())
     }
@@ -205,7 +245,11 @@ impl Stage<'_> {
     async fn no_namespace(&mut self) -> Result<(), StepError> {
         let Ok(place) = self.scene.place().cloned() else { return Ok(()) };
         let workspace = self.scene.workspace().clone();
-        let own = usize::from(self.scene.subject.kind.resource_type() == ResourceType::IotConnector);
+        let kind = self.scene.subject.kind.resource_type();
+        if kind == ResourceType::IomtConnector {
+            return Ok(self.worker.platform.azure.delete_namespace(&place).await?);
+        }
+        let own = usize::from(kind == ResourceType::IotConnector);
         let remove = || async {
             let mut transaction = self.worker.store.begin().await.map_err(|error| unavailable(&error))?;
             let others = transaction.count_children(&workspace.resource_id(), ResourceType::IotConnector).await;
@@ -263,6 +307,7 @@ impl Stage<'_> {
         let text = match &self.scene.subject.properties {
             Properties::IotConnector(connector) => connector.device_mapping.as_str(),
             Properties::FhirDestination(destination) => destination.fhir_mapping.as_str(),
+            Properties::IomtMapping(mapping) => mapping.content.as_str(),
             _ => return Ok(()),
         };
         match step {
@@ -272,15 +317,27 @@ impl Stage<'_> {
         Ok(())
     }
 
-    async fn apply(&self) -> Result<String, StepError> {
+    /// Applies the connector; its name, or none when there is nothing to run.
+    async fn apply(&self) -> Result<Option<String>, StepError> {
         let platform = &self.worker.platform;
+        if self.scene.connector().kind.resource_type() == ResourceType::IomtConnector {
+            let spec = self.scene.gen1_spec(&self.worker.store, platform.fhir_services.as_ref()).await??;
+            match &spec {
+                Some(spec) => platform.cluster.apply(self.scene.place()?, spec).await?,
+                None => {
+                    let name = ConnectorNames(&self.scene.connector().id).workload();
+                    platform.cluster.delete(self.scene.place()?, &name).await?;
+                }
+            }
+            return Ok(spec.map(|spec| spec.name));
+        }
         let spec = self.scene.connector_spec(&self.worker.store, platform.fhir_services.as_ref()).await??;
         platform.cluster.apply(self.scene.place()?, &spec).await?;
-        Ok(spec.name)
+        Ok(Some(spec.name))
     }
 
     async fn workload(&mut self) -> Result<(), StepError> {
-        let connector = self.apply().await?;
+        let Some(connector) = self.apply().await? else { return Ok(()) };
         let (place, workload) = (self.scene.place()?.clone(), self.scene.workload());
         let deadline = tokio::time::Instant::now() + self.worker.settings.ready_limit;
         loop {
@@ -302,7 +359,8 @@ impl Stage<'_> {
         let Ok(place) = self.scene.place().cloned() else { return Ok(()) };
         let cluster = &self.worker.platform.cluster;
         let connector = ConnectorNames(&self.scene.connector().id).workload();
-        if self.scene.subject.kind.resource_type() == ResourceType::IotConnector {
+        let kind = self.scene.subject.kind.resource_type();
+        if matches!(kind, ResourceType::IotConnector | ResourceType::IomtConnector | ResourceType::IomtMapping) {
             cluster.delete(&place, &connector).await?;
         } else {
             let workload = self.scene.workload();
@@ -327,6 +385,9 @@ impl Stage<'_> {
         let epoch = subject.ingest_definition.as_ref().map_or(0, |ingest| ingest.epoch);
         let containers: Vec<String> = match subject.kind.resource_type() {
             ResourceType::FhirDestination => vec![DestinationNames(&subject.id).workload()],
+            ResourceType::IomtConnector => {
+                vec![ConnectorNames(&subject.id).checkpoints(1), DestinationNames(&subject.id).workload()]
+            }
             _ => {
                 let last = if step == Step::OldPositions { epoch.saturating_sub(1) } else { epoch };
                 (1..=last).map(|epoch| ConnectorNames(&subject.id).checkpoints(epoch)).collect()

@@ -11,8 +11,8 @@ use serde_json::json;
 use tokio::sync::Notify;
 
 use super::bodies::{CONNECTOR, connector, destination};
-use super::provider::NEWEST;
-use super::site::{DESTINATION, Site};
+use super::provider::{GEN1, NEWEST};
+use super::site::{DESTINATION, GEN1_CONNECTOR, Site};
 
 /// What happens at the call that is meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,12 +106,11 @@ enum Command {
     CreateDestination,
     ChangeConnector,
     DeleteConnector,
+    CreateGen1,
+    DeleteGen1,
 }
 
 impl Command {
-    const ALL: [Command; 4] =
-        [Command::CreateConnector, Command::CreateDestination, Command::ChangeConnector, Command::DeleteConnector];
-
     /// Prepares, and sends the request.
     async fn send(self, site: &Site) -> super::provider::Answered {
         match self {
@@ -132,6 +131,11 @@ impl Command {
                 site.with_destination().await;
                 site.provider.delete(CONNECTOR, NEWEST).await.is(202)
             }
+            Command::CreateGen1 => site.provider.put(GEN1_CONNECTOR, GEN1, &json!({})).await.is(201),
+            Command::DeleteGen1 => {
+                site.with_gen1().await;
+                site.provider.delete(GEN1_CONNECTOR, GEN1).await.is(202)
+            }
         }
     }
 }
@@ -146,8 +150,9 @@ async fn picture(site: &Site) -> Vec<String> {
         words[..end].join(" ")
     };
     let mut lines: Vec<String> = site.cloud.things().keys().map(kind).collect();
-    for path in ["workspaces/ws1", CONNECTOR, DESTINATION] {
-        let answer = site.provider.get(path, NEWEST).await;
+    for path in ["workspaces/ws1", CONNECTOR, DESTINATION, GEN1_CONNECTOR] {
+        let version = if path == GEN1_CONNECTOR { GEN1 } else { NEWEST };
+        let answer = site.provider.get(path, version).await;
         let hub = &answer.body["properties"]["ingestionEndpointConfiguration"]["eventHubName"];
         lines.push(format!("{path}: {} {} {hub}", answer.status.as_u16(), answer.state()));
     }
@@ -155,85 +160,105 @@ async fn picture(site: &Site) -> Vec<String> {
     lines
 }
 
-/// The worker is killed before and after every call of every command: another one
-/// ends it, and nothing is there twice or left over.
-#[tokio::test(flavor = "multi_thread")]
-async fn whoever_is_killed_is_followed_by_another_who_ends_it() {
-    for command in Command::ALL {
-        let site = Site::behind(Trap::new(Fault::Kill)).await;
-        let answer = command.send(&site).await;
-        assert_eq!(site.done(answer).await["status"], "Succeeded", "{command:?}");
-        let expected = picture(&site).await;
-        let mut at = 0;
-        loop {
-            let trap = Trap::new(Fault::Kill);
-            let site = Site::behind(trap.clone()).await;
-            let answer = command.send(&site).await;
-            trap.arm(at);
-            let worker = site.worker();
-            let was_killed = tokio::select! {
-                done = worker.work_once() => !done.unwrap(),
-                () = trap.sprung.notified() => true,
-            };
-            trap.disarm();
-            let status = site.until_ended(&answer).await;
-            assert_eq!(status["status"], "Succeeded", "{command:?}, call {at}");
-            assert_eq!(picture(&site).await, expected, "{command:?}, call {at}");
-            if !was_killed {
-                break;
+/// A test for each command, so that they wait side by side.
+macro_rules! each {
+    ($check:ident: $($name:ident = $command:ident),* $(,)?) => {
+        $(
+            #[tokio::test(flavor = "multi_thread")]
+            async fn $name() {
+                $check(Command::$command).await;
             }
-            at += 1;
+        )*
+    };
+}
+
+each!(check_killed:
+    a_create_of_a_connector_survives_its_worker = CreateConnector,
+    a_create_of_a_destination_survives_its_worker = CreateDestination,
+    a_change_of_a_connector_survives_its_worker = ChangeConnector,
+    a_delete_of_a_connector_survives_its_worker = DeleteConnector,
+    a_create_of_gen1_survives_its_worker = CreateGen1,
+    a_delete_of_gen1_survives_its_worker = DeleteGen1,
+);
+
+each!(check_refused:
+    a_create_of_a_connector_that_fails_is_undone = CreateConnector,
+    a_create_of_a_destination_that_fails_is_undone = CreateDestination,
+    a_change_of_a_connector_that_fails_is_brought_back = ChangeConnector,
+    a_create_of_gen1_that_fails_is_undone = CreateGen1,
+);
+
+/// The worker is killed before and after every call of a command: another one
+/// ends it, and nothing is there twice or left over.
+async fn check_killed(command: Command) {
+    let site = Site::behind(Trap::new(Fault::Kill)).await;
+    let answer = command.send(&site).await;
+    assert_eq!(site.done(answer).await["status"], "Succeeded", "{command:?}");
+    let expected = picture(&site).await;
+    let mut at = 0;
+    loop {
+        let trap = Trap::new(Fault::Kill);
+        let site = Site::behind(trap.clone()).await;
+        let answer = command.send(&site).await;
+        trap.arm(at);
+        let worker = site.worker();
+        let was_killed = tokio::select! {
+            done = worker.work_once() => !done.unwrap(),
+            () = trap.sprung.notified() => true,
+        };
+        trap.disarm();
+        let status = site.done_by_another(&answer).await;
+        assert_eq!(status["status"], "Succeeded", "{command:?}, call {at}");
+        assert_eq!(picture(&site).await, expected, "{command:?}, call {at}");
+        if !was_killed {
+            break;
         }
-        assert!(at > 3, "{command:?} made {at} calls");
+        at += 1;
     }
+    assert!(at > 3, "{command:?} made {at} calls");
 }
 
 /// A call that fails for good: a create leaves nothing but the failed resource, a
 /// change leaves what was there before.
-#[tokio::test(flavor = "multi_thread")]
-async fn what_fails_for_good_is_undone_or_brought_back() {
-    for command in [Command::CreateConnector, Command::CreateDestination, Command::ChangeConnector] {
-        let mut at = 0;
-        loop {
-            let trap = Trap::new(Fault::Refuse);
-            let site = Site::behind(trap.clone()).await;
-            let answer = command.send(&site).await;
-            let before = picture(&site).await;
-            trap.arm(at);
-            let worker = site.worker();
-            worker.work_once().await.unwrap();
-            let is_over = trap.seen.load(Ordering::SeqCst) <= at;
-            trap.disarm();
-            let status = site.status(&answer).await;
-            if is_over {
-                assert_eq!(status["status"], "Succeeded", "{command:?}, call {at}");
-                break;
-            }
-            assert_eq!(status["status"], "Failed", "{command:?}, call {at}");
-            assert_eq!(status["error"]["code"], "EventHubProvisioningFailed", "{command:?}, call {at}");
-            let shown = match command {
-                Command::CreateDestination => DESTINATION,
-                _ => CONNECTOR,
-            };
-            let shown = site.provider.get(shown, NEWEST).await.is(200);
-            assert_eq!(shown.state(), "Failed");
-            if matches!(command, Command::ChangeConnector) {
-                assert_eq!(shown.body["properties"]["ingestionEndpointConfiguration"]["eventHubName"], "telemetry");
-            }
-            let things = |picture: &[String]| {
-                picture.iter().filter(|line| !line.contains("workspaces/")).cloned().collect::<Vec<_>>()
-            };
-            assert_eq!(things(&picture(&site).await), things(&before), "{command:?}, call {at}");
-            // And it works when it is asked for again.
-            let again = match command {
-                Command::CreateDestination => site.provider.put(DESTINATION, NEWEST, &destination()).await,
-                _ => site.provider.put(CONNECTOR, NEWEST, &connector()).await,
-            };
-            assert_eq!(site.done(again.is(200)).await["status"], "Succeeded", "{command:?}, call {at}");
-            at += 1;
+async fn check_refused(command: Command) {
+    let mut at = 0;
+    loop {
+        let trap = Trap::new(Fault::Refuse);
+        let site = Site::behind(trap.clone()).await;
+        let answer = command.send(&site).await;
+        let before = picture(&site).await;
+        trap.arm(at);
+        let worker = site.worker();
+        worker.work_once().await.unwrap();
+        let is_over = trap.seen.load(Ordering::SeqCst) <= at;
+        trap.disarm();
+        let status = site.status(&answer).await;
+        if is_over {
+            assert_eq!(status["status"], "Succeeded", "{command:?}, call {at}");
+            break;
         }
-        assert!(at > 2, "{command:?} made {at} calls");
+        assert_eq!(status["status"], "Failed", "{command:?}, call {at}");
+        assert_eq!(status["error"]["code"], "EventHubProvisioningFailed", "{command:?}, call {at}");
+        let (path, version, body) = match command {
+            Command::CreateDestination => (DESTINATION, NEWEST, destination()),
+            Command::CreateGen1 => (GEN1_CONNECTOR, GEN1, json!({})),
+            _ => (CONNECTOR, NEWEST, connector()),
+        };
+        let shown = site.provider.get(path, version).await.is(200);
+        assert_eq!(shown.state(), "Failed");
+        if matches!(command, Command::ChangeConnector) {
+            assert_eq!(shown.body["properties"]["ingestionEndpointConfiguration"]["eventHubName"], "telemetry");
+        }
+        let things = |picture: &[String]| {
+            picture.iter().filter(|line| !line.contains('/') && *line != "place").cloned().collect::<Vec<_>>()
+        };
+        assert_eq!(things(&picture(&site).await), things(&before), "{command:?}, call {at}");
+        // And it works when it is asked for again.
+        let again = site.provider.put(path, version, &body).await;
+        assert_eq!(site.done(again.is(200)).await["status"], "Succeeded", "{command:?}, call {at}");
+        at += 1;
     }
+    assert!(at > 2, "{command:?} made {at} calls");
 }
 
 #[tokio::test]
@@ -277,7 +302,7 @@ async fn a_delete_stops_a_create_wherever_it_is() {
         };
         trap.disarm();
         let deleted = site.provider.delete(CONNECTOR, NEWEST).await.is(202);
-        assert_eq!(site.until_ended(&deleted).await["status"], "Succeeded", "call {at}");
+        assert_eq!(site.done_by_another(&deleted).await["status"], "Succeeded", "call {at}");
         let status = site.status(&created).await;
         let expected = if was_killed { "Canceled" } else { "Succeeded" };
         assert_eq!(status["status"], expected, "call {at}: {status}");

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use resource_provider::local::Open;
 use serde_json::json;
 
-use super::bodies::{CONNECTOR, connector, destination};
-use super::provider::{GROUP, NEWEST};
+use super::bodies::{CONNECTOR, connector, destination, device_mapping, fhir_mapping};
+use super::provider::{GEN1, GROUP, NEWEST};
 use super::site::{DESTINATION, Site};
 
 /// The names of what is there, the ids left out.
@@ -126,4 +126,56 @@ async fn what_waits_in_the_queue_is_not_applied_early() {
     assert_eq!(endpoint(&site), ("telemetry".to_owned(), 1, 1));
     assert_eq!(site.done(patched).await["status"], "Succeeded");
     assert_eq!(endpoint(&site), ("other".to_owned(), 2, 1));
+}
+
+/// A connector of the first generation owns its hub, and runs once it has both
+/// mappings.
+#[tokio::test]
+async fn the_first_generation_comes_runs_and_goes() {
+    let site = Site::behind(Arc::new(Open)).await;
+    let path = "services/fhir1/iomtconnectors/c12";
+    let put = |below: &'static str, body: serde_json::Value| {
+        let site = &site;
+        async move {
+            let answer = site.provider.put(&format!("{path}{below}"), GEN1, &body).await;
+            assert_eq!(site.done(answer).await["status"], "Succeeded", "{below}");
+        }
+    };
+    let configuration = json!({ "serviceConfiguration": { "resourceIdentityResolutionType": "Create" } });
+    put("", json!({ "location": "westus2", "properties": configuration })).await;
+    put("/connections/conn1", json!({})).await;
+    let things = site.cloud.things();
+    assert!(things.keys().any(|name| name.starts_with("rule dd-") && name.ends_with("/conn1")), "{things:?}");
+    assert!(things.keys().any(|name| name.starts_with("role FhirDataContributor on FhirService")), "{things:?}");
+    put("/mappings/device", json!({ "properties": { "content": device_mapping() } })).await;
+    assert_eq!(site.cloud.connector_count(), 0, "one mapping is not enough");
+    put("/mappings/fhir", json!({ "properties": { "content": fhir_mapping() } })).await;
+    let id = things.keys().find_map(|name| name.strip_prefix("hub dd-")).unwrap();
+    let spec = site.cloud.connector(&format!("iotn-{id}")).unwrap();
+    assert_eq!(spec.endpoint.event_hub_name, format!("dd-{id}"));
+    assert_eq!(spec.destinations[0].fhir_url, "https://fhir.example");
+    let gone = site.provider.delete(&format!("{path}/mappings/device"), GEN1).await.is(202);
+    assert_eq!(site.done(gone).await["status"], "Succeeded");
+    assert_eq!(site.cloud.connector_count(), 0, "it stands still without it");
+    let gone = site.provider.delete(path, GEN1).await.is(202);
+    assert_eq!(site.done(gone).await["status"], "Succeeded");
+    assert_eq!(kinds(&site), [""; 0]);
+    site.provider.get(&format!("{path}/connections/conn1"), GEN1).await.is_error(404, "ResourceNotFound");
+}
+
+/// A worker that runs takes what comes, and stops when it is told.
+#[tokio::test]
+async fn a_worker_runs_until_it_is_told_to_stop() {
+    let site = Site::behind(Arc::new(Open)).await;
+    let (stop, stopped) = tokio::sync::watch::channel(false);
+    let running = tokio::spawn(site.worker().run(stopped));
+    let made = site.provider.put("workspaces/ws1", NEWEST, &super::bodies::workspace()).await.is(201);
+    let ended = tokio::time::timeout(std::time::Duration::from_secs(60), async {
+        while site.status(&made).await["status"] != "Succeeded" {
+            tokio::task::yield_now().await;
+        }
+    });
+    ended.await.expect("it ends");
+    stop.send(true).unwrap();
+    running.await.unwrap();
 }

@@ -4,16 +4,19 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use arm::operation::OperationStatus;
-use jiff::SignedDuration;
+use arm::Route;
+use jiff::{SignedDuration, Timestamp};
 use resource_provider::local::{Gate, LocalCloud};
+use resource_provider::store::Claim;
 use resource_provider::worker::{Worker, WorkerSettings};
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::bodies::{CONNECTOR, connector, destination, workspace};
-use super::provider::{Answered, NEWEST, Provider};
+use super::bodies::{CONNECTOR, connector, destination, device_mapping, fhir_mapping, workspace};
+use super::provider::{Answered, GEN1, GROUP, NEWEST, Provider};
 
 pub const DESTINATION: &str = "workspaces/ws1/iotconnectors/iot1/fhirdestinations/dest1";
+
+pub const GEN1_CONNECTOR: &str = "services/fhir1/iomtconnectors/c12";
 
 pub struct Site {
     pub provider: Provider,
@@ -33,7 +36,6 @@ impl Site {
             store: self.provider.store.clone(),
             platform: self.cloud.platform(self.provider.fhir_services.clone()),
             settings: WorkerSettings {
-                lease: SignedDuration::from_millis(600),
                 poll: Duration::from_millis(5),
                 backoff: (Duration::from_millis(1), Duration::from_millis(4)),
                 tries_max: 3,
@@ -79,24 +81,41 @@ impl Site {
         assert_eq!(self.done(made).await["status"], "Succeeded");
     }
 
-    /// Carries out an operation by workers one after the other, until it has
-    /// ended: a lease of one that was killed has to lapse first.
-    pub async fn until_ended(&self, answer: &Answered) -> Value {
-        let url = answer.header("azure-asyncoperation").unwrap().to_owned();
-        let (stop, stopped) = tokio::sync::watch::channel(false);
-        let running = tokio::spawn(self.worker().run(stopped));
-        let ended = tokio::time::timeout(Duration::from_secs(30), async {
-            loop {
-                let status = self.provider.follow(&url).await.is(200).body;
-                let word: OperationStatus = serde_json::from_value(status["status"].clone()).unwrap();
-                if word.is_terminal() {
-                    return status;
-                }
+    /// A Gen1 connector that runs, with a connection.
+    pub async fn with_gen1(&self) {
+        for (below, body) in [
+            ("", json!({})),
+            ("/connections/conn1", json!({})),
+            ("/mappings/device", json!({ "properties": { "content": device_mapping() } })),
+            ("/mappings/fhir", json!({ "properties": { "content": fhir_mapping() } })),
+        ] {
+            let made = self.provider.put(&format!("{GEN1_CONNECTOR}{below}"), GEN1, &body).await.is(201);
+            assert_eq!(self.done(made).await["status"], "Succeeded", "{below}");
+        }
+    }
+
+    /// Lets the lease of a worker that was killed lapse, and its lock on what a
+    /// workspace shares: whoever comes in an hour finds them lapsed, and this one
+    /// holds them no longer than now.
+    async fn let_leases_lapse(&self) {
+        let (worker, until) = ("an hour later", Timestamp::now());
+        let now = until + SignedDuration::from_hours(1);
+        let store = &self.provider.store;
+        store.claim(Claim { worker, now, until }).await.unwrap();
+        for path in ["workspaces/ws1", GEN1_CONNECTOR] {
+            let Ok(Route::Resource(id)) = Route::of_path(&format!("{GROUP}/{path}")) else { panic!("{path}") };
+            if let Some(workspace) = store.resource(&id).await.unwrap() {
+                store.take_lock(workspace.id.as_str(), worker, now, until).await.unwrap();
+                store.release_lock(workspace.id.as_str(), worker).await.unwrap();
             }
-        });
-        let status = ended.await.expect("it ends");
-        stop.send(true).unwrap();
-        running.await.unwrap();
-        status
+        }
+    }
+
+    /// Carries out what a killed worker has left; how the operation of an answer
+    /// ended.
+    pub async fn done_by_another(&self, answer: &Answered) -> Value {
+        self.let_leases_lapse().await;
+        self.work().await;
+        self.status(answer).await
     }
 }
