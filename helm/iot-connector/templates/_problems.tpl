@@ -326,6 +326,7 @@ value `destinations[{{ $index }}].window.seconds` is {{ int64 .window.seconds }}
 {{- define "iot-connector.problems.scaling" -}}
 {{- $scaling := .Values.scaling -}}
 {{- $storage := .Values.storage -}}
+{{- $ofCloud := get (include "iot-connector.hubSuffixes" . | fromJson) (include "iot-connector.cloud" .) -}}
 {{- if $scaling.enabled }}
 {{- range $workload := include "iot-connector.workloads" . | fromJsonArray }}
 {{- $context := dict "root" $ "workload" . }}
@@ -351,6 +352,9 @@ value `storage.accountName` is not set; expected the account's name, by which KE
 {{- else if not $storage.accountName }}
 {{- else if ne (include "iot-connector.blobs" $) (printf "https://%s.blob.%s" $storage.accountName $storage.endpointSuffix) }}
 value `storage.blobServiceUri` is `{{ $storage.blobServiceUri }}`; expected none, or connection strings of hub and storage, or `scaling.source` `operator`: KEDA's identity opens https://<accountName>.blob.<endpointSuffix> only
+{{- end }}
+{{- if and (ne $ofCloud (include "iot-connector.hubSuffix" .hub.namespace)) (not (include "iot-connector.scalesByConnection" $context)) }}
+{{- include "iot-connector.problems.kedaHosts" $context }}
 {{- end }}
 {{- end }}
 {{- end }}
@@ -380,6 +384,26 @@ value `scaling.operator.token` is not set; expected a secret, or `scaling.operat
 value `scaling.operator` has not all of `caBundle`, `clientCertificate` and `clientKey`; expected all or none, since KEDA takes none without the others
 {{- end }}
 {{- end }}
+{{- end }}
+{{- end }}
+
+{{/*
+KEDA shows its own token to whatever host it is given, and it is more than a connector: it reads the hubs and accounts of
+all. So a spec names hosts of Azure, and the platform all others. Context: root, workload.
+*/}}
+{{- define "iot-connector.problems.kedaHosts" -}}
+{{- $listed := list -}}
+{{- range .root.Values.scaling.keda.privateSuffixes -}}{{- $listed = append $listed (lower .) -}}{{- end -}}
+{{- $hubs := values (include "iot-connector.hubSuffixes" . | fromJson) | sortAlpha -}}
+{{- $accounts := keys (include "iot-connector.storageSuffixes" . | fromJson) | sortAlpha -}}
+{{- $else := "connection strings of hub and storage, or `scaling.source` `operator`: KEDA shows its own identity there, so any other suffix is the platform's to list (`scaling.keda.privateSuffixes`)" -}}
+{{- $suffix := include "iot-connector.hubSuffix" .workload.hub.namespace }}
+{{- if and (contains "." .workload.hub.namespace) (not (has $suffix (concat $hubs $listed))) }}
+value `{{ .workload.hub.path }}.eventHub.fullyQualifiedNamespace` is `{{ .workload.hub.namespace }}`; expected a name and one of the suffixes `{{ join "`, `" $hubs }}`, or {{ $else }}
+{{- end }}
+{{- $account := .root.Values.storage.endpointSuffix }}
+{{- if not (has (lower $account) (concat $accounts $listed)) }}
+value `storage.endpointSuffix` is `{{ $account }}`; expected one of `{{ join "`, `" $accounts }}`, or {{ $else }}
 {{- end }}
 {{- end }}
 
