@@ -42,6 +42,8 @@ pub struct LagOffer {
     pub key: TokenKey,
     /// Where the lag may be read.
     pub hosts: AllowedHosts,
+    /// The tenant of identities for which no other is said.
+    pub tenant: Option<String>,
 }
 
 /// Without what opens anything.
@@ -136,6 +138,7 @@ mod tests {
             issued: watch::channel(issued.clone()).1,
             key: TokenKey::new(b"5ecret"),
             hosts: AllowedHosts::new(Vec::new()),
+            tenant: None,
         };
         assert!(offer.values("ns1", "u1")["clientKey"].as_str().unwrap().contains(&key));
         let shown = format!("{offer:?} {issued:?}");

@@ -168,7 +168,14 @@ async fn serve_lag(
     if let Some((folder, read)) = files {
         tasks.spawn(Kept::new(folder, read, renewed).keep());
     }
-    Ok(LagOffer { url: url.as_str().trim_end_matches('/').to_owned(), ca_bundle, issued: given, key, hosts })
+    Ok(LagOffer {
+        url: url.as_str().trim_end_matches('/').to_owned(),
+        ca_bundle,
+        issued: given,
+        key,
+        hosts,
+        tenant: settings.tenant.clone(),
+    })
 }
 
 /// What all replicas share, as soon as the API server gives it: one that is away

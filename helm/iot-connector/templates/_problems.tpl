@@ -374,6 +374,17 @@ value `storage.blobServiceUri` is `{{ $storage.blobServiceUri }}`; expected none
 value `{{ $path }}` is the key vault's secret `{{ $secret.keyVaultSecret }}`; expected a Secret of the namespace, or `scaling.source` `keda`: with no pod there is none of the key vault's, so the operator could never see what waits
 {{- end }}
 {{- end }}
+{{- /* A managed identity is that of a node: the operator can be one of the pods, and none of those. */ -}}
+{{- $external := and $.Values.identity.external.certificateUri (eq (include "iot-connector.ownIdentity" $) "ManagedIdentity") }}
+{{- $types := dict "storage" (include "iot-connector.storageAuthentication" $) }}
+{{- range include "iot-connector.workloads" . | fromJsonArray }}
+{{- $_ := set $types .hub.path .hub.authentication }}
+{{- end }}
+{{- range $path, $type := $types }}
+{{- if or (eq $type "ManagedIdentity") (and $external (eq $type "ExternalIdentity")) }}
+value `{{ $path }}.authentication.type` is `{{ $type }}`; expected another, or `scaling.source` `keda`: the operator reads the lag as the connector's workload identity, and can be no managed identity of a node{{ if eq $type "ExternalIdentity" }}, as which `identity.external.certificateUri` is opened{{ end }} (`identity.type` is `{{ $.Values.identity.type }}`)
+{{- end }}
+{{- end }}
 {{- if and $scaling.operator.token $scaling.operator.tokenValue }}
 value `scaling.operator` has `token` and `tokenValue`; expected only one of them
 {{- else if not (or $scaling.operator.token $scaling.operator.tokenValue) }}

@@ -37,3 +37,23 @@ fn people_get_the_custom_resources_and_nothing_else() {
     assert_eq!(aggregated(&all), 2);
     assert_eq!(aggregated(&objects(&["customResources.aggregateRoles=false"])), 0);
 }
+
+/// The variables of the operator, `name=value`.
+fn variables(objects: &Objects) -> Vec<String> {
+    let container = &objects.get("Deployment", "iot-connector-operator")["spec"]["template"]["spec"]["containers"][0];
+    let variables = container["env"].as_array().expect("variables").iter();
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    variables.map(|variable| format!("{}={}", text(&variable["name"]), text(&variable["value"]))).collect()
+}
+
+#[test]
+fn the_lag_has_a_tenant_and_a_login() {
+    let lag = ["lag.enabled=true", "watchNamespaces={ward}"];
+    let plain = variables(&objects(&lag));
+    assert!(!plain.iter().any(|variable| variable.starts_with("AZURE_")), "{plain:?}");
+    let tenant = "lag.tenantId=88888888-8888-8888-8888-888888888888";
+    let more = [tenant, "lag.authorityHost=https://login.microsoftonline.us"];
+    let said = variables(&objects(&[lag, more].concat()));
+    assert!(said.contains(&"AZURE_TENANT_ID=88888888-8888-8888-8888-888888888888".to_owned()), "{said:?}");
+    assert!(said.contains(&"AZURE_AUTHORITY_HOST=https://login.microsoftonline.us".to_owned()), "{said:?}");
+}

@@ -219,6 +219,24 @@ fn what_belongs_together_is_checked() {
             Values::example("full").set(&["scaling.source=operator", "scaling.operator.tokenValue=t"]),
             "`storage.authentication.sas` is the key vault's secret `storage-sas`; expected a Secret of the namespace, or `scaling.source` `keda`",
         ),
+        // A managed identity is a node's.
+        (
+            Values::example("aad-pod-identity").set(&["scaling.source=operator", "scaling.operator.tokenValue=t"]),
+            "`source.authentication.type` is `ManagedIdentity`; expected another, or `scaling.source` `keda`: the operator reads the lag as the connector's workload identity, and can be no managed identity of a node (`identity.type` is `AadPodIdentity`)",
+        ),
+        (
+            set(&["scaling.source=operator", "scaling.operator.tokenValue=t", "storage.authentication.type=ManagedIdentity"]),
+            "`storage.authentication.type` is `ManagedIdentity`; expected another, or `scaling.source` `keda`",
+        ),
+        (
+            Values::example("certificate").set(&[
+                "scaling.source=operator",
+                "scaling.operator.tokenValue=t",
+                "identity.type=AadPodIdentity",
+                "identity.internal.resourceId=/subscriptions/s/resourceGroups/g/providers/p/i",
+            ]),
+            "`source.authentication.type` is `ExternalIdentity`; expected another, or `scaling.source` `keda`: the operator reads the lag as the connector's workload identity, and can be no managed identity of a node, as which `identity.external.certificateUri` is opened",
+        ),
         // Keys that would be there twice.
         (
             Values::default().json(r#"pod.labels={"app.kubernetes.io/name": "mine"}"#),

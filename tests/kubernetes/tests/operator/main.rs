@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test stops where its data is not what it should be")]
 
 mod connector;
+mod examples;
 mod failures;
 mod fhir;
 mod lag;
