@@ -55,6 +55,7 @@ async fn main() -> ExitCode {
 async fn serve(settings: Settings) -> anyhow::Result<ExitCode> {
     let (mut term, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let connector_values = platform::read(settings.connector_values.as_deref())?;
+    platform::refuse_secrets(&connector_values)?;
     let fhir_values = platform::read(settings.fhir_values.as_deref())?;
     let charts = Charts { helm: settings.helm.clone(), folder: settings.charts.clone(), kube_version: None };
     let checks = async {

@@ -38,6 +38,26 @@ fn people_get_the_custom_resources_and_nothing_else() {
     assert_eq!(aggregated(&objects(&["customResources.aggregateRoles=false"])), 0);
 }
 
+#[test]
+fn what_is_too_much_is_refused() {
+    let lag = ["lag.enabled=true"];
+    let refusal = |values: &[&str]| {
+        Values::default().set(values).render(&root().join("helm/platform"), "1.33").expect_err("it is refused")
+    };
+    // Not every namespace without being asked for.
+    assert!(refusal(&lag).contains("expected `watchNamespaces`"));
+    let in_its_own = objects(&[lag[0], "watchNamespaces={ward}"]);
+    assert_eq!(in_its_own.kind("ClusterRoleBinding").count(), 0);
+    assert_eq!(objects(&[lag[0], "lag.everywhere=true"]).kind("ClusterRoleBinding").count(), 1);
+    // No secret in a ConfigMap.
+    for path in ["ingest.http.tokenValue", "scaling.operator.tokenValue", "scaling.operator.clientKey"] {
+        let said = refusal(&[&format!("connectorValues.{path}=5ecret")]);
+        assert!(said.contains(&format!("connectorValues.{path}: expected none")) && !said.contains("5ecret"), "{said}");
+    }
+    let all = objects(&["connectorValues.ingest.http.token.secretName=ingest"]);
+    assert!(!all.get("ClusterRole", "iot-connector-operator")["rules"].to_string().contains("\"secrets\""));
+}
+
 /// The variables of the operator, `name=value`.
 fn variables(objects: &Objects) -> Vec<String> {
     let container = &objects.get("Deployment", "iot-connector-operator")["spec"]["template"]["spec"]["containers"][0];

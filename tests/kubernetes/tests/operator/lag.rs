@@ -75,7 +75,7 @@ pub fn local(name: &str, hub: &EventHub) -> Value {
 
 #[test]
 fn is_the_true_one() {
-    let site = Site::start(&[], &json!({"lag": {"enabled": true}}));
+    let site = Site::start(&[], &json!({"lag": {"enabled": true}, "watchNamespaces": [WARD]}));
     let port = free_port();
     let flags = flags(port);
     let flags: Vec<(&str, &str)> = flags.iter().map(|(name, value)| (*name, value.as_str())).collect();
