@@ -11,6 +11,7 @@ mod lag;
 mod outage;
 mod people;
 mod platform;
+mod ready;
 mod refusals;
 mod rights;
 mod rounds;
