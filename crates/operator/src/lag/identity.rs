@@ -4,8 +4,8 @@
 //! TokenRequest for the pods' ServiceAccount --> assertion --> token endpoint --> tokens
 //! ```
 //!
-//! It is what a pod does with the token that is mounted into it; a token is
-//! asked for anew each time, and kept nowhere.
+//! It is what a pod does with the token that is mounted into it. An assertion is
+//! asked for anew each time, and kept nowhere; tokens are kept by `credentials`.
 
 use std::sync::Arc;
 
