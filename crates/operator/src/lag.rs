@@ -7,9 +7,9 @@
 //! ```
 //!
 //! Every replica serves it, and none keeps anything but the readings of a few
-//! seconds and credentials: tokens of connectors follow from a key, which lies in one Secret beside that of the
-//! certificate authority (`secret`). What cannot be read is a 503, at which KEDA
-//! falls back.
+//! seconds and credentials: tokens of connectors follow from a key, which lies in
+//! one Secret beside that of the certificate authority (`secret`). What cannot be
+//! read is a 503, at which KEDA falls back.
 
 pub mod authority;
 pub mod credentials;

@@ -43,7 +43,7 @@ pub async fn check<K: Charted>(charts: &Charts, defaults: &Value, name: &str) ->
 }
 
 /// Refuses a secret among the values of all connectors: a token that one of them
-/// knows would open all others, and whoever views the platform's ConfigMap has it.
+/// knows would open all others, and whoever views the operator's Deployment has it.
 pub fn refuse_secrets(connector_values: &Value) -> anyhow::Result<()> {
     for path in ["/ingest/http/tokenValue", "/scaling/operator/tokenValue", "/scaling/operator/clientKey"] {
         if connector_values.pointer(path).is_some_and(|value| !value.is_null() && value != "") {

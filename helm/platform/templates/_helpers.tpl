@@ -33,7 +33,7 @@ app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
     "scaling.operator.tokenValue" (dig "scaling" "operator" "tokenValue" "" $connector)
     "scaling.operator.clientKey" (dig "scaling" "operator" "clientKey" "" $connector) }}
 {{- if $value }}
-{{- fail (printf "connectorValues.%s: expected none: it would lie in a ConfigMap, for whoever may view it, and be the same for all connectors" $path) }}
+{{- fail (printf "connectorValues.%s: expected none: it would lie in an annotation of the operator, for whoever may view it, and be the same for all connectors" $path) }}
 {{- end }}
 {{- end }}
 {{- end }}

@@ -49,7 +49,7 @@ fn what_is_too_much_is_refused() {
     let in_its_own = objects(&[lag[0], "watchNamespaces={ward}"]);
     assert_eq!(in_its_own.kind("ClusterRoleBinding").count(), 0);
     assert_eq!(objects(&[lag[0], "lag.everywhere=true"]).kind("ClusterRoleBinding").count(), 1);
-    // No secret in a ConfigMap.
+    // No secret in an annotation.
     for path in ["ingest.http.tokenValue", "scaling.operator.tokenValue", "scaling.operator.clientKey"] {
         let said = refusal(&[&format!("connectorValues.{path}=5ecret")]);
         assert!(said.contains(&format!("connectorValues.{path}: expected none")) && !said.contains("5ecret"), "{said}");
@@ -76,4 +76,21 @@ fn the_lag_has_a_tenant_and_a_login() {
     let said = variables(&objects(&[lag, more].concat()));
     assert!(said.contains(&"AZURE_TENANT_ID=88888888-8888-8888-8888-888888888888".to_owned()), "{said:?}");
     assert!(said.contains(&"AZURE_AUTHORITY_HOST=https://login.microsoftonline.us".to_owned()), "{said:?}");
+}
+
+/// A ReplicaSet keeps the values that it was rolled out with: a ConfigMap would change under the pods of the one before.
+#[test]
+fn pods_carry_the_values_that_they_were_rolled_out_with() {
+    let all = objects(&["connectorValues.image.registry=contoso.azurecr.io", "fhirValues.networkPolicy.enabled=false"]);
+    assert_eq!(all.kind("ConfigMap").count(), 0);
+    let template = &all.get("Deployment", "iot-connector-operator")["spec"]["template"];
+    let items = template["spec"]["volumes"][0]["downwardAPI"]["items"].as_array().expect("files");
+    let file = |path: &str| {
+        let item = items.iter().find(|item| item["path"] == path).expect("a file");
+        let field = item["fieldRef"]["fieldPath"].as_str().expect("a field");
+        let key = field.trim_start_matches("metadata.annotations['").trim_end_matches("']");
+        template["metadata"]["annotations"][key].as_str().expect("an annotation").to_owned()
+    };
+    assert_eq!(file("connector.yaml"), "image:\n  registry: contoso.azurecr.io");
+    assert_eq!(file("fhir.yaml"), "networkPolicy:\n  enabled: false");
 }
