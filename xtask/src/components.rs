@@ -36,7 +36,7 @@ pub struct Need {
 }
 
 /// All of them.
-pub const ALL: [Component; 15] = [
+pub const ALL: [Component; 16] = [
     Component {
         name: "hapi",
         variable: "IOTC_TEST_HAPI",
@@ -140,6 +140,13 @@ pub const ALL: [Component; 15] = [
         install: images::install_auditable,
     },
     Component {
+        name: "postgres",
+        variable: "IOTC_TEST_POSTGRES",
+        defined_by: &["tests/components/postgres/link.sh"],
+        needs: POSTGRES,
+        install: |place| run_script(place, "tests/components/postgres/link.sh"),
+    },
+    Component {
         name: "bases",
         variable: "IOTC_TEST_BASES",
         defined_by: &[
@@ -162,6 +169,8 @@ const MANIFESTS: &[Need] = &[
     Need { probe: &["go", "version"], package: "golang-go" },
 ];
 const PYTHON: &[Need] = &[Need { probe: &["python3", "-c", "import ensurepip, venv"], package: "python3-venv" }];
+const POSTGRES: &[Need] =
+    &[Need { probe: &["sh", "-c", "ls /usr/lib/postgresql/*/bin/postgres"], package: "postgresql" }];
 const HELM: &[Need] = &[
     Need { probe: &["npm", "--version"], package: "npm" },
     Need { probe: &["python3", "--version"], package: "python3" },

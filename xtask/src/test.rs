@@ -38,7 +38,7 @@ const FAULTS: &str = "IOTC_FAULTS";
 /// What tells them when and in which order things are to break.
 const FAULTS_SEED: &str = "IOTC_FAULTS_SEED";
 
-const TIERS: [Tier; 11] = [
+const TIERS: [Tier; 12] = [
     Tier {
         name: "quick",
         about: "all packages, without other processes' help",
@@ -57,6 +57,14 @@ const TIERS: [Tier; 11] = [
         needs_binaries: true,
         needs_package: false,
         runs: &[&["-p", "end-to-end", "--test", "charts"]],
+    },
+    Tier {
+        name: "provider",
+        about: "the resource provider's store on PostgreSQL",
+        components: &["postgres"],
+        needs_binaries: false,
+        needs_package: false,
+        runs: &[&["-p", "resource-provider", "--test", "store"]],
     },
     Tier {
         name: "simulation",

@@ -62,6 +62,8 @@ pub enum CredentialSettings {
     },
     /// The connector's external identity, for what is the customer's.
     ExternalIdentity(Box<ExternalIdentity>),
+    /// One that is there already, with the tokens that it holds.
+    Given(Arc<dyn TokenCredential>),
     /// Whoever is logged in to the Azure CLI or the Azure Developer CLI.
     DeveloperTools,
     /// A made-up token, for a stand-in on this machine. Whoever uses it must
@@ -120,6 +122,7 @@ impl CredentialSettings {
                 ClientAssertionCredential::new(tenant_id.clone(), client_id.clone(), shown, None)?
             }
             Self::ExternalIdentity(identity) => identity.credential()?,
+            Self::Given(credential) => credential.clone(),
             Self::DeveloperTools => DeveloperToolsCredential::new(None)?,
             Self::Development => Arc::new(MadeUpToken),
         })

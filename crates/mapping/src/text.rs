@@ -96,6 +96,35 @@ impl Text {
     pub fn is_object(&self) -> bool {
         matches!(self.value, TextValue::Object(_))
     }
+
+    /// How deep it nests: 0 for a scalar, 1 for an object of scalars.
+    pub fn depth(&self) -> usize {
+        let deepest = |values: &mut dyn Iterator<Item = &Text>| values.map(Text::depth).max().unwrap_or(0) + 1;
+        match &self.value {
+            TextValue::Array(elements) => deepest(&mut elements.iter()),
+            TextValue::Object(members) => deepest(&mut members.iter().map(|member| &member.value)),
+            _ => 0,
+        }
+    }
+
+    /// The JSON pointer (RFC 6901) of what a finding points at, below this value:
+    /// a value, or the name of one.
+    pub fn pointer(&self, place: Place) -> Option<String> {
+        if self.place == place {
+            return Some(String::new());
+        }
+        let below = |token: &str, value: &Text| value.pointer(place).map(|rest| format!("/{token}{rest}"));
+        match &self.value {
+            TextValue::Array(elements) => {
+                elements.iter().enumerate().find_map(|(index, element)| below(&index.to_string(), element))
+            }
+            TextValue::Object(members) => members.iter().find_map(|member| {
+                let token = member.name.replace('~', "~0").replace('/', "~1");
+                if member.place == place { Some(format!("/{token}")) } else { below(&token, &member.value) }
+            }),
+            _ => None,
+        }
+    }
 }
 
 struct Reader<'t> {

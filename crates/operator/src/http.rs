@@ -1,6 +1,7 @@
 //! What Kubernetes and Prometheus ask: `/healthz`, `/readyz`, `/metrics`.
 
 use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use anyhow::Context;
@@ -13,16 +14,51 @@ use tokio::task::JoinSet;
 use crate::heartbeat::Heartbeats;
 use crate::metrics;
 
-/// Answers at `address` from now on. A replica is ready as soon as it has found
-/// its cluster, whether or not it leads: both serve the lag. It is healthy while
-/// all its `parts` come round.
-pub async fn serve(address: SocketAddr, parts: Heartbeats, tasks: &mut JoinSet<anyhow::Error>) -> anyhow::Result<()> {
+/// What a replica waits for before it can take over from another, such as one of
+/// an older version.
+#[derive(Clone, Debug)]
+pub struct Readiness(Arc<Mutex<Option<String>>>);
+
+impl Readiness {
+    /// Of a replica that has just begun.
+    pub fn new() -> Readiness {
+        Readiness(Arc::new(Mutex::new(Some("the platform's values are looked at".to_owned()))))
+    }
+
+    /// It waits for this now; for nothing more when it is none.
+    pub fn waits_for(&self, what: Option<String>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = what;
+    }
+
+    fn answer(&self) -> (StatusCode, String) {
+        match &*self.0.lock().unwrap_or_else(PoisonError::into_inner) {
+            None => (StatusCode::OK, "ready\n".to_owned()),
+            Some(what) => (StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {what}\n")),
+        }
+    }
+}
+
+impl Default for Readiness {
+    fn default() -> Readiness {
+        Readiness::new()
+    }
+}
+
+/// Answers at `address` from now on. A replica is ready as soon as it can do what
+/// it is for, whether or not it leads: both serve the lag. It is healthy while all
+/// its `parts` come round.
+pub async fn serve(
+    address: SocketAddr,
+    parts: Heartbeats,
+    readiness: Readiness,
+    tasks: &mut JoinSet<anyhow::Error>,
+) -> anyhow::Result<()> {
     let listener = tokio::net::TcpListener::bind(address).await;
     let listener = listener.with_context(|| format!("cannot listen on {address}"))?;
     tracing::info!(address = %listener.local_addr().unwrap_or(address), "Listens for HTTP");
     let router = Router::new()
         .route("/healthz", get(|| async move { health(&parts, Instant::now()) }))
-        .route("/readyz", get(StatusCode::OK))
+        .route("/readyz", get(|| async move { readiness.answer() }))
         .route("/metrics", get(|| async { metrics_text() }));
     tasks.spawn(async move {
         let ended = axum::serve(listener, router).await;
@@ -53,6 +89,16 @@ fn metrics_text() -> Response {
 mod tests {
     use super::*;
     use crate::heartbeat::STALLED_AFTER;
+
+    #[test]
+    fn who_waits_is_not_ready() {
+        let readiness = Readiness::new();
+        assert_eq!(readiness.answer().0, StatusCode::SERVICE_UNAVAILABLE);
+        readiness.waits_for(Some("the Secret".to_owned()));
+        assert_eq!(readiness.answer(), (StatusCode::SERVICE_UNAVAILABLE, "not ready: the Secret\n".to_owned()));
+        readiness.waits_for(None);
+        assert_eq!(readiness.answer().0, StatusCode::OK);
+    }
 
     #[test]
     fn who_stands_still_is_not_healthy() {

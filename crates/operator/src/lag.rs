@@ -7,11 +7,12 @@
 //! ```
 //!
 //! Every replica serves it, and none keeps anything but the readings of a few
-//! seconds: tokens follow from a key, which lies in one Secret beside that of the
-//! certificate authority (`secret`). What cannot be read is a 503, at which KEDA
-//! falls back.
+//! seconds and credentials: tokens of connectors follow from a key, which lies in
+//! one Secret beside that of the certificate authority (`secret`). What cannot be
+//! read is a 503, at which KEDA falls back.
 
 pub mod authority;
+pub mod credentials;
 pub mod hosts;
 pub mod identity;
 pub mod reading;
@@ -42,6 +43,8 @@ pub struct LagOffer {
     pub key: TokenKey,
     /// Where the lag may be read.
     pub hosts: AllowedHosts,
+    /// The tenant of identities for which no other is said.
+    pub tenant: Option<String>,
 }
 
 /// Without what opens anything.
@@ -136,6 +139,7 @@ mod tests {
             issued: watch::channel(issued.clone()).1,
             key: TokenKey::new(b"5ecret"),
             hosts: AllowedHosts::new(Vec::new()),
+            tenant: None,
         };
         assert!(offer.values("ns1", "u1")["clientKey"].as_str().unwrap().contains(&key));
         let shown = format!("{offer:?} {issued:?}");

@@ -10,10 +10,12 @@ use clap::Parser;
 use kube::Client;
 use kube::runtime::events::{Recorder, Reporter};
 use operator::chart::Charts;
+use operator::cluster::is_forbidden;
 use operator::controller::{Namespaces, run};
 use operator::election::Election;
 use operator::error_text::error_text;
 use operator::heartbeat::{Heartbeat, Heartbeats};
+use operator::http::Readiness;
 use operator::lag::authority::{Authority, Renewal};
 use operator::lag::hosts::AllowedHosts;
 use operator::lag::secret::Shared;
@@ -55,7 +57,13 @@ async fn main() -> ExitCode {
 async fn serve(settings: Settings) -> anyhow::Result<ExitCode> {
     let (mut term, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let connector_values = platform::read(settings.connector_values.as_deref())?;
+    platform::refuse_secrets(&connector_values)?;
     let fhir_values = platform::read(settings.fhir_values.as_deref())?;
+    // What goes on beside reconciling. Without one of them the process ends.
+    let mut tasks = JoinSet::new();
+    let (heartbeats, readiness) = (Heartbeats::default(), Readiness::new());
+    // Before anything that takes time, or a probe would end it.
+    http::serve(settings.listen, heartbeats.clone(), readiness.clone(), &mut tasks).await?;
     let charts = Charts { helm: settings.helm.clone(), folder: settings.charts.clone(), kube_version: None };
     let checks = async {
         tokio::try_join!(
@@ -69,20 +77,21 @@ async fn serve(settings: Settings) -> anyhow::Result<ExitCode> {
         _ = interrupt.recv() => return Ok(ExitCode::SUCCESS),
     }
     let client = Client::try_default().await.context("there is no cluster to talk to")?;
-    // What goes on beside reconciling. Without one of them the process ends.
-    let mut tasks = JoinSet::new();
-    let heartbeats = Heartbeats::default();
-    http::serve(settings.listen, heartbeats.clone(), &mut tasks).await?;
 
     let identity = settings.identity.clone().unwrap_or_else(identity);
+    let waiting = heartbeats.part("Secret of the lag");
     let lag = match (settings.lag_listen, &settings.lag_url) {
         (Some(address), Some(url)) => tokio::select! {
-            offer = serve_lag(&settings, client.clone(), (address, url), &heartbeats, &mut tasks) => Some(offer?),
+            shared = obtain(&client, &settings.namespace, &waiting, &readiness) => {
+                Some(serve_lag(&settings, client.clone(), (address, url), &shared?, &mut tasks).await?)
+            }
             _ = term.recv() => return Ok(ExitCode::SUCCESS),
             _ = interrupt.recv() => return Ok(ExitCode::SUCCESS),
         },
         _ => None,
     };
+    drop(waiting);
+    readiness.waits_for(None);
     let election = Election::new(client.clone(), &settings.namespace, (LEASE, &identity), heartbeats.part("Lease"));
     let since = tokio::select! {
         since = election.win() => since,
@@ -143,10 +152,9 @@ async fn serve_lag(
     settings: &Settings,
     client: Client,
     (address, url): (SocketAddr, &Url),
-    heartbeats: &Heartbeats,
+    shared: &Shared,
     tasks: &mut JoinSet<anyhow::Error>,
 ) -> anyhow::Result<LagOffer> {
-    let shared = obtain(&client, &settings.namespace, &heartbeats.part("Secret of the lag")).await;
     let files = settings.lag_tls.as_deref().map(|folder| Ok::<_, anyhow::Error>((folder, tls::read(folder)?)));
     let files = files.transpose()?;
     let name = url.host_str().context("the address of the lag has no host")?;
@@ -168,19 +176,48 @@ async fn serve_lag(
     if let Some((folder, read)) = files {
         tasks.spawn(Kept::new(folder, read, renewed).keep());
     }
-    Ok(LagOffer { url: url.as_str().trim_end_matches('/').to_owned(), ca_bundle, issued: given, key, hosts })
+    Ok(LagOffer {
+        url: url.as_str().trim_end_matches('/').to_owned(),
+        ca_bundle,
+        issued: given,
+        key,
+        hosts,
+        tenant: settings.tenant.clone(),
+    })
 }
 
 /// What all replicas share, as soon as the API server gives it: one that is away
-/// is waited for, as it is when the Lease is taken.
-async fn obtain(client: &Client, namespace: &str, heartbeat: &Heartbeat) -> Shared {
+/// is waited for, as it is when the Lease is taken, and so is a right. A Secret
+/// that cannot be used gets no better by waiting.
+async fn obtain(
+    client: &Client,
+    namespace: &str,
+    heartbeat: &Heartbeat,
+    readiness: &Readiness,
+) -> anyhow::Result<Shared> {
     loop {
         heartbeat.beat();
-        match tokio::time::timeout(OBTAIN_LIMIT, Shared::obtain(client.clone(), namespace)).await {
-            Ok(Ok(shared)) => return shared,
-            Ok(Err(error)) => tracing::warn!(error = error_text(error.as_ref()), "The lag cannot be served yet"),
-            Err(_) => tracing::warn!("The lag cannot be served yet: no answer"),
-        }
+        let why = match tokio::time::timeout(OBTAIN_LIMIT, Shared::obtain(client.clone(), namespace)).await {
+            Ok(Ok(shared)) => return Ok(shared),
+            Ok(Err(error)) => match error.downcast_ref::<kube::Error>() {
+                None => return Err(error.context("the lag cannot be served")),
+                Some(cause) if is_forbidden(cause) => {
+                    let error = error_text(error.as_ref());
+                    tracing::error!(error, "The lag cannot be served: a right is missing (helm/platform gives it)");
+                    error
+                }
+                Some(_) => {
+                    let error = error_text(error.as_ref());
+                    tracing::warn!(error, "The lag cannot be served yet");
+                    error
+                }
+            },
+            Err(_) => {
+                tracing::warn!("The lag cannot be served yet: no answer");
+                "the API server gives no answer".to_owned()
+            }
+        };
+        readiness.waits_for(Some(format!("the lag: {why}")));
         tokio::time::sleep(OBTAIN_EVERY).await;
     }
 }

@@ -42,9 +42,30 @@ pub async fn check<K: Charted>(charts: &Charts, defaults: &Value, name: &str) ->
     Ok(())
 }
 
+/// Refuses a secret among the values of all connectors: a token that one of them
+/// knows would open all others, and whoever views the operator's Deployment has it.
+pub fn refuse_secrets(connector_values: &Value) -> anyhow::Result<()> {
+    for path in ["/ingest/http/tokenValue", "/scaling/operator/tokenValue", "/scaling/operator/clientKey"] {
+        if connector_values.pointer(path).is_some_and(|value| !value.is_null() && value != "") {
+            let name = path.trim_start_matches('/').replace('/', ".");
+            bail!("the platform's `connectorValues` have `{name}`, which would be the same for all connectors");
+        }
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn takes_no_token_for_all() {
+        let token = serde_json::json!({"ingest": {"http": {"tokenValue": "5ecret", "token": {}}}});
+        let error = refuse_secrets(&token).unwrap_err().to_string();
+        assert!(error.contains("`ingest.http.tokenValue`") && !error.contains("5ecret"), "{error}");
+        let none = serde_json::json!({"ingest": {"http": {"tokenValue": "", "token": {"secretName": "s"}}}});
+        refuse_secrets(&none).unwrap();
+    }
 
     #[test]
     fn reads_no_file_as_no_values() {

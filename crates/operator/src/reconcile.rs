@@ -17,6 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::ServiceAccount;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::runtime::controller::Action;
 use kube::runtime::events::Recorder;
@@ -29,6 +30,7 @@ use crate::error_text::error_text;
 use crate::heartbeat::Heartbeats;
 use crate::inventory::{self, Found};
 use crate::lag::LagOffer;
+use crate::lag::identity::FederatedIdentity;
 use crate::lag::workload::{Environment, InvalidWorkload};
 use crate::manifest::{self, Kind, Manifest};
 use crate::readiness::Applied;
@@ -220,10 +222,28 @@ impl<K: Charted> Run<'_, K> {
             Ok(manifests) => manifests,
             Err(error) => return refused(error.to_string()),
         };
-        match self.context.lag.as_ref().filter(|_| is_read_here).and_then(|lag| host_not_allowed(&manifests, lag)) {
+        match self.context.lag.as_ref().filter(|_| is_read_here).and_then(|lag| self.unreadable(&manifests, lag)) {
             Some(error) => refused(format!("spec.scaling.source: the lag cannot be read: {error}")),
             None => Ok(Ok(manifests)),
         }
+    }
+
+    /// Why the operator cannot read the lag of one of the Deployments, as far as
+    /// that can be seen without the values of Secrets.
+    fn unreadable(&self, manifests: &[Manifest], lag: &LagOffer) -> Option<InvalidWorkload> {
+        let of = |kind: &'static str| manifests.iter().filter(move |manifest| manifest.kind.kind == kind);
+        // One that the chart does not make may say the tenant itself: seen when the lag is read.
+        let account = of("ServiceAccount").next();
+        let account = account.and_then(|account| serde_json::from_value::<ServiceAccount>(account.body.clone()).ok());
+        let identity =
+            account.map(|account| FederatedIdentity::new(self.context.client.clone(), &account, lag.tenant.clone()));
+        of("Deployment").find_map(|manifest| {
+            let deployment: Deployment = serde_json::from_value(manifest.body.clone()).ok()?;
+            let environment = Environment::of(&deployment, BTreeMap::new()).ok()?;
+            let host = environment.check_hosts(&lag.hosts).err();
+            let host = host.filter(|error| matches!(error, InvalidWorkload::HostNotAllowed { .. }));
+            host.or_else(|| environment.check_credentials(identity.as_ref()?).err())
+        })
     }
 
     fn owned(&self, mut manifests: Vec<Manifest>, found: &BTreeMap<inventory::Key, Found>) -> Vec<Manifest> {
@@ -268,20 +288,6 @@ impl<K: Charted> Run<'_, K> {
         self.report.store(outcome).await?;
         Ok(Action::requeue(wait))
     }
-}
-
-/// Why the operator may not read the lag of one of the Deployments, as far as that
-/// can be seen without the values of Secrets.
-fn host_not_allowed(manifests: &[Manifest], lag: &LagOffer) -> Option<InvalidWorkload> {
-    let deployments = manifests.iter().filter(|manifest| manifest.kind.kind == "Deployment");
-    deployments.into_iter().find_map(|manifest| {
-        let deployment: Deployment = serde_json::from_value(manifest.body.clone()).ok()?;
-        let environment = Environment::of(&deployment, BTreeMap::new()).ok()?;
-        environment
-            .check_hosts(&lag.hosts)
-            .err()
-            .filter(|error| matches!(error, InvalidWorkload::HostNotAllowed { .. }))
-    })
 }
 
 fn owner_reference<K: Charted>(resource: &K) -> OwnerReference {

@@ -52,7 +52,8 @@ pub struct Settings {
     /// The lag is read anew when the last reading is older.
     #[arg(long, env = "LAG_CACHE_SECONDS", value_name = "SECONDS", default_value_t = 5)]
     pub lag_cache_seconds: u64,
-    /// The tenant of identities for which no other is said.
+    /// The tenant of identities for which no other is said. (`AZURE_AUTHORITY_HOST` is where their tokens come from, when
+    /// not from the public cloud's.)
     #[arg(long, env = "AZURE_TENANT_ID", value_name = "ID")]
     pub tenant: Option<String>,
 }

@@ -324,6 +324,7 @@ value `destinations[{{ $index }}].window.seconds` is {{ int64 .window.seconds }}
 {{- define "iot-connector.problems.scaling" -}}
 {{- $scaling := .Values.scaling -}}
 {{- $storage := .Values.storage -}}
+{{- $ofCloud := get (include "iot-connector.hubSuffixes" . | fromJson) (include "iot-connector.cloud" .) -}}
 {{- if $scaling.enabled }}
 {{- range $workload := include "iot-connector.workloads" . | fromJsonArray }}
 {{- $context := dict "root" $ "workload" . }}
@@ -350,6 +351,9 @@ value `storage.accountName` is not set; expected the account's name, by which KE
 {{- else if ne (include "iot-connector.blobs" $) (printf "https://%s.blob.%s" $storage.accountName $storage.endpointSuffix) }}
 value `storage.blobServiceUri` is `{{ $storage.blobServiceUri }}`; expected none, or connection strings of hub and storage, or `scaling.source` `operator`: KEDA's identity opens https://<accountName>.blob.<endpointSuffix> only
 {{- end }}
+{{- if and (ne $ofCloud (include "iot-connector.hubSuffix" .hub.namespace)) (not (include "iot-connector.scalesByConnection" $context)) }}
+{{- include "iot-connector.problems.kedaHosts" $context }}
+{{- end }}
 {{- end }}
 {{- end }}
 {{- if eq $scaling.source "operator" }}
@@ -368,6 +372,17 @@ value `storage.blobServiceUri` is `{{ $storage.blobServiceUri }}`; expected none
 value `{{ $path }}` is the key vault's secret `{{ $secret.keyVaultSecret }}`; expected a Secret of the namespace, or `scaling.source` `keda`: with no pod there is none of the key vault's, so the operator could never see what waits
 {{- end }}
 {{- end }}
+{{- /* A managed identity is that of a node: the operator can be one of the pods, and none of those. */ -}}
+{{- $external := and $.Values.identity.external.certificateUri (eq (include "iot-connector.ownIdentity" $) "ManagedIdentity") }}
+{{- $types := dict "storage" (include "iot-connector.storageAuthentication" $) }}
+{{- range include "iot-connector.workloads" . | fromJsonArray }}
+{{- $_ := set $types .hub.path .hub.authentication }}
+{{- end }}
+{{- range $path, $type := $types }}
+{{- if or (eq $type "ManagedIdentity") (and $external (eq $type "ExternalIdentity")) }}
+value `{{ $path }}.authentication.type` is `{{ $type }}`; expected another, or `scaling.source` `keda`: the operator reads the lag as the connector's workload identity, and can be no managed identity of a node{{ if eq $type "ExternalIdentity" }}, as which `identity.external.certificateUri` is opened{{ end }} (`identity.type` is `{{ $.Values.identity.type }}`)
+{{- end }}
+{{- end }}
 {{- if and $scaling.operator.token $scaling.operator.tokenValue }}
 value `scaling.operator` has `token` and `tokenValue`; expected only one of them
 {{- else if not (or $scaling.operator.token $scaling.operator.tokenValue) }}
@@ -378,6 +393,26 @@ value `scaling.operator.token` is not set; expected a secret, or `scaling.operat
 value `scaling.operator` has not all of `caBundle`, `clientCertificate` and `clientKey`; expected all or none, since KEDA takes none without the others
 {{- end }}
 {{- end }}
+{{- end }}
+{{- end }}
+
+{{/*
+KEDA shows its own token to whatever host it is given, and it is more than a connector: it reads the hubs and accounts of
+all. So a spec names hosts of Azure, and the platform all others. Context: root, workload.
+*/}}
+{{- define "iot-connector.problems.kedaHosts" -}}
+{{- $listed := list -}}
+{{- range .root.Values.scaling.keda.privateSuffixes -}}{{- $listed = append $listed (lower .) -}}{{- end -}}
+{{- $hubs := values (include "iot-connector.hubSuffixes" . | fromJson) | sortAlpha -}}
+{{- $accounts := keys (include "iot-connector.storageSuffixes" . | fromJson) | sortAlpha -}}
+{{- $else := "connection strings of hub and storage, or `scaling.source` `operator`: KEDA shows its own identity there, so any other suffix is the platform's to list (`scaling.keda.privateSuffixes`)" -}}
+{{- $suffix := include "iot-connector.hubSuffix" .workload.hub.namespace }}
+{{- if and (contains "." .workload.hub.namespace) (not (has $suffix (concat $hubs $listed))) }}
+value `{{ .workload.hub.path }}.eventHub.fullyQualifiedNamespace` is `{{ .workload.hub.namespace }}`; expected a name and one of the suffixes `{{ join "`, `" $hubs }}`, or {{ $else }}
+{{- end }}
+{{- $account := .root.Values.storage.endpointSuffix }}
+{{- if not (has (lower $account) (concat $accounts $listed)) }}
+value `storage.endpointSuffix` is `{{ $account }}`; expected one of `{{ join "`, `" $accounts }}`, or {{ $else }}
 {{- end }}
 {{- end }}
 

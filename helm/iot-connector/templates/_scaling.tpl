@@ -36,6 +36,19 @@ connection strings, or both by identity. */}}
 {{- ternary "azure-webjobs-eventhub" .workload.positions (eq .root.Values.front "functions") -}}
 {{- end }}
 
+{{/* The suffixes of Event Hubs by the cloud's name, as JSON. */}}
+{{- define "iot-connector.hubSuffixes" -}}
+{{- dict
+    "AzurePublicCloud" "servicebus.windows.net"
+    "AzureUSGovernmentCloud" "servicebus.usgovcloudapi.net"
+    "AzureChinaCloud" "servicebus.chinacloudapi.cn" | toJson -}}
+{{- end }}
+
+{{/* What follows the first label of a namespace's host. Context: the host. */}}
+{{- define "iot-connector.hubSuffix" -}}
+{{- regexReplaceAll "^[^.]*[.]" (lower .) "" -}}
+{{- end }}
+
 {{/* Metadata of an azure-eventhub trigger. */}}
 {{- define "iot-connector.eventHubTrigger" -}}
 {{- $scale := include "iot-connector.scale" . | fromJson -}}
@@ -48,18 +61,15 @@ blobContainer: {{ include "iot-connector.scaledContainer" . | quote }}
 unprocessedEventThreshold: {{ $scale.threshold | int64 | toString | quote }}
 activationUnprocessedEventThreshold: "0"
 {{- if not (include "iot-connector.scalesByConnection" .) }}
-{{- $suffix := regexReplaceAll "^[^.]*[.]" $hub.namespace "" }}
+{{- $suffix := include "iot-connector.hubSuffix" $hub.namespace }}
 eventHubNamespace: {{ regexReplaceAll "[.].*$" $hub.namespace "" | quote }}
 storageAccountName: {{ .root.Values.storage.accountName | quote }}
 {{- $cloud := include "iot-connector.cloud" .root }}
-{{- $suffixes := dict
-    "AzurePublicCloud" "servicebus.windows.net"
-    "AzureUSGovernmentCloud" "servicebus.usgovcloudapi.net"
-    "AzureChinaCloud" "servicebus.chinacloudapi.cn" }}
-{{- if ne (get $suffixes $cloud) $suffix }}
+{{- if ne (get (include "iot-connector.hubSuffixes" . | fromJson) $cloud) $suffix }}
+{{- /* KEDA takes any suffix now, and shows it its own token: `problems.keda` has looked at both. */}}
 cloud: Private
 endpointSuffix: {{ $suffix | quote }}
-storageEndpointSuffix: {{ .root.Values.storage.endpointSuffix | quote }}
+storageEndpointSuffix: {{ lower .root.Values.storage.endpointSuffix | quote }}
 {{- else if ne $cloud "AzurePublicCloud" }}
 cloud: {{ $cloud | quote }}
 {{- end }}

@@ -11,13 +11,17 @@
 {{- printf "%s/%s%s" (include "iot-connector.blobs" .root) .name $query -}}
 {{- end }}
 
-{{/* The cloud's name as Azure's SDKs have it, by the account's suffix; "Private" for another. */}}
-{{- define "iot-connector.cloud" -}}
-{{- $clouds := dict
+{{/* The clouds' names as Azure's SDKs have them by the suffixes of storage, as JSON. */}}
+{{- define "iot-connector.storageSuffixes" -}}
+{{- dict
     "core.windows.net" "AzurePublicCloud"
     "core.usgovcloudapi.net" "AzureUSGovernmentCloud"
-    "core.chinacloudapi.cn" "AzureChinaCloud" -}}
-{{- get $clouds .Values.storage.endpointSuffix | default "Private" -}}
+    "core.chinacloudapi.cn" "AzureChinaCloud" | toJson -}}
+{{- end }}
+
+{{/* The cloud's name by the account's suffix; "Private" for another. */}}
+{{- define "iot-connector.cloud" -}}
+{{- get (include "iot-connector.storageSuffixes" . | fromJson) (lower .Values.storage.endpointSuffix) | default "Private" -}}
 {{- end }}
 
 {{/* The suffix of key vaults. */}}

@@ -19,6 +19,25 @@ app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 {{- if .Values.image.digest }}@{{ .Values.image.digest }}{{ else }}:{{ .Values.image.tag | default .Chart.AppVersion }}{{ end }}
 {{- end }}
 
+{{/* What the schema cannot say of the values. */}}
+{{- define "platform.validate" -}}
+{{- if .Values.resourceProvider.enabled }}
+{{- fail "resourceProvider.enabled: there is no resource provider yet" }}
+{{- end }}
+{{- if and .Values.lag.enabled (not .Values.watchNamespaces) (not .Values.lag.everywhere) }}
+{{- fail "lag.enabled: expected `watchNamespaces` with the namespaces of connectors, since the operator may read Secrets and be any ServiceAccount where it looks, which in all namespaces is as much as cluster-admin; or `lag.everywhere=true`, if it is to be that" }}
+{{- end }}
+{{- $connector := .Values.connectorValues }}
+{{- range $path, $value := dict
+    "ingest.http.tokenValue" (dig "ingest" "http" "tokenValue" "" $connector)
+    "scaling.operator.tokenValue" (dig "scaling" "operator" "tokenValue" "" $connector)
+    "scaling.operator.clientKey" (dig "scaling" "operator" "clientKey" "" $connector) }}
+{{- if $value }}
+{{- fail (printf "connectorValues.%s: expected none: it would lie in an annotation of the operator, for whoever may view it, and be the same for all connectors" $path) }}
+{{- end }}
+{{- end }}
+{{- end }}
+
 {{/* Address and port to listen on. What $(POD_IP) is only the pod knows, so its brackets are given. Context: root, port. */}}
 {{- define "platform.listen" -}}
 {{- $address := .root.Values.http.listenAddress -}}
@@ -43,9 +62,8 @@ for nothing else. Server-side apply needs `create` and `patch`.
 - apiGroups: [""]
   resources: [serviceaccounts, configmaps, services]
   verbs: [get, list, watch, create, patch, delete]
-{{- if or .Values.lag.enabled ((.Values.connectorValues.ingest).http).tokenValue }}
-# Neither listed nor watched: what KEDA shows for the lag, and what the lag is read with. The charts make no other but
-# that of an ingest token among the platform's values.
+{{- if .Values.lag.enabled }}
+# Neither listed nor watched: what KEDA shows for the lag, and what the lag is read with. The charts make no other.
 - apiGroups: [""]
   resources: [secrets]
   verbs: [get, create, patch, delete]

@@ -180,8 +180,11 @@ fn each_way_of_opening_gives_its_trigger() {
             "azure-workload as itself",
         ),
         (
-            // Neither cloud by itself: both suffixes are said.
-            Values::default().set(&["source.eventHub.fullyQualifiedNamespace=ns1.hubs.stack.example"]),
+            // Neither cloud by itself: both suffixes are said, which the platform has listed.
+            Values::default().set(&[
+                "source.eventHub.fullyQualifiedNamespace=ns1.hubs.stack.example",
+                "scaling.keda.privateSuffixes={Hubs.stack.example}",
+            ]),
             "rel-normalize",
             "activationUnprocessedEventThreshold=0 blobContainer=rel-normalize-e1 checkpointStrategy=blobMetadata \
              cloud=Private consumerGroup=$default endpointSuffix=hubs.stack.example eventHubName=devicedata \

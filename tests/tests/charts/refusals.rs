@@ -195,6 +195,28 @@ fn what_belongs_together_is_checked() {
             "`storage.blobServiceUri` is `https://blobs.contoso.example`; expected none, or connection strings of hub and storage, or `scaling.source` `operator`: KEDA's identity opens https://<accountName>.blob.<endpointSuffix> only",
         ),
         (set(&["source.eventHub.fullyQualifiedNamespace=contoso"]), "`source.eventHub.fullyQualifiedNamespace` is `contoso`; expected a name with dots such as `contoso.servicebus.windows.net`"),
+        // KEDA's own token goes to Azure, or where the platform says.
+        (
+            set(&["source.eventHub.fullyQualifiedNamespace=ns1.evil.example.com"]),
+            "`source.eventHub.fullyQualifiedNamespace` is `ns1.evil.example.com`; expected a name and one of the suffixes `servicebus.chinacloudapi.cn`, `servicebus.usgovcloudapi.net`, `servicebus.windows.net`, or connection strings of hub and storage, or `scaling.source` `operator`: KEDA shows its own identity there, so any other suffix is the platform's to list (`scaling.keda.privateSuffixes`)",
+        ),
+        (
+            set(&["internalHub.eventHub.fullyQualifiedNamespace=servicebus.windows.net"]),
+            "`internalHub.eventHub.fullyQualifiedNamespace` is `servicebus.windows.net`; expected a name and one of the suffixes",
+        ),
+        (
+            set(&["source.eventHub.fullyQualifiedNamespace=ns1.servicebus.windows.net.evil.example", "scaling.keda.privateSuffixes={evil.example}"]),
+            "`source.eventHub.fullyQualifiedNamespace` is `ns1.servicebus.windows.net.evil.example`; expected a name and one of the suffixes",
+        ),
+        (
+            set(&["storage.endpointSuffix=evil.example.com"]),
+            "`storage.endpointSuffix` is `evil.example.com`; expected one of `core.chinacloudapi.cn`, `core.usgovcloudapi.net`, `core.windows.net`, or connection strings of hub and storage, or `scaling.source` `operator`: KEDA shows its own identity there",
+        ),
+        (
+            // With one connection string for the storage KEDA still goes there as itself.
+            Values::example("full").set(&["storage.endpointSuffix=evil.example.com"]),
+            "`storage.endpointSuffix` is `evil.example.com`; expected one of",
+        ),
         (set(&["storage.accountName="]), "`storage.accountName` is not set; expected the account's name, or `storage.blobServiceUri`"),
         (set(&["scaling.source=operator"]), "`scaling.operator.token` is not set; expected a secret, or `scaling.operator.tokenValue`"),
         (
@@ -209,6 +231,24 @@ fn what_belongs_together_is_checked() {
         (
             Values::example("full").set(&["scaling.source=operator", "scaling.operator.tokenValue=t"]),
             "`storage.authentication.sas` is the key vault's secret `storage-sas`; expected a Secret of the namespace, or `scaling.source` `keda`",
+        ),
+        // A managed identity is a node's.
+        (
+            Values::example("aad-pod-identity").set(&["scaling.source=operator", "scaling.operator.tokenValue=t"]),
+            "`source.authentication.type` is `ManagedIdentity`; expected another, or `scaling.source` `keda`: the operator reads the lag as the connector's workload identity, and can be no managed identity of a node (`identity.type` is `AadPodIdentity`)",
+        ),
+        (
+            set(&["scaling.source=operator", "scaling.operator.tokenValue=t", "storage.authentication.type=ManagedIdentity"]),
+            "`storage.authentication.type` is `ManagedIdentity`; expected another, or `scaling.source` `keda`",
+        ),
+        (
+            Values::example("certificate").set(&[
+                "scaling.source=operator",
+                "scaling.operator.tokenValue=t",
+                "identity.type=AadPodIdentity",
+                "identity.internal.resourceId=/subscriptions/s/resourceGroups/g/providers/p/i",
+            ]),
+            "`source.authentication.type` is `ExternalIdentity`; expected another, or `scaling.source` `keda`: the operator reads the lag as the connector's workload identity, and can be no managed identity of a node, as which `identity.external.certificateUri` is opened",
         ),
         // Keys that would be there twice.
         (
@@ -488,7 +528,7 @@ fn the_other_charts_refuse_what_cannot_be_meant() {
         ),
         (
             "platform",
-            set(&["lag.enabled=true", "lag.port=8080", "http.listenAddress=127.1.2.3"]),
+            set(&["lag.enabled=true", "lag.everywhere=true", "lag.port=8080", "http.listenAddress=127.1.2.3"]),
             "lag.port: is 8080, as http.port is; expected another\nhttp.listenAddress: is 127.1.2.3, where no probe arrives",
         ),
         ("platform", set(&["http.listenAddress=::1"]), "http.listenAddress: is ::1, where no probe arrives"),

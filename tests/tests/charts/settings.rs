@@ -272,7 +272,7 @@ fn both_families_of_addresses_can_be_listened_on() {
             format!("http://{before_port}:8080 {alone}")
         );
         let both = format!("{before_port}:8080 {before_port}:8443");
-        assert_eq!(listens("platform", &["lag.enabled=true", &value]), both);
+        assert_eq!(listens("platform", &["lag.enabled=true", "lag.everywhere=true", &value]), both);
         // What the functions and the operator make of it.
         let pod = if before_port.starts_with('[') { "fd00::1" } else { "10.0.0.1" };
         format!("{before_port}:8080").replace("$(POD_IP)", pod).parse::<SocketAddr>().expect("address and port");

@@ -4,8 +4,8 @@
 //! TokenRequest for the pods' ServiceAccount --> assertion --> token endpoint --> tokens
 //! ```
 //!
-//! It is what a pod does with the token that is mounted into it; a token is
-//! asked for anew each time, and kept nowhere.
+//! It is what a pod does with the token that is mounted into it. An assertion is
+//! asked for anew each time, and kept nowhere; tokens are kept by `credentials`.
 
 use std::sync::Arc;
 
@@ -39,22 +39,24 @@ impl FederatedIdentity {
         let (namespace, name) = (account.metadata.namespace.clone(), account.metadata.name.clone());
         let annotations = account.metadata.annotations.as_ref();
         let tenant_id = annotations.and_then(|annotations| annotations.get(TENANT)).cloned().or(default_tenant);
+        let tenant_id = tenant_id.filter(|tenant| !tenant.is_empty());
         let accounts = Api::namespaced(client, &namespace.unwrap_or_default());
         FederatedIdentity { assertion: Arc::new(AccountToken { accounts, name: name.unwrap_or_default() }), tenant_id }
     }
 
-    /// To be shown as the application `client_id`, which trusts the account.
-    pub fn credential(&self, client_id: &str, tenant_id: Option<&str>) -> CredentialSettings {
-        CredentialSettings::Federated {
+    /// To be shown as the application `client_id`, which trusts the account; none
+    /// when nobody says its tenant.
+    pub fn credential(&self, client_id: &str, tenant_id: Option<&str>) -> Option<CredentialSettings> {
+        Some(CredentialSettings::Federated {
             client_id: client_id.to_owned(),
-            tenant_id: tenant_id.map(str::to_owned).or_else(|| self.tenant_id.clone()).unwrap_or_default(),
+            tenant_id: tenant_id.map(str::to_owned).or_else(|| self.tenant_id.clone())?,
             assertion: self.assertion.clone(),
-        }
+        })
     }
 
     /// One that nobody trusts.
     #[cfg(test)]
-    pub(crate) fn for_tests() -> FederatedIdentity {
+    pub(crate) fn for_tests(tenant_id: Option<&str>) -> FederatedIdentity {
         #[derive(Debug)]
         struct Nothing;
         #[async_trait]
@@ -63,7 +65,7 @@ impl FederatedIdentity {
                 Ok(String::new())
             }
         }
-        FederatedIdentity { assertion: Arc::new(Nothing), tenant_id: Some("t".to_owned()) }
+        FederatedIdentity { assertion: Arc::new(Nothing), tenant_id: tenant_id.map(str::to_owned) }
     }
 }
 

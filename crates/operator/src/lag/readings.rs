@@ -13,7 +13,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
 
 /// Workloads whose readings are kept at the most.
@@ -27,6 +27,11 @@ const FAILED_FOR: Duration = Duration::from_secs(3);
 /// is under way: with five seconds a minute, twice KEDA's interval.
 const STAND_IN: u32 = 12;
 
+/// How many are read at once. Each asks up to eight partitions, over one connection
+/// to the hub and a few to the storage; 32 that take a second are as many as KEDA
+/// asks for of a thousand workloads in its half a minute.
+const AT_ONCE: usize = 32;
+
 /// Namespace and name of a workload.
 pub type Key = (String, String);
 /// How a reading ended; an error may be shared.
@@ -37,6 +42,7 @@ pub type Ended = Result<u64, Arc<str>>;
 pub struct Readings {
     keep_for: Duration,
     patience: Duration,
+    turns: Arc<Semaphore>,
     all: Mutex<HashMap<Key, Reading>>,
 }
 
@@ -50,7 +56,7 @@ struct Reading {
 impl Readings {
     /// Readings are given again for as long as `keep_for`; with zero each is new.
     pub fn new(keep_for: Duration) -> Readings {
-        Readings { keep_for, patience: PATIENCE, all: Mutex::default() }
+        Readings { keep_for, patience: PATIENCE, turns: Arc::new(Semaphore::new(AT_ONCE)), all: Mutex::default() }
     }
 
     /// A reading of a workload; `read` is run when there is none that will do.
@@ -92,9 +98,12 @@ impl Readings {
             }
         }
         let (sender, newest) = watch::channel(None);
-        let reading = read();
+        let (reading, turns) = (read(), self.turns.clone());
         tokio::spawn(async move {
+            // Never closed, so there is always a turn to wait for.
+            let turn = turns.acquire_owned().await;
             let ended = reading.await;
+            drop(turn);
             sender.send_replace(Some((Instant::now(), ended)));
         });
         let reading = Reading { newest, before };
@@ -134,6 +143,33 @@ mod tests {
         let (found, _) = tokio::join!(readings.get(key(), never), async { end.send(17) });
         assert_eq!(found, Ok(17));
         assert_eq!(readings.get(key(), never).await, Ok(17));
+    }
+
+    #[tokio::test]
+    async fn reads_so_many_at_once_and_no_more() {
+        let readings = Readings { turns: Arc::new(Semaphore::new(1)), ..Readings::new(LONG) };
+        let (begun, first_begun) = oneshot::channel();
+        let (end, ended) = oneshot::channel();
+        let (other_begun, mut other) = oneshot::channel();
+        let first = readings.get(key(), || async move {
+            begun.send(()).unwrap();
+            ended.await.map_err(|_| Arc::from("gone"))
+        });
+        let second = readings.get(("ns1".to_owned(), "other".to_owned()), || async move {
+            other_begun.send(()).unwrap();
+            Ok(2)
+        });
+        let look = async {
+            first_begun.await.unwrap();
+            // Whatever is ready to go on has gone on when it is this one's turn again.
+            for _ in 0..10 {
+                tokio::task::yield_now().await;
+            }
+            assert!(other.try_recv().is_err(), "it waits for its turn");
+            end.send(1).unwrap();
+        };
+        let (first, second, ()) = tokio::join!(first, second, look);
+        assert_eq!((first, second), (Ok(1), Ok(2)));
     }
 
     #[tokio::test]

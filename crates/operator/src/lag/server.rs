@@ -22,6 +22,7 @@ use serde_json::json;
 use tokio::time::timeout;
 
 use super::TokenKey;
+use super::credentials::{Account, Credentials};
 use super::hosts::AllowedHosts;
 use super::identity::FederatedIdentity;
 use super::reading::{READ_LIMIT, lag};
@@ -39,6 +40,7 @@ pub struct LagServer {
     default_tenant: Option<String>,
     hosts: Arc<AllowedHosts>,
     readings: Arc<Readings>,
+    credentials: Arc<Credentials>,
 }
 
 impl LagServer {
@@ -51,7 +53,14 @@ impl LagServer {
         keep_for: Duration,
         default_tenant: Option<String>,
     ) -> LagServer {
-        LagServer { client, key, default_tenant, hosts: Arc::new(hosts), readings: Arc::new(Readings::new(keep_for)) }
+        LagServer {
+            client,
+            key,
+            default_tenant,
+            hosts: Arc::new(hosts),
+            readings: Arc::new(Readings::new(keep_for)),
+            credentials: Arc::default(),
+        }
     }
 
     /// Its routes.
@@ -100,7 +109,14 @@ impl LagServer {
         let environment = Environment::of(deployment, secrets)?;
         // Before anything is opened or resolved.
         environment.check_hosts(&self.hosts)?;
-        read(environment.workload(&identity)?).await
+        let mut workload = environment.workload(&identity)?;
+        let account = Account::of(&account);
+        let keep = |settings| self.credentials.keep(&account, settings).context("no identity to read the lag as");
+        if let Opening::Token(settings) = workload.opening {
+            workload.opening = Opening::Token(Box::new(keep(*settings)?));
+        }
+        workload.storage = workload.storage.map(keep).transpose()?;
+        read(workload).await
     }
 
     async fn secrets(&self, namespace: &str, deployment: &Deployment) -> anyhow::Result<BTreeMap<String, String>> {

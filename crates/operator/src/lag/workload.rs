@@ -22,6 +22,11 @@ const STORAGE_SAS: &str = "STORAGE_SAS";
 /// The way of opening a hub that says by itself which one.
 const CONNECTION_STRING: &str = "ConnectionString";
 
+/// What settings of the hub that normalize reads begin with, and of that which
+/// group-convert does. The Functions host has a connection string under this name.
+const INPUT: &str = "InputEventHub";
+const NORMALIZATION: &str = "NormalizationEventHub";
+
 /// Key of a Secret.
 pub type SecretKey = (String, String);
 
@@ -90,6 +95,12 @@ pub enum InvalidWorkload {
         /// Scheme and host, without what opens anything.
         host: String,
     },
+    /// Nobody says in which tenant an identity is.
+    #[error(
+        "nothing says the tenant of the identity `{0}`; expected one of the connector (`identity.internal.tenantId`, \
+         `identity.external.tenantId`) or of the platform (`lag.tenantId`)"
+    )]
+    NoTenant(String),
     /// A setting is nothing that can be used.
     #[error("the setting `{name}` of its Deployment cannot be used: {reason}")]
     Invalid {
@@ -125,7 +136,8 @@ pub fn secret_keys(deployment: &Deployment) -> Vec<(String, SecretKey)> {
 
 /// Of all secrets of a pod only those are read that the lag needs.
 fn is_needed(variable: &str) -> bool {
-    variable.ends_with("EventHub__ConnectionString") || variable == STORAGE_SAS
+    let hub = variable.strip_suffix("__ConnectionString").unwrap_or(variable);
+    [INPUT, NORMALIZATION].contains(&hub) || variable == STORAGE_SAS
 }
 
 fn variables(deployment: &Deployment) -> impl Iterator<Item = &EnvVar> {
@@ -139,8 +151,8 @@ impl Environment {
     pub fn of(deployment: &Deployment, secrets: BTreeMap<String, String>) -> Result<Environment, InvalidWorkload> {
         let component = deployment.metadata.labels.as_ref().and_then(|labels| labels.get(COMPONENT));
         let prefix = match component.map(String::as_str) {
-            Some("normalize") => "InputEventHub",
-            Some("group-convert") => "NormalizationEventHub",
+            Some("normalize") => INPUT,
+            Some("group-convert") => NORMALIZATION,
             _ => return Err(InvalidWorkload::NoWorkload),
         };
         let mut all = secrets;
@@ -165,6 +177,16 @@ impl Environment {
         format!("{}__{name}", self.prefix)
     }
 
+    /// Whether the Functions host reads the hub.
+    fn is_hosted(&self) -> bool {
+        self.get("AzureWebJobsScriptRoot").is_some()
+    }
+
+    /// The setting with the connection string of the hub.
+    fn connection_setting(&self) -> String {
+        if self.is_hosted() { self.prefix.to_owned() } else { self.hub_setting("ConnectionString") }
+    }
+
     fn url(&self, name: &str) -> Result<Url, InvalidWorkload> {
         self.needed(name)?.parse().map_err(|error: url::ParseError| invalid(name, error))
     }
@@ -187,7 +209,7 @@ impl Environment {
             }
         }
         let namespace = self.hub_setting("EventHubNamespaceFQDN");
-        let connection = self.hub_setting("ConnectionString");
+        let connection = self.connection_setting();
         if self.get(&self.hub_setting("AuthenticationType")) == Some(CONNECTION_STRING) {
             let Some(text) = self.get(&connection) else { return Ok(()) };
             let parsed: ConnectionString = text.parse().map_err(|error| invalid(&connection, error))?;
@@ -199,6 +221,15 @@ impl Environment {
             Some(host) if self.get(&endpoint).is_none() => check_host(allowed, namespace.clone(), host, "amqps"),
             _ => Ok(()),
         }
+    }
+
+    /// Whether the operator can show itself as what this names, `identity` being
+    /// that of the pods. Nothing of a Secret needs to be known.
+    pub fn check_credentials(&self, identity: &FederatedIdentity) -> Result<(), InvalidWorkload> {
+        if self.get(&self.hub_setting("AuthenticationType")) != Some(CONNECTION_STRING) {
+            self.opening(identity)?;
+        }
+        self.positions(identity).map(drop)
     }
 
     /// What the workload reads, seen as `identity`: that of its pods.
@@ -222,7 +253,7 @@ impl Environment {
     }
 
     fn opening(&self, identity: &FederatedIdentity) -> Result<Opening, InvalidWorkload> {
-        let (kind, connection) = (self.hub_setting("AuthenticationType"), self.hub_setting("ConnectionString"));
+        let (kind, connection) = (self.hub_setting("AuthenticationType"), self.connection_setting());
         let authentication = self.needed(&kind)?;
         if authentication == CONNECTION_STRING {
             let text = self.needed(&connection)?;
@@ -235,7 +266,7 @@ impl Environment {
     fn positions(&self, identity: &FederatedIdentity) -> Result<(Url, Option<CredentialSettings>), InvalidWorkload> {
         let name = "CheckpointStorage__BlobStorageContainerUri";
         let mut container = self.url(name)?;
-        if self.get("AzureWebJobsScriptRoot").is_some() {
+        if self.is_hosted() {
             // The host's container is fixed, and lies beside those that the chart names.
             if let Ok(mut path) = container.path_segments_mut() {
                 path.pop().push(HOST_CONTAINER);
@@ -255,30 +286,31 @@ impl Environment {
         authentication: &str,
         identity: &FederatedIdentity,
     ) -> Result<CredentialSettings, InvalidWorkload> {
-        let internal = || -> Result<CredentialSettings, InvalidWorkload> {
-            let client_id = self.needed("InternalIdentity__ClientId")?;
-            Ok(identity.credential(client_id, self.get("InternalIdentity__TenantId")))
-        };
         match authentication {
-            "WorkloadIdentity" => internal(),
-            "ExternalIdentity" => self.external(identity, internal),
+            "WorkloadIdentity" => self.internal(identity),
+            "ExternalIdentity" => self.external(identity),
             "Development" => Ok(CredentialSettings::Development),
-            // A managed identity is the node's: the operator would be another.
-            other => Err(invalid(setting, format!("the operator cannot show itself as `{other}`"))),
+            other => Err(cannot_be(setting, other)),
         }
     }
 
-    fn external(
-        &self,
-        identity: &FederatedIdentity,
-        internal: impl FnOnce() -> Result<CredentialSettings, InvalidWorkload>,
-    ) -> Result<CredentialSettings, InvalidWorkload> {
+    fn internal(&self, identity: &FederatedIdentity) -> Result<CredentialSettings, InvalidWorkload> {
+        let client_id = self.needed("InternalIdentity__ClientId")?;
+        federated(identity, client_id, self.get("InternalIdentity__TenantId"))
+    }
+
+    fn external(&self, identity: &FederatedIdentity) -> Result<CredentialSettings, InvalidWorkload> {
         let client_id = self.needed("ExternalIdentity__ClientId")?;
         let tenant_id = self.get("ExternalIdentity__TenantId");
         let Some(uri) = self.get("ExternalIdentity__CertificateUri") else {
-            return Ok(identity.credential(client_id, tenant_id));
+            return federated(identity, client_id, tenant_id);
         };
         let uri: CertificateUri = uri.parse().map_err(|error| invalid("ExternalIdentity__CertificateUri", error))?;
+        // As whom the vault is opened.
+        let kind = "InternalIdentity__AuthenticationType";
+        if let Some(other) = self.get(kind).filter(|kind| *kind != "WorkloadIdentity") {
+            return Err(cannot_be(kind, other));
+        }
         let authority_host = match self.get("ExternalIdentity__AuthorityHost") {
             Some(_) => Some(self.url("ExternalIdentity__AuthorityHost")?),
             None => None,
@@ -287,7 +319,7 @@ impl Environment {
             client_id: client_id.to_owned(),
             tenant_id: tenant_id.map(str::to_owned),
             authority_host,
-            certificate: Some(VaultCertificate::new(uri, internal()?)),
+            certificate: Some(VaultCertificate::new(uri, self.internal(identity)?)),
         })))
     }
 }
@@ -297,6 +329,20 @@ fn check_host(allowed: &AllowedHosts, name: String, host: &str, scheme: &str) ->
         return Ok(());
     }
     Err(InvalidWorkload::HostNotAllowed { name, host: format!("{scheme}://{host}") })
+}
+
+fn federated(
+    identity: &FederatedIdentity,
+    client_id: &str,
+    tenant_id: Option<&str>,
+) -> Result<CredentialSettings, InvalidWorkload> {
+    let credential = identity.credential(client_id, tenant_id);
+    credential.ok_or_else(|| InvalidWorkload::NoTenant(client_id.to_owned()))
+}
+
+/// A managed identity is the node's: the operator would be another.
+fn cannot_be(setting: &str, authentication: &str) -> InvalidWorkload {
+    invalid(setting, format!("the operator cannot show itself as `{authentication}`"))
 }
 
 fn invalid(name: &str, reason: impl ToString) -> InvalidWorkload {

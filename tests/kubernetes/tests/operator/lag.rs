@@ -75,7 +75,7 @@ pub fn local(name: &str, hub: &EventHub) -> Value {
 
 #[test]
 fn is_the_true_one() {
-    let site = Site::start(&[], &json!({"lag": {"enabled": true}}));
+    let site = Site::start(&[], &json!({"lag": {"enabled": true}, "watchNamespaces": [WARD]}));
     let port = free_port();
     let flags = flags(port);
     let flags: Vec<(&str, &str)> = flags.iter().map(|(name, value)| (*name, value.as_str())).collect();
@@ -155,6 +155,15 @@ fn refuses_other_hosts(site: &Site, operator: &mut Running, asking: &Asking, all
     let rendered = refused.conditions.iter().find(|condition| condition.type_ == "Rendered").unwrap();
     assert!(rendered.message.contains("`https://localhost`"), "{}", rendered.message);
     assert!(!site.names("deployments").contains(&"c3-normalize".to_owned()));
+
+    // So is an identity whose tenant nobody says.
+    let mut nobodys = connector("c5");
+    nobodys["spec"]["scaling"] = json!({"source": "operator"});
+    nobodys["spec"]["identity"]["internal"].as_object_mut().unwrap().remove("tenantId");
+    site.apply(&nobodys);
+    let refused = site.wait_condition("c5", "Rendered", "InvalidSpec").status.unwrap();
+    let rendered = refused.conditions.iter().find(|condition| condition.type_ == "Rendered").unwrap();
+    assert!(rendered.message.contains("`lag.tenantId`"), "{}", rendered.message);
 
     // What a Secret says is seen when it was read.
     let connection = format!("Endpoint=sb://localhost:{port};SharedAccessKeyName=k;SharedAccessKey=c2VjcmV0");

@@ -4,12 +4,14 @@
 #![allow(clippy::unwrap_used, reason = "a test stops where its data is not what it should be")]
 
 mod connector;
+mod examples;
 mod failures;
 mod fhir;
 mod lag;
 mod outage;
 mod people;
 mod platform;
+mod ready;
 mod refusals;
 mod rights;
 mod rounds;

@@ -42,7 +42,7 @@ fn written(site: &Site) -> String {
 
 #[test]
 fn another_replica_goes_on() {
-    let mut site = Site::start(&[], &json!({"lag": {"enabled": true}}));
+    let mut site = Site::start(&[], &json!({"lag": {"enabled": true}, "watchNamespaces": [WARD]}));
     let mut first = site.operator("first", &[]);
     site.wait_leads(&mut first, LIMIT);
     let mut second = site.operator("second", &[]);

@@ -32,6 +32,12 @@ fn an_operator_whose_values_no_chart_takes_does_not_start() {
         ("CONNECTOR_VALUES", "bogus: 1", "the platform's `connectorValues`", "bogus"),
         ("CONNECTOR_VALUES", "image: {registri: contoso.azurecr.io}", "the platform's `connectorValues`", "registri"),
         ("CONNECTOR_VALUES", "http: {port: eighty}", "the platform's `connectorValues`", "/http/port"),
+        (
+            "CONNECTOR_VALUES",
+            "ingest: {http: {tokenValue: t}}",
+            "the platform's `connectorValues`",
+            "ingest.http.tokenValue",
+        ),
         ("FHIR_VALUES", "imag: {}", "the platform's `fhirValues`", "imag"),
         ("FHIR_VALUES", "[]", "holds no values", "FHIR_VALUES"),
     ];

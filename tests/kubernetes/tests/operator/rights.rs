@@ -36,7 +36,7 @@ fn nothing_is_forbidden_and_nothing_is_spare() {
         "--enable-admission-plugins=OwnerReferencesPermissionEnforcement".to_owned(),
     ];
     let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
-    let site = Site::start(&flags, &json!({"lag": {"enabled": true}}));
+    let site = Site::start(&flags, &json!({"lag": {"enabled": true, "everywhere": true}}));
     live(&site);
 
     let noted: Vec<Value> =
@@ -57,7 +57,7 @@ fn nothing_is_forbidden_and_nothing_is_spare() {
 /// they are back.
 #[test]
 fn without_the_lag_it_may_do_nothing_with_secrets() {
-    let site = Site::start(&[], &json!({"lag": {"enabled": true}}));
+    let site = Site::start(&[], &json!({"lag": {"enabled": true, "everywhere": true}}));
     let port = free_port();
     let flags = lag::flags(port);
     let flags: Vec<(&str, &str)> = flags.iter().map(|(name, value)| (*name, value.as_str())).collect();
@@ -87,7 +87,9 @@ fn without_the_lag_it_may_do_nothing_with_secrets() {
     assert_eq!(site.names("secrets"), ["c1-scaling"]);
     operator.kill();
 
-    platform.upgrade("platform", "helm/platform", &json!({"lag": {"enabled": true}}).to_string()).unwrap();
+    platform
+        .upgrade("platform", "helm/platform", &json!({"lag": {"enabled": true, "everywhere": true}}).to_string())
+        .unwrap();
     let _operator = site.operator("with-lag-again", &flags);
     end_to_end::poll::until("the Secret is pruned", LIMIT, || site.names("secrets").is_empty().then_some(()));
 }

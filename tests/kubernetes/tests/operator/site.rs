@@ -27,6 +27,8 @@ pub struct Site {
     pub plane: ControlPlane,
     kubeconfig: PathBuf,
     folder: tempfile::TempDir,
+    /// What the platform looks at, as its chart says it to the operator.
+    watched: Option<String>,
     _one: MutexGuard<'static, ()>,
 }
 
@@ -48,7 +50,10 @@ impl Site {
         let mut config: Value = serde_json::from_str(&text).unwrap();
         config["users"][0]["user"] = json!({ "token": token.trim() });
         std::fs::write(&kubeconfig, config.to_string()).unwrap();
-        Site { plane, kubeconfig, folder, _one: one }
+        let names: Vec<&str> =
+            platform["watchNamespaces"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        let watched = (!names.is_empty()).then(|| names.join(","));
+        Site { plane, kubeconfig, folder, watched, _one: one }
     }
 
     /// An operator that is told nothing but what the platform would tell it.
@@ -58,6 +63,7 @@ impl Site {
         command.env("HELM_PATH", Helm::without_cluster().program());
         command.env("CHARTS_PATH", checkout().join("helm"));
         command.env("LISTEN_ADDRESS", format!("127.0.0.1:{}", free_port()));
+        command.envs(self.watched.iter().map(|names| ("WATCH_NAMESPACES", names)));
         command.envs(more.iter().copied());
         Running::start(name, &mut command)
     }

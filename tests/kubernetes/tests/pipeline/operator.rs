@@ -21,7 +21,8 @@ fn install_platform(site: &Site) {
     // Hubs and storage of tests listen on loopback, without TLS.
     let hosts = json!(["amqp://127.0.0.7", "amqp://127.0.0.8", "http://127.0.0.1"]);
     let lag = json!({ "enabled": true, "allowedHosts": hosts });
-    let values = json!({ "http": http, "connectorValues": { "http": http }, "lag": lag });
+    let values =
+        json!({ "http": http, "connectorValues": { "http": http }, "lag": lag, "watchNamespaces": [NAMESPACE] });
     let chart = checkout().join("helm/platform").display().to_string();
     Helm::new(&site.plane, SYSTEM).install("platform", &chart, &values.to_string()).expect("it is installed");
     site.plane.wait::<Deployment>(SYSTEM, OPERATOR, "has two ready replicas", LIMIT, |deployment| {

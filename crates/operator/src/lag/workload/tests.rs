@@ -33,7 +33,7 @@ fn secret(name: &str, key: &str) -> Value {
 fn workload(deployment: &Deployment, secrets: &[(&str, &str)]) -> Result<Workload, String> {
     let secrets = secrets.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     let environment = Environment::of(deployment, secrets).map_err(|error| error.to_string())?;
-    environment.workload(&FederatedIdentity::for_tests()).map_err(|error| error.to_string())
+    environment.workload(&FederatedIdentity::for_tests(Some("t"))).map_err(|error| error.to_string())
 }
 
 const TOKENS: [(&str, &str); 8] = [
@@ -94,6 +94,47 @@ fn opens_with_secrets() {
 }
 
 #[test]
+fn reads_the_connection_string_of_the_functions_host() {
+    let mut variables = tokens();
+    variables.retain(|(name, _)| *name != "InputEventHub__AuthenticationType");
+    variables.push(("AzureWebJobsScriptRoot", value("/home/site/normalize")));
+    variables.push(("InputEventHub__AuthenticationType", value("ConnectionString")));
+    variables.push(("InputEventHub", secret("local", "hub")));
+    let deployment = deployment("normalize", &variables);
+    let connection = |host: &str| format!("Endpoint=sb://{host};SharedAccessKeyName=k;SharedAccessKey=c2VjcmV0");
+    assert_eq!(secret_keys(&deployment), [("InputEventHub".to_owned(), ("local".to_owned(), "hub".to_owned()))]);
+    let found = workload(&deployment, &[("InputEventHub", &connection("n.servicebus.windows.net"))]).unwrap();
+    assert!(matches!(found.opening, Opening::ConnectionString(_)));
+    // Its host is looked at as any other.
+    let azure = AllowedHosts::new(hosts::AZURE.map(|host| host.parse().unwrap()).to_vec());
+    let secrets = BTreeMap::from([("InputEventHub".to_owned(), connection("10.0.0.1"))]);
+    let error = Environment::of(&deployment, secrets).unwrap().check_hosts(&azure).unwrap_err().to_string();
+    assert!(error.contains("`InputEventHub`") && error.contains("amqps://10.0.0.1"), "{error}");
+}
+
+#[test]
+fn an_identity_has_a_tenant() {
+    let deployment = deployment("normalize", &tokens());
+    let environment = Environment::of(&deployment, BTreeMap::new()).unwrap();
+    let nobodys = FederatedIdentity::for_tests(None);
+    let error = environment.check_credentials(&nobodys).unwrap_err();
+    assert!(matches!(&error, InvalidWorkload::NoTenant(client_id) if client_id == "e"), "{error}");
+    assert!(error.to_string().contains("`lag.tenantId`"), "{error}");
+    assert!(matches!(environment.workload(&nobodys), Err(InvalidWorkload::NoTenant(_))));
+    environment.check_credentials(&FederatedIdentity::for_tests(Some("t"))).unwrap();
+}
+
+#[test]
+fn the_vault_of_a_certificate_is_opened_by_no_managed_identity() {
+    let mut variables = tokens();
+    variables.push(("ExternalIdentity__CertificateUri", value("https://v.vault.azure.net/certificates/c")));
+    assert!(workload(&deployment("normalize", &variables), &[]).is_ok());
+    variables.push(("InternalIdentity__AuthenticationType", value("ManagedIdentity")));
+    let error = workload(&deployment("normalize", &variables), &[]).unwrap_err();
+    assert!(error.contains("`InternalIdentity__AuthenticationType`"), "{error}");
+}
+
+#[test]
 fn says_what_is_missing() {
     let without = |name: &str| tokens().into_iter().filter(|(other, _)| *other != name).collect::<Vec<_>>();
     let mut managed = without("CheckpointStorage__AuthenticationType");
@@ -151,7 +192,7 @@ fn shows_no_secret() {
     let secrets = BTreeMap::from([("STORAGE_SAS".to_owned(), "sig=5ecret".to_owned())]);
     let environment = Environment::of(&deployment, secrets).unwrap();
     assert!(!format!("{environment:?}").contains("5ecret"), "{environment:?}");
-    let workload = environment.workload(&FederatedIdentity::for_tests()).unwrap();
+    let workload = environment.workload(&FederatedIdentity::for_tests(Some("t"))).unwrap();
     assert!(workload.container.as_str().contains("5ecret"));
     assert!(!format!("{workload:?}").contains("5ecret"), "{workload:?}");
 }

@@ -1,0 +1,61 @@
+-- What is known of resources, operations and subscriptions. The body is the
+-- document (docs/resource-provider.md); the columns beside it are what is looked
+-- for and compared. Written for SQLite and PostgreSQL alike. Times are
+-- microseconds since 1970.
+
+CREATE TABLE resources (
+    id TEXT NOT NULL PRIMARY KEY,
+    -- One of a kind for two spellings of one resource id, and for no others.
+    key TEXT NOT NULL UNIQUE,
+    -- What the keys of its siblings begin with.
+    collection TEXT NOT NULL,
+    subscription TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    state TEXT NOT NULL,
+    etag TEXT NOT NULL,
+    body TEXT NOT NULL
+);
+CREATE INDEX resources_by_collection ON resources (collection, key);
+CREATE INDEX resources_by_subscription ON resources (subscription, kind, key);
+
+CREATE TABLE operations (
+    id TEXT NOT NULL PRIMARY KEY,
+    subscription TEXT NOT NULL,
+    resource_id TEXT NOT NULL,
+    -- One operation of a queue runs at a time, the oldest first.
+    queue TEXT NOT NULL,
+    status TEXT NOT NULL,
+    enqueued_at BIGINT NOT NULL,
+    lease_owner TEXT,
+    lease_until BIGINT NOT NULL,
+    -- When it may be tried next.
+    due_at BIGINT NOT NULL,
+    attempts BIGINT NOT NULL,
+    -- Whether a delete wants it to stop.
+    is_preempted BIGINT NOT NULL,
+    -- When it is forgotten; none while it is not over.
+    expires_at BIGINT,
+    body TEXT NOT NULL
+);
+CREATE INDEX operations_by_queue ON operations (queue, status, enqueued_at);
+CREATE INDEX operations_by_status ON operations (status, enqueued_at);
+CREATE INDEX operations_by_resource ON operations (resource_id);
+
+CREATE TABLE subscriptions (
+    id TEXT NOT NULL PRIMARY KEY,
+    state TEXT NOT NULL,
+    body TEXT NOT NULL
+);
+
+-- Names that are unique in the cloud, and whose they are, also after a delete.
+CREATE TABLE name_reservations (
+    name TEXT NOT NULL PRIMARY KEY,
+    subscription TEXT NOT NULL
+);
+
+-- Who holds what is done by one at a time: the shared parts of a workspace.
+CREATE TABLE locks (
+    name TEXT NOT NULL PRIMARY KEY,
+    owner TEXT NOT NULL,
+    held_until BIGINT NOT NULL
+);

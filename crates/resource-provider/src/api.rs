@@ -1,0 +1,192 @@
+//! The API that Azure Resource Manager calls (resource-provider.md 2 to 5).
+//!
+//! ```text
+//! HTTP request --Call--> route, version, conditions --handler--> Answer --HTTP response
+//! ```
+//!
+//! Everything a request decides is decided from documents as they were read, and
+//! written only when they are still so ([`write`]); nothing waits for Azure or a
+//! cluster.
+
+mod answer;
+mod call;
+mod delete;
+mod keys;
+mod list;
+mod operation_results;
+mod provider;
+mod read;
+mod write;
+
+use std::sync::Arc;
+
+use arm::desired::Rules;
+use arm::{ArmError, ErrorCode, Location, Route};
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, State};
+use axum::http::{HeaderMap, Method, Uri};
+use axum::response::Response;
+
+use self::answer::Answer;
+use self::call::Call;
+pub use self::delete::{REMEMBERED, preempted};
+use crate::ports::{FhirServices, IdentityIssuer, Keys};
+use crate::store::{Store, StoreError};
+
+/// What the API is told when it starts.
+#[derive(Clone, Debug)]
+pub struct ApiSettings {
+    /// What resources may be.
+    pub rules: Rules,
+    /// Where tracked resources may be made; nothing allows any region.
+    pub regions: Vec<Location>,
+    /// How many there may be.
+    pub limits: Limits,
+    /// What clients wait between two polls, in seconds: 10 to 600 in production.
+    pub retry_after_seconds: u64,
+    /// Whether `register` is answered and the provider shown, which ARM does where
+    /// it stands in front: for development.
+    pub is_front_door: bool,
+    /// Whether a subscription that nobody spoke of is registered when it first
+    /// writes: for development.
+    pub registers_on_first_use: bool,
+    /// Whether a Gen1 connector with children is kept from being deleted.
+    pub gen1_delete_requires_no_children: bool,
+}
+
+/// How many resources there may be (resource-provider.md 4.9).
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Workspaces of a subscription.
+    pub workspaces: usize,
+    /// Connectors of a workspace: a standard namespace holds as many hubs.
+    pub connectors: usize,
+    /// Destinations of a connector: a hub has that many consumer groups, beside
+    /// `$Default`.
+    pub destinations: usize,
+    /// Gen1 connectors of a subscription.
+    pub gen1_connectors: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits { workspaces: 10, connectors: 10, destinations: 19, gen1_connectors: 25 }
+    }
+}
+
+impl Default for ApiSettings {
+    fn default() -> ApiSettings {
+        ApiSettings {
+            rules: Rules::default(),
+            regions: Vec::new(),
+            limits: Limits::default(),
+            retry_after_seconds: 10,
+            is_front_door: false,
+            registers_on_first_use: false,
+            gen1_delete_requires_no_children: false,
+        }
+    }
+}
+
+/// What the API works with.
+#[derive(Clone)]
+pub struct Api {
+    /// What is known.
+    pub store: Store,
+    /// What it was told.
+    pub settings: Arc<ApiSettings>,
+    /// The FHIR services of the platform.
+    pub fhir_services: Arc<dyn FhirServices>,
+    /// Where identities come from that ARM did not send; none where ARM always
+    /// does.
+    pub identities: Option<Arc<dyn IdentityIssuer>>,
+    /// The keys of Gen1 connections.
+    pub keys: Arc<dyn Keys>,
+}
+
+/// How large a body may be, in bytes (resource-provider.md 2.2).
+const BODY_BYTES_MAX: usize = 1024 * 1024;
+
+impl Api {
+    /// Answers every path.
+    pub fn router(self) -> Router {
+        Router::new().fallback(handle).layer(DefaultBodyLimit::max(BODY_BYTES_MAX)).with_state(self)
+    }
+
+    async fn answer(&self, call: &Call) -> Result<Answer, ArmError> {
+        call.check_method()?;
+        match &call.route {
+            Route::Resource(id) => match call.method {
+                Method::PUT => write::put(self, call, id).await,
+                Method::PATCH => write::patch(self, call, id).await,
+                Method::DELETE => delete::delete(self, call, id).await,
+                _ => read::read(self, call, id).await,
+            },
+            Route::Collection(scope) => list::list(self, call, scope).await,
+            Route::Action(id, action) => keys::act(self, call, id, *action).await,
+            Route::Operations => Ok(Answer::ok(arm::manifest::operations().to_string())),
+            Route::OperationResult { subscription, id, .. } => {
+                operation_results::read(self, call, subscription, id).await
+            }
+            Route::CheckNameAvailability { subscription } => provider::check_name(self, call, subscription).await,
+            Route::Subscription { subscription } => provider::put_subscription(self, call, subscription).await,
+            Route::Provider { subscription } => provider::provider(self, subscription, false).await,
+            Route::Register { subscription } => provider::provider(self, subscription, true).await,
+            Route::MoveResources { .. } => {
+                let message = "Resources of this provider cannot be moved.";
+                Err(ArmError::new(ErrorCode::ResourceMoveNotSupported, message))
+            }
+        }
+    }
+}
+
+async fn handle(
+    State(api): State<Api>,
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Result<Bytes, axum::extract::rejection::BytesRejection>,
+) -> Response {
+    let request_id = uuid::Uuid::new_v4().to_string();
+    let answered = match body {
+        Ok(body) => match Call::read(&method, &uri, &headers, body) {
+            // On the heap: a future lies on the stack of whoever polls it.
+            Ok(call) => Box::pin(api.answer(&call)).await,
+            Err(error) => Err(error),
+        },
+        Err(_) => {
+            let message = format!("The body has more than {BODY_BYTES_MAX} bytes, or did not come whole.");
+            Err(ArmError::new(ErrorCode::RequestEntityTooLarge, message))
+        }
+    };
+    let answer = answered.unwrap_or_else(|error| Answer::error(&error, api.settings.retry_after_seconds));
+    tracing::info!(%method, status = answer.status(), request_id, "Answered");
+    answer.into_response(&method, &headers, &request_id)
+}
+
+impl From<StoreError> for ArmError {
+    /// What a client hears of a store that does not answer: nothing of why.
+    fn from(error: StoreError) -> ArmError {
+        tracing::error!(error = %telemetry_chain(&error), "The store failed");
+        match error {
+            StoreError::Document { .. } | StoreError::Migration(_) | StoreError::UnknownScheme { .. } => {
+                ArmError::new(ErrorCode::InternalServerError, "An unexpected error occurred. Try again later.")
+            }
+            StoreError::Database { .. } | StoreError::Conflict => {
+                ArmError::new(ErrorCode::ServiceUnavailable, "The service is busy. Try again.")
+            }
+        }
+    }
+}
+
+fn telemetry_chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}

@@ -1,0 +1,266 @@
+//! Writes what was decided, if all is still as it was.
+
+use arm::desired::Properties;
+use arm::encounter::Encounter;
+use arm::operation::{OperationKind, OperationStatus};
+use arm::state::{ResourceState, SubscriptionState};
+use arm::{ArmError, DocumentId, ErrorCode, ResourceId, ResourceType};
+use jiff::Timestamp;
+
+use super::super::Api;
+use super::super::answer::Answer;
+use super::super::call::Call;
+use super::super::read::json;
+use super::Verb;
+use super::decide::Plan;
+use super::look::Seen;
+use crate::documents::{DocumentKind, OperationDocument, ResourceDocument};
+use crate::store::{Enqueued, StoreError, Transaction};
+
+/// Applies a plan. The outer error is that of the store: on a conflict nothing
+/// was written and the plan is out of date.
+pub async fn apply(
+    api: &Api,
+    call: &Call,
+    id: &ResourceId,
+    verb: Verb,
+    seen: Seen,
+    plan: Plan,
+) -> Result<Result<Answer, ArmError>, StoreError> {
+    match (plan.encounter, seen) {
+        (Encounter::Create, seen) => create(api, call, id, seen, plan).await,
+        (Encounter::Change, Seen { before: Some(before), .. }) => change(api, call, id, verb, before, plan).await,
+        (Encounter::Nothing, Seen { before: Some(before), .. }) => nothing(api, call, id, before).await,
+        (Encounter::Join, Seen { before: Some(before), .. }) => join(api, call, &before).await,
+        // Neither is met by a PUT or PATCH, nor is what is met not there.
+        (Encounter::Delete | Encounter::NoContent | Encounter::Proceed, _) | (_, Seen { before: None, .. }) => {
+            Ok(Err(ArmError::new(ErrorCode::InternalServerError, "An unexpected error occurred.")))
+        }
+    }
+}
+
+/// A new id of a document.
+pub fn new_id() -> DocumentId {
+    DocumentId::from_random(uuid::Uuid::new_v4().as_u128())
+}
+
+async fn create(
+    api: &Api,
+    call: &Call,
+    id: &ResourceId,
+    seen: Seen,
+    plan: Plan,
+) -> Result<Result<Answer, ArmError>, StoreError> {
+    let mut transaction = api.store.begin().await?;
+    if let Some(parent) = &seen.parent {
+        check_unchanged(&mut transaction, parent).await?;
+    }
+    if let Err(error) = check_room(api, &mut transaction, id).await? {
+        return Ok(Err(error));
+    }
+    let mut document = ResourceDocument::new(new_id(), id, seen.parent.as_ref(), plan.desired);
+    document.identity = plan.identity;
+    let now = Timestamp::now();
+    document.system_data = if id.kind.is_tracked() {
+        call.system_data.clone()
+    } else {
+        call.system_data.clone().filled(&now.to_string(), true)
+    };
+    let answer = if needs_work(&document.properties) {
+        let operation = operation(call, &document, OperationKind::Provision, now);
+        document.current_operation_id = Some(operation.id.clone());
+        transaction.insert_resource(&mut document).await?;
+        let queue = queue(seen.parent.as_ref(), &document);
+        transaction.insert_operation(&operation, Enqueued { queue: &queue, at: now }).await?;
+        let answer = Answer::created(body(call, &document));
+        answer.operation(&operation, &call.base, call.version, false).retry_after(api.settings.retry_after_seconds)
+    } else {
+        document.mark_good();
+        transaction.insert_resource(&mut document).await?;
+        Answer::created(body(call, &document))
+    };
+    transaction.commit().await?;
+    Ok(Ok(answer.etag(&document.etag)))
+}
+
+async fn change(
+    api: &Api,
+    call: &Call,
+    id: &ResourceId,
+    verb: Verb,
+    mut document: ResourceDocument,
+    plan: Plan,
+) -> Result<Result<Answer, ArmError>, StoreError> {
+    let mut transaction = api.store.begin().await?;
+    let is_work = document.state != ResourceState::Provisioned
+        || document.properties != plan.desired.properties
+        || document.has_identity != plan.desired.has_identity
+        || document.identity != plan.identity;
+    let is_new = document.last_good.is_none();
+    document.set_id(id);
+    document.set_desired(plan.desired);
+    document.identity = plan.identity;
+    let now = Timestamp::now();
+    let sent = if id.kind.is_tracked() {
+        call.system_data.clone()
+    } else {
+        call.system_data.clone().filled(&now.to_string(), false)
+    };
+    document.system_data = document.system_data.changed(sent);
+    if !(is_work && needs_work(&document.properties)) {
+        document.mark_good();
+        transaction.update_resource(&mut document).await?;
+        transaction.commit().await?;
+        return Ok(Ok(Answer::ok(body(call, &document)).etag(&document.etag)));
+    }
+    let kind = if is_new { OperationKind::Provision } else { OperationKind::Patch };
+    let mut operation = operation(call, &document, kind, now);
+    operation.answers_with_resource = true;
+    document.state = ResourceState::Accepted;
+    document.current_operation_id = Some(operation.id.clone());
+    transaction.update_resource(&mut document).await?;
+    let parent = parent(&mut transaction, &document).await?;
+    let queue = queue(parent.as_ref(), &document);
+    transaction.insert_operation(&operation, Enqueued { queue: &queue, at: now }).await?;
+    transaction.commit().await?;
+    let answer = match verb {
+        Verb::Put => Answer::ok(body(call, &document)),
+        Verb::Patch => Answer::accepted(Some(body(call, &document))),
+    };
+    let answer = answer.operation(&operation, &call.base, call.version, verb == Verb::Patch);
+    Ok(Ok(answer.retry_after(api.settings.retry_after_seconds).etag(&document.etag)))
+}
+
+/// Everything is as it was asked for; only the letters of the id may be others.
+async fn nothing(
+    api: &Api,
+    call: &Call,
+    id: &ResourceId,
+    mut document: ResourceDocument,
+) -> Result<Result<Answer, ArmError>, StoreError> {
+    if document.resource_id() != *id {
+        document.set_id(id);
+        let mut transaction = api.store.begin().await?;
+        transaction.update_resource(&mut document).await?;
+        transaction.commit().await?;
+    }
+    Ok(Ok(Answer::ok(body(call, &document)).etag(&document.etag)))
+}
+
+/// The operation that runs does it already.
+async fn join(api: &Api, call: &Call, document: &ResourceDocument) -> Result<Result<Answer, ArmError>, StoreError> {
+    let answer = Answer::ok(body(call, document)).etag(&document.etag);
+    let operation = match &document.current_operation_id {
+        Some(operation) => api.store.operation(operation).await?,
+        None => None,
+    };
+    Ok(Ok(match operation {
+        Some(operation) => {
+            answer.operation(&operation, &call.base, call.version, false).retry_after(api.settings.retry_after_seconds)
+        }
+        None => answer,
+    }))
+}
+
+fn body(call: &Call, document: &ResourceDocument) -> String {
+    json(document, call.version, SubscriptionState::Registered)
+}
+
+/// Whether anything is made for a resource. A mapping of its own is only stored.
+fn needs_work(properties: &Properties) -> bool {
+    !matches!(properties, Properties::IotMapping(_))
+}
+
+/// The operation that a request starts.
+pub fn operation(call: &Call, document: &ResourceDocument, kind: OperationKind, now: Timestamp) -> OperationDocument {
+    OperationDocument {
+        kind: DocumentKind::ProvisioningRequest,
+        id: new_id(),
+        partition_key: document.partition_key.clone(),
+        subscription_id: document.subscription_id.clone(),
+        location: document.location.clone(),
+        resource_id: document.id.clone(),
+        resource: document.resource_id(),
+        provisioning_operation: kind,
+        provisioning_status: OperationStatus::Requested,
+        time_enqueued: now.to_string(),
+        time_last_updated: now.to_string(),
+        time_ended: None,
+        steps: Vec::new(),
+        steps_total: None,
+        error: None,
+        internal_error: None,
+        correlation_id: call.correlation_id.clone(),
+        client_request_id: call.client_request_id.clone(),
+        api_version: call.version,
+        desired: (kind != OperationKind::Deprovision).then(|| document.desired()),
+        answers_with_resource: false,
+    }
+}
+
+/// Of whose operations one runs at a time: those of a connector and what is
+/// below it, and those of a workspace.
+pub fn queue(parent: Option<&ResourceDocument>, document: &ResourceDocument) -> String {
+    let own = || document.id.to_string();
+    match document.kind.resource_type() {
+        ResourceType::Workspace | ResourceType::IotConnector | ResourceType::IomtConnector => own(),
+        _ => parent.map_or_else(own, |parent| parent.id.to_string()),
+    }
+}
+
+/// The document above another.
+pub async fn parent(
+    transaction: &mut Transaction,
+    document: &ResourceDocument,
+) -> Result<Option<ResourceDocument>, StoreError> {
+    match &document.parent_id {
+        Some(parent) => transaction.resource_by_id(parent).await,
+        None => Ok(None),
+    }
+}
+
+/// Locks a resource that something was decided from; a conflict when it has
+/// changed since.
+async fn check_unchanged(transaction: &mut Transaction, seen: &ResourceDocument) -> Result<(), StoreError> {
+    let id = seen.resource_id();
+    transaction.lock(&id).await?;
+    match transaction.resource(&id).await? {
+        Some(now) if now.etag == seen.etag => Ok(()),
+        _ => Err(StoreError::Conflict),
+    }
+}
+
+/// Whether one more may be made. What is being deleted counts until it is gone.
+async fn check_room(
+    api: &Api,
+    transaction: &mut Transaction,
+    id: &ResourceId,
+) -> Result<Result<(), ArmError>, StoreError> {
+    let limits = &api.settings.limits;
+    let (count, most) = match (id.kind, id.parent()) {
+        (ResourceType::Workspace, _) => {
+            if !transaction.reserve_name(id.own_name(), &id.subscription).await? {
+                let message = format!("The name `{}` is already in use.", id.own_name());
+                return Ok(Err(ArmError::at(ErrorCode::ReservedResourceName, "name", message)));
+            }
+            (transaction.count_of_subscription(&id.subscription, id.kind).await?, limits.workspaces)
+        }
+        (ResourceType::IomtConnector, _) => {
+            (transaction.count_of_subscription(&id.subscription, id.kind).await?, limits.gen1_connectors)
+        }
+        (ResourceType::IotConnector, Some(parent)) => {
+            (transaction.count_children(&parent, id.kind).await?, limits.connectors)
+        }
+        (ResourceType::FhirDestination, Some(parent)) => {
+            (transaction.count_children(&parent, id.kind).await?, limits.destinations)
+        }
+        _ => return Ok(Ok(())),
+    };
+    if count < most {
+        return Ok(Ok(()));
+    }
+    let segments = id.kind.segments();
+    let kind = segments.last().copied().unwrap_or_default();
+    let message = format!("The maximum number of resource type `{kind}` has been reached.");
+    Ok(Err(ArmError::at(ErrorCode::ResourceQuotaExceeded, id.kind.canonical_path(), message)))
+}

@@ -1,0 +1,124 @@
+//! What is outside, on one machine: for a laptop and for tests (design.md D9).
+
+mod cloud;
+
+use std::collections::HashMap;
+use std::sync::Mutex;
+
+use arm::ResourceId;
+use arm::gen1::{ConnectionKeys, KeyType};
+use arm::identity::SystemAssigned;
+use async_trait::async_trait;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use uuid::Uuid;
+
+pub use self::cloud::{Gate, LocalCloud, Moment, Open};
+use crate::ports::{ConnectionRule, FhirService, FhirServices, IdentityIssuer, Keys, PortError};
+
+/// FHIR services that are named when the program starts.
+#[derive(Debug, Default)]
+pub struct NamedFhirServices(Mutex<HashMap<String, FhirService>>);
+
+impl NamedFhirServices {
+    /// Names a service by its resource id.
+    pub fn put(&self, path: &str, service: FhirService) {
+        self.all().insert(path.to_lowercase(), service);
+    }
+
+    /// Forgets a service.
+    pub fn remove(&self, path: &str) {
+        self.all().remove(&path.to_lowercase());
+    }
+
+    fn all(&self) -> std::sync::MutexGuard<'_, HashMap<String, FhirService>> {
+        // Whoever panicked had the map in a whole state: each change is one call.
+        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+#[async_trait]
+impl FhirServices for NamedFhirServices {
+    async fn get(&self, path: &str) -> Result<Option<FhirService>, PortError> {
+        Ok(self.all().get(&path.to_lowercase()).cloned())
+    }
+
+    async fn has_any(&self, workspace: &ResourceId) -> Result<bool, PortError> {
+        let begin = format!("{}/", workspace.key());
+        Ok(self.all().keys().any(|path| path.starts_with(&begin)))
+    }
+}
+
+/// Identities that name nobody: made of the resource's id, so that they are the
+/// same each time.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct LocalIdentities;
+
+#[async_trait]
+impl IdentityIssuer for LocalIdentities {
+    async fn issue(&self, resource: &ResourceId) -> Result<SystemAssigned, PortError> {
+        let of = |what: &str| Some(Uuid::new_v8(digest(&format!("{what} {}", resource.key()))).to_string());
+        Ok(SystemAssigned { principal_id: of("principal"), tenant_id: of("tenant"), credential_url: None })
+    }
+}
+
+/// Sixteen bytes that a text always gives.
+fn digest(text: &str) -> [u8; 16] {
+    use sha2::{Digest, Sha256};
+    let mut bytes = [0; 16];
+    bytes.copy_from_slice(&Sha256::digest(text)[..16]);
+    bytes
+}
+
+/// Keys of connections, in memory only.
+#[derive(Debug, Default)]
+pub struct LocalKeys {
+    /// The host name in connection strings.
+    host: String,
+    keys: Mutex<HashMap<String, [String; 2]>>,
+}
+
+impl LocalKeys {
+    /// Keys of hubs behind a host.
+    pub fn of_host(host: impl Into<String>) -> LocalKeys {
+        LocalKeys { host: host.into(), keys: Mutex::default() }
+    }
+
+    fn of_rule(&self, rule: ConnectionRule<'_>, change: impl FnOnce(&mut [String; 2])) -> ConnectionKeys {
+        let name = format!("{}/{}", rule.connector.id, rule.connection.to_lowercase());
+        let mut all = self.keys.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let keys = all.entry(name).or_insert_with(|| [new_key(), new_key()]);
+        change(keys);
+        let string = |key: &str| {
+            let hub = rule.connector.infrastructure.device_hub_name.as_deref().unwrap_or_default();
+            let (host, rule) = (&self.host, rule.connection);
+            format!("Endpoint=sb://{host}/;SharedAccessKeyName={rule};SharedAccessKey={key};EntityPath={hub}")
+        };
+        ConnectionKeys {
+            key_name: rule.connection.to_owned(),
+            primary_connection_string: string(&keys[0]),
+            secondary_connection_string: string(&keys[1]),
+            primary_key: keys[0].clone(),
+            secondary_key: keys[1].clone(),
+        }
+    }
+}
+
+fn new_key() -> String {
+    STANDARD.encode([Uuid::new_v4().into_bytes(), Uuid::new_v4().into_bytes()].concat())
+}
+
+#[async_trait]
+impl Keys for LocalKeys {
+    async fn list(&self, rule: ConnectionRule<'_>) -> Result<ConnectionKeys, PortError> {
+        Ok(self.of_rule(rule, |_| {}))
+    }
+
+    async fn regenerate(&self, rule: ConnectionRule<'_>, key: KeyType) -> Result<ConnectionKeys, PortError> {
+        let position = match key {
+            KeyType::Primary => 0,
+            KeyType::Secondary => 1,
+        };
+        Ok(self.of_rule(rule, |keys| keys[position] = new_key()))
+    }
+}

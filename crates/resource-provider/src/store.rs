@@ -1,0 +1,188 @@
+//! What is known of resources, operations and subscriptions: in SQLite on one
+//! machine, in PostgreSQL for several (resource-provider.md 7).
+//!
+//! ```text
+//! Store --begin--> Transaction: look, decide, write --commit-->
+//! ```
+//!
+//! One type for both: the statements are what both understand. Whatever is
+//! decided from what was read is decided in a transaction that has locked it:
+//! SQLite lets one writer in at a time, and in PostgreSQL the row that is
+//! decided about is locked first ([`Transaction::lock`]).
+
+mod operations;
+mod resources;
+mod subscriptions;
+
+use std::time::Duration;
+
+use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
+use sqlx::{AnyConnection, AnyPool, Executor};
+
+pub use operations::{Claim, Claimed, Enqueued};
+pub use resources::{Listed, Page};
+
+/// A store that cannot be reached, or that says no.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The URL is not one of a store.
+    #[error("`{scheme}` is not a store; expected sqlite://… or postgres://…")]
+    UnknownScheme {
+        /// What stands before the colon.
+        scheme: String,
+    },
+    /// The database did not do it.
+    #[error("the database did not {doing}")]
+    Database {
+        /// What was being done.
+        doing: &'static str,
+        /// Why.
+        #[source]
+        source: sqlx::Error,
+    },
+    /// The tables could not be brought up to date.
+    #[error("the tables could not be brought up to date")]
+    Migration(#[source] sqlx::migrate::MigrateError),
+    /// A document is not of a form that this program knows.
+    #[error("the document `{id}` cannot be read")]
+    Document {
+        /// Which.
+        id: String,
+        /// Why. Its text names members, never their values.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// Somebody else changed the document since it was read.
+    #[error("the document was changed by somebody else")]
+    Conflict,
+}
+
+impl StoreError {
+    fn database(doing: &'static str) -> impl Fn(sqlx::Error) -> StoreError {
+        move |source| match &source {
+            sqlx::Error::Database(error) if error.is_unique_violation() || is_serialization_failure(error.as_ref()) => {
+                StoreError::Conflict
+            }
+            _ => StoreError::Database { doing, source },
+        }
+    }
+}
+
+/// Whether PostgreSQL asks for the transaction to be done again.
+fn is_serialization_failure(error: &dyn sqlx::error::DatabaseError) -> bool {
+    matches!(error.code().as_deref(), Some("40001" | "40P01"))
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Dialect {
+    Sqlite,
+    Postgres,
+}
+
+/// See the module.
+#[derive(Clone, Debug)]
+pub struct Store {
+    pool: AnyPool,
+    dialect: Dialect,
+}
+
+/// How many connections a process has. PostgreSQL takes a hundred in all by
+/// default; an API and its worker need few, since transactions are short.
+const CONNECTIONS_MAX: u32 = 8;
+/// How long a request waits for a connection: requests have 20 s in all
+/// (resource-provider.md 2.2).
+const ACQUIRE_LIMIT: Duration = Duration::from_secs(5);
+
+impl Store {
+    /// Opens `sqlite://file`, made when it is not there, or `postgres://…`, and
+    /// brings the tables up to date.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`]; the URL, which may hold a password, is in none.
+    pub async fn open(url: &str) -> Result<Store, StoreError> {
+        sqlx::any::install_default_drivers();
+        let scheme = url.split(':').next().unwrap_or_default();
+        let (dialect, url) = match scheme {
+            "sqlite" if url.contains('?') => (Dialect::Sqlite, url.to_owned()),
+            "sqlite" => (Dialect::Sqlite, format!("{url}?mode=rwc")),
+            "postgres" | "postgresql" => (Dialect::Postgres, url.to_owned()),
+            other => return Err(StoreError::UnknownScheme { scheme: other.to_owned() }),
+        };
+        let opening = StoreError::database("open");
+        let options: AnyConnectOptions = url.parse().map_err(&opening)?;
+        let pool = AnyPoolOptions::new().max_connections(CONNECTIONS_MAX).acquire_timeout(ACQUIRE_LIMIT);
+        let pool = pool.after_connect(move |connection, _| Box::pin(prepare(connection, dialect)));
+        let pool = pool.connect_with(options).await.map_err(&opening)?;
+        sqlx::migrate!("./migrations").run(&pool).await.map_err(StoreError::Migration)?;
+        Ok(Store { pool, dialect })
+    }
+
+    /// Whether the database answers.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Database`].
+    pub async fn check(&self) -> Result<(), StoreError> {
+        let select = self.pool.execute("SELECT 1").await;
+        select.map(|_| ()).map_err(StoreError::database("answer"))
+    }
+
+    /// Begins to look and write.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Database`].
+    pub async fn begin(&self) -> Result<Transaction, StoreError> {
+        let begin = match self.dialect {
+            // Takes the one writer's place at once: a transaction that reads
+            // first and writes later would fail when another wrote in between.
+            Dialect::Sqlite => "BEGIN IMMEDIATE",
+            Dialect::Postgres => "BEGIN",
+        };
+        let inner = self.pool.begin_with(begin).await.map_err(StoreError::database("begin a transaction"))?;
+        Ok(Transaction { inner })
+    }
+
+    /// Lets go of all connections.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+}
+
+/// Sets up a connection.
+async fn prepare(connection: &mut AnyConnection, dialect: Dialect) -> Result<(), sqlx::Error> {
+    if dialect == Dialect::Sqlite {
+        // Readers do not wait for the writer; writers wait for each other.
+        for pragma in ["PRAGMA journal_mode = WAL", "PRAGMA busy_timeout = 10000", "PRAGMA synchronous = FULL"] {
+            connection.execute(pragma).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Looks and writes that take effect together, or not at all when it is dropped.
+pub struct Transaction {
+    inner: sqlx::Transaction<'static, sqlx::Any>,
+}
+
+impl Transaction {
+    /// Makes it take effect.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Conflict`], [`StoreError::Database`].
+    pub async fn commit(self) -> Result<(), StoreError> {
+        self.inner.commit().await.map_err(StoreError::database("commit"))
+    }
+}
+
+/// A document of a row.
+fn read<T: serde::de::DeserializeOwned>(id: &str, body: &str) -> Result<T, StoreError> {
+    serde_json::from_str(body).map_err(|source| StoreError::Document { id: id.to_owned(), source })
+}
+
+/// The text of a document. Ours have nothing that JSON cannot say.
+fn write<T: serde::Serialize>(id: &str, document: &T) -> Result<String, StoreError> {
+    serde_json::to_string(document).map_err(|source| StoreError::Document { id: id.to_owned(), source })
+}

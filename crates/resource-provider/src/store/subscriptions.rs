@@ -1,0 +1,76 @@
+//! Documents of subscriptions, and names that are unique in the cloud.
+
+use arm::state::SubscriptionState;
+use sqlx::{Row, query};
+
+use super::{Store, StoreError, Transaction, read, write};
+use crate::documents::SubscriptionDocument;
+
+impl Store {
+    /// What ARM last said of a subscription; none when it never did.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Database`], [`StoreError::Document`].
+    pub async fn subscription(&self, id: &str) -> Result<Option<SubscriptionDocument>, StoreError> {
+        let reading = StoreError::database("read a subscription");
+        let select = query("SELECT body FROM subscriptions WHERE id = $1").bind(id.to_lowercase());
+        let Some(row) = select.fetch_optional(&self.pool).await.map_err(&reading)? else { return Ok(None) };
+        let body: String = row.try_get(0).map_err(&reading)?;
+        read(id, &body).map(Some)
+    }
+
+    /// Where a subscription stands; one that nobody spoke of is not registered.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Database`], [`StoreError::Document`].
+    pub async fn subscription_state(&self, id: &str) -> Result<SubscriptionState, StoreError> {
+        let document = self.subscription(id).await?;
+        Ok(document.map_or(SubscriptionState::Unregistered, |document| document.state))
+    }
+
+    /// Whose a name is that is unique in the cloud; nobody's when it is free.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Database`].
+    pub async fn name_owner(&self, name: &str) -> Result<Option<String>, StoreError> {
+        let reading = StoreError::database("read a name");
+        let select = query("SELECT subscription FROM name_reservations WHERE name = $1").bind(name.to_lowercase());
+        let row = select.fetch_optional(&self.pool).await.map_err(&reading)?;
+        row.map(|row| row.try_get(0)).transpose().map_err(&reading)
+    }
+}
+
+impl Transaction {
+    /// Writes what ARM says of a subscription now.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Database`].
+    pub async fn put_subscription(&mut self, id: &str, document: &SubscriptionDocument) -> Result<(), StoreError> {
+        let upsert = query(
+            "INSERT INTO subscriptions (id, state, body) VALUES ($1, $2, $3) \
+             ON CONFLICT (id) DO UPDATE SET state = excluded.state, body = excluded.body",
+        );
+        let upsert = upsert.bind(id.to_lowercase()).bind(format!("{:?}", document.state)).bind(write(id, document)?);
+        upsert.execute(&mut *self.inner).await.map(|_| ()).map_err(StoreError::database("write a subscription"))
+    }
+
+    /// Keeps a name for a subscription. False when it is another's.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Database`].
+    pub async fn reserve_name(&mut self, name: &str, subscription: &str) -> Result<bool, StoreError> {
+        let reserving = StoreError::database("keep a name");
+        let (name, subscription) = (name.to_lowercase(), subscription.to_lowercase());
+        let insert = query("INSERT INTO name_reservations (name, subscription) VALUES ($1, $2) ON CONFLICT DO NOTHING");
+        insert.bind(name.clone()).bind(subscription.clone()).execute(&mut *self.inner).await.map_err(&reserving)?;
+        let select = query("SELECT subscription FROM name_reservations WHERE name = $1").bind(name);
+        let owner: String =
+            select.fetch_one(&mut *self.inner).await.and_then(|row| row.try_get(0)).map_err(&reserving)?;
+        Ok(owner == subscription)
+    }
+}

@@ -1,0 +1,129 @@
+//! Carries out what the API has accepted (resource-provider.md 6).
+//!
+//! ```text
+//! claim --> steps, each journaled --> resource in its final state, operation ended
+//!              |  a delete wants it to stop --> Canceled
+//!              '- no use in trying again ----> undone (create), as before (update), Failed
+//! ```
+//!
+//! Every step *ensures*: it can be repeated from any point, by any worker. What
+//! is made up (names, ids of role assignments) is stored before it is used.
+
+mod outcome;
+mod plan;
+mod run;
+mod scene;
+mod steps;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+pub use self::plan::Step;
+use crate::ports::Platform;
+use crate::store::{Claim, Store, StoreError};
+
+/// What a worker is told when it starts.
+#[derive(Clone, Copy, Debug)]
+pub struct WorkerSettings {
+    /// How long an operation is a worker's without a sign of life.
+    pub lease: SignedDuration,
+    /// How long between two looks for work, and at what is awaited.
+    pub poll: Duration,
+    /// How long before a step is tried again, the first time and at the most.
+    pub backoff: (Duration, Duration),
+    /// How often a step is tried.
+    pub tries_max: u32,
+    /// How long a step is tried.
+    pub step_limit: Duration,
+    /// How long a workload may take to be ready.
+    pub ready_limit: Duration,
+    /// How old an operation may get.
+    pub operation_limit: SignedDuration,
+    /// How often an operation is claimed, before it counts as poison.
+    pub claims_max: u32,
+    /// How many operations run at a time.
+    pub operations_max: usize,
+}
+
+impl Default for WorkerSettings {
+    /// The contract's (resource-provider.md 6.1, 6.3).
+    fn default() -> WorkerSettings {
+        WorkerSettings {
+            lease: SignedDuration::from_secs(60),
+            poll: Duration::from_secs(1),
+            backoff: (Duration::from_secs(1), Duration::from_secs(60)),
+            tries_max: 10,
+            step_limit: Duration::from_secs(30 * 60),
+            ready_limit: Duration::from_secs(10 * 60),
+            operation_limit: SignedDuration::from_mins(90),
+            claims_max: 20,
+            operations_max: 16,
+        }
+    }
+}
+
+/// Carries out operations.
+#[derive(Clone, Debug)]
+pub struct Worker {
+    /// What is known.
+    pub store: Store,
+    /// What is outside.
+    pub platform: Platform,
+    /// What it was told.
+    pub settings: WorkerSettings,
+    /// Who it is; unique among all, and another after each start.
+    pub name: Arc<str>,
+}
+
+impl Worker {
+    /// Works until `stop` says so; what is being done then is left to be claimed
+    /// by another.
+    pub async fn run(self, mut stop: watch::Receiver<bool>) {
+        let mut running = JoinSet::new();
+        while !*stop.borrow() {
+            let has_room = running.len() < self.settings.operations_max;
+            let claimed = if has_room { self.claim().await } else { Ok(None) };
+            match claimed {
+                Ok(Some(claimed)) => {
+                    let worker = self.clone();
+                    running.spawn(async move { Box::pin(worker.carry_out(claimed)).await });
+                    continue;
+                }
+                Ok(None) => {}
+                Err(error) => tracing::error!(%error, "No operation could be claimed"),
+            }
+            tokio::select! {
+                () = tokio::time::sleep(self.settings.poll) => {}
+                Some(ended) = running.join_next() => outcome::log_ended(ended),
+                _ = stop.changed() => {}
+            }
+        }
+        running.shutdown().await;
+    }
+
+    /// Carries out one operation, if there is one to be had. Whether there was.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`]: then the operation is claimed again when its lease lapses.
+    pub async fn work_once(&self) -> Result<bool, StoreError> {
+        match self.claim().await? {
+            Some(claimed) => Box::pin(self.carry_out(claimed)).await.map(|()| true),
+            None => Ok(false),
+        }
+    }
+
+    async fn claim(&self) -> Result<Option<crate::store::Claimed>, StoreError> {
+        self.store.claim(self.lease()).await
+    }
+
+    /// A lease from now on.
+    fn lease(&self) -> Claim<'_> {
+        let now = Timestamp::now();
+        Claim { worker: &self.name, now, until: now + self.settings.lease }
+    }
+}

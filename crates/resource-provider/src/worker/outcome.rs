@@ -1,0 +1,171 @@
+//! How operations end, and what is stored of it.
+
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::time::Duration;
+
+use arm::operation::{OperationKind, OperationStatus};
+use arm::state::ResourceState;
+use arm::{ArmError, ErrorCode};
+use jiff::{SignedDuration, Timestamp};
+
+use super::Worker;
+use crate::api::preempted;
+use crate::documents::{InternalError, OperationDocument, ResourceDocument};
+use crate::ports::{ErrorClass, PortError};
+use crate::store::{StoreError, Transaction};
+
+/// How an operation ends.
+#[derive(Clone, Debug)]
+pub enum Ending {
+    /// As it was asked for.
+    Succeeded,
+    /// For good.
+    Failed {
+        /// What the client sees.
+        error: ArmError,
+        /// What we see.
+        internal: Option<InternalError>,
+    },
+    /// Stopped by a delete.
+    Preempted,
+    /// The resource is not there any more.
+    Gone,
+}
+
+/// Writes the end of an operation into its document and into the resource's.
+pub async fn settle(
+    transaction: &mut Transaction,
+    operation: &mut OperationDocument,
+    ending: &Ending,
+) -> Result<(), StoreError> {
+    let resource = transaction.resource_by_id(&operation.resource_id).await?;
+    let removes = operation.provisioning_operation == OperationKind::Deprovision;
+    match ending {
+        Ending::Succeeded | Ending::Gone if removes => {
+            operation.provisioning_status = OperationStatus::Succeeded;
+            transaction.delete_resource(&operation.resource_id).await?;
+        }
+        Ending::Succeeded => {
+            operation.provisioning_status = OperationStatus::Succeeded;
+            if let Some(mut resource) = resource.filter(|resource| is_of(resource, operation)) {
+                resource.mark_good();
+                transaction.update_resource(&mut resource).await?;
+            }
+        }
+        Ending::Failed { error, internal } => {
+            operation.provisioning_status = OperationStatus::Failed;
+            operation.error = Some(error.clone());
+            operation.internal_error.clone_from(internal);
+            if let Some(mut resource) = resource.filter(|resource| is_of(resource, operation)) {
+                if !removes {
+                    resource.revert();
+                }
+                resource.state = ResourceState::Failed;
+                resource.provisioning_error = Some(error.clone());
+                transaction.update_resource(&mut resource).await?;
+            }
+        }
+        Ending::Preempted | Ending::Gone => *operation = preempted(operation.clone(), Timestamp::now()),
+    }
+    Ok(())
+}
+
+/// Whether a resource is what this operation made it: none has come after it.
+fn is_of(resource: &ResourceDocument, operation: &OperationDocument) -> bool {
+    resource.current_operation_id.as_ref() == Some(&operation.id)
+}
+
+/// Stores what was made for a resource. Everything else in its document is the
+/// API's, which may have changed it meanwhile: only workers write what was made.
+pub async fn take_over(transaction: &mut Transaction, subject: &mut ResourceDocument) -> Result<(), StoreError> {
+    let Some(mut now) = transaction.resource_by_id(&subject.id).await? else { return Ok(()) };
+    if now.infrastructure != subject.infrastructure || now.scale != subject.scale {
+        now.infrastructure.clone_from(&subject.infrastructure);
+        now.scale.clone_from(&subject.scale);
+        transaction.update_resource(&mut now).await?;
+    }
+    subject.etag.clone_from(&now.etag);
+    Ok(())
+}
+
+/// What a client sees of what went wrong: nothing of the inside.
+pub fn shown(error: &PortError, subject: &ResourceDocument) -> ArmError {
+    let what = match error.code {
+        ErrorCode::EventHubNamespaceProvisioningFailed => "The Event Hubs namespace",
+        ErrorCode::EventHubProvisioningFailed => "The event hub",
+        ErrorCode::RoleAssignmentFailed | ErrorCode::HashConflictOnDifferentRoleAssignmentIds => "A role assignment",
+        ErrorCode::IdentityCredentialUnavailable => "The credential of the identity",
+        ErrorCode::KeyVaultAccessFailed => "The certificate",
+        ErrorCode::StorageProvisioningFailed => "The storage",
+        ErrorCode::ClusterUnavailable | ErrorCode::WorkloadNotReady => "The workload",
+        ErrorCode::ScaleInfoUnavailable => "A place",
+        ErrorCode::OperationTimedOut => "Everything that is needed",
+        _ => "What is needed",
+    };
+    let message = format!(
+        "{what} for '{}' could not be provided. Try again; if it keeps failing contact support with the correlation id.",
+        subject.display_name
+    );
+    ArmError::new(error.code, message)
+}
+
+/// How long ago an operation was asked for.
+pub fn age(operation: &OperationDocument) -> SignedDuration {
+    let enqueued: Option<Timestamp> = operation.time_enqueued.parse().ok();
+    enqueued.map_or(SignedDuration::ZERO, |enqueued| Timestamp::now().duration_since(enqueued))
+}
+
+/// It took too long.
+pub fn timed_out() -> PortError {
+    PortError {
+        code: ErrorCode::OperationTimedOut,
+        class: ErrorClass::Permanent,
+        message: "the operation took too long".to_owned(),
+    }
+}
+
+/// Between half of a duration and all of it, so that workers that failed together
+/// do not come back together.
+pub fn jittered(duration: Duration) -> Duration {
+    // A hasher with random keys is chance enough for this.
+    let fraction = RandomState::new().build_hasher().finish() % 1000;
+    duration / 2 + duration / 2 * (fraction as u32) / 1000
+}
+
+/// Says when an operation ended for a reason of our own.
+pub fn log_ended(ended: Result<Result<(), StoreError>, tokio::task::JoinError>) {
+    match ended {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::error!(%error, "An operation is left to be claimed again"),
+        Err(error) => tracing::error!(%error, "An operation panicked, and is left to be claimed again"),
+    }
+}
+
+impl Worker {
+    /// Does something that only one worker does at a time.
+    pub(super) async fn with_lock<F: Future<Output = Result<(), PortError>>>(
+        &self,
+        name: &str,
+        act: impl FnOnce() -> F,
+    ) -> Result<(), PortError> {
+        let failed = |error: StoreError| PortError {
+            code: ErrorCode::InternalServerError,
+            class: ErrorClass::Transient { retry_after_seconds: None },
+            message: format!("the store failed: {error}"),
+        };
+        // Named after the operation's worker and this use: two operations of one
+        // worker keep each other out too.
+        let owner = format!("{} {}", self.name, uuid::Uuid::new_v4());
+        let lease = self.lease();
+        if !self.store.take_lock(name, &owner, lease.now, lease.until).await.map_err(failed)? {
+            return Err(PortError {
+                code: ErrorCode::InternalServerError,
+                class: ErrorClass::Transient { retry_after_seconds: None },
+                message: "another operation is at the shared parts of the workspace".to_owned(),
+            });
+        }
+        let done = act().await;
+        self.store.release_lock(name, &owner).await.map_err(failed)?;
+        done
+    }
+}

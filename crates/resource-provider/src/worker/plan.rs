@@ -1,0 +1,189 @@
+//! The steps of each command (resource-provider.md 4.7, 6.2).
+
+use arm::ResourceType;
+
+/// A step. Each ensures what its name says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// The names of what will be made are stored.
+    Names,
+    /// A workspace has its place.
+    Allocation,
+    /// A workspace has its resource group.
+    ResourceGroup,
+    /// A workspace has its storage account.
+    StorageAccount,
+    /// A workspace has its identity.
+    InternalIdentity,
+    /// That identity may use the storage account.
+    StorageRole,
+    /// The workspace of a connector has its namespace.
+    Namespace,
+    /// A Gen1 connector has the hub that devices send to.
+    DeviceHub,
+    /// A connector has its hub.
+    EventHub,
+    /// The workspace's identity may use the hub.
+    HubRoles,
+    /// A Gen1 connector may write to the FHIR service above it.
+    FhirRole,
+    /// A connection has its rule on the hub that devices send to.
+    SendRule,
+    /// A connector has its certificate.
+    Certificate,
+    /// A destination has its consumer group.
+    ConsumerGroup,
+    /// The mapping is where the pods read it.
+    MappingBlob,
+    /// The workload is as it should be, and ready.
+    Workload,
+    /// Positions of an endpoint that was given up are gone.
+    OldPositions,
+    /// The workload is gone.
+    NoWorkload,
+    /// All positions are gone.
+    NoPositions,
+    /// The mapping's blob is gone.
+    NoMappingBlob,
+    /// The consumer group is gone.
+    NoConsumerGroup,
+    /// The certificate is gone.
+    NoCertificate,
+    /// The rule of a connection is gone.
+    NoSendRule,
+    /// The role on the FHIR service is gone.
+    NoFhirRole,
+    /// The hub that devices send to is gone.
+    NoDeviceHub,
+    /// The roles on the hub are gone.
+    NoHubRoles,
+    /// The hub is gone.
+    NoEventHub,
+    /// The namespace is gone, unless another connector has it.
+    NoNamespace,
+    /// The role on the storage account is gone.
+    NoStorageRole,
+    /// The workspace's identity is gone.
+    NoInternalIdentity,
+    /// The storage account is gone.
+    NoStorageAccount,
+    /// The resource group is gone.
+    NoResourceGroup,
+    /// The place is given back.
+    NoAllocation,
+}
+
+use Step::{
+    Allocation, Certificate, ConsumerGroup, DeviceHub, EventHub, FhirRole, HubRoles, InternalIdentity, MappingBlob,
+    Names, Namespace, NoAllocation, NoCertificate, NoConsumerGroup, NoDeviceHub, NoEventHub, NoFhirRole, NoHubRoles,
+    NoInternalIdentity, NoMappingBlob, NoNamespace, NoPositions, NoResourceGroup, NoSendRule, NoStorageAccount,
+    NoStorageRole, NoWorkload, OldPositions, ResourceGroup, SendRule, StorageAccount, StorageRole, Workload,
+};
+
+impl Step {
+    /// What a create or change of a type does.
+    pub fn of_provision(kind: ResourceType) -> &'static [Step] {
+        match kind {
+            ResourceType::Workspace => {
+                &[Names, Allocation, ResourceGroup, StorageAccount, InternalIdentity, StorageRole]
+            }
+            ResourceType::IotConnector => {
+                &[Names, Namespace, EventHub, HubRoles, Certificate, MappingBlob, Workload, OldPositions]
+            }
+            ResourceType::FhirDestination => &[Names, ConsumerGroup, MappingBlob, Workload],
+            // A workspace and a connector in one. It runs once it has both mappings.
+            ResourceType::IomtConnector => &[
+                Names,
+                Allocation,
+                ResourceGroup,
+                StorageAccount,
+                InternalIdentity,
+                StorageRole,
+                Namespace,
+                DeviceHub,
+                EventHub,
+                HubRoles,
+                FhirRole,
+                ConsumerGroup,
+                Workload,
+            ],
+            ResourceType::Connection => &[SendRule],
+            ResourceType::IomtMapping => &[Names, MappingBlob, Workload],
+            ResourceType::IotMapping => &[],
+        }
+    }
+
+    /// What a delete of a type does, after its children are gone.
+    pub fn of_deprovision(kind: ResourceType) -> &'static [Step] {
+        match kind {
+            ResourceType::Workspace => {
+                &[NoStorageRole, NoInternalIdentity, NoStorageAccount, NoNamespace, NoResourceGroup, NoAllocation]
+            }
+            ResourceType::IotConnector => {
+                &[NoWorkload, NoHubRoles, NoEventHub, NoCertificate, NoPositions, NoMappingBlob, NoNamespace]
+            }
+            ResourceType::FhirDestination => &[NoWorkload, NoConsumerGroup, NoPositions, NoMappingBlob],
+            ResourceType::IomtConnector => &[
+                NoWorkload,
+                NoFhirRole,
+                NoHubRoles,
+                NoConsumerGroup,
+                NoEventHub,
+                NoDeviceHub,
+                NoPositions,
+                NoNamespace,
+                NoStorageRole,
+                NoInternalIdentity,
+                NoStorageAccount,
+                NoResourceGroup,
+                NoAllocation,
+            ],
+            ResourceType::Connection => &[NoSendRule],
+            // Without one of its mappings a connector stands still.
+            ResourceType::IomtMapping => &[NoWorkload, NoMappingBlob],
+            ResourceType::IotMapping => &[],
+        }
+    }
+
+    /// What undoes it, when a create fails for good. The place of a workspace is
+    /// given back with the workspace only.
+    pub fn undo(self) -> Option<Step> {
+        match self {
+            ResourceGroup => Some(NoResourceGroup),
+            StorageAccount => Some(NoStorageAccount),
+            InternalIdentity => Some(NoInternalIdentity),
+            StorageRole => Some(NoStorageRole),
+            Namespace => Some(NoNamespace),
+            EventHub => Some(NoEventHub),
+            DeviceHub => Some(NoDeviceHub),
+            FhirRole => Some(NoFhirRole),
+            SendRule => Some(NoSendRule),
+            HubRoles => Some(NoHubRoles),
+            Certificate => Some(NoCertificate),
+            ConsumerGroup => Some(NoConsumerGroup),
+            MappingBlob => Some(NoMappingBlob),
+            Workload => Some(NoWorkload),
+            _ => None,
+        }
+    }
+
+    /// Its name in the journal.
+    pub fn name(self) -> String {
+        format!("{self:?}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whatever_a_create_makes_a_delete_removes() {
+        for kind in ResourceType::ALL {
+            let removed = Step::of_deprovision(kind);
+            for undo in Step::of_provision(kind).iter().filter_map(|step| step.undo()) {
+                assert!(removed.contains(&undo), "{kind:?}: {undo:?}");
+            }
+        }
+    }
+}

@@ -1,0 +1,411 @@
+//! What each step does. A step that removes succeeds when there is nothing.
+
+use arm::desired::Properties;
+use arm::gen2::Sku;
+use arm::infrastructure::{ConnectorNames, DestinationNames, WorkspaceNames};
+use arm::{ErrorCode, ResourceType};
+use uuid::Uuid;
+
+use super::Worker;
+use super::plan::Step;
+use super::scene::{DEVICE_RECEIVER, FHIR_ROLE, HUB_RECEIVER, HUB_SENDER, STORAGE_ROLE, Scene, stored};
+use crate::ports::{AllocationRequest, ErrorClass, PortError, Role, RoleAssignment, Scope};
+use crate::store::StoreError;
+
+/// What a step needs beside the documents.
+#[derive(Debug)]
+pub struct Stage<'w> {
+    /// Who works.
+    pub worker: &'w Worker,
+    /// The documents; what a step changes in `subject` is stored with its entry
+    /// in the journal.
+    pub scene: Scene,
+}
+
+/// Why a step did not succeed.
+#[derive(Debug)]
+pub enum StepError {
+    /// What is outside did not do it.
+    Port(PortError),
+    /// The store failed: the operation is claimed again later.
+    Store(StoreError),
+}
+
+impl From<PortError> for StepError {
+    fn from(error: PortError) -> StepError {
+        StepError::Port(error)
+    }
+}
+
+impl From<StoreError> for StepError {
+    fn from(error: StoreError) -> StepError {
+        StepError::Store(error)
+    }
+}
+
+impl Stage<'_> {
+    /// Does a step.
+    pub async fn perform(&mut self, step: Step) -> Result<(), StepError> {
+        match step {
+            Step::Names => self.scene.decide_names(),
+            Step::Allocation => self.allocate().await?,
+            Step::ResourceGroup
+            | Step::StorageAccount
+            | Step::InternalIdentity
+            | Step::NoInternalIdentity
+            | Step::NoStorageAccount
+            | Step::NoResourceGroup => self.of_workspace(step).await?,
+            Step::StorageRole => self.assign(STORAGE_ROLE).await?,
+            Step::HubRoles => {
+                for role in self.hub_roles() {
+                    self.assign(role).await?;
+                }
+            }
+            Step::FhirRole => self.assign(FHIR_ROLE).await?,
+            Step::NoFhirRole => self.revoke(FHIR_ROLE).await?,
+            Step::NoStorageRole => self.revoke(STORAGE_ROLE).await?,
+            Step::NoHubRoles => {
+                for role in self.hub_roles() {
+                    self.revoke(role).await?;
+                }
+            }
+            Step::Namespace => self.namespace().await?,
+            Step::NoNamespace => self.no_namespace().await?,
+            Step::EventHub | Step::NoEventHub | Step::ConsumerGroup | Step::NoConsumerGroup => {
+                self.of_hub(step).await?
+            }
+            Step::DeviceHub | Step::NoDeviceHub | Step::SendRule | Step::NoSendRule => {
+                self.of_device_hub(step).await?;
+            }
+            Step::Certificate | Step::NoCertificate => self.certificate(step).await?,
+            Step::MappingBlob | Step::NoMappingBlob => self.mapping(step).await?,
+            Step::Workload => self.workload().await?,
+            Step::NoWorkload => self.no_workload().await?,
+            Step::OldPositions | Step::NoPositions => self.positions(step).await?,
+            Step::NoAllocation => {
+                if self.scene.subject.scale.take().is_some() {
+                    self.worker.platform.allocation.release(&self.scene.subject.id).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn allocate(&mut self) -> Result<(), StepError> {
+        let subject = &mut self.scene.subject;
+        if subject.scale.is_some() {
+            return Ok(());
+        }
+        let sku = match &subject.properties {
+            Properties::Workspace(workspace) => workspace.sku,
+            _ => Sku::default(),
+        };
+        let namespace = WorkspaceNames(&subject.id).event_hub_namespace();
+        let request = AllocationRequest {
+            workspace: &subject.id,
+            region: &subject.location,
+            sku,
+            event_hub_namespace: &namespace,
+        };
+        let place = self.worker.platform.allocation.allocate(request).await?;
+        subject.scale = Some(place);
+        Ok(())
+    }
+
+    /// What a workspace has.
+    async fn of_workspace(&mut self, step: Step) -> Result<(), StepError> {
+        let azure = &self.worker.platform.azure;
+        let place = match self.scene.place() {
+            Ok(place) => place.clone(),
+            // Nothing was placed, so nothing was made.
+            Err(_) if is_removal(step) => return Ok(()),
+            Err(error) => return Err(error.into()),
+        };
+        let id = self.scene.subject.resource_id().to_string();
+        let infrastructure = &mut self.scene.subject.infrastructure;
+        let group = stored(&infrastructure.resource_group, "the resource group")?.to_owned();
+        let account = stored(&infrastructure.storage_account, "the storage account")?.to_owned();
+        match step {
+            Step::ResourceGroup => azure.ensure_resource_group(&place, &group, &id).await?,
+            Step::NoResourceGroup => azure.delete_resource_group(&place, &group).await?,
+            Step::StorageAccount => azure.ensure_storage_account(&place, &group, &account).await?,
+            Step::NoStorageAccount => azure.delete_storage_account(&place, &group, &account).await?,
+            Step::InternalIdentity => {
+                if let Some(identity) = &mut infrastructure.internal_identity {
+                    *identity = azure.ensure_identity(&place, &group, &identity.name).await?;
+                }
+            }
+            _ => {
+                if let Some(identity) = &infrastructure.internal_identity {
+                    azure.delete_identity(&place, &group, &identity.name).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives the workspace's identity a role, under the stored id. When Azure
+    /// takes that for colliding, another is made and stored, three times at the
+    /// most (resource-provider.md 4.10).
+    async fn assign(&mut self, key: &str) -> Result<(), StepError> {
+        const IDS_MAX: usize = 3;
+        for _ in 0..IDS_MAX {
+            match self.with_assignment(key, false).await {
+                Err(StepError::Port(error)) if error.code == ErrorCode::HashConflictOnDifferentRoleAssignmentIds => {
+                    let id = Uuid::new_v4().to_string();
+                    self.scene.subject.infrastructure.role_assignments.insert(key.to_owned(), id);
+                    self.worker.store_made(&mut self.scene.subject).await?;
+                }
+                other => return other,
+            }
+        }
+        let message = "Azure took one id of a role assignment after the other for colliding".to_owned();
+        let code = ErrorCode::HashConflictOnDifferentRoleAssignmentIds;
+        Err(PortError { code, class: ErrorClass::Permanent, message }.into())
+    }
+
+    async fn revoke(&mut self, key: &str) -> Result<(), StepError> {
+        let known = self.scene.subject.infrastructure.role_assignments.contains_key(key);
+        let is_made = known && self.scene.place().is_ok() && self.scene.internal_identity().is_ok();
+        if is_made { self.with_assignment(key, true).await } else { Ok(()) }
+    }
+
+    async fn with_assignment(&self, key: &str, remove: bool) -> Result<(), StepError> {
+        let scene = &self.scene;
+        let infrastructure = &scene.subject.infrastructure;
+        let id = stored(&infrastructure.role_assignments.get(key).cloned(), "the id of a role assignment")?.to_owned();
+        let service = scene.connector().resource_id().fhir_service().unwrap_or_default();
+        let (role, scope) = match key {
+            STORAGE_ROLE => {
+                let group = stored(&infrastructure.resource_group, "the resource group")?;
+                let name = stored(&infrastructure.storage_account, "the storage account")?;
+                (Role::StorageBlobDataContributor, Scope::StorageAccount { group, name })
+            }
+            HUB_SENDER => (Role::EventHubsDataSender, Scope::EventHub(self.hub()?)),
+            DEVICE_RECEIVER => (Role::EventHubsDataReceiver, Scope::EventHub(self.device_hub()?)),
+            FHIR_ROLE => (Role::FhirDataContributor, Scope::FhirService(&service)),
+            _ => (Role::EventHubsDataReceiver, Scope::EventHub(self.hub()?)),
+        };
+        let principal_id = &scene.internal_identity()?.principal_id;
+        let (azure, place) = (&self.worker.platform.azure, scene.place()?);
+        let assignment = RoleAssignment { id: &id, principal_id, role, scope };
+        match remove {
+            true => azure.delete_role_assignment(place, assignment).await?,
+            false => azure.ensure_role_assignment(place, assignment).await?,
+        }
+        Ok(())
+    }
+
+    /// The roles on hubs that the pods of the connector need.
+    fn hub_roles(&self) -> &'static [&'static str] {
+        match self.scene.subject.kind.resource_type() {
+            ResourceType::IomtConnector => &[HUB_SENDER, HUB_RECEIVER, DEVICE_RECEIVER],
+            _ => &[HUB_SENDER, HUB_RECEIVER],
+        }
+    }
+
+    /// The hub that devices send to.
+    fn device_hub(&self) -> Result<&str, PortError> {
+        stored(&self.scene.connector().infrastructure.device_hub_name, "the hub that devices send to")
+    }
+
+    async fn of_device_hub(&mut self, step: Step) -> Result<(), StepError> {
+        let azure = &self.worker.platform.azure;
+        let (place, hub) = match (self.scene.place(), self.device_hub()) {
+            (Ok(place), Ok(hub)) => (place, hub),
+            (Err(_), _) | (_, Err(_)) if is_removal(step) => return Ok(()),
+            (Err(error), _) | (_, Err(error)) => return Err(error.into()),
+        };
+        let id = self.scene.subject.resource_id();
+        match step {
+            Step::DeviceHub => azure.ensure_event_hub(place, hub).await?,
+            Step::NoDeviceHub => azure.delete_event_hub(place, hub).await?,
+            Step::SendRule => azure.ensure_send_rule(place, hub, id.own_name()).await?,
+            _ => azure.delete_send_rule(place, hub, id.own_name()).await?,
+        }
+        Ok(())
+    }
+
+    /// The hub of the connector.
+    fn hub(&self) -> Result<&str, PortError> {
+        stored(&self.scene.connector().infrastructure.event_hub_name, "the connector's hub")
+    }
+
+    /// The first connector of a workspace brings the namespace.
+    async fn namespace(&mut self) -> Result<(), StepError> {
+        let place = self.scene.place()?.clone();
+        let workspace = self.scene.workspace().id.to_string();
+        self.worker.with_lock(&workspace, || self.worker.platform.azure.ensure_namespace(&place)).await?;
+        self.scene.subject.scale = Some(place);
+        Ok(())
+    }
+
+    /// The last one takes it away: nobody else's document may be there, in any
+    /// state. One that is accepted meanwhile keeps it, or makes it again.
+    async fn no_namespace(&mut self) -> Result<(), StepError> {
+        let Ok(place) = self.scene.place().cloned() else { return Ok(()) };
+        let workspace = self.scene.workspace().clone();
+        let kind = self.scene.subject.kind.resource_type();
+        if kind == ResourceType::IomtConnector {
+            return Ok(self.worker.platform.azure.delete_namespace(&place).await?);
+        }
+        let own = usize::from(kind == ResourceType::IotConnector);
+        let remove = || async {
+            let mut transaction = self.worker.store.begin().await.map_err(|error| unavailable(&error))?;
+            let others = transaction.count_children(&workspace.resource_id(), ResourceType::IotConnector).await;
+            drop(transaction);
+            match others.map_err(|error| unavailable(&error))? {
+                count if count <= own => self.worker.platform.azure.delete_namespace(&place).await,
+                _ => Ok(()),
+            }
+        };
+        Ok(self.worker.with_lock(workspace.id.as_str(), remove).await?)
+    }
+
+    async fn of_hub(&mut self, step: Step) -> Result<(), StepError> {
+        let azure = &self.worker.platform.azure;
+        let (place, hub) = match (self.scene.place(), self.hub()) {
+            (Ok(place), Ok(hub)) => (place, hub),
+            (Err(_), _) | (_, Err(_)) if is_removal(step) => return Ok(()),
+            (Err(error), _) | (_, Err(error)) => return Err(error.into()),
+        };
+        let group = self.scene.subject.infrastructure.consumer_group.as_deref().unwrap_or_default();
+        match step {
+            Step::EventHub => azure.ensure_event_hub(place, hub).await?,
+            Step::NoEventHub => azure.delete_event_hub(place, hub).await?,
+            Step::ConsumerGroup => azure.ensure_consumer_group(place, hub, group).await?,
+            _ if group.is_empty() => {}
+            _ => azure.delete_consumer_group(place, hub, group).await?,
+        }
+        Ok(())
+    }
+
+    async fn certificate(&mut self, step: Step) -> Result<(), StepError> {
+        let certificates = &self.worker.platform.certificates;
+        let name = ConnectorNames(&self.scene.subject.id).certificate();
+        if step == Step::NoCertificate {
+            if self.scene.subject.infrastructure.certificate.is_some() {
+                certificates.delete(self.scene.place()?, &name).await?;
+                self.scene.subject.infrastructure.certificate = None;
+            }
+            return Ok(());
+        }
+        if let Some(identity) = &self.scene.subject.identity {
+            let certificate = certificates.ensure(self.scene.place()?, &name, identity).await?;
+            self.scene.subject.infrastructure.certificate = Some(certificate);
+        }
+        Ok(())
+    }
+
+    async fn mapping(&mut self, step: Step) -> Result<(), StepError> {
+        let blobs = &self.worker.platform.blobs;
+        let (Ok(account), Some(blob)) =
+            (self.scene.storage_account(), self.scene.subject.infrastructure.mapping_blob.as_deref())
+        else {
+            return Ok(());
+        };
+        let text = match &self.scene.subject.properties {
+            Properties::IotConnector(connector) => connector.device_mapping.as_str(),
+            Properties::FhirDestination(destination) => destination.fhir_mapping.as_str(),
+            Properties::IomtMapping(mapping) => mapping.content.as_str(),
+            _ => return Ok(()),
+        };
+        match step {
+            Step::MappingBlob => blobs.put_mapping(account, blob, text).await?,
+            _ => blobs.delete_mapping(account, blob).await?,
+        }
+        Ok(())
+    }
+
+    /// Applies the connector; its name, or none when there is nothing to run.
+    async fn apply(&self) -> Result<Option<String>, StepError> {
+        let platform = &self.worker.platform;
+        if self.scene.connector().kind.resource_type() == ResourceType::IomtConnector {
+            let spec = self.scene.gen1_spec(&self.worker.store, platform.fhir_services.as_ref()).await??;
+            match &spec {
+                Some(spec) => platform.cluster.apply(self.scene.place()?, spec).await?,
+                None => {
+                    let name = ConnectorNames(&self.scene.connector().id).workload();
+                    platform.cluster.delete(self.scene.place()?, &name).await?;
+                }
+            }
+            return Ok(spec.map(|spec| spec.name));
+        }
+        let spec = self.scene.connector_spec(&self.worker.store, platform.fhir_services.as_ref()).await??;
+        platform.cluster.apply(self.scene.place()?, &spec).await?;
+        Ok(Some(spec.name))
+    }
+
+    async fn workload(&mut self) -> Result<(), StepError> {
+        let Some(connector) = self.apply().await? else { return Ok(()) };
+        let (place, workload) = (self.scene.place()?.clone(), self.scene.workload());
+        let deadline = tokio::time::Instant::now() + self.worker.settings.ready_limit;
+        loop {
+            let status = self.worker.platform.cluster.workload(&place, &connector, &workload).await?;
+            if let Some(status) = status.filter(|status| status.is_ready) {
+                self.scene.subject.infrastructure.kubernetes = Some(status.object);
+                return Ok(());
+            }
+            if tokio::time::Instant::now() >= deadline {
+                let message = format!("the workload `{workload}` was not ready in time");
+                let code = ErrorCode::WorkloadNotReady;
+                return Err(PortError { code, class: ErrorClass::Permanent, message }.into());
+            }
+            tokio::time::sleep(self.worker.settings.poll).await;
+        }
+    }
+
+    async fn no_workload(&mut self) -> Result<(), StepError> {
+        let Ok(place) = self.scene.place().cloned() else { return Ok(()) };
+        let cluster = &self.worker.platform.cluster;
+        let connector = ConnectorNames(&self.scene.connector().id).workload();
+        let kind = self.scene.subject.kind.resource_type();
+        if matches!(kind, ResourceType::IotConnector | ResourceType::IomtConnector | ResourceType::IomtMapping) {
+            cluster.delete(&place, &connector).await?;
+        } else {
+            let workload = self.scene.workload();
+            if cluster.workload(&place, &connector, &workload).await?.is_none() {
+                return Ok(());
+            }
+            let mut without = self.scene.clone();
+            without.subject.state = arm::state::ResourceState::Deprovisioning;
+            Stage { worker: self.worker, scene: without }.apply().await?;
+            while cluster.workload(&place, &connector, &workload).await?.is_some() {
+                tokio::time::sleep(self.worker.settings.poll).await;
+            }
+        }
+        self.scene.subject.infrastructure.kubernetes = None;
+        Ok(())
+    }
+
+    /// The containers of positions: of the endpoints before this one, or all.
+    async fn positions(&mut self, step: Step) -> Result<(), StepError> {
+        let Ok(account) = self.scene.storage_account() else { return Ok(()) };
+        let subject = &self.scene.subject;
+        let epoch = subject.ingest_definition.as_ref().map_or(0, |ingest| ingest.epoch);
+        let containers: Vec<String> = match subject.kind.resource_type() {
+            ResourceType::FhirDestination => vec![DestinationNames(&subject.id).workload()],
+            ResourceType::IomtConnector => {
+                vec![ConnectorNames(&subject.id).checkpoints(1), DestinationNames(&subject.id).workload()]
+            }
+            _ => {
+                let last = if step == Step::OldPositions { epoch.saturating_sub(1) } else { epoch };
+                (1..=last).map(|epoch| ConnectorNames(&subject.id).checkpoints(epoch)).collect()
+            }
+        };
+        for container in containers {
+            self.worker.platform.blobs.delete_positions(account, &container).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Whether a step succeeds when there is nothing.
+fn is_removal(step: Step) -> bool {
+    step.name().starts_with("No")
+}
+
+fn unavailable(error: &StoreError) -> PortError {
+    let class = ErrorClass::Transient { retry_after_seconds: None };
+    PortError { code: ErrorCode::InternalServerError, class, message: format!("the store failed: {error}") }
+}

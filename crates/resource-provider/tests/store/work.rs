@@ -1,0 +1,159 @@
+use arm::operation::OperationStatus;
+use jiff::{SignedDuration, Timestamp};
+use resource_provider::documents::{OperationDocument, ResourceDocument};
+use resource_provider::store::{Claim, Enqueued, Store};
+
+use super::each_store;
+use super::samples::{operation, resource};
+
+fn second(number: i64) -> Timestamp {
+    Timestamp::UNIX_EPOCH + SignedDuration::from_secs(1_700_000_000 + number)
+}
+
+/// A claim at a second, for ten.
+fn claim(worker: &str, now: i64) -> Claim<'_> {
+    Claim { worker, now: second(now), until: second(now + 10) }
+}
+
+async fn enqueue(store: &Store, resource: &ResourceDocument, queue: &str, at: i64) -> OperationDocument {
+    let document = operation(resource, second(at));
+    let mut transaction = store.begin().await.unwrap();
+    transaction.insert_operation(&document, Enqueued { queue, at: second(at) }).await.unwrap();
+    transaction.commit().await.unwrap();
+    document
+}
+
+/// The operation that a worker gets, by its document's id.
+async fn claimed(store: &Store, claim: Claim<'_>) -> Option<arm::DocumentId> {
+    store.claim(claim).await.unwrap().map(|claimed| claimed.document.id)
+}
+
+async fn end(store: &Store, mut document: OperationDocument, expires: i64) {
+    document.provisioning_status = OperationStatus::Succeeded;
+    let mut transaction = store.begin().await.unwrap();
+    transaction.end_operation(&document, second(expires)).await.unwrap();
+    transaction.commit().await.unwrap();
+}
+
+#[test]
+fn one_operation_of_a_queue_runs_at_a_time_oldest_first() {
+    each_store(|store| async move {
+        let connector = resource("workspaces/ws1/iotconnectors/iot1", None);
+        let second_one = enqueue(&store, &connector, "a", 2).await;
+        let first = enqueue(&store, &connector, "a", 1).await;
+        let other = enqueue(&store, &connector, "b", 3).await;
+        assert_eq!(claimed(&store, claim("w1", 5)).await, Some(first.id.clone()));
+        assert_eq!(claimed(&store, claim("w2", 5)).await, Some(other.id));
+        assert_eq!(claimed(&store, claim("w3", 5)).await, None);
+        end(&store, first, 100).await;
+        assert_eq!(claimed(&store, claim("w3", 6)).await, Some(second_one.id));
+    });
+}
+
+#[test]
+fn many_workers_never_have_the_same_operation() {
+    each_store(|store| async move {
+        let connector = resource("workspaces/ws1/iotconnectors/iot1", None);
+        for number in 0..8 {
+            enqueue(&store, &connector, &format!("queue {number}"), number).await;
+        }
+        let tasks: Vec<_> = (0..16)
+            .map(|number| {
+                let store = store.clone();
+                tokio::spawn(async move { claimed(&store, claim(&format!("w{number}"), 20)).await })
+            })
+            .collect();
+        let mut ids = Vec::new();
+        for task in tasks {
+            ids.extend(task.await.unwrap());
+        }
+        // Workers that lost a race may have come away with nothing.
+        while let Some(id) = claimed(&store, claim("last", 20)).await {
+            ids.push(id);
+        }
+        let count = ids.len();
+        ids.sort_unstable();
+        ids.dedup();
+        assert_eq!((count, ids.len()), (8, 8));
+    });
+}
+
+#[test]
+fn a_lease_that_lapsed_is_anothers() {
+    each_store(|store| async move {
+        let connector = resource("workspaces/ws1/iotconnectors/iot1", None);
+        let document = enqueue(&store, &connector, "a", 1).await;
+        let first = store.claim(claim("w1", 5)).await.unwrap().unwrap();
+        assert_eq!((first.attempts, first.is_preempted), (1, false));
+        assert_eq!(store.renew(&document.id, claim("w1", 10)).await.unwrap(), Some(false));
+        assert_eq!(claimed(&store, claim("w2", 19)).await, None, "renewed until 20");
+        let second = store.claim(claim("w2", 20)).await.unwrap().unwrap();
+        assert_eq!(second.attempts, 2);
+        assert_eq!(store.renew(&document.id, claim("w1", 21)).await.unwrap(), None);
+        let mut transaction = store.begin().await.unwrap();
+        assert!(!transaction.journal(&first.document, claim("w1", 21)).await.unwrap());
+        assert!(transaction.journal(&second.document, claim("w2", 21)).await.unwrap());
+        assert!(!transaction.journal(&second.document, claim("w2", 31)).await.unwrap(), "its own lease lapsed");
+    });
+}
+
+#[test]
+fn what_is_let_go_is_tried_when_it_is_due() {
+    each_store(|store| async move {
+        let connector = resource("workspaces/ws1/iotconnectors/iot1", None);
+        enqueue(&store, &connector, "a", 1).await;
+        let first = store.claim(claim("w1", 5)).await.unwrap().unwrap();
+        let mut transaction = store.begin().await.unwrap();
+        assert!(transaction.release(&first.document, claim("w1", 6), second(30)).await.unwrap());
+        transaction.commit().await.unwrap();
+        assert_eq!(claimed(&store, claim("w2", 29)).await, None);
+        assert_eq!(claimed(&store, claim("w2", 30)).await, Some(first.document.id));
+    });
+}
+
+#[test]
+fn a_delete_stops_what_runs_and_ends_what_nobody_has() {
+    each_store(|store| async move {
+        let connector = resource("workspaces/ws1/iotconnectors/iot1", None);
+        let running = enqueue(&store, &connector, "a", 1).await;
+        let waiting = enqueue(&store, &connector, "a", 2).await;
+        assert!(store.claim(claim("w1", 5)).await.unwrap().is_some());
+        let mut transaction = store.begin().await.unwrap();
+        let pending = transaction.pending(&connector.id).await.unwrap();
+        assert_eq!(pending.iter().map(|it| &it.id).collect::<Vec<_>>(), [&running.id, &waiting.id]);
+        assert!(!transaction.preempt(&running.id).await.unwrap());
+        assert!(transaction.preempt(&waiting.id).await.unwrap());
+        transaction.commit().await.unwrap();
+        assert_eq!(store.renew(&running.id, claim("w1", 6)).await.unwrap(), Some(true));
+    });
+}
+
+#[test]
+fn an_operation_is_forgotten_when_it_has_expired() {
+    each_store(|store| async move {
+        let connector = resource("workspaces/ws1/iotconnectors/iot1", None);
+        let document = enqueue(&store, &connector, "a", 1).await;
+        end(&store, document.clone(), 100).await;
+        let forget = |at| {
+            let store = store.clone();
+            async move {
+                let mut transaction = store.begin().await.unwrap();
+                let count = transaction.forget_expired(second(at)).await.unwrap();
+                transaction.commit().await.unwrap();
+                count
+            }
+        };
+        assert_eq!(forget(99).await, 0);
+        let kept = store.operation(&document.id).await.unwrap().unwrap();
+        assert_eq!(kept.provisioning_status, OperationStatus::Succeeded);
+        assert_eq!(forget(100).await, 1);
+        assert_eq!(store.operation(&document.id).await.unwrap(), None);
+    });
+}
+
+#[test]
+fn a_url_of_something_else_is_named_without_its_rest() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let error = runtime.block_on(Store::open("mysql://user:secret@host/db")).unwrap_err();
+    assert_eq!(error.to_string(), "`mysql` is not a store; expected sqlite://… or postgres://…");
+}

@@ -1,0 +1,14 @@
+//! The worker, with the API before it, a real store, and a cloud that remembers
+//! what was made in it.
+
+#![allow(clippy::unwrap_used, reason = "a test stops where its data is not what it should be")]
+
+#[path = "../api/bodies.rs"]
+#[allow(dead_code)]
+mod bodies;
+mod faults;
+mod lives;
+#[path = "../api/provider.rs"]
+#[allow(dead_code)]
+mod provider;
+mod site;
