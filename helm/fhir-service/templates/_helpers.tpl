@@ -124,11 +124,29 @@ app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 {{- if and (eq $v.dataStore.type "CosmosDb") (not $v.dataStore.host) -}}
   {{- $problems = append $problems "dataStore.host: is needed by type CosmosDb" -}}
 {{- end -}}
+{{- if and (eq $v.dataStore.type "CosmosDb") (not $v.dataStore.key) (eq $v.identity.type "None") -}}
+  {{- $problems = append $problems "dataStore.key: is needed by type CosmosDb, unless identity.type says who opens the account" -}}
+{{- end -}}
 {{- if and $v.export.enabled (eq (empty $v.export.storageAccountUri) (empty $v.export.storageAccountConnection)) -}}
   {{- $problems = append $problems "export: expected either storageAccountUri or storageAccountConnection" -}}
 {{- end -}}
+{{- if and $v.export.enabled $v.export.storageAccountUri (eq $v.identity.type "None") -}}
+  {{- $problems = append $problems "export.storageAccountUri: is opened as the identity, and identity.type is None" -}}
+{{- end -}}
+{{- if and (eq $v.strategy.type "RollingUpdate") (regexMatch "^0+%?$" ($v.strategy.maxSurge | default "1")) (regexMatch "^0+%?$" ($v.strategy.maxUnavailable | default "0")) -}}
+  {{- $problems = append $problems "strategy: maxSurge and maxUnavailable are both 0, so no pod could ever be replaced" -}}
+{{- end -}}
+{{- if not (regexMatch "^([0-9]{0,9}|0*(100|[0-9]{1,2})%)$" $v.strategy.maxUnavailable) -}}
+  {{- $problems = append $problems (printf "strategy.maxUnavailable: is %s; expected a number of pods, or at most 100%%" $v.strategy.maxUnavailable) -}}
+{{- end -}}
+{{- if not (regexMatch "^[0-9]{0,9}%?$" $v.strategy.maxSurge) -}}
+  {{- $problems = append $problems (printf "strategy.maxSurge: is %s; expected less" $v.strategy.maxSurge) -}}
+{{- end -}}
 {{- if and (eq $v.strategy.type "Recreate") (or $v.strategy.maxSurge $v.strategy.maxUnavailable) -}}
   {{- $problems = append $problems "strategy: type Recreate knows no maxSurge and maxUnavailable" -}}
+{{- end -}}
+{{- if and $v.telemetry.prometheus.enabled (eq (int $v.telemetry.prometheus.port) (int $v.service.targetPort)) -}}
+  {{- $problems = append $problems (printf "telemetry.prometheus.port: is %d, as service.targetPort is; expected another" (int $v.telemetry.prometheus.port)) -}}
 {{- end -}}
 {{- range $path, $map := dict "pod.labels" $v.pod.labels "pod.annotations" $v.pod.annotations "serviceAccount.annotations" $v.serviceAccount.annotations -}}
   {{- range $key, $_ := $map -}}
@@ -145,6 +163,10 @@ app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 {{- end -}}
 {{- range $path := list "environment" "secretEnvironment" -}}
   {{- range $name, $_ := get $v $path -}}
+    {{- /* Any of these goes before ASPNETCORE_URLS or beside it, and probes ask where that says. */ -}}
+    {{- if and (regexMatch "^((aspnetcore_|dotnet_)?(urls|https?_ports)|kestrel__endpoints__.*)$" (lower $name)) (ne (lower $name) "aspnetcore_urls") -}}
+      {{- $problems = append $problems (printf "%s: has %s, but service.targetPort says where the server listens" $path $name) -}}
+    {{- end -}}
     {{- with get $taken (lower $name) -}}
       {{- $problems = append $problems (printf "%s: has %s, %s" $path $name .) -}}
     {{- end -}}

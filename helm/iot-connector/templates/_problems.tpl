@@ -72,6 +72,10 @@ value `{{ .path }}` gives the name `{{ .name }}`, which normalize has in one of 
 {{- if eq (int .Values.http.port) (int .Values.telemetry.prometheus.port) }}
 value `telemetry.prometheus.port` is {{ .Values.telemetry.prometheus.port }}, as `http.port` is; expected another
 {{- end }}
+{{- /* Probes come to the pod's address. */ -}}
+{{- if regexMatch "^(127[.]|\\[?([0:]*:)0*1\\]?$|\\[?[0:]*:[fF]{4}:127[.])" .Values.http.listenAddress }}
+value `http.listenAddress` is `{{ .Values.http.listenAddress }}`, where no probe arrives; expected no address on loopback
+{{- end }}
 {{- /* Keys that this chart writes itself would be there twice. */ -}}
 {{- range $path, $map := dict "pod.labels" .Values.pod.labels "pod.annotations" .Values.pod.annotations "serviceAccount.annotations" .Values.serviceAccount.annotations }}
 {{- range $key, $_ := $map }}
@@ -95,9 +99,12 @@ value `serviceAccount.name` is not set; expected the name of a ServiceAccount, s
 {{- define "iot-connector.problems.containers" -}}
 {{- $containers := .Values.storage.containers -}}
 {{- $seen := dict -}}
-{{- range include "iot-connector.workloads" . | fromJsonArray -}}
-{{- $_ := set $seen .positions .path -}}
-{{- end -}}
+{{- range include "iot-connector.workloads" . | fromJsonArray }}
+{{- if hasPrefix "azure-webjobs-" .base }}
+value `{{ .path }}` gives the name `{{ .base }}`; expected another, since containers that begin with `azure-webjobs-` are the Functions host's
+{{- end }}
+{{- $_ := set $seen .positions .path }}
+{{- end }}
 {{- $named := list
     (dict "path" "storage.containers.mappings" "name" $containers.mappings)
     (dict "path" "storage.containers.deadLetters" "name" $containers.deadLetters) -}}
@@ -128,6 +135,9 @@ value `{{ .path }}` gives the container `{{ .name }}`; expected another, since t
 value `{{ $path }}.name` is `{{ .name }}`, as of another destination; expected a name of its own
 {{- end }}
 {{- $group := lower (.consumerGroup | default (printf "dst-%s" .name)) }}
+{{- if eq $group "$default" }}
+value `{{ $path }}.consumerGroup` is `{{ .consumerGroup }}`; expected another: that one is everybody's, and who looks into the hub would hold this destination up
+{{- end }}
 {{- if hasKey $groups $group }}
 value `{{ $path }}.consumerGroup` is `{{ $group }}`, as `{{ get $groups $group }}.consumerGroup` is; expected another, since a destination that shares one holds the other up
 {{- end }}
@@ -424,15 +434,22 @@ value `ingest.http.{{ . }}` is not set; expected one
 
 {{/*
 App settings that have a value of their own, which something else here is made from, too: all that this chart writes (a
-test compares). A star stands for whatever follows; a name that is there itself goes before it.
+test compares), and what would have the Functions host lose positions or events. A star stands for whatever follows; a name that is there itself goes before it.
 */}}
 {{- define "iot-connector.ownedSettings" -}}
 ASPNETCORE_URLS: http
+"AzureFunctionsJobHost__customHandler__*": nothing, since it is the image's
+AzureFunctionsJobHost__extensions__eventHubs__batchCheckpointFrequency: nothing, since a position is stored behind each batch
+AzureFunctionsJobHost__extensions__eventHubs__enableCheckpointing: nothing, since a position is stored behind each batch
+"AzureFunctionsJobHost__extensions__eventHubs__initialOffsetOptions__*": nothing, since a hub without positions is read from its beginning
 AzureFunctionsJobHost__extensions__eventHubs__maxEventBatchSize: functionsHost.maxEventBatchSize
 AzureFunctionsJobHost__extensions__eventHubs__maxWaitTime: destinations[].window.seconds
 AzureFunctionsJobHost__extensions__eventHubs__minEventBatchSize: destinations[].window.maxEvents
+"AzureFunctionsJobHost__functions__*": nothing, since a workload is one function
+AzureFunctionsJobHost__functionTimeout: nothing, since the functions count on its ten minutes
 AzureFunctionsJobHost__logging__console__isEnabled: nothing, since it is the chart's
 AzureFunctionsWebHost__hostid: nothing, since it is the same for all replicas
+"AzureWebJobs__*": nothing, since a function that is switched off reads nothing
 AzureWebJobsScriptRoot: front
 AzureWebJobsSecretStorageType: nothing, since the root is read-only
 AzureWebJobsStorage: storage
@@ -479,6 +496,7 @@ OTEL_RESOURCE_ATTRIBUTES: nothing, since it names the pod
 Parking__AuthenticationType: storage
 Parking__BlobStorageContainerUri: storage.containers.parking
 POD_IP: nothing, since it is the pod's
+POD_NAMESPACE: nothing, since the Functions host would believe that it is App Service's own
 Process__Name: nothing, since it is the pod's name
 ResourceIdentity__DefaultDeviceIdentifierSystem: destinations[].identityResolution.deviceIdentifierSystem
 ResourceIdentity__ResourceIdentityServiceType: destinations[].identityResolution.type
@@ -502,8 +520,12 @@ Template__FhirMapping: destinations[].mapping
 {{- end -}}
 {{- range $path, $settings := $all }}
 {{- range $name, $value := $settings }}
-{{- $group := printf "%s__*" (regexReplaceAll "__.*$" (lower $name) "") }}
-{{- with get $owned (lower $name) | default (ternary (get $owned $group) "" (contains "__" $name)) }}
+{{- $parts := splitList "__" (lower $name) }}
+{{- $expected := "" }}
+{{- range $length := untilStep 1 (len $parts) 1 }}
+{{- $expected = get $owned (printf "%s__*" (join "__" (slice $parts 0 $length))) | default $expected }}
+{{- end }}
+{{- with get $owned (lower $name) | default $expected }}
 value `{{ $path }}.{{ $name }}` is set; expected {{ . }}
 {{- end }}
 {{- end }}

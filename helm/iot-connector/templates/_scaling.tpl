@@ -13,10 +13,15 @@
     "threshold" (int64 $own.unprocessedEventThreshold) | toJson -}}
 {{- else -}}
 {{- $own := $scaling.groupConvert -}}
+{{- /* What one process can hold in open windows. */ -}}
+{{- $held := mul $partitions (int64 .workload.spec.window.maxEvents) -}}
+{{- range $name, $value := include "iot-connector.ownSettings" . | fromJson -}}
+{{- if eq (lower $name) "eventbatching__maxeventsallpartitions" -}}{{- $held = max $held (int64 $value) -}}{{- end -}}
+{{- end -}}
 {{- dict
     "min" (int64 $own.minReplicas)
     "max" (int64 $own.maxReplicas | default $partitions)
-    "threshold" (int64 $own.unprocessedEventThreshold | default (mul $partitions (int64 .workload.spec.window.maxEvents))) | toJson -}}
+    "threshold" (int64 $own.unprocessedEventThreshold | default $held) | toJson -}}
 {{- end -}}
 {{- end }}
 

@@ -246,6 +246,17 @@ fn replicas_are_at_most_the_partitions_and_open_windows_are_no_lag() {
             "0..4 2000",
             "0..2 64",
         ),
+        // What a process may hold in all, where that is more; in whatever letter case.
+        (
+            Values::default().set_strings(&["settings.eventBatching__MAXEVENTSALLPARTITIONS=100000"]),
+            "0..4 2000",
+            "0..4 100000",
+        ),
+        (
+            Values::default().set_strings(&["settings.EventBatching__MaxEventsAllPartitions=3999"]),
+            "0..4 2000",
+            "0..4 4000",
+        ),
         (Values::default().set(&["scaling.normalize.minReplicas=3"]), "3..4 2000", "0..4 4000"),
         (
             Values::default()
@@ -265,6 +276,16 @@ fn replicas_are_at_most_the_partitions_and_open_windows_are_no_lag() {
         assert_eq!(scale(&objects, "rel-normalize"), normalize, "{values:?}");
         assert_eq!(scale(&objects, "rel-convert-fhir"), convert, "{values:?}");
     }
+}
+
+/// Two replicas of one partition: one would have nothing to read.
+#[test]
+fn not_more_replicas_stand_in_than_there_may_be() {
+    let values =
+        ["scaling.fallbackReplicas=3", "source.eventHub.partitionCount=2", "scaling.groupConvert.maxReplicas=4"];
+    let objects = Values::default().set(&values).objects();
+    let fallback = |workload: &str| objects.get("ScaledObject", workload)["spec"]["fallback"]["replicas"].clone();
+    assert_eq!((fallback("rel-normalize"), fallback("rel-convert-fhir")), (2.into(), 3.into()));
 }
 
 /// A new epoch is a new workload, so that one pod runs in any case and stores first positions.

@@ -35,6 +35,10 @@ fn what_belongs_together_is_checked() {
             "`destinations[1].consumerGroup` is `g`, as `destinations[0].consumerGroup` is; expected another, since a destination that shares one holds the other up",
         ),
         (
+            destinations(&[destination(r#", "consumerGroup": "$Default""#)]),
+            "`destinations[0].consumerGroup` is `$Default`; expected another: that one is everybody's, and who looks into the hub would hold this destination up",
+        ),
+        (
             destinations(&[destination(r#", "workloadName": "rel-normalize""#)]),
             "`destinations[0].workloadName` gives the name `rel-normalize`, as `normalize.workloadName` does; expected another",
         ),
@@ -76,6 +80,14 @@ fn what_belongs_together_is_checked() {
             set(&["storage.containers.mappings=azure-webjobs-eventhub"]),
             "`storage.containers.mappings` gives the container `azure-webjobs-eventhub`; expected another, since those that begin with `azure-webjobs-` are the Functions host's",
         ),
+        (
+            destinations(&[destination(r#", "workloadName": "azure-webjobs-eventhub""#)]),
+            "`destinations[0].workloadName` gives the name `azure-webjobs-eventhub`; expected another, since containers that begin with `azure-webjobs-` are the Functions host's",
+        ),
+        (
+            set(&["front=functions", "normalize.workloadName=azure-webjobs-x"]),
+            "`normalize.workloadName` gives the name `azure-webjobs-x`; expected another, since containers",
+        ),
         // Loops.
         (
             set(&["internalHub.eventHub.fullyQualifiedNamespace=CONTOSO.servicebus.windows.net", "internalHub.eventHub.name=DeviceData"]),
@@ -90,6 +102,8 @@ fn what_belongs_together_is_checked() {
             "`deadLetters.eventHub` is `contoso-internal.servicebus.windows.net/normalizeddata`, as `internalHub.eventHub` is; expected another hub: what is rejected would be read",
         ),
         (set(&["http.port=9464"]), "`telemetry.prometheus.port` is 9464, as `http.port` is; expected another"),
+        (set(&["http.listenAddress=127.0.0.1"]), "`http.listenAddress` is `127.0.0.1`, where no probe arrives; expected no address on loopback"),
+        (set(&["http.listenAddress=[::1]"]), "`http.listenAddress` is `[::1]`, where no probe arrives"),
         (set(&["serviceAccount.create=false"]), "`serviceAccount.name` is not set; expected the name of a ServiceAccount"),
         // Mappings.
         (set(&["mappings.device.blob=b", "mappings.device.content=c"]), "`mappings.device` has `blob` and `content`; expected only one of them"),
@@ -250,6 +264,39 @@ fn what_belongs_together_is_checked() {
         (set(&["settings.externalidentity__Anything=x"]), "`settings.externalidentity__Anything` is set; expected identity.external"),
         (set(&["settings.Http__Listen=x"]), "`settings.Http__Listen` is set; expected http"),
         (set(&["normalize.settings.inputeventhub__EVENTHUBNAME=x"]), "`normalize.settings.inputeventhub__EVENTHUBNAME` is set; expected source.eventHub.name"),
+        // What would have the Functions host lose positions or events.
+        (
+            set(&["settings.AzureFunctionsJobHost__extensions__eventHubs__batchCheckpointFrequency=x"]),
+            "`settings.AzureFunctionsJobHost__extensions__eventHubs__batchCheckpointFrequency` is set; expected nothing, since a position is stored behind each batch",
+        ),
+        (
+            set(&["normalize.settings.azurefunctionsjobhost__extensions__eventhubs__enableCheckpointing=x"]),
+            "`normalize.settings.azurefunctionsjobhost__extensions__eventhubs__enableCheckpointing` is set; expected nothing, since a position",
+        ),
+        (
+            set(&["settings.AzureFunctionsJobHost__extensions__eventHubs__initialOffsetOptions__type=fromEnd"]),
+            "`settings.AzureFunctionsJobHost__extensions__eventHubs__initialOffsetOptions__type` is set; expected nothing, since a hub without positions is read from its beginning",
+        ),
+        (
+            set(&["settings.AzureFunctionsJobHost__functions__0=other"]),
+            "`settings.AzureFunctionsJobHost__functions__0` is set; expected nothing, since a workload is one function",
+        ),
+        (
+            set(&["settings.AzureFunctionsJobHost__functionTimeout=x"]),
+            "`settings.AzureFunctionsJobHost__functionTimeout` is set; expected nothing, since the functions count on its ten minutes",
+        ),
+        (
+            destinations(&[destination(r#", "settings": {"AzureFunctionsJobHost__customHandler__description__defaultExecutablePath": "x"}"#)]),
+            "`destinations[0].settings.AzureFunctionsJobHost__customHandler__description__defaultExecutablePath` is set; expected nothing, since it is the image's",
+        ),
+        (
+            set(&["settings.AzureWebJobs__normalize__Disabled=x"]),
+            "`settings.AzureWebJobs__normalize__Disabled` is set; expected nothing, since a function that is switched off reads nothing",
+        ),
+        (
+            set(&["settings.POD_NAMESPACE=x"]),
+            "`settings.POD_NAMESPACE` is set; expected nothing, since the Functions host would believe that it is App Service's own",
+        ),
         (
             destinations(&[destination(r#", "settings": {"EventBatching__MaxEvents": "1"}"#)]),
             "`destinations[0].settings.EventBatching__MaxEvents` is set; expected destinations[].window.maxEvents",
@@ -472,6 +519,68 @@ fn the_other_charts_refuse_what_cannot_be_meant() {
         ("fhir-service", set(&["ingress.domain=a..b"]), "at '/ingress/domain'"),
         ("fhir-service", set(&["networkPolicy.egress[0].port=443"]), "at '/networkPolicy/egress/0'"),
         ("fhir-service", set(&["pod.tolerations[0].keys=iot"]), "at '/pod/tolerations/0'"),
+        ("fhir-service", set(&["authentication.enabled=null"]), "at '/authentication': missing property 'enabled'"),
+        ("fhir-service", set(&["identity=null"]), "at '': missing property 'identity'"),
+        (
+            "fhir-service",
+            set(&FHIR_SIGN_IN).set(&["telemetry.prometheus.enabled=true", "telemetry.prometheus.port=8080"]),
+            "telemetry.prometheus.port: is 8080, as service.targetPort is; expected another",
+        ),
+        (
+            "platform",
+            set(&["lag.enabled=true", "lag.everywhere=true", "lag.port=8080", "http.listenAddress=127.1.2.3"]),
+            "lag.port: is 8080, as http.port is; expected another\nhttp.listenAddress: is 127.1.2.3, where no probe arrives",
+        ),
+        ("platform", set(&["http.listenAddress=::1"]), "http.listenAddress: is ::1, where no probe arrives"),
+        ("platform", set(&["http.listenAddress=0:0:0:0:0:0:0:1"]), "http.listenAddress: is 0:0:0:0:0:0:0:1,"),
+        ("platform", set(&["http.listenAddress=::ffff:127.0.0.1"]), "http.listenAddress: is ::ffff:127.0.0.1,"),
+        (
+            "fhir-service",
+            set(&FHIR_SIGN_IN).set_strings(&["strategy.maxSurge=0"]),
+            "strategy: maxSurge and maxUnavailable are both 0, so no pod could ever be replaced",
+        ),
+        (
+            "fhir-service",
+            set(&FHIR_SIGN_IN).set_strings(&["strategy.maxSurge=0%", "strategy.maxUnavailable=00"]),
+            "strategy: maxSurge and maxUnavailable are both 0",
+        ),
+        (
+            "fhir-service",
+            set(&FHIR_SIGN_IN).set(&["strategy.maxUnavailable=101%"]),
+            "strategy.maxUnavailable: is 101%; expected a number of pods, or at most 100%",
+        ),
+        (
+            "fhir-service",
+            set(&FHIR_SIGN_IN).set_strings(&["strategy.maxSurge=4294967296"]),
+            "strategy.maxSurge: is 4294967296; expected less",
+        ),
+        (
+            "fhir-service",
+            set(&FHIR_SIGN_IN).set(&["dataStore.type=CosmosDb", "dataStore.host=https://c"]),
+            "dataStore.key: is needed by type CosmosDb, unless identity.type says who opens the account",
+        ),
+        (
+            "fhir-service",
+            set(&FHIR_SIGN_IN).set(&["export.enabled=true", "export.storageAccountUri=https://s"]),
+            "export.storageAccountUri: is opened as the identity, and identity.type is None",
+        ),
+        (
+            "fhir-service",
+            set(&FHIR_SIGN_IN).set(&["environment.ASPNETCORE_URLS=http://+:9090"]),
+            "environment: has ASPNETCORE_URLS, which this chart writes itself",
+        ),
+        (
+            "fhir-service",
+            set(&FHIR_SIGN_IN).set(&["environment.Kestrel__Endpoints__Http__Url=http://+:9090"]),
+            "environment: has Kestrel__Endpoints__Http__Url, but service.targetPort says where the server listens",
+        ),
+        (
+            "fhir-service",
+            set(&FHIR_SIGN_IN).set_strings(&["environment.ASPNETCORE_HTTP_PORTS=9090"]),
+            "environment: has ASPNETCORE_HTTP_PORTS, but service.targetPort says",
+        ),
+        ("platform", set(&["lag.from=null"]), "at '/lag': missing property 'from'"),
+        ("platform", set(&["connectorValues=null"]), "at '': missing property 'connectorValues'"),
         ("platform", set(&["lag.from[0].namespace=keda"]), "at '/lag/from/0'"),
         ("platform", set(&["http.listenAddress=operator"]), "at '/http/listenAddress'"),
         ("platform", set(&["pod.affinity.nodeSelector.a=b"]), "at '/pod/affinity'"),

@@ -118,6 +118,16 @@ fn what_the_chart_writes_is_no_setting_of_the_user() {
     assert_eq!(taken, Vec::<&String>::new(), "{refusal}");
 }
 
+/// What neither the chart writes nor positions hang on is the user's, also of the host.
+#[test]
+fn other_settings_of_the_host_are_taken() {
+    let name = "AzureFunctionsJobHost__extensions__eventHubs__prefetchCount";
+    let objects = Values::example("functions").set_strings(&[&format!("settings.{name}=50")]).objects();
+    for workload in ["rel-normalize", "rel-convert-fhir"] {
+        assert_eq!(environment(objects.get("Deployment", workload)).get(name).map(String::as_str), Some("50"));
+    }
+}
+
 /// What resource-provider.md 4.11 gives to the pods of a connector has its place.
 #[test]
 fn everything_that_the_resource_provider_says_has_its_place() {

@@ -6,7 +6,7 @@ use std::fs;
 
 use serde_json::Value;
 
-use crate::chart::{Objects, Values, connector};
+use crate::chart::{Objects, Values, charts, connector};
 
 fn read(name: &str) -> String {
     fs::read_to_string(connector().join(name)).unwrap_or_else(|error| panic!("`{name}`: {error}"))
@@ -98,6 +98,90 @@ fn the_schema_and_the_values_know_the_same() {
     let only =
         |these: &BTreeSet<String>, those: &BTreeSet<String>| these.difference(those).cloned().collect::<Vec<_>>();
     assert_eq!((only(&of_values, &of_schema), only(&of_schema, &of_values)), (Vec::new(), Vec::new()));
+}
+
+/// All that holds for one value: a schema, and what it refers to.
+fn parts<'s>(schema: &'s Value, root: &'s Value, found: &mut Vec<&'s Value>) {
+    found.push(schema);
+    if let Some(name) = schema["$ref"].as_str().and_then(|reference| reference.strip_prefix("#/$defs/")) {
+        parts(&root["$defs"][name], root, found);
+    }
+    for part in schema["allOf"].as_array().into_iter().flatten() {
+        parts(part, root, found);
+    }
+}
+
+/// The paths that may be missing; in secrets and in lists nobody looks.
+fn may_be_missing(schemas: &[&Value], root: &Value, path: &str, found: &mut BTreeSet<String>) {
+    let mut all = Vec::new();
+    schemas.iter().for_each(|schema| parts(schema, root, &mut all));
+    if schemas.iter().any(|schema| schema["$ref"] == "#/$defs/secret") {
+        return;
+    }
+    let names: BTreeSet<&String> =
+        all.iter().filter_map(|part| part["properties"].as_object()).flat_map(|members| members.keys()).collect();
+    for name in names {
+        let is_it = |required: &Value| required.as_array().is_some_and(|list| list.iter().any(|one| one == name));
+        let path = format!("{path}.{name}");
+        if !all.iter().any(|part| is_it(&part["required"])) {
+            found.insert(path.clone());
+        }
+        let of: Vec<&Value> = all.iter().filter_map(|part| part["properties"].get(name)).collect();
+        may_be_missing(&of, root, &path, found);
+    }
+}
+
+/// A key with nothing behind it takes the default away (helm), and a template would read nothing, or 0 or "" of it. So
+/// all is required but what the templates take for "none".
+#[test]
+fn only_what_may_be_none_may_be_left_empty() {
+    const NONE: [(&str, &[&str]); 3] = [
+        (
+            "fhir-service",
+            &[
+                ".authorization.enabled",
+                ".dataStore.connectionString",
+                ".dataStore.key",
+                ".export.storageAccountConnection",
+                ".global",
+                ".resources.limits",
+                ".resources.requests",
+                ".telemetry.connectionString",
+            ],
+        ),
+        (
+            "iot-connector",
+            &[
+                ".global",
+                ".ingest.http.token",
+                ".internalHub.authentication.connectionString",
+                ".pod.resources.functionsHost.limits",
+                ".pod.resources.functionsHost.requests",
+                ".pod.resources.groupConvert.limits",
+                ".pod.resources.groupConvert.requests",
+                ".pod.resources.normalize.limits",
+                ".pod.resources.normalize.requests",
+                ".scaling.operator.token",
+                ".source.authentication.connectionString",
+                ".storage.authentication.connectionString",
+                ".storage.authentication.sas",
+            ],
+        ),
+        ("platform", &[".global", ".pod.resources.limits", ".pod.resources.requests"]),
+    ];
+    for (chart, (name, none)) in charts().iter().zip(NONE) {
+        assert!(chart.ends_with(name), "{}", chart.display());
+        let text = fs::read_to_string(chart.join("values.schema.json")).expect("a schema");
+        let schema: Value = serde_json::from_str(&text).expect("the schema is JSON");
+        let mut found = BTreeSet::new();
+        may_be_missing(&[&schema], &schema, "", &mut found);
+        assert_eq!(found.iter().map(String::as_str).collect::<Vec<_>>(), none, "{name}");
+        // And none of these is a trace of a template.
+        let nulls: Vec<String> =
+            none.iter().filter(|path| **path != ".global").map(|path| format!("{}=null", &path[1..])).collect();
+        let nulls: Vec<&str> = nulls.iter().map(String::as_str).collect();
+        Values::default().set(&nulls).render(chart, "1.33").unwrap_or_else(|error| panic!("{name}: {error}"));
+    }
 }
 
 /// A destination that says no more than it must is the one in `values.yaml`, which says everything.
