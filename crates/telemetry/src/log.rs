@@ -17,7 +17,7 @@ const DEFAULT_FILTER: &str = "info";
 /// Our packages, as their lines are marked. Only what they say leaves the
 /// process by OTLP, and only they say more than [`LIBRARIES_MAX`]: a library may
 /// print what it likes into its spans and lines.
-const OURS: [&str; 16] = [
+const OURS: [&str; 17] = [
     "azure",
     "custom_handler",
     "delivery",
@@ -32,6 +32,7 @@ const OURS: [&str; 16] = [
     "native",
     "normalize",
     "operator",
+    "resource_provider",
     "settings",
     "telemetry",
 ];
