@@ -13,6 +13,7 @@ mod outcome;
 mod plan;
 mod run;
 mod scene;
+mod spec;
 mod steps;
 
 use std::sync::Arc;

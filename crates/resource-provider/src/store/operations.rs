@@ -44,7 +44,13 @@ pub struct Enqueued<'e> {
 }
 
 const RUNNING: &str = "Running";
-const COLUMNS: &str = "SELECT id, queue, attempts, is_preempted, body FROM operations";
+
+/// A query for documents, with what the lease is.
+macro_rules! select {
+    ($rest:literal) => {
+        query(concat!("SELECT id, queue, attempts, is_preempted, body FROM operations ", $rest))
+    };
+}
 
 fn claimed(row: &AnyRow) -> Result<Claimed, StoreError> {
     let column = StoreError::database("give a column");
@@ -69,8 +75,7 @@ impl Store {
     ///
     /// [`StoreError::Database`], [`StoreError::Document`].
     pub async fn operation(&self, id: &DocumentId) -> Result<Option<OperationDocument>, StoreError> {
-        let sql = format!("{COLUMNS} WHERE id = $1");
-        let row = query(sqlx::AssertSqlSafe(sql)).bind(id.as_str().to_owned()).fetch_optional(&self.pool).await;
+        let row = select!("WHERE id = $1").bind(id.as_str().to_owned()).fetch_optional(&self.pool).await;
         let row = row.map_err(StoreError::database("read an operation"))?;
         Ok(row.as_ref().map(claimed).transpose()?.map(|claimed| claimed.document))
     }
@@ -103,8 +108,7 @@ impl Store {
             if done.rows_affected() != 1 {
                 continue;
             }
-            let select = format!("{COLUMNS} WHERE id = $1");
-            let row = query(sqlx::AssertSqlSafe(select)).bind(id).fetch_one(&mut *transaction.inner).await;
+            let row = select!("WHERE id = $1").bind(id).fetch_one(&mut *transaction.inner).await;
             let mut claimed = claimed(&row.map_err(&claiming)?)?;
             claimed.document.provisioning_status = OperationStatus::Running;
             transaction.commit().await?;
@@ -228,9 +232,8 @@ impl Transaction {
     ///
     /// [`StoreError::Database`], [`StoreError::Document`].
     pub async fn pending(&mut self, resource: &DocumentId) -> Result<Vec<OperationDocument>, StoreError> {
-        let sql =
-            format!("{COLUMNS} WHERE resource_id = $1 AND status IN ('Requested', 'Running') ORDER BY enqueued_at, id");
-        let rows = query(sqlx::AssertSqlSafe(sql)).bind(resource.as_str().to_owned()).fetch_all(&mut *self.inner).await;
+        let pending = select!("WHERE resource_id = $1 AND status IN ('Requested', 'Running') ORDER BY enqueued_at, id");
+        let rows = pending.bind(resource.as_str().to_owned()).fetch_all(&mut *self.inner).await;
         let rows = rows.map_err(StoreError::database("list operations"))?;
         rows.iter().map(|row| Ok(claimed(row)?.document)).collect()
     }

@@ -1,9 +1,8 @@
 //! Documents of resources.
 
-use arm::state::ResourceState;
 use arm::{DocumentId, ResourceId, ResourceType};
 use sqlx::any::AnyRow;
-use sqlx::{Row, query};
+use sqlx::{AnyExecutor, Row, query};
 
 use super::{Store, StoreError, Transaction, read, write};
 use crate::documents::ResourceDocument;
@@ -27,7 +26,39 @@ pub enum Listed<'l> {
     Subscription(&'l str, ResourceType),
 }
 
-const COLUMNS: &str = "SELECT id, key, etag, body FROM resources";
+/// A query for documents.
+macro_rules! select {
+    ($rest:literal) => {
+        query(concat!("SELECT id, etag, body FROM resources ", $rest))
+    };
+}
+
+type Query = sqlx::query::Query<'static, sqlx::Any, sqlx::any::AnyArguments>;
+
+fn by_key(resource: &ResourceId) -> Query {
+    select!("WHERE key = $1").bind(resource.key())
+}
+
+fn by_id(id: &DocumentId) -> Query {
+    select!("WHERE id = $1").bind(id.as_str().to_owned())
+}
+
+/// Everything below a resource, at any depth, in the order of their keys.
+fn below(resource: &ResourceId) -> Query {
+    // Between the slash and the character after it: what begins with both.
+    let (from, to) = (format!("{}/", resource.key()), format!("{}0", resource.key()));
+    select!("WHERE key > $1 AND key < $2 ORDER BY key").bind(from).bind(to)
+}
+
+async fn one(query: Query, executor: impl AnyExecutor<'_>) -> Result<Option<ResourceDocument>, StoreError> {
+    let row = query.fetch_optional(executor).await.map_err(StoreError::database("read a resource"))?;
+    row.as_ref().map(document).transpose()
+}
+
+async fn all(query: Query, executor: impl AnyExecutor<'_>) -> Result<Vec<ResourceDocument>, StoreError> {
+    let rows = query.fetch_all(executor).await.map_err(StoreError::database("list resources"))?;
+    rows.iter().map(document).collect()
+}
 
 fn document(row: &AnyRow) -> Result<ResourceDocument, StoreError> {
     let column = StoreError::database("give a column");
@@ -55,9 +86,25 @@ impl Store {
     ///
     /// [`StoreError::Database`], [`StoreError::Document`].
     pub async fn resource(&self, resource: &ResourceId) -> Result<Option<ResourceDocument>, StoreError> {
-        let sql = format!("{COLUMNS} WHERE key = $1");
-        let row = query(sqlx::AssertSqlSafe(sql)).bind(resource.key()).fetch_optional(&self.pool).await;
-        row.map_err(StoreError::database("read a resource"))?.as_ref().map(document).transpose()
+        one(by_key(resource), &self.pool).await
+    }
+
+    /// A resource by the id of its document.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Database`], [`StoreError::Document`].
+    pub async fn resource_by_id(&self, id: &DocumentId) -> Result<Option<ResourceDocument>, StoreError> {
+        one(by_id(id), &self.pool).await
+    }
+
+    /// Everything below a resource, at any depth, in the order of their keys.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Database`], [`StoreError::Document`].
+    pub async fn descendants(&self, resource: &ResourceId) -> Result<Vec<ResourceDocument>, StoreError> {
+        all(below(resource), &self.pool).await
     }
 
     /// Whether any subscription has a workspace of a name.
@@ -79,20 +126,16 @@ impl Store {
     /// [`StoreError::Database`], [`StoreError::Document`].
     pub async fn list(&self, listed: Listed<'_>, after: &str, count: usize) -> Result<Page, StoreError> {
         let limit = (count + 1) as i64;
-        let rows = match listed {
+        let query = match listed {
             Listed::Collection(prefix) => {
-                let sql = format!("{COLUMNS} WHERE collection = $1 AND key > $2 ORDER BY key LIMIT $3");
-                let query = query(sqlx::AssertSqlSafe(sql)).bind(prefix.to_owned()).bind(after.to_owned());
-                query.bind(limit).fetch_all(&self.pool).await
+                select!("WHERE collection = $1 AND key > $2 ORDER BY key LIMIT $3").bind(prefix.to_owned())
             }
             Listed::Subscription(subscription, kind) => {
-                let sql = format!("{COLUMNS} WHERE subscription = $1 AND kind = $2 AND key > $3 ORDER BY key LIMIT $4");
-                let query = query(sqlx::AssertSqlSafe(sql)).bind(subscription.to_lowercase()).bind(format!("{kind:?}"));
-                query.bind(after.to_owned()).bind(limit).fetch_all(&self.pool).await
+                let query = select!("WHERE subscription = $1 AND kind = $2 AND key > $3 ORDER BY key LIMIT $4");
+                query.bind(subscription.to_lowercase()).bind(format!("{kind:?}"))
             }
         };
-        let rows = rows.map_err(StoreError::database("list resources"))?;
-        let mut documents = rows.iter().map(document).collect::<Result<Vec<_>, _>>()?;
+        let mut documents = all(query.bind(after.to_owned()).bind(limit), &self.pool).await?;
         let has_more = documents.len() > count;
         documents.truncate(count);
         let next = documents.last().filter(|_| has_more).map(|last| last.resource_id().key());
@@ -108,9 +151,7 @@ impl Transaction {
     ///
     /// [`StoreError::Database`], [`StoreError::Document`].
     pub async fn resource(&mut self, resource: &ResourceId) -> Result<Option<ResourceDocument>, StoreError> {
-        let sql = format!("{COLUMNS} WHERE key = $1");
-        let row = query(sqlx::AssertSqlSafe(sql)).bind(resource.key()).fetch_optional(&mut *self.inner).await;
-        row.map_err(StoreError::database("read a resource"))?.as_ref().map(document).transpose()
+        one(by_key(resource), &mut *self.inner).await
     }
 
     /// A resource by the id of its document.
@@ -119,9 +160,7 @@ impl Transaction {
     ///
     /// [`StoreError::Database`], [`StoreError::Document`].
     pub async fn resource_by_id(&mut self, id: &DocumentId) -> Result<Option<ResourceDocument>, StoreError> {
-        let sql = format!("{COLUMNS} WHERE id = $1");
-        let row = query(sqlx::AssertSqlSafe(sql)).bind(id.as_str().to_owned()).fetch_optional(&mut *self.inner).await;
-        row.map_err(StoreError::database("read a resource"))?.as_ref().map(document).transpose()
+        one(by_id(id), &mut *self.inner).await
     }
 
     /// Lets nobody else decide about a resource until the end. Nothing, when it
@@ -142,11 +181,7 @@ impl Transaction {
     ///
     /// [`StoreError::Database`], [`StoreError::Document`].
     pub async fn descendants(&mut self, resource: &ResourceId) -> Result<Vec<ResourceDocument>, StoreError> {
-        // Between the slash and the character after it: what begins with both.
-        let (from, to) = (format!("{}/", resource.key()), format!("{}0", resource.key()));
-        let sql = format!("{COLUMNS} WHERE key > $1 AND key < $2 ORDER BY key");
-        let rows = query(sqlx::AssertSqlSafe(sql)).bind(from).bind(to).fetch_all(&mut *self.inner).await;
-        rows.map_err(StoreError::database("list what is below a resource"))?.iter().map(document).collect()
+        all(below(resource), &mut *self.inner).await
     }
 
     /// How many children of a type there are, in any state.
@@ -155,7 +190,8 @@ impl Transaction {
     ///
     /// [`StoreError::Database`].
     pub async fn count_children(&mut self, parent: &ResourceId, kind: ResourceType) -> Result<usize, StoreError> {
-        self.count("SELECT COUNT(*) FROM resources WHERE collection = $1", parent.collection_key(kind)).await
+        let count = query("SELECT COUNT(*) FROM resources WHERE collection = $1");
+        self.count(count.bind(parent.collection_key(kind))).await
     }
 
     /// How many resources of a type a subscription has, in any state.
@@ -164,18 +200,13 @@ impl Transaction {
     ///
     /// [`StoreError::Database`].
     pub async fn count_of_subscription(&mut self, subscription: &str, kind: ResourceType) -> Result<usize, StoreError> {
-        let sql = "SELECT COUNT(*) FROM resources WHERE subscription = $1 AND kind = $2";
-        let count = query(sql).bind(subscription.to_lowercase()).bind(format!("{kind:?}"));
-        let row = count.fetch_one(&mut *self.inner).await.map_err(StoreError::database("count resources"))?;
-        let count: i64 = row.try_get(0).map_err(StoreError::database("count resources"))?;
-        Ok(count.unsigned_abs() as usize)
+        let count = query("SELECT COUNT(*) FROM resources WHERE subscription = $1 AND kind = $2");
+        self.count(count.bind(subscription.to_lowercase()).bind(format!("{kind:?}"))).await
     }
 
-    async fn count(&mut self, sql: &'static str, value: String) -> Result<usize, StoreError> {
-        let counting = StoreError::database("count resources");
-        let row = query(sql).bind(value).fetch_one(&mut *self.inner).await.map_err(&counting)?;
-        let count: i64 = row.try_get(0).map_err(&counting)?;
-        Ok(count.unsigned_abs() as usize)
+    async fn count(&mut self, count: Query) -> Result<usize, StoreError> {
+        let counted = count.fetch_one(&mut *self.inner).await.and_then(|row| row.try_get::<i64, _>(0));
+        counted.map(|count| count.unsigned_abs() as usize).map_err(StoreError::database("count resources"))
     }
 
     /// Writes the document of a new resource, and gives it its ETag.
@@ -219,21 +250,5 @@ impl Transaction {
     pub async fn delete_resource(&mut self, id: &DocumentId) -> Result<(), StoreError> {
         let delete = query("DELETE FROM resources WHERE id = $1").bind(id.as_str().to_owned());
         delete.execute(&mut *self.inner).await.map(|_| ()).map_err(StoreError::database("remove a resource"))
-    }
-
-    /// The resources that are in a state, oldest ids first; for the sweeper.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError::Database`], [`StoreError::Document`].
-    pub async fn resources_in(
-        &mut self,
-        state: ResourceState,
-        count: usize,
-    ) -> Result<Vec<ResourceDocument>, StoreError> {
-        let sql = format!("{COLUMNS} WHERE state = $1 ORDER BY id LIMIT $2");
-        let rows = query(sqlx::AssertSqlSafe(sql)).bind(format!("{state:?}")).bind(count as i64);
-        let rows = rows.fetch_all(&mut *self.inner).await.map_err(StoreError::database("list resources"))?;
-        rows.iter().map(document).collect()
     }
 }

@@ -141,6 +141,17 @@ pub fn log_ended(ended: Result<Result<(), StoreError>, tokio::task::JoinError>) 
     }
 }
 
+/// The store did not do what a step needs.
+pub fn store_failed(error: &StoreError) -> PortError {
+    try_again(format!("the store failed: {error}"))
+}
+
+/// What passes by itself.
+fn try_again(message: String) -> PortError {
+    let class = ErrorClass::Transient { retry_after_seconds: None };
+    PortError { code: ErrorCode::InternalServerError, class, message }
+}
+
 impl Worker {
     /// Does something that only one worker does at a time.
     pub(super) async fn with_lock<F: Future<Output = Result<(), PortError>>>(
@@ -148,24 +159,15 @@ impl Worker {
         name: &str,
         act: impl FnOnce() -> F,
     ) -> Result<(), PortError> {
-        let failed = |error: StoreError| PortError {
-            code: ErrorCode::InternalServerError,
-            class: ErrorClass::Transient { retry_after_seconds: None },
-            message: format!("the store failed: {error}"),
-        };
         // Named after the operation's worker and this use: two operations of one
         // worker keep each other out too.
         let owner = format!("{} {}", self.name, uuid::Uuid::new_v4());
         let lease = self.lease();
-        if !self.store.take_lock(name, &owner, lease.now, lease.until).await.map_err(failed)? {
-            return Err(PortError {
-                code: ErrorCode::InternalServerError,
-                class: ErrorClass::Transient { retry_after_seconds: None },
-                message: "another operation is at the shared parts of the workspace".to_owned(),
-            });
+        if !self.store.take_lock(name, &owner, lease.now, lease.until).await.map_err(|error| store_failed(&error))? {
+            return Err(try_again("another operation is at the shared parts of the workspace".to_owned()));
         }
         let done = act().await;
-        self.store.release_lock(name, &owner).await.map_err(failed)?;
+        self.store.release_lock(name, &owner).await.map_err(|error| store_failed(&error))?;
         done
     }
 }

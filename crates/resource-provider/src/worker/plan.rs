@@ -167,6 +167,11 @@ impl Step {
         }
     }
 
+    /// Whether it removes, and so succeeds when there is nothing.
+    pub fn is_removal(self) -> bool {
+        ResourceType::ALL.into_iter().any(|kind| Step::of_deprovision(kind).contains(&self))
+    }
+
     /// Its name in the journal.
     pub fn name(self) -> String {
         format!("{self:?}")

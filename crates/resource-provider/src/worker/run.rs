@@ -57,10 +57,9 @@ impl Worker {
     }
 
     async fn work_on(&self, operation: &mut OperationDocument) -> Result<(), StoreError> {
-        let mut transaction = self.store.begin().await?;
-        let subject = transaction.resource_by_id(&operation.resource_id).await?;
-        drop(transaction);
-        let Some(subject) = subject else { return self.end(operation.clone(), Ending::Gone).await };
+        let Some(subject) = self.store.resource_by_id(&operation.resource_id).await? else {
+            return self.end(operation.clone(), Ending::Gone).await;
+        };
         let removes = operation.provisioning_operation == OperationKind::Deprovision;
         let Some(scene) = Scene::of(&self.store, subject).await? else {
             return self.end(operation.clone(), Ending::Gone).await;
@@ -102,10 +101,7 @@ impl Worker {
     /// Removes what is below, each as its own delete would. False when the
     /// operation is this worker's no more, or has ended.
     async fn remove_children(&self, operation: &mut OperationDocument, stage: &Stage<'_>) -> Result<bool, StoreError> {
-        let mut transaction = self.store.begin().await?;
-        let children = transaction.descendants(&stage.scene.subject.resource_id()).await?;
-        drop(transaction);
-        for child in children {
+        for child in self.store.descendants(&stage.scene.subject.resource_id()).await? {
             let Some(scene) = Scene::of(&self.store, child).await? else { continue };
             let mut below = Stage { worker: self, scene };
             let steps = Step::of_deprovision(below.scene.subject.kind.resource_type());

@@ -7,6 +7,7 @@ use arm::{ErrorCode, ResourceType};
 use uuid::Uuid;
 
 use super::Worker;
+use super::outcome::store_failed;
 use super::plan::Step;
 use super::scene::{DEVICE_RECEIVER, FHIR_ROLE, HUB_RECEIVER, HUB_SENDER, STORAGE_ROLE, Scene, stored};
 use crate::ports::{AllocationRequest, ErrorClass, PortError, Role, RoleAssignment, Scope};
@@ -71,12 +72,14 @@ impl Stage<'_> {
             }
             Step::Namespace => self.namespace().await?,
             Step::NoNamespace => self.no_namespace().await?,
-            Step::EventHub | Step::NoEventHub | Step::ConsumerGroup | Step::NoConsumerGroup => {
-                self.of_hub(step).await?
-            }
-            Step::DeviceHub | Step::NoDeviceHub | Step::SendRule | Step::NoSendRule => {
-                self.of_device_hub(step).await?;
-            }
+            Step::EventHub
+            | Step::NoEventHub
+            | Step::ConsumerGroup
+            | Step::NoConsumerGroup
+            | Step::DeviceHub
+            | Step::NoDeviceHub
+            | Step::SendRule
+            | Step::NoSendRule => self.of_hub(step).await?,
             Step::Certificate | Step::NoCertificate => self.certificate(step).await?,
             Step::MappingBlob | Step::NoMappingBlob => self.mapping(step).await?,
             Step::Workload => self.workload().await?,
@@ -118,7 +121,7 @@ impl Stage<'_> {
         let place = match self.scene.place() {
             Ok(place) => place.clone(),
             // Nothing was placed, so nothing was made.
-            Err(_) if is_removal(step) => return Ok(()),
+            Err(_) if step.is_removal() => return Ok(()),
             Err(error) => return Err(error.into()),
         };
         let id = self.scene.subject.resource_id().to_string();
@@ -209,23 +212,6 @@ impl Stage<'_> {
         stored(&self.scene.connector().infrastructure.device_hub_name, "the hub that devices send to")
     }
 
-    async fn of_device_hub(&mut self, step: Step) -> Result<(), StepError> {
-        let azure = &self.worker.platform.azure;
-        let (place, hub) = match (self.scene.place(), self.device_hub()) {
-            (Ok(place), Ok(hub)) => (place, hub),
-            (Err(_), _) | (_, Err(_)) if is_removal(step) => return Ok(()),
-            (Err(error), _) | (_, Err(error)) => return Err(error.into()),
-        };
-        let id = self.scene.subject.resource_id();
-        match step {
-            Step::DeviceHub => azure.ensure_event_hub(place, hub).await?,
-            Step::NoDeviceHub => azure.delete_event_hub(place, hub).await?,
-            Step::SendRule => azure.ensure_send_rule(place, hub, id.own_name()).await?,
-            _ => azure.delete_send_rule(place, hub, id.own_name()).await?,
-        }
-        Ok(())
-    }
-
     /// The hub of the connector.
     fn hub(&self) -> Result<&str, PortError> {
         stored(&self.scene.connector().infrastructure.event_hub_name, "the connector's hub")
@@ -251,10 +237,10 @@ impl Stage<'_> {
         }
         let own = usize::from(kind == ResourceType::IotConnector);
         let remove = || async {
-            let mut transaction = self.worker.store.begin().await.map_err(|error| unavailable(&error))?;
+            let mut transaction = self.worker.store.begin().await.map_err(|error| store_failed(&error))?;
             let others = transaction.count_children(&workspace.resource_id(), ResourceType::IotConnector).await;
             drop(transaction);
-            match others.map_err(|error| unavailable(&error))? {
+            match others.map_err(|error| store_failed(&error))? {
                 count if count <= own => self.worker.platform.azure.delete_namespace(&place).await,
                 _ => Ok(()),
             }
@@ -262,17 +248,25 @@ impl Stage<'_> {
         Ok(self.worker.with_lock(workspace.id.as_str(), remove).await?)
     }
 
+    /// What hubs have, and the hubs.
     async fn of_hub(&mut self, step: Step) -> Result<(), StepError> {
         let azure = &self.worker.platform.azure;
-        let (place, hub) = match (self.scene.place(), self.hub()) {
+        let hub = match step {
+            Step::DeviceHub | Step::NoDeviceHub | Step::SendRule | Step::NoSendRule => self.device_hub(),
+            _ => self.hub(),
+        };
+        let (place, hub) = match (self.scene.place(), hub) {
             (Ok(place), Ok(hub)) => (place, hub),
-            (Err(_), _) | (_, Err(_)) if is_removal(step) => return Ok(()),
+            (Err(_), _) | (_, Err(_)) if step.is_removal() => return Ok(()),
             (Err(error), _) | (_, Err(error)) => return Err(error.into()),
         };
         let group = self.scene.subject.infrastructure.consumer_group.as_deref().unwrap_or_default();
+        let id = self.scene.subject.resource_id();
         match step {
-            Step::EventHub => azure.ensure_event_hub(place, hub).await?,
-            Step::NoEventHub => azure.delete_event_hub(place, hub).await?,
+            Step::EventHub | Step::DeviceHub => azure.ensure_event_hub(place, hub).await?,
+            Step::NoEventHub | Step::NoDeviceHub => azure.delete_event_hub(place, hub).await?,
+            Step::SendRule => azure.ensure_send_rule(place, hub, id.own_name()).await?,
+            Step::NoSendRule => azure.delete_send_rule(place, hub, id.own_name()).await?,
             Step::ConsumerGroup => azure.ensure_consumer_group(place, hub, group).await?,
             _ if group.is_empty() => {}
             _ => azure.delete_consumer_group(place, hub, group).await?,
@@ -319,21 +313,18 @@ impl Stage<'_> {
 
     /// Applies the connector; its name, or none when there is nothing to run.
     async fn apply(&self) -> Result<Option<String>, StepError> {
-        let platform = &self.worker.platform;
-        if self.scene.connector().kind.resource_type() == ResourceType::IomtConnector {
-            let spec = self.scene.gen1_spec(&self.worker.store, platform.fhir_services.as_ref()).await??;
-            match &spec {
-                Some(spec) => platform.cluster.apply(self.scene.place()?, spec).await?,
-                None => {
-                    let name = ConnectorNames(&self.scene.connector().id).workload();
-                    platform.cluster.delete(self.scene.place()?, &name).await?;
-                }
+        let (platform, place) = (&self.worker.platform, self.scene.place()?);
+        match self.scene.connector_spec(&self.worker.store, platform.fhir_services.as_ref()).await? {
+            Some(spec) => {
+                platform.cluster.apply(place, &spec).await?;
+                Ok(Some(spec.name))
             }
-            return Ok(spec.map(|spec| spec.name));
+            None => {
+                let name = ConnectorNames(&self.scene.connector().id).workload();
+                platform.cluster.delete(place, &name).await?;
+                Ok(None)
+            }
         }
-        let spec = self.scene.connector_spec(&self.worker.store, platform.fhir_services.as_ref()).await??;
-        platform.cluster.apply(self.scene.place()?, &spec).await?;
-        Ok(Some(spec.name))
     }
 
     async fn workload(&mut self) -> Result<(), StepError> {
@@ -398,14 +389,4 @@ impl Stage<'_> {
         }
         Ok(())
     }
-}
-
-/// Whether a step succeeds when there is nothing.
-fn is_removal(step: Step) -> bool {
-    step.name().starts_with("No")
-}
-
-fn unavailable(error: &StoreError) -> PortError {
-    let class = ErrorClass::Transient { retry_after_seconds: None };
-    PortError { code: ErrorCode::InternalServerError, class, message: format!("the store failed: {error}") }
 }

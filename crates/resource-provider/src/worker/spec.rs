@@ -1,0 +1,185 @@
+//! The connector as the cluster is to have it.
+//!
+//! Of the resource that is worked on, what is wanted; of the others, what was good
+//! last: what is wanted of those is the business of their own operations, which may
+//! wait behind this one.
+
+use arm::desired::Properties;
+use arm::gen1::{IomtConnector, IomtMapping};
+use arm::gen2::fhir_destination::FhirServiceId;
+use arm::gen2::{FhirDestination, FhirTarget, IngestionEndpoint, IotConnector};
+use arm::infrastructure::{ConnectorNames, DestinationNames};
+use arm::mapping_content::MappingKind;
+use arm::state::{ResourceState, SubscriptionState};
+use arm::{ErrorCode, ResourceId};
+
+use super::scene::{Scene, missing, stored};
+use super::steps::StepError;
+use crate::documents::{ConnectionDefinition, ResourceDocument};
+use crate::ports::{ConnectorSpec, DestinationSpec, ErrorClass, FhirServices, PortError};
+use crate::store::Store;
+
+/// A mapping's blob, and what the mapping means.
+type Mapping = (String, String);
+
+impl Scene {
+    /// The connector, with the destinations that are made or being made. None for
+    /// one that could do nothing: a Gen1 connector without both of its mappings.
+    pub async fn connector_spec(
+        &self,
+        store: &Store,
+        fhir_services: &dyn FhirServices,
+    ) -> Result<Option<ConnectorSpec>, StepError> {
+        let mut connector = self.connector().clone();
+        if connector.id != self.subject.id {
+            connector.revert();
+        }
+        let id = connector.resource_id();
+        let children = store.descendants(&id).await?.into_iter().filter_map(|child| self.as_it_is_to_be(child));
+        let children: Vec<ResourceDocument> = children.collect();
+        let spec = match &connector.properties {
+            Properties::IotConnector(properties) => {
+                let mut destinations = Vec::new();
+                for child in &children {
+                    if let Properties::FhirDestination(properties) = &child.properties {
+                        destinations.push(destination(child, properties, fhir_services).await?);
+                    }
+                }
+                Some(self.of_gen2(&connector, properties, destinations)?)
+            }
+            Properties::IomtConnector(properties) => match mappings(&children) {
+                [Some(device), Some(fhir)] => {
+                    let fhir_url = service_above(&id, fhir_services).await?;
+                    Some(self.of_gen1(&connector, properties, (device, fhir), fhir_url)?)
+                }
+                _ => None,
+            },
+            _ => return Err(missing("the connector").into()),
+        };
+        let subscription = store.subscription_state(&id.subscription).await?;
+        let is_suspended = matches!(subscription, SubscriptionState::Warned | SubscriptionState::Suspended);
+        Ok(spec.map(|spec| ConnectorSpec { is_suspended, ..spec }))
+    }
+
+    /// A child of the connector; none when it is being removed, or was never made.
+    fn as_it_is_to_be(&self, mut child: ResourceDocument) -> Option<ResourceDocument> {
+        let is_made = if child.id == self.subject.id {
+            child.clone_from(&self.subject);
+            true
+        } else {
+            child.revert()
+        };
+        (is_made && child.state != ResourceState::Deprovisioning).then_some(child)
+    }
+
+    fn of_gen2(
+        &self,
+        connector: &ResourceDocument,
+        properties: &IotConnector,
+        destinations: Vec<DestinationSpec>,
+    ) -> Result<ConnectorSpec, PortError> {
+        let Some(ingest) = &connector.ingest_definition else { return Err(missing("what the connector reads")) };
+        let ConnectionDefinition::EventHub(endpoint) = &ingest.connection_definition;
+        let infrastructure = &connector.infrastructure;
+        Ok(ConnectorSpec {
+            name: ConnectorNames(&connector.id).workload(),
+            endpoint: endpoint.clone(),
+            epoch: ingest.epoch,
+            internal_hub: stored(&infrastructure.event_hub_name, "the connector's hub")?.to_owned(),
+            storage_account: self.storage_account()?.to_owned(),
+            internal_identity: self.internal_identity()?.clone(),
+            certificate: infrastructure.certificate.clone(),
+            device_mapping: stored(&infrastructure.mapping_blob, "the mapping's blob")?.to_owned(),
+            device_mapping_hash: properties.device_mapping.hash(),
+            destinations,
+            is_suspended: false,
+        })
+    }
+
+    /// Its own hub is its source, and the FHIR service above it its destination.
+    fn of_gen1(
+        &self,
+        connector: &ResourceDocument,
+        properties: &IomtConnector,
+        ((device_mapping, device_mapping_hash), (fhir_mapping, fhir_mapping_hash)): (Mapping, Mapping),
+        fhir_url: String,
+    ) -> Result<ConnectorSpec, PortError> {
+        let infrastructure = &connector.infrastructure;
+        let namespace = self.place()?.event_hub_namespace_resource_id.rsplit('/').next().unwrap_or_default();
+        Ok(ConnectorSpec {
+            name: ConnectorNames(&connector.id).workload(),
+            endpoint: IngestionEndpoint {
+                event_hub_name: stored(&infrastructure.device_hub_name, "the hub that devices send to")?.to_owned(),
+                consumer_group: None,
+                fully_qualified_event_hub_namespace: format!("{namespace}.servicebus.windows.net"),
+            },
+            epoch: 1,
+            internal_hub: stored(&infrastructure.event_hub_name, "the connector's hub")?.to_owned(),
+            storage_account: self.storage_account()?.to_owned(),
+            internal_identity: self.internal_identity()?.clone(),
+            certificate: None,
+            device_mapping,
+            device_mapping_hash,
+            destinations: vec![DestinationSpec {
+                name: DestinationNames(&connector.id).workload(),
+                consumer_group: stored(&infrastructure.consumer_group, "the consumer group")?.to_owned(),
+                fhir_url,
+                resolution: properties.resource_identity_resolution_type,
+                fhir_mapping,
+                fhir_mapping_hash,
+            }],
+            is_suspended: false,
+        })
+    }
+}
+
+/// The device and the FHIR mapping among the children of a Gen1 connector.
+fn mappings(children: &[ResourceDocument]) -> [Option<Mapping>; 2] {
+    let mut mappings = [None, None];
+    for child in children {
+        if let (Properties::IomtMapping(mapping), Some(blob)) = (&child.properties, &child.infrastructure.mapping_blob)
+        {
+            let position = match IomtMapping::kind_of_name(child.resource_id().own_name()) {
+                MappingKind::Device => 0,
+                MappingKind::Fhir => 1,
+            };
+            mappings[position] = Some((blob.clone(), mapping.content.hash()));
+        }
+    }
+    mappings
+}
+
+/// The URL of the FHIR service above a Gen1 connector.
+async fn service_above(connector: &ResourceId, fhir_services: &dyn FhirServices) -> Result<String, PortError> {
+    let service = fhir_services.get(&connector.fhir_service().unwrap_or_default()).await?;
+    service.map(|service| service.url).ok_or_else(|| missing("the FHIR service above the connector"))
+}
+
+async fn destination(
+    document: &ResourceDocument,
+    properties: &FhirDestination,
+    fhir_services: &dyn FhirServices,
+) -> Result<DestinationSpec, PortError> {
+    let fhir_url = match &properties.target {
+        FhirTarget::FhirServerUrl(url) => url.clone(),
+        FhirTarget::FhirServiceResourceId(text) => {
+            let gone = |code| PortError {
+                code,
+                class: ErrorClass::Permanent,
+                message: "the FHIR service of a destination is not there any more".to_owned(),
+            };
+            let service = FhirServiceId::read(text, &document.resource_id()).map_err(|error| gone(error.code))?;
+            let found = fhir_services.get(&service.path).await?;
+            found.ok_or_else(|| gone(ErrorCode::FhirServiceNotFound))?.url
+        }
+    };
+    let infrastructure = &document.infrastructure;
+    Ok(DestinationSpec {
+        name: DestinationNames(&document.id).workload(),
+        consumer_group: stored(&infrastructure.consumer_group, "the destination's consumer group")?.to_owned(),
+        fhir_url,
+        resolution: properties.resource_identity_resolution_type,
+        fhir_mapping: stored(&infrastructure.mapping_blob, "the mapping's blob")?.to_owned(),
+        fhir_mapping_hash: properties.fhir_mapping.hash(),
+    })
+}
