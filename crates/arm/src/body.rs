@@ -162,7 +162,8 @@ fn merge_member(target: &mut Map<String, Value>, name: String, patch: Value) {
     }
 }
 
-fn typed<T: DeserializeOwned>(value: &Value, name: &str) -> Result<T, ArmError> {
+/// A value as a type; `name` is where the body has it.
+pub(crate) fn typed<T: DeserializeOwned>(value: &Value, name: &str) -> Result<T, ArmError> {
     serde_path_to_error::deserialize(value).map_err(|error| {
         let path = error.path().to_string();
         let target = if path == "." { name.to_owned() } else { format!("{name}.{path}") };

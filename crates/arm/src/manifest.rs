@@ -3,8 +3,8 @@
 
 use serde_json::{Value, json};
 
-use crate::NAMESPACE;
 use crate::resource_type::{Action, Generation, ResourceType, Verb};
+use crate::{NAMESPACE, name_of_provider};
 
 /// The answer to `GET /providers/Microsoft.HealthcareApis/operations`.
 pub fn operations() -> Value {
@@ -41,7 +41,7 @@ pub fn operations() -> Value {
 
 fn operation(path: &str, resource: &str, verb: &str, description: &str) -> Value {
     json!({
-        "name": format!("{NAMESPACE}/{path}"),
+        "name": name_of_provider(path),
         "isDataAction": false,
         "display": {
             "provider": "Microsoft Healthcare APIs",

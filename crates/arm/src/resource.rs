@@ -14,7 +14,7 @@ use crate::resource_id::ResourceId;
 use crate::state::ProvisioningState;
 use crate::system_data::SystemData;
 use crate::tags::Tags;
-use crate::{NAMESPACE, error::ArmError};
+use crate::{error::ArmError, name_of_provider};
 
 /// What is shown of a resource.
 #[derive(Clone, Copy, Debug)]
@@ -116,7 +116,7 @@ impl Resource<'_> {
         let shown = Shown {
             id: id.path(version),
             name: id.nested_name(),
-            kind: format!("{NAMESPACE}/{}", id.kind.path(version)),
+            kind: name_of_provider(&id.kind.path(version)),
             etag,
             location: has_location.then(|| desired.location.as_str()),
             tags: (tracked && !desired.tags.is_empty()).then_some(&desired.tags),

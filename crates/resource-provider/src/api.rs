@@ -27,6 +27,7 @@ use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{HeaderMap, Method, Uri};
 use axum::response::Response;
+use delivery::away::error_chain;
 
 use self::answer::Answer;
 use self::call::Call;
@@ -168,7 +169,7 @@ async fn handle(
 impl From<StoreError> for ArmError {
     /// What a client hears of a store that does not answer: nothing of why.
     fn from(error: StoreError) -> ArmError {
-        tracing::error!(error = %telemetry_chain(&error), "The store failed");
+        tracing::error!(error = error_chain(&error), "The store failed");
         match error {
             StoreError::Document { .. } | StoreError::Migration(_) | StoreError::UnknownScheme { .. } => {
                 ArmError::new(ErrorCode::InternalServerError, "An unexpected error occurred. Try again later.")
@@ -178,15 +179,4 @@ impl From<StoreError> for ArmError {
             }
         }
     }
-}
-
-fn telemetry_chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }

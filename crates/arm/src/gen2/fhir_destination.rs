@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::NAMESPACE;
 use crate::api_version::ApiVersion;
-use crate::body::Body;
+use crate::body::{Body, typed};
 use crate::error::{ArmError, ErrorCode};
 use crate::mapping_content::{MappingContent, MappingKind, read_inline};
 use crate::resource_id::ResourceId;
@@ -77,6 +77,9 @@ struct Asked {
     fhir_service_resource_id: Option<String>,
     fhir_server_url: Option<String>,
 }
+
+/// Where the oldest shape is.
+const WRAPPER: &str = "properties.outputEndpointConfiguration";
 
 /// The oldest shape, in `outputEndpointConfiguration`.
 #[derive(Deserialize)]
@@ -167,8 +170,7 @@ fn is_https_url(text: &str) -> bool {
 /// newer version, and for a wrapper that names no mapping.
 pub fn copied_mapping(body: &Body, version: ApiVersion) -> Result<Option<String>, ArmError> {
     let Some(wrapper) = wrapper(body)? else { return Ok(None) };
-    let target = "properties.outputEndpointConfiguration";
-    let refused = |message: &str| Err(ArmError::at(ErrorCode::InvalidRequestContent, target, message));
+    let refused = |message: &str| Err(ArmError::at(ErrorCode::InvalidRequestContent, WRAPPER, message));
     if !version.has_short_destinations() {
         return refused("`outputEndpointConfiguration` is of api-version 2020-11-01-preview only.");
     }
@@ -183,14 +185,7 @@ pub fn copied_mapping(body: &Body, version: ApiVersion) -> Result<Option<String>
 }
 
 fn wrapper(body: &Body) -> Result<Option<Wrapper>, ArmError> {
-    let read = |value| {
-        serde_path_to_error::deserialize(value).map_err(|error| {
-            let target = format!("properties.outputEndpointConfiguration.{}", error.path());
-            let message = format!("`{target}` has another type than it should.");
-            ArmError::at(ErrorCode::InvalidRequestContent, target, message)
-        })
-    };
-    body.property("outputEndpointConfiguration").map(read).transpose()
+    body.property("outputEndpointConfiguration").map(|value| typed(value, WRAPPER)).transpose()
 }
 
 /// The newest shape of a body that may have the oldest, with the text of the

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::body::typed;
 use crate::error::{ArmError, ErrorCode};
 
 /// Where device events come from.
@@ -46,14 +47,7 @@ impl IngestionEndpoint {
                 "`ingestionEndpointConfiguration` is required.",
             ));
         };
-        let asked: Asked = serde_path_to_error::deserialize(value).map_err(|error| {
-            let target = match error.path().to_string().as_str() {
-                "." => TARGET.to_owned(),
-                path => format!("{TARGET}.{path}"),
-            };
-            let message = format!("`{target}` has another type than it should.");
-            ArmError::at(ErrorCode::InvalidRequestContent, target, message)
-        })?;
+        let asked: Asked = typed(value, TARGET)?;
         let event_hub_name = asked.event_hub_name.unwrap_or_default();
         if !is_entity_name(&event_hub_name, 256) {
             return Err(wrong("eventHubName"));

@@ -9,6 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::Api;
 use super::answer::Answer;
 use super::call::Call;
+use super::read::current_operation;
 use super::write::{self, ATTEMPTS_MAX, busy, unregistered};
 use crate::documents::{OperationDocument, ResourceDocument};
 use crate::store::{Enqueued, StoreError, Transaction};
@@ -59,10 +60,7 @@ fn nested(message: &str) -> ArmError {
 
 /// The delete that runs already.
 async fn join(api: &Api, call: &Call, document: &ResourceDocument) -> Result<Answer, ArmError> {
-    let operation = match &document.current_operation_id {
-        Some(operation) => api.store.operation(operation).await?,
-        None => None,
-    };
+    let operation = current_operation(api, document).await?;
     let answer = Answer::accepted(None).retry_after(api.settings.retry_after_seconds);
     Ok(match operation {
         Some(operation) => answer.operation(&operation, &call.base, call.version, true),

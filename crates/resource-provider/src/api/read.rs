@@ -1,12 +1,13 @@
 //! GET of a resource.
 
 use arm::state::SubscriptionState;
-use arm::{ApiVersion, ArmError, ErrorCode, Resource, ResourceId};
+use arm::{ApiVersion, ArmError, ErrorCode, ResourceId};
 
 use super::Api;
 use super::answer::Answer;
 use super::call::Call;
-use crate::documents::ResourceDocument;
+use crate::documents::{OperationDocument, ResourceDocument};
+use crate::store::StoreError;
 
 /// Answers with a resource.
 pub async fn read(api: &Api, call: &Call, id: &ResourceId) -> Result<Answer, ArmError> {
@@ -27,16 +28,7 @@ pub async fn readable(api: &Api, subscription: &str) -> Result<SubscriptionState
 
 /// A resource as a version shows it.
 pub fn json(document: &ResourceDocument, version: ApiVersion, subscription: SubscriptionState) -> String {
-    let (id, desired) = (document.resource_id(), document.desired());
-    let resource = Resource {
-        id: &id,
-        etag: &document.etag,
-        desired: &desired,
-        identity: document.identity.as_ref(),
-        system_data: &document.system_data,
-        state: document.state.shown(subscription),
-    };
-    resource.json(version)
+    document.show(subscription, |resource| resource.json(version))
 }
 
 /// There is no such resource.
@@ -48,4 +40,15 @@ pub fn not_found(id: &ResourceId) -> ArmError {
         id.group
     );
     ArmError::new(ErrorCode::ResourceNotFound, message)
+}
+
+/// The operation that was started last on a resource, while it is remembered.
+pub async fn current_operation(
+    api: &Api,
+    document: &ResourceDocument,
+) -> Result<Option<OperationDocument>, StoreError> {
+    match &document.current_operation_id {
+        Some(operation) => api.store.operation(operation).await,
+        None => Ok(None),
+    }
 }

@@ -58,9 +58,6 @@ pub struct OperationDocument {
     /// What is wanted; none to remove it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub desired: Option<Desired>,
-    /// What the answer at the end shows, of a PATCH.
-    #[serde(default)]
-    pub answers_with_resource: bool,
 }
 
 /// The type of the document.

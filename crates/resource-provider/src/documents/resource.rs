@@ -4,10 +4,10 @@ use arm::desired::{Desired, Properties};
 use arm::gen2::IngestionEndpoint;
 use arm::identity::SystemAssigned;
 use arm::name_of_provider;
-use arm::state::ResourceState;
+use arm::state::{ResourceState, SubscriptionState};
 use arm::system_data::SystemData;
 use arm::tags::Tags;
-use arm::{ArmError, DocumentId, Location, ResourceId, ResourceType};
+use arm::{ArmError, DocumentId, Location, Resource, ResourceId, ResourceType};
 use serde::{Deserialize, Serialize};
 
 use super::SCHEMA_VERSION;
@@ -271,12 +271,29 @@ impl ResourceDocument {
         }
     }
 
+    /// The resource as answers show it to a subscription in a state.
+    pub fn show<T>(&self, subscription: SubscriptionState, show: impl FnOnce(Resource<'_>) -> T) -> T {
+        let (id, desired) = (self.resource_id(), self.desired());
+        show(Resource {
+            id: &id,
+            etag: &self.etag,
+            desired: &desired,
+            identity: self.identity.as_ref(),
+            system_data: &self.system_data,
+            state: self.state.shown(subscription),
+        })
+    }
+
     /// Takes over what the customer wants of it now.
     pub fn set_desired(&mut self, desired: Desired) {
         if let Properties::IotConnector(connector) = &desired.properties {
             let endpoint = &connector.ingestion_endpoint_configuration;
             self.ingest_definition = Some(IngestDefinition::next(endpoint, self.ingest_definition.as_ref()));
         }
+        self.assign(desired);
+    }
+
+    fn assign(&mut self, desired: Desired) {
         let Desired { location, tags, has_identity, properties } = desired;
         (self.location, self.tags, self.has_identity, self.properties) = (location, tags, has_identity, properties);
     }
@@ -291,12 +308,9 @@ impl ResourceDocument {
 
     /// Goes back to what was good last. False when nothing ever was.
     pub fn revert(&mut self) -> bool {
-        let Some(good) = self.last_good.take() else { return false };
-        let LastGood { desired, ingest_definition } = (*good).clone();
-        let Desired { location, tags, has_identity, properties } = desired;
-        (self.location, self.tags, self.has_identity, self.properties) = (location, tags, has_identity, properties);
-        self.ingest_definition = ingest_definition;
-        self.last_good = Some(good);
+        let Some(good) = self.last_good.clone() else { return false };
+        self.assign(good.desired);
+        self.ingest_definition = good.ingest_definition;
         true
     }
 }

@@ -63,6 +63,5 @@ pub fn operation(resource: &ResourceDocument, at: Timestamp) -> OperationDocumen
         client_request_id: None,
         api_version: version(),
         desired: Some(resource.desired()),
-        answers_with_resource: false,
     }
 }

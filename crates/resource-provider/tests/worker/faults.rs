@@ -188,6 +188,18 @@ each!(check_refused:
     a_create_of_gen1_that_fails_is_undone = CreateGen1,
 );
 
+/// Lets a worker begin, and kills it at a call. Whether it got there.
+async fn kill_worker(site: &Site, trap: &Trap, at: usize) -> bool {
+    trap.arm(at);
+    let worker = site.worker();
+    let was_killed = tokio::select! {
+        done = worker.work_once() => !done.unwrap(),
+        () = trap.sprung.notified() => true,
+    };
+    trap.disarm();
+    was_killed
+}
+
 /// The worker is killed before and after every call of a command: another one
 /// ends it, and nothing is there twice or left over.
 async fn check_killed(command: Command) {
@@ -200,13 +212,7 @@ async fn check_killed(command: Command) {
         let trap = Trap::new(Fault::Kill);
         let site = Site::behind(trap.clone()).await;
         let answer = command.send(&site).await;
-        trap.arm(at);
-        let worker = site.worker();
-        let was_killed = tokio::select! {
-            done = worker.work_once() => !done.unwrap(),
-            () = trap.sprung.notified() => true,
-        };
-        trap.disarm();
+        let was_killed = kill_worker(&site, &trap, at).await;
         let status = site.done_by_another(&answer).await;
         assert_eq!(status["status"], "Succeeded", "{command:?}, call {at}");
         assert_eq!(picture(&site).await, expected, "{command:?}, call {at}");
@@ -294,13 +300,7 @@ async fn a_delete_stops_a_create_wherever_it_is() {
         let trap = Trap::new(Fault::Kill);
         let site = Site::behind(trap.clone()).await;
         let created = Command::CreateConnector.send(&site).await;
-        trap.arm(at);
-        let worker = site.worker();
-        let was_killed = tokio::select! {
-            done = worker.work_once() => !done.unwrap(),
-            () = trap.sprung.notified() => true,
-        };
-        trap.disarm();
+        let was_killed = kill_worker(&site, &trap, at).await;
         let deleted = site.provider.delete(CONNECTOR, NEWEST).await.is(202);
         assert_eq!(site.done_by_another(&deleted).await["status"], "Succeeded", "call {at}");
         let status = site.status(&created).await;

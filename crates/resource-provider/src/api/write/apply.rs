@@ -4,13 +4,14 @@ use arm::desired::Properties;
 use arm::encounter::Encounter;
 use arm::operation::{OperationKind, OperationStatus};
 use arm::state::{ResourceState, SubscriptionState};
+use arm::system_data::SystemData;
 use arm::{ArmError, DocumentId, ErrorCode, ResourceId, ResourceType};
 use jiff::Timestamp;
 
 use super::super::Api;
 use super::super::answer::Answer;
 use super::super::call::Call;
-use super::super::read::json;
+use super::super::read::{current_operation, json};
 use super::Verb;
 use super::decide::Plan;
 use super::look::Seen;
@@ -61,11 +62,7 @@ async fn create(
     let mut document = ResourceDocument::new(new_id(), id, seen.parent.as_ref(), plan.desired);
     document.identity = plan.identity;
     let now = Timestamp::now();
-    document.system_data = if id.kind.is_tracked() {
-        call.system_data.clone()
-    } else {
-        call.system_data.clone().filled(&now.to_string(), true)
-    };
+    document.system_data = sent_system_data(call, id, now, true);
     let answer = if needs_work(&document.properties) {
         let operation = operation(call, &document, OperationKind::Provision, now);
         document.current_operation_id = Some(operation.id.clone());
@@ -101,12 +98,7 @@ async fn change(
     document.set_desired(plan.desired);
     document.identity = plan.identity;
     let now = Timestamp::now();
-    let sent = if id.kind.is_tracked() {
-        call.system_data.clone()
-    } else {
-        call.system_data.clone().filled(&now.to_string(), false)
-    };
-    document.system_data = document.system_data.changed(sent);
+    document.system_data = document.system_data.changed(sent_system_data(call, id, now, false));
     if !(is_work && needs_work(&document.properties)) {
         document.mark_good();
         transaction.update_resource(&mut document).await?;
@@ -114,8 +106,7 @@ async fn change(
         return Ok(Ok(Answer::ok(body(call, &document)).etag(&document.etag)));
     }
     let kind = if is_new { OperationKind::Provision } else { OperationKind::Patch };
-    let mut operation = operation(call, &document, kind, now);
-    operation.answers_with_resource = true;
+    let operation = operation(call, &document, kind, now);
     document.state = ResourceState::Accepted;
     document.current_operation_id = Some(operation.id.clone());
     transaction.update_resource(&mut document).await?;
@@ -150,16 +141,19 @@ async fn nothing(
 /// The operation that runs does it already.
 async fn join(api: &Api, call: &Call, document: &ResourceDocument) -> Result<Result<Answer, ArmError>, StoreError> {
     let answer = Answer::ok(body(call, document)).etag(&document.etag);
-    let operation = match &document.current_operation_id {
-        Some(operation) => api.store.operation(operation).await?,
-        None => None,
-    };
+    let operation = current_operation(api, document).await?;
     Ok(Ok(match operation {
         Some(operation) => {
             answer.operation(&operation, &call.base, call.version, false).retry_after(api.settings.retry_after_seconds)
         }
         None => answer,
     }))
+}
+
+/// What is said of who writes: by ARM, and by us what it leaves out of a proxy.
+fn sent_system_data(call: &Call, id: &ResourceId, now: Timestamp, is_new: bool) -> SystemData {
+    let sent = call.system_data.clone();
+    if id.kind.is_tracked() { sent } else { sent.filled(&now.to_string(), is_new) }
 }
 
 fn body(call: &Call, document: &ResourceDocument) -> String {
@@ -194,7 +188,6 @@ pub fn operation(call: &Call, document: &ResourceDocument, kind: OperationKind, 
         client_request_id: call.client_request_id.clone(),
         api_version: call.version,
         desired: (kind != OperationKind::Deprovision).then(|| document.desired()),
-        answers_with_resource: false,
     }
 }
 

@@ -6,7 +6,7 @@ use arm::gen2::FhirTarget;
 use arm::gen2::fhir_destination::{FhirServiceId, copied_mapping, translate};
 use arm::identity::SystemAssigned;
 use arm::state::SubscriptionState;
-use arm::{ArmError, Body, ErrorCode, Resource, ResourceId, ResourceType};
+use arm::{ArmError, Body, ErrorCode, ResourceId, ResourceType};
 
 use super::super::Api;
 use super::super::call::Call;
@@ -76,22 +76,12 @@ async fn body(api: &Api, call: &Call, id: &ResourceId, verb: Verb, seen: &Seen) 
         _ => body,
     };
     match (verb, &seen.before) {
-        (Verb::Patch, Some(before)) => Ok(shown(before, call)?.merged(body)),
+        (Verb::Patch, Some(before)) => {
+            let stored = before.show(SubscriptionState::Registered, |resource| resource.body(call.version))?;
+            Ok(stored.merged(body))
+        }
         _ => Ok(body),
     }
-}
-
-fn shown(before: &ResourceDocument, call: &Call) -> Result<Body, ArmError> {
-    let (id, desired) = (before.resource_id(), before.desired());
-    let resource = Resource {
-        id: &id,
-        etag: &before.etag,
-        desired: &desired,
-        identity: before.identity.as_ref(),
-        system_data: &before.system_data,
-        state: before.state.shown(SubscriptionState::Registered),
-    };
-    resource.body(call.version)
 }
 
 /// The oldest shape names a mapping of its own, whose text is copied now.
