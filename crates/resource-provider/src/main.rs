@@ -4,17 +4,20 @@
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use axum::Router;
 use clap::Parser;
 use https_server::{Clients, Kept, Limits};
+use jiff::SignedDuration;
 use resource_provider::api::Api;
 use resource_provider::front::audit::Audit;
 use resource_provider::front::callers::Callers;
 use resource_provider::front::throttle::Throttle;
 use resource_provider::front::{Front, health};
-use resource_provider::local::{LocalCloud, LocalIdentities, LocalKeys, NamedFhirServices};
+use resource_provider::local::{LocalCloud, LocalIdentities, LocalKeys, Machine, MachineSettings, NamedFhirServices};
+use resource_provider::ports::{Keys, Platform};
 use resource_provider::settings::{PlatformFile, Settings};
 use resource_provider::store::Store;
 use resource_provider::worker::{Worker, WorkerSettings};
@@ -55,15 +58,14 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
     let listener = listen(settings.health).await?;
     tasks.spawn(async move { ended("probes", axum::serve(listener, probes).await) });
 
-    let fhir_services = Arc::new(NamedFhirServices::default());
-    let cloud = LocalCloud::behind(Arc::new(resource_provider::local::Open));
+    let outside = Outside::of(platform.machine.clone()).context("this machine cannot be the platform")?;
     if settings.role.answers() {
         let api = Api {
             store: store.clone(),
             settings: Arc::new(settings.api(&platform)),
-            fhir_services: fhir_services.clone(),
+            fhir_services: outside.platform.fhir_services.clone(),
             identities: Some(Arc::new(LocalIdentities)),
-            keys: Arc::new(LocalKeys::of_host("localhost")),
+            keys: outside.keys,
         };
         let front = Front {
             callers: callers.clone(),
@@ -83,8 +85,8 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
     let worker = settings.role.works().then(|| {
         let worker = Worker {
             store: store.clone(),
-            platform: cloud.platform(fhir_services),
-            settings: WorkerSettings::default(),
+            platform: outside.platform,
+            settings: worker_settings(platform.machine.is_some()),
             name: uuid::Uuid::new_v4().to_string().into(),
         };
         tokio::spawn(worker.run(stopped))
@@ -94,6 +96,7 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
         ended = tasks.join_next() => Err(ended_task(ended)),
         _ = term.recv() => Ok(()),
         _ = interrupt.recv() => Ok(()),
+        () = stdin_end(), if settings.development.stop_on_stdin_end => Ok(()),
     };
     stop.send_replace(true);
     if let Some(worker) = worker {
@@ -101,6 +104,48 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
     }
     store.close().await;
     ended
+}
+
+/// What is outside, and who knows the keys of connections there.
+struct Outside {
+    platform: Platform,
+    keys: Arc<dyn Keys>,
+}
+
+impl Outside {
+    fn of(machine: Option<MachineSettings>) -> std::io::Result<Outside> {
+        if let Some(settings) = machine {
+            let machine = Machine::open(settings)?;
+            return Ok(Outside { platform: machine.platform(), keys: machine.keys() });
+        }
+        let cloud = LocalCloud::behind(Arc::new(resource_provider::local::Open));
+        let platform = cloud.platform(Arc::new(NamedFhirServices::default()));
+        Ok(Outside { platform, keys: Arc::new(LocalKeys::of_host("localhost")) })
+    }
+}
+
+/// On a laptop somebody waits, and asks nobody else's services.
+fn worker_settings(is_on_a_machine: bool) -> WorkerSettings {
+    let settings = WorkerSettings::default();
+    if !is_on_a_machine {
+        return settings;
+    }
+    let poll = Duration::from_millis(200);
+    // So soon is what a killed provider has begun gone on with.
+    WorkerSettings { poll, lease: SignedDuration::from_secs(10), ..settings }
+}
+
+/// Done when standard input ends. A thread of its own reads it, since the runtime
+/// waits for its own at the end of the process.
+async fn stdin_end() {
+    let (ended, end) = tokio::sync::oneshot::channel();
+    std::thread::spawn(move || {
+        let copied = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+        // Nobody waits any more when the process ends for another reason.
+        let _ = ended.send(copied.is_ok());
+    });
+    // The sender lives until standard input has ended.
+    let _ = end.await;
 }
 
 /// Answers requests from now on, over TLS where there is a certificate.

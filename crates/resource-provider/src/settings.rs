@@ -17,6 +17,7 @@ use crate::front::callers::Callers;
 use crate::front::certificates::{AllowedCertificates, Thumbprint};
 use crate::front::throttle::ThrottleSettings;
 use crate::front::tokens::{TokenSettings, Tokens};
+use crate::local::MachineSettings;
 
 /// Which part of the work a process does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -121,6 +122,9 @@ pub struct DevelopmentSettings {
     /// Register a subscription when it first writes.
     #[arg(long, env = "REGISTER_ON_FIRST_USE")]
     pub register_on_first_use: bool,
+    /// Stop in good order when standard input ends, as on SIGTERM.
+    #[arg(long, env = "STOP_ON_STDIN_END")]
+    pub stop_on_stdin_end: bool,
 }
 
 /// The platform's file, YAML or JSON.
@@ -137,6 +141,8 @@ pub struct PlatformFile {
     pub throttle: ThrottleSettings,
     /// Whether a Gen1 connector with children is kept from being deleted.
     pub gen1_delete_requires_no_children: bool,
+    /// Everything on this machine: for development.
+    pub machine: Option<MachineSettings>,
 }
 
 impl PlatformFile {
