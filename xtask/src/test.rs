@@ -60,11 +60,11 @@ const TIERS: [Tier; 12] = [
     },
     Tier {
         name: "provider",
-        about: "the resource provider's store on PostgreSQL",
-        components: &["postgres"],
-        needs_binaries: false,
+        about: "the resource provider's store on PostgreSQL; connectors that it makes on this machine",
+        components: &["postgres", "python"],
+        needs_binaries: true,
         needs_package: false,
-        runs: &[&["-p", "resource-provider", "--test", "store"]],
+        runs: &[&["-p", "resource-provider", "--test", "store"], &["-p", "end-to-end", "--test", "provider"]],
     },
     Tier {
         name: "simulation",
@@ -199,7 +199,8 @@ fn run_tier(tier: &Tier, selection: Selection, counts: &mut Counts) -> Result<()
         }
     }
     if tier.needs_binaries {
-        run(cargo().args(["build", "-p", "iotc", "-p", "normalize", "-p", "group-convert", "-p", "operator"]))?;
+        let packages = ["iotc", "normalize", "group-convert", "operator", "resource-provider"];
+        run(cargo().arg("build").args(packages.iter().flat_map(|package| ["-p", package])))?;
         environment.push(("IOTC_TEST_BIN", target().join("debug")));
     }
     if tier.needs_package {
