@@ -8,7 +8,9 @@
 
 pub mod api;
 pub mod documents;
+pub mod kubernetes;
 pub mod local;
+pub mod pools;
 pub mod ports;
 pub mod store;
 pub mod worker;
