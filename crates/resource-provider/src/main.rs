@@ -2,6 +2,7 @@
 //! and carries out what they ask for, until it is told to stop.
 
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -27,6 +28,8 @@ use tokio::task::{JoinError, JoinSet};
 /// What goes on until the process is told to stop; whatever ends before takes it
 /// along.
 type Tasks = JoinSet<anyhow::Error>;
+/// The answering of requests; it ends when it was told to.
+type Requests = Pin<Box<dyn Future<Output = anyhow::Result<()>> + Send>>;
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -46,16 +49,20 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
     settings.check()?;
     let platform = PlatformFile::read(settings.platform.as_deref())?;
     let store = Store::open(settings.store.expose_secret()).await.context("the store cannot be opened")?;
-    let client = reqwest::Client::new();
-    let callers = Arc::new(settings.callers.callers(&client));
+    let client = reqwest::Client::builder().build().context("HTTPS cannot be used")?;
+    let callers = Arc::new(if settings.role.answers() { settings.callers.callers(&client) } else { Callers::Anybody });
     let mut tasks = Tasks::new();
     let (stop, stopped) = watch::channel(false);
 
     let probes = health::routes(store.clone(), callers.clone());
     let listener = listen(settings.health).await?;
-    tasks.spawn(async move { ended("probes", axum::serve(listener, probes).await) });
+    tasks.spawn(async move {
+        let ended = axum::serve(listener, probes).await;
+        anyhow::anyhow!("probes are not answered any more").context(format!("{ended:?}"))
+    });
 
     let fhir_services = Arc::new(NamedFhirServices::default());
+    let mut requests: Requests = Box::pin(std::future::pending());
     let cloud = LocalCloud::behind(Arc::new(resource_provider::local::Open));
     if settings.role.answers() {
         let api = Api {
@@ -71,7 +78,8 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
             audit: Arc::new(Audit::open(settings.audit.as_deref())?),
             retry_after_seconds: settings.retry_after_seconds,
         };
-        answer(&settings, front.before(api.router()), &mut tasks).await?;
+        let routes = front.before(api.router());
+        requests = answer(&settings, routes, &mut tasks, stopped.clone()).await?;
         tasks.spawn(async move {
             match &*callers {
                 Callers::Known { certificates: Some(certificates), .. } => certificates.keep(&client).await,
@@ -92,6 +100,7 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
 
     let ended = tokio::select! {
         ended = tasks.join_next() => Err(ended_task(ended)),
+        ended = &mut requests => Err(ended.err().unwrap_or_else(|| anyhow::anyhow!("requests are not answered any more"))),
         _ = term.recv() => Ok(()),
         _ = interrupt.recv() => Ok(()),
     };
@@ -99,36 +108,46 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
     if let Some(worker) = worker {
         worker.await.context("the worker broke off")?;
     }
+    if ended.is_ok() && settings.role.answers() {
+        requests.await?;
+    }
     store.close().await;
     ended
 }
 
-/// Answers requests from now on, over TLS where there is a certificate.
-async fn answer(settings: &Settings, routes: Router, tasks: &mut Tasks) -> anyhow::Result<()> {
+/// Answers requests, over TLS where there is a certificate, until `stopped`; those
+/// that are there then to their end.
+async fn answer(
+    settings: &Settings,
+    routes: Router,
+    tasks: &mut Tasks,
+    mut stopped: watch::Receiver<bool>,
+) -> anyhow::Result<Requests> {
     let listener = listen(settings.listen).await?;
+    let stop = async move {
+        // Whoever says it is gone only when the process is.
+        let _ = stopped.wait_for(|stop| *stop).await;
+    };
     let Some(folder) = &settings.tls else {
-        tasks.spawn(async move { ended("requests", axum::serve(listener, routes).await) });
-        return Ok(());
+        return Ok(Box::pin(async move {
+            let serving = axum::serve(listener, routes).with_graceful_shutdown(stop);
+            serving.await.context("requests cannot be answered")
+        }));
     };
     let files = https_server::read(folder)?;
     let clients = if settings.callers.asks_for_certificates() { Clients::Asked } else { Clients::Anonymous };
     let (renewed, acceptor) = watch::channel(https_server::acceptor(&files.chain, &files.key, clients)?);
-    tasks.spawn(https_server::serve(listener, acceptor, routes, Limits::default()));
     tasks.spawn(Kept::new(folder, files, clients, renewed).keep());
-    Ok(())
+    Ok(Box::pin(async move {
+        https_server::serve(listener, acceptor, routes, Limits::default(), stop).await;
+        Ok(())
+    }))
 }
 
 async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
     let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
     tracing::info!(address = %listener.local_addr().unwrap_or(address), "Listens");
     Ok(listener)
-}
-
-fn ended(what: &str, how: std::io::Result<()>) -> anyhow::Error {
-    match how {
-        Ok(()) => anyhow::anyhow!("{what} are not answered any more"),
-        Err(error) => anyhow::Error::new(error).context(format!("{what} cannot be answered")),
-    }
 }
 
 fn ended_task(ended: Option<Result<anyhow::Error, JoinError>>) -> anyhow::Error {
