@@ -5,14 +5,13 @@
 //! status of the IotConnector, its Deployments and pods --workload--> WorkloadStatus
 //! ```
 //!
-//! A workspace has a namespace of its own, unless the settings name one for all,
-//! and everything of a connector goes to the cluster of its workspace's place and
-//! to no other. No Kubernetes object of a workload is written here: that is the
+//! Everything of a connector goes to the cluster of its workspace's place and to no
+//! other, into the namespace that each cluster has for connectors; so that the
+//! operator and the provider need rights in that one only. No Kubernetes object of a workload is written here: that is the
 //! operator's and the chart's business (resource-provider.md 4.11).
 
 mod connect;
 mod error;
-mod namespace;
 mod resource;
 mod settings;
 mod workload;
@@ -75,12 +74,12 @@ impl Clusters {
         Ok(Clusters { clients, settings })
     }
 
-    /// The cluster of a place, and the namespace of the workspace there.
+    /// The cluster of a place, and the namespace of connectors there.
     fn at(&self, place: &ScaleInfo) -> Result<Site, PortError> {
         let client = self.clients.get(&place.aks_cluster_resource_id.to_lowercase()).cloned();
         // It may be listed by the time of the next try: clusters are the platform's to say.
         let client = client.ok_or_else(|| transient("the cluster of the workspace is not among those known here"))?;
-        Ok(Site { client, namespace: self.settings.namespace_of(place) })
+        Ok(Site { client, namespace: self.settings.namespace.clone() })
     }
 }
 
@@ -156,9 +155,6 @@ impl Cluster for Clusters {
             class: ErrorClass::Permanent,
             message: error.to_string(),
         })?;
-        if self.settings.namespace.is_none() {
-            namespace::ensure(&site, connector, &self.settings).await?;
-        }
         let connectors = site.connectors();
         let live = connectors.get_opt(&connector.name).await.map_err(doing("look at a connector"))?;
         if let Some(live) = live {
@@ -198,12 +194,5 @@ impl Cluster for Clusters {
 
     async fn delete(&self, place: &ScaleInfo, connector: &str) -> Result<(), PortError> {
         self.at(place)?.remove(connector).await
-    }
-
-    async fn delete_namespace(&self, place: &ScaleInfo) -> Result<(), PortError> {
-        match self.settings.namespace {
-            None => namespace::remove(&self.at(place)?).await,
-            Some(_) => Ok(()),
-        }
     }
 }

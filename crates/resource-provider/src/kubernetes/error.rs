@@ -37,10 +37,7 @@ fn class(error: &kube::Error) -> ErrorClass {
         return ErrorClass::Transient { retry_after_seconds: None };
     };
     let details = status.details.as_ref();
-    // A namespace that goes refuses what is to be made in it, until it is gone and can be made anew.
-    let is_going = details.is_some_and(|details| details.causes.iter().any(|cause| cause.reason == NAMESPACE_GOES));
     match status.code {
-        403 if is_going => ErrorClass::Transient { retry_after_seconds: None },
         400 | 403 | 404 | 405 | 413 | 415 | 422 => ErrorClass::Permanent,
         _ => {
             let seconds = details.map(|details| u64::from(details.retry_after_seconds)).filter(|seconds| *seconds > 0);
@@ -48,9 +45,6 @@ fn class(error: &kube::Error) -> ErrorClass {
         }
     }
 }
-
-/// The cause of a refusal by a namespace that is being removed.
-const NAMESPACE_GOES: &str = "NamespaceTerminating";
 
 #[cfg(test)]
 mod tests {
@@ -77,12 +71,6 @@ mod tests {
             let class = ErrorClass::Transient { retry_after_seconds: seconds };
             assert_eq!((error.code, error.class), (ErrorCode::ClusterUnavailable, class), "{code}");
         }
-    }
-
-    #[test]
-    fn a_namespace_that_goes_is_waited_for() {
-        let error = answer(403, json!({ "causes": [{ "reason": NAMESPACE_GOES }] }));
-        assert!(matches!(error.class, ErrorClass::Transient { .. }), "{error:?}");
     }
 
     #[test]

@@ -9,7 +9,7 @@ use operator::values::merge;
 use serde_json::{Map, Value, json};
 
 use super::FIELD_MANAGER;
-use super::settings::{ClusterSettings, InvalidSettings, SERVICE_ACCOUNT};
+use super::settings::{ClusterSettings, InvalidSettings};
 use crate::documents::ScaleInfo;
 use crate::ports::{ConnectorSpec, DestinationSpec};
 
@@ -36,7 +36,7 @@ pub fn laid_out(connector: &ConnectorSpec, place: &ScaleInfo, settings: &Cluster
     let endpoint = &connector.endpoint;
     let hubs = place.event_hub_namespace_resource_id.rsplit('/').next().unwrap_or_default();
     let destinations = connector.destinations.iter().map(|spec| merge(destination(spec), over(&settings.destination)));
-    let mut spec = json!({
+    let spec = json!({
         "suspended": connector.is_suspended,
         "source": {
             "epoch": connector.epoch,
@@ -72,9 +72,6 @@ pub fn laid_out(connector: &ConnectorSpec, place: &ScaleInfo, settings: &Cluster
         "identity": identity(connector, settings),
         "scaling": { "source": settings.lag_source },
     });
-    if settings.namespace.is_none() {
-        spec["serviceAccount"] = json!({ "create": false, "name": SERVICE_ACCOUNT });
-    }
     merge(spec, over(&settings.connector))
 }
 
@@ -150,7 +147,6 @@ mod tests {
         assert_eq!(text("/destinations/0/identityResolution/type"), "Lookup");
         assert_eq!(text("/identity/internal/tenantId"), "99999999-9999-9999-9999-999999999999");
         assert_eq!(text("/identity/external/certificateUri"), "https://vault.example/certificates/mi-0");
-        assert_eq!(text("/serviceAccount/name"), SERVICE_ACCOUNT);
         assert_eq!(text("/scaling/source"), "operator");
     }
 
@@ -191,7 +187,6 @@ mod tests {
         });
         let made = spec(|_| (), settings);
         assert_eq!(made["identity"], json!({ "type": "None" }), "nobody opens no vault");
-        assert_eq!(made["serviceAccount"], Value::Null, "each connector has its own in a namespace for all");
         assert_eq!(made["source"]["authentication"], hub);
         assert_eq!(made["source"]["eventHub"]["name"], "hub");
         assert_eq!(made["internalHub"]["eventHub"]["partitionCount"], 2);

@@ -12,17 +12,13 @@ use super::resource::{laid_out, resource};
 use crate::documents::{Certificate, InternalIdentity, ScaleInfo};
 use crate::ports::{ConnectorSpec, DestinationSpec};
 
-/// The service account of a workspace's namespace. The subject of the federated
-/// credential of its identity is `system:serviceaccount:<namespace>:<this>`.
-pub const SERVICE_ACCOUNT: &str = "iot-connector";
-
 /// What all connectors of a platform share.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct ClusterSettings {
-    /// `namespace`: one for all connectors, which is made already, as on a local
-    /// stack. Default: one a workspace, `ioc-…`, which is made and removed.
-    pub namespace: Option<String>,
+    /// `namespace`: of connectors, in each cluster; it has to be there. Default:
+    /// `iot-connectors`.
+    pub namespace: String,
     /// `identity`: what the pods are. Default: `WorkloadIdentity`.
     pub identity: IdentityType,
     /// `tenantId`: the tenant of the workspaces' identities. Default: whatever
@@ -55,7 +51,7 @@ pub struct ClusterSettings {
 impl Default for ClusterSettings {
     fn default() -> ClusterSettings {
         ClusterSettings {
-            namespace: None,
+            namespace: "iot-connectors".to_owned(),
             identity: IdentityType::default(),
             tenant_id: None,
             authority_host: None,
@@ -82,16 +78,6 @@ pub enum InvalidSettings {
 }
 
 impl ClusterSettings {
-    /// The namespace of a workspace, called after that of its hubs, which is
-    /// called after its document.
-    pub fn namespace_of(&self, place: &ScaleInfo) -> String {
-        let of_workspace = || {
-            let hubs = place.event_hub_namespace_resource_id.rsplit('/').next().unwrap_or_default();
-            hubs.strip_prefix("ehn-").unwrap_or(hubs).to_lowercase()
-        };
-        self.namespace.clone().unwrap_or_else(of_workspace)
-    }
-
     /// Tries whether connectors can be made of them.
     ///
     /// # Errors
@@ -189,15 +175,6 @@ mod tests {
 
     fn settings(text: Value) -> ClusterSettings {
         serde_json::from_value(text).expect("settings")
-    }
-
-    #[test]
-    fn a_workspace_has_a_namespace_unless_there_is_one_for_all() {
-        let (_, mut place) = example();
-        let id = "/subscriptions/s/resourceGroups/g/providers/Microsoft.EventHub/namespaces/ehn-ioc-0123456789abcdef";
-        place.event_hub_namespace_resource_id = id.to_owned();
-        assert_eq!(settings(json!({})).namespace_of(&place), "ioc-0123456789abcdef");
-        assert_eq!(settings(json!({ "namespace": "ward" })).namespace_of(&place), "ward");
     }
 
     #[test]

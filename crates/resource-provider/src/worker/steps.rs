@@ -232,10 +232,8 @@ impl Stage<'_> {
         let Ok(place) = self.scene.place().cloned() else { return Ok(()) };
         let workspace = self.scene.workspace().clone();
         let kind = self.scene.subject.kind.resource_type();
-        let platform = &self.worker.platform;
         if kind == ResourceType::IomtConnector {
-            platform.cluster.delete_namespace(&place).await?;
-            return Ok(platform.azure.delete_namespace(&place).await?);
+            return Ok(self.worker.platform.azure.delete_namespace(&place).await?);
         }
         let own = usize::from(kind == ResourceType::IotConnector);
         let remove = || async {
@@ -243,10 +241,7 @@ impl Stage<'_> {
             let others = transaction.count_children(&workspace.resource_id(), ResourceType::IotConnector).await;
             drop(transaction);
             match others.map_err(|error| store_failed(&error))? {
-                count if count <= own => {
-                    platform.cluster.delete_namespace(&place).await?;
-                    platform.azure.delete_namespace(&place).await
-                }
+                count if count <= own => self.worker.platform.azure.delete_namespace(&place).await,
                 _ => Ok(()),
             }
         };
