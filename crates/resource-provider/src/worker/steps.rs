@@ -7,7 +7,6 @@ use arm::{ErrorCode, ResourceType};
 use uuid::Uuid;
 
 use super::Worker;
-use super::outcome::store_failed;
 use super::plan::Step;
 use super::scene::{DEVICE_RECEIVER, FHIR_ROLE, HUB_RECEIVER, HUB_SENDER, STORAGE_ROLE, Scene, stored};
 use crate::ports::{AllocationRequest, ErrorClass, PortError, Role, RoleAssignment, Scope};
@@ -28,8 +27,10 @@ pub struct Stage<'w> {
 pub enum StepError {
     /// What is outside did not do it.
     Port(PortError),
-    /// The store failed: the operation is claimed again later.
+    /// The store failed: the operation goes on from what is stored.
     Store(StoreError),
+    /// Another has what it needs: that is no failure.
+    Waiting,
 }
 
 impl From<PortError> for StepError {
@@ -221,7 +222,8 @@ impl Stage<'_> {
     async fn namespace(&mut self) -> Result<(), StepError> {
         let place = self.scene.place()?.clone();
         let workspace = self.scene.workspace().id.to_string();
-        self.worker.with_lock(&workspace, || self.worker.platform.azure.ensure_namespace(&place)).await?;
+        let ensure = || async { Ok(self.worker.platform.azure.ensure_namespace(&place).await?) };
+        self.worker.with_lock(&workspace, ensure).await?;
         self.scene.subject.scale = Some(place);
         Ok(())
     }
@@ -237,15 +239,15 @@ impl Stage<'_> {
         }
         let own = usize::from(kind == ResourceType::IotConnector);
         let remove = || async {
-            let mut transaction = self.worker.store.begin().await.map_err(|error| store_failed(&error))?;
-            let others = transaction.count_children(&workspace.resource_id(), ResourceType::IotConnector).await;
+            let mut transaction = self.worker.store.begin().await?;
+            let count = transaction.count_children(&workspace.resource_id(), ResourceType::IotConnector).await?;
             drop(transaction);
-            match others.map_err(|error| store_failed(&error))? {
-                count if count <= own => self.worker.platform.azure.delete_namespace(&place).await,
-                _ => Ok(()),
+            if count <= own {
+                self.worker.platform.azure.delete_namespace(&place).await?;
             }
+            Ok(())
         };
-        Ok(self.worker.with_lock(workspace.id.as_str(), remove).await?)
+        self.worker.with_lock(workspace.id.as_str(), remove).await
     }
 
     /// What hubs have, and the hubs.
