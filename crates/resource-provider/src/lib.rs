@@ -9,7 +9,9 @@
 pub mod api;
 pub mod documents;
 pub mod front;
+pub mod kubernetes;
 pub mod local;
+pub mod pools;
 pub mod ports;
 pub mod settings;
 pub mod store;

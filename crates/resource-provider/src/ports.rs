@@ -230,6 +230,11 @@ pub trait Cluster: Debug + Send + Sync {
     ) -> Result<Option<WorkloadStatus>, PortError>;
     /// Removes a connector and waits until its pods are gone.
     async fn delete(&self, place: &ScaleInfo, connector: &str) -> Result<(), PortError>;
+    /// Removes what the connectors of a workspace share, where they share
+    /// something; asked for when the last one is gone, under the workspace's lock.
+    async fn delete_namespace(&self, _place: &ScaleInfo) -> Result<(), PortError> {
+        Ok(())
+    }
 }
 
 /// A workload, as the cluster has it.
