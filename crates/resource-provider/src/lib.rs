@@ -7,6 +7,7 @@
 //! ```
 
 pub mod api;
+pub mod azure;
 pub mod documents;
 pub mod front;
 pub mod kubernetes;

@@ -85,7 +85,7 @@ fn destination(spec: &DestinationSpec) -> Value {
         "consumerGroup": spec.consumer_group,
         "workloadName": spec.name,
         "mapping": { "blob": spec.fhir_mapping, "version": spec.fhir_mapping_hash },
-        "fhir": { "url": spec.fhir_url },
+        "fhir": { "url": spec.fhir_url, "audience": spec.fhir_audience },
         "identityResolution": { "type": spec.resolution },
     })
 }

@@ -152,6 +152,7 @@ pub(super) fn example() -> (ConnectorSpec, ScaleInfo) {
             name: format!("iotd-{id}"),
             consumer_group: format!("dst-{id}"),
             fhir_url: "https://fhir.example".to_owned(),
+            fhir_audience: None,
             resolution: Resolution::Lookup,
             fhir_mapping: "fhirmapping.json".to_owned(),
             fhir_mapping_hash: "sha256:0".to_owned(),

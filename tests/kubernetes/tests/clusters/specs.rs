@@ -75,6 +75,7 @@ pub fn destination(number: u128) -> DestinationSpec {
         name: names.workload(),
         consumer_group: names.consumer_group(),
         fhir_url: "https://hospital.fhir.azurehealthcareapis.com".to_owned(),
+        fhir_audience: None,
         resolution: Resolution::Create,
         fhir_mapping: format!("{}/fhirmapping.json", names.workload()),
         fhir_mapping_hash: "sha256:f1".to_owned(),
