@@ -241,10 +241,8 @@ impl Stage<'_> {
         let Ok(place) = self.scene.place().cloned() else { return Ok(()) };
         let workspace = self.scene.workspace().clone();
         let kind = self.scene.subject.kind.resource_type();
-        let platform = &self.worker.platform;
         if kind == ResourceType::IomtConnector {
-            platform.cluster.delete_namespace(&place).await?;
-            return Ok(platform.azure.delete_namespace(&place).await?);
+            return Ok(self.worker.platform.azure.delete_namespace(&place).await?);
         }
         let own = usize::from(kind == ResourceType::IotConnector);
         let remove = || async {
@@ -252,8 +250,7 @@ impl Stage<'_> {
             let count = transaction.count_children(&workspace.resource_id(), ResourceType::IotConnector).await?;
             drop(transaction);
             if count <= own {
-                platform.cluster.delete_namespace(&place).await?;
-                platform.azure.delete_namespace(&place).await?;
+                self.worker.platform.azure.delete_namespace(&place).await?;
             }
             Ok(())
         };
