@@ -1,0 +1,28 @@
+//! Azure's own clients, as processes, before the API and a worker
+//! (`cargo xtask test provider-sdk`).
+
+#![allow(clippy::unwrap_used, reason = "a test stops where its data is not what it should be")]
+
+mod bodies;
+mod client;
+mod gen1;
+mod lives;
+mod server;
+mod states;
+
+const SUBSCRIPTION: &str = "0b1f6471-1bf0-4dda-aec3-111122223333";
+const GROUP: &str =
+    "/subscriptions/0b1f6471-1bf0-4dda-aec3-111122223333/resourceGroups/rg1/providers/Microsoft.HealthcareApis";
+
+/// Where the programs of the clients are.
+const CLIENTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/clients/arm");
+
+/// A test for each client.
+macro_rules! for_each_client {
+    ($($name:ident)*) => {
+        mod python { $(#[test] fn $name() { super::$name($crate::client::Package::Python); })* }
+        mod old_python { $(#[test] fn $name() { super::$name($crate::client::Package::OldPython); })* }
+        mod node { $(#[test] fn $name() { super::$name($crate::client::Package::Node); })* }
+    };
+}
+pub(crate) use for_each_client;
