@@ -1,65 +1,96 @@
-use std::time::SystemTime;
-
 use axum::routing::get;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+
 use super::*;
-use crate::lag::authority::{Authority, Issued};
 
 /// Above what any step takes, and far below what would be let go by itself.
 const LIMIT: Duration = Duration::from_secs(30);
 
-fn issue(authority: &Authority) -> Issued {
-    authority.issue("localhost", SystemTime::now()).unwrap()
+/// A certificate authority, and what it signs.
+struct Authority(CertifiedIssuer<'static, KeyPair>);
+
+/// A certificate and its key, PEM.
+type Pair = (String, String);
+
+impl Authority {
+    fn make() -> Authority {
+        let mut parameters = CertificateParams::new([]).unwrap();
+        parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        Authority(CertifiedIssuer::self_signed(parameters, KeyPair::generate().unwrap()).unwrap())
+    }
+
+    fn issue(&self) -> Pair {
+        let key = KeyPair::generate().unwrap();
+        let certificate = CertificateParams::new(["localhost".to_owned()]).unwrap().signed_by(&key, &self.0).unwrap();
+        (certificate.pem(), key.serialize_pem())
+    }
 }
 
 #[test]
 fn takes_a_renewed_certificate_and_no_other_authority() {
     let folder = tempfile::tempdir().unwrap();
-    let write = |issued: &Issued, ca: &str| {
-        let (chain, key) = &issued.server;
+    let write = |(chain, key): &Pair, ca: &str| {
         for (name, text) in [("tls.crt", chain.as_str()), ("tls.key", key), ("ca.crt", ca)] {
             std::fs::write(folder.path().join(name), text).unwrap();
         }
     };
-    let authority = Authority::make().unwrap();
-    let issued = issue(&authority);
-    write(&issued, &issued.authority);
+    let authority = Authority::make();
+    write(&authority.issue(), &authority.0.pem());
     let first = read(folder.path()).unwrap();
-    let (sender, mut served) = watch::channel(acceptor(&first.0.0, &first.0.1).unwrap());
-    let mut kept = Kept::new(folder.path(), first, sender);
+    let (sender, mut served) = watch::channel(acceptor(&first.chain, &first.key, Clients::Anonymous).unwrap());
+    let mut kept = Kept::new(folder.path(), first, Clients::Anonymous, sender);
     kept.look().unwrap();
     assert!(!served.has_changed().unwrap(), "it is the same");
-    write(&issue(&authority), &issued.authority);
+    write(&authority.issue(), &authority.0.pem());
     kept.look().unwrap();
     assert!(served.has_changed().unwrap(), "it was renewed");
     served.mark_unchanged();
     std::fs::write(folder.path().join("tls.crt"), "half").unwrap();
     kept.look().unwrap();
     assert!(!served.has_changed().unwrap(), "it cannot be used");
-    let other = issue(&Authority::make().unwrap());
-    write(&other, &other.authority);
+    let other = Authority::make();
+    write(&other.issue(), &other.0.pem());
     assert!(kept.look().is_err());
 }
 
 /// A server with these limits, and how to speak to it.
 async fn served(limits: Limits) -> (std::net::SocketAddr, TlsConnector) {
-    let issued = issue(&Authority::make().unwrap());
-    let (_sender, accepting) = watch::channel(acceptor(&issued.server.0, &issued.server.1).unwrap());
+    serve_to(Clients::Anonymous, None, limits).await
+}
+
+/// The same, to a client that shows a certificate.
+async fn serve_to(clients: Clients, shows: Option<&Pair>, limits: Limits) -> (std::net::SocketAddr, TlsConnector) {
+    let authority = Authority::make();
+    let (chain, key) = authority.issue();
+    let (_sender, accepting) = watch::channel(acceptor(&chain, &key, clients).unwrap());
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let routes = Router::new().route("/", get(|| async { "well" }));
+    let routes = Router::new().route(
+        "/",
+        get(|Extension(PeerCertificate(shown))| async move {
+            let shown: Option<CertificateDer<'static>> = shown;
+            shown.map_or_else(|| "well".to_owned(), |shown| format!("{:?}", shown.as_ref()))
+        }),
+    );
     tokio::spawn(async move { serve(listener, accepting, routes, limits).await });
     let mut roots = RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_slice(issued.authority.as_bytes()).unwrap()).unwrap();
+    roots.add(authority.0.der().clone()).unwrap();
     let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_safe_default_protocol_versions()
         .unwrap()
-        .with_root_certificates(roots)
-        .with_no_client_auth();
+        .with_root_certificates(roots);
+    let config = match shows {
+        None => config.with_no_client_auth(),
+        Some((chain, key)) => {
+            let chain = vec![CertificateDer::from_pem_slice(chain.as_bytes()).unwrap()];
+            config.with_client_auth_cert(chain, PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap()).unwrap()
+        }
+    };
     (address, TlsConnector::from(Arc::new(config)))
 }
 
@@ -122,4 +153,42 @@ async fn more_than_there_are_places_for_wait() {
     assert!(timeout(Duration::from_millis(300), &mut third).await.is_err());
     drop(first);
     assert!(timeout(LIMIT, third).await.unwrap().is_ok(), "its turn came");
+}
+
+#[tokio::test]
+async fn says_which_certificate_a_client_showed() {
+    let limits = Limits::default();
+    let pair = Authority::make().issue();
+    let der = CertificateDer::from_pem_slice(pair.0.as_bytes()).unwrap();
+    let (address, connector) = serve_to(Clients::Asked, Some(&pair), limits).await;
+    let answer = ask(address, &connector).await;
+    assert!(answer.ends_with(&format!("{:?}", der.as_ref())), "{answer}");
+    let (address, connector) = serve_to(Clients::Asked, None, limits).await;
+    assert!(ask(address, &connector).await.ends_with("well"), "it need not show one");
+    let (address, connector) = serve_to(Clients::Anonymous, Some(&pair), limits).await;
+    assert!(ask(address, &connector).await.ends_with("well"), "it is not asked");
+}
+
+/// A key that is not the certificate's proves nothing.
+#[tokio::test]
+async fn a_certificate_without_its_key_is_not_taken() {
+    let (certificate, _) = Authority::make().issue();
+    let (_, key) = Authority::make().issue();
+    let chain = vec![CertificateDer::from_pem_slice(certificate.as_bytes()).unwrap()];
+    let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap();
+    let signing = aws_lc_rs::default_provider().key_provider.load_private_key(key).unwrap();
+    // `with_client_auth_cert` would refuse the pair before it is sent.
+    let shown = Arc::new(tokio_rustls::rustls::sign::CertifiedKey::new(chain, signing));
+    let (address, connector) = serve_to(Clients::Asked, None, Limits::default()).await;
+    let mut config = connector.config().as_ref().clone();
+    config.client_auth_cert_resolver = Arc::new(tokio_rustls::rustls::sign::SingleCertAndKey::from(shown));
+    let tcp = TcpStream::connect(address).await.unwrap();
+    let name = ServerName::try_from("localhost").unwrap();
+    let connected = TlsConnector::from(Arc::new(config)).connect(name, tcp).await;
+    // In TLS 1.3 a client hears of it when it reads.
+    let refused = match connected {
+        Err(_) => true,
+        Ok(mut tls) => tls.read(&mut [0; 1]).await.is_err(),
+    };
+    assert!(refused);
 }

@@ -1,13 +1,21 @@
-//! The TLS of the lag server, with a certificate that is given in files or of an
-//! authority of our own (`authority`).
+//! HTTP over TLS: the lag of the operator, the API of the resource provider.
+//!
+//! ```text
+//! folder (tls.crt, tls.key, ca.crt) --> acceptor --> serve: request + PeerCertificate --> routes
+//! ```
+//!
+//! A client's certificate is asked for and not judged: that it holds the key is
+//! proved, whom it belongs to is for the routes to know ([`PeerCertificate`]).
+
+mod clients;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use axum::Router;
 use axum::serve::Listener;
+use axum::{Extension, Router};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
@@ -31,8 +39,8 @@ const LOOK_EVERY: Duration = Duration::from_secs(30);
 pub struct Limits {
     /// A client that connects and says nothing is let go after this.
     pub handshake_wait: Duration,
-    /// So is one that does not ask to the end, or nothing more: KEDA asks every
-    /// half minute by itself.
+    /// So is one that does not ask to the end, or nothing more: KEDA and ARM ask
+    /// every half minute by themselves.
     pub headers_wait: Duration,
     /// Connections at once; more wait in the kernel's queue.
     pub connections: usize,
@@ -44,29 +52,62 @@ impl Default for Limits {
     }
 }
 
-/// Certificate chain and key, and their authority, PEM.
-pub type Files = ((String, String), String);
+/// What a server shows, PEM.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Files {
+    /// The certificate chain.
+    pub chain: String,
+    /// Its key.
+    pub key: String,
+    /// The authority that clients are told, where there is a file of it.
+    pub authority: Option<String>,
+}
 
 /// Certificate chain, key and authority out of a folder, as cert-manager has
-/// them in a Secret: `tls.crt`, `tls.key`, `ca.crt`.
+/// them in a Secret: `tls.crt`, `tls.key`, and where there is one `ca.crt`.
+///
+/// # Errors
+///
+/// A file that cannot be read, by its name.
 pub fn read(folder: &Path) -> anyhow::Result<Files> {
     let read = |name: &str| {
         let file = folder.join(name);
         std::fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))
     };
-    Ok(((read("tls.crt")?, read("tls.key")?), read("ca.crt")?))
+    let authority = folder.join("ca.crt").exists().then(|| read("ca.crt")).transpose()?;
+    Ok(Files { chain: read("tls.crt")?, key: read("tls.key")?, authority })
 }
 
+/// Whether clients are asked for a certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Clients {
+    /// No.
+    Anonymous,
+    /// They may show one; see [`PeerCertificate`].
+    Asked,
+}
+
+/// The certificate that a client showed, DER, in the extensions of each request;
+/// none when it showed none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PeerCertificate(pub Option<CertificateDer<'static>>);
+
 /// TLS with a certificate chain and its key, PEM.
-pub fn acceptor(chain: &str, key: &str) -> anyhow::Result<TlsAcceptor> {
+///
+/// # Errors
+///
+/// What of the two cannot be used; never the key.
+pub fn acceptor(chain: &str, key: &str, clients: Clients) -> anyhow::Result<TlsAcceptor> {
     let chain = CertificateDer::pem_slice_iter(chain.as_bytes()).collect::<Result<Vec<_>, _>>();
-    let chain = chain.context("the certificate of the lag server is not PEM")?;
-    let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).context("the key of the lag server is not PEM")?;
-    let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-        .with_safe_default_protocol_versions()?
-        .with_no_client_auth()
-        .with_single_cert(chain, key)
-        .context("the certificate of the lag server cannot be used")?;
+    let chain = chain.context("the certificate of the server is not PEM")?;
+    let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).context("the key of the server is not PEM")?;
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let config = ServerConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions()?;
+    let config = match clients {
+        Clients::Anonymous => config.with_no_client_auth(),
+        Clients::Asked => config.with_client_cert_verifier(Arc::new(clients::AnyCertificate::new(provider))),
+    };
+    let config = config.with_single_cert(chain, key).context("the certificate of the server cannot be used")?;
     Ok(TlsAcceptor::from(Arc::new(config)))
 }
 
@@ -74,13 +115,14 @@ pub fn acceptor(chain: &str, key: &str) -> anyhow::Result<TlsAcceptor> {
 pub struct Kept {
     folder: PathBuf,
     read: Files,
+    clients: Clients,
     acceptor: watch::Sender<TlsAcceptor>,
 }
 
 impl Kept {
     /// What was read from `folder`, and how it is served.
-    pub fn new(folder: &Path, read: Files, acceptor: watch::Sender<TlsAcceptor>) -> Kept {
-        Kept { folder: folder.to_owned(), read, acceptor }
+    pub fn new(folder: &Path, read: Files, clients: Clients, acceptor: watch::Sender<TlsAcceptor>) -> Kept {
+        Kept { folder: folder.to_owned(), read, clients, acceptor }
     }
 
     /// Looks again and again, and gives why serving cannot go on.
@@ -93,20 +135,23 @@ impl Kept {
         }
     }
 
-    /// Serves a renewed certificate from now on. Of another authority every
-    /// connector has to be told, which happens at the start.
+    /// Serves a renewed certificate from now on. Of another authority all who were
+    /// told have to be told, which happens at the start.
     fn look(&mut self) -> anyhow::Result<()> {
         // Files that are being replaced are looked at again.
         let Ok(read) = read(&self.folder) else { return Ok(()) };
         if read == self.read {
             return Ok(());
         }
-        anyhow::ensure!(read.1 == self.read.1, "the authority of the lag server's certificate is another now");
-        match acceptor(&read.0.0, &read.0.1) {
+        anyhow::ensure!(
+            read.authority == self.read.authority,
+            "the authority of the server's certificate is another now"
+        );
+        match acceptor(&read.chain, &read.key, self.clients) {
             Ok(acceptor) => {
                 self.acceptor.send_replace(acceptor);
                 self.read = read;
-                tracing::info!("Serves the lag with a renewed certificate");
+                tracing::info!("Serves with a renewed certificate");
             }
             Err(error) => tracing::warn!(error = format!("{error:#}"), "A renewed certificate cannot be used"),
         }
@@ -143,6 +188,8 @@ pub async fn serve(
 }
 
 async fn answer(stream: TlsStream<TcpStream>, routes: Router, headers_wait: Duration) {
+    let shown = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
+    let routes = routes.layer(Extension(PeerCertificate(shown.map(|shown| shown.clone().into_owned()))));
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(headers_wait).max_buf_size(BUFFER);
     let serving = http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(routes));
