@@ -69,7 +69,7 @@ const TIERS: [Tier; 13] = [
     Tier {
         name: "provider-sdk",
         about: "Azure's management clients before the resource provider",
-        components: &["arm-python", "arm-python-1", "arm-node"],
+        components: &["arm-python", "arm-python-1", "arm-node", "postgres"],
         needs_binaries: false,
         needs_package: false,
         // They wait more than they work.

@@ -14,7 +14,7 @@ use resource_provider::front::audit::Audit;
 use resource_provider::front::callers::Callers;
 use resource_provider::front::throttle::Throttle;
 use resource_provider::front::{Front, health};
-use resource_provider::local::{LocalCloud, LocalIdentities, LocalKeys, NamedFhirServices};
+use resource_provider::local::{LocalCloud, LocalIdentities, LocalKeys};
 use resource_provider::settings::{PlatformFile, Settings};
 use resource_provider::store::Store;
 use resource_provider::worker::{Worker, WorkerSettings};
@@ -55,7 +55,7 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
     let listener = listen(settings.health).await?;
     tasks.spawn(async move { ended("probes", axum::serve(listener, probes).await) });
 
-    let fhir_services = Arc::new(NamedFhirServices::default());
+    let fhir_services = Arc::new(platform.named_fhir_services());
     let cloud = LocalCloud::behind(Arc::new(resource_provider::local::Open));
     if settings.role.answers() {
         let api = Api {

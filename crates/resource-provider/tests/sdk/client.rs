@@ -38,6 +38,8 @@ pub struct Client {
     input: ChildStdin,
     lines: Receiver<String>,
     errors: Arc<Mutex<String>>,
+    /// The server's.
+    url: String,
     /// What has gone over the network since the last command.
     pub exchanges: Vec<Exchange>,
 }
@@ -46,8 +48,6 @@ pub struct Client {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Exchange {
     pub method: String,
-    /// Scheme and host.
-    pub base: String,
     /// Path and query.
     pub path: String,
     pub status: u16,
@@ -90,7 +90,9 @@ impl Client {
     /// Starts one that talks to a server.
     pub fn start(package: Package, server: &Server) -> Client {
         let mut command = package.command();
-        command.args([&server.url, SUBSCRIPTION]);
+        command.args([&server.url, SUBSCRIPTION]).env("ARM_TOKEN", &server.token);
+        // Of Python and of Node.
+        command.env("SSL_CERT_FILE", &server.authority).env("NODE_EXTRA_CA_CERTS", &server.authority);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut process = command.spawn().unwrap_or_else(|error| panic!("{package:?}: {error}"));
         let input = process.stdin.take().expect("a pipe");
@@ -106,7 +108,7 @@ impl Client {
                 all.lock().expect("no panic").push_str(&String::from_utf8_lossy(&buffer[..count]));
             }
         });
-        Client { package, process, input, lines, errors, exchanges: Vec::new() }
+        Client { package, process, input, lines, errors, url: server.url.clone(), exchanges: Vec::new() }
     }
 
     /// Gives it a command, and does not wait for what comes of it.
@@ -172,12 +174,11 @@ impl Client {
                 message: failed["message"].as_str().unwrap_or_default().to_owned(),
             });
         }
-        let url = line["url"].as_str().expect("a URL");
-        let path = url.match_indices('/').nth(2).map_or(url.len(), |(at, _)| at);
+        // Wherever a URL was given back, it has to be the server's.
+        let path = line["url"].as_str().and_then(|url| url.strip_prefix(&self.url));
         self.exchanges.push(Exchange {
             method: line["method"].as_str().expect("a method").to_owned(),
-            base: url[..path].to_owned(),
-            path: url[path..].to_owned(),
+            path: path.unwrap_or_else(|| panic!("{line} is not at {}", self.url)).to_owned(),
             status: line["status"].as_u64().and_then(|status| status.try_into().ok()).expect("a status"),
         });
         None

@@ -10,8 +10,15 @@ use super::server::Server;
 for_each_client! { a_workspace_a_connector_and_a_destination_live pages_follow_each_other conditions_hold }
 
 fn a_workspace_a_connector_and_a_destination_live(package: Package) {
-    let server = Server::start();
-    let mut client = Client::start(package, &server);
+    live(&mut Client::start(package, &Server::start()));
+}
+
+#[test]
+fn they_live_on_postgresql_too() {
+    live(&mut Client::start(Package::Python, &Server::on_postgres()));
+}
+
+fn live(client: &mut Client) {
     let workspace = client.run(&put_workspace("ws1")).done();
     assert_eq!(state(&workspace), "ws1 Succeeded");
 
@@ -40,7 +47,7 @@ fn a_workspace_a_connector_and_a_destination_live(package: Package) {
 
     let tagged = client.run(&json!({ "do": "tag", "names": ["ws1", "iot1"], "body": { "by": "client" } })).done();
     assert_eq!((&tagged["tags"], client.exchanged()), (&json!({ "by": "client" }), vec!["PATCH 200".to_owned()]));
-    change_the_mapping(&mut client);
+    change_the_mapping(client);
 
     for names in [json!(["ws1", "iot1", "dest1"]), json!(["ws1", "iot1"]), json!(["ws1"])] {
         let delete = json!({ "do": "delete", "names": names });

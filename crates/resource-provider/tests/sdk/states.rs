@@ -5,7 +5,7 @@ use serde_json::json;
 use super::bodies::{device_type, put_connector, put_workspace, state};
 use super::client::{Client, Outcome, Package};
 use super::for_each_client;
-use super::server::Server;
+use super::server::{Server, Worked};
 
 for_each_client! {
     the_same_twice_is_one_operation
@@ -15,21 +15,21 @@ for_each_client! {
 }
 
 /// A server with a workspace that carries nothing out any more, and two clients.
-fn two_clients(package: Package) -> (Server, Client, Client) {
-    let server = Server::start();
+fn two_clients(package: Package) -> (Server, Worked, Client, Client) {
+    let (server, worked) = Server::with_worker_here();
     let (mut one, other) = (Client::start(package, &server), Client::start(package, &server));
     one.run(&put_workspace("ws1")).done();
-    server.rest();
-    (server, one, other)
+    worked.rest();
+    (server, worked, one, other)
 }
 
 fn the_same_twice_is_one_operation(package: Package) {
-    let (server, mut one, mut other) = two_clients(package);
+    let (_server, worked, mut one, mut other) = two_clients(package);
     for client in [&mut one, &mut other] {
         client.send(&put_connector("iot1", "heartrate"));
         client.wait_for("it looks at the operation", |exchange| exchange.is_poll());
     }
-    server.work();
+    worked.work();
     let (made, same) = (one.outcome().done(), other.outcome().done());
     assert_eq!((state(&made).as_str(), &made), ("ws1/iot1 Succeeded", &same));
     assert_eq!((one.operation(), one.exchanged()), (other.operation(), vec!["PUT 201".into(), "GET 200".into()]));
@@ -37,12 +37,12 @@ fn the_same_twice_is_one_operation(package: Package) {
 }
 
 fn what_is_being_changed_is_changed_later(package: Package) {
-    let (server, mut one, mut other) = two_clients(package);
+    let (_server, worked, mut one, mut other) = two_clients(package);
     one.send(&put_connector("iot1", "heartrate"));
     one.wait_for("it looks at the operation", |exchange| exchange.is_poll());
     other.send(&put_connector("iot1", "steps"));
     other.wait_for("it is refused", |exchange| exchange.status == 409);
-    server.work();
+    worked.work();
     // What it reads at the end may be what the other has made of it meanwhile.
     assert_eq!(one.outcome().done()["name"], "ws1/iot1");
     if package == Package::Node {
@@ -59,10 +59,10 @@ fn what_is_being_changed_is_changed_later(package: Package) {
 }
 
 fn a_failure_is_shown_by_its_code(package: Package) {
-    let server = Server::start();
+    let (server, worked) = Server::with_worker_here();
     let mut client = Client::start(package, &server);
     client.run(&put_workspace("ws1")).done();
-    server.has_hubs(false);
+    worked.has_hubs(false);
     let outcome = client.run(&put_connector("iot1", "heartrate"));
     let Outcome::Failed { code, message, .. } = &outcome else { panic!("{outcome:?}") };
     // One client puts it into the message only.
@@ -72,7 +72,7 @@ fn a_failure_is_shown_by_its_code(package: Package) {
     assert_eq!(state(&read), "ws1/iot1 Failed");
 
     // A patch of what has failed does all of it, and its result has all.
-    server.has_hubs(true);
+    worked.has_hubs(true);
     let tagged = client.run(&json!({ "do": "tag", "names": ["ws1", "iot1"], "body": { "by": "client" } })).done();
     assert_eq!((state(&tagged), &tagged["tags"]), ("ws1/iot1 Succeeded".to_owned(), &json!({ "by": "client" })));
     assert_eq!(device_type(&tagged), "heartrate");
@@ -95,8 +95,7 @@ mod registration {
     use super::*;
 
     fn registers(package: Package) {
-        let server = Server::unregistered();
-        server.work();
+        let server = Server::unregistered("all");
         let mut client = Client::start(package, &server);
         let made = client.run(&put_workspace("ws1")).done();
         assert_eq!(state(&made), "ws1 Succeeded");
@@ -115,7 +114,7 @@ mod registration {
 
     #[test]
     fn node_is_told_to() {
-        let server = Server::unregistered();
+        let server = Server::unregistered("all");
         let outcome = Client::start(Package::Node, &server).run(&put_workspace("ws1"));
         outcome.is_error(409, "MissingSubscriptionRegistration");
     }

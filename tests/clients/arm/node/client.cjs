@@ -8,7 +8,7 @@
 //
 // Prints a line for each answer that came over the network, {"method", "url", "status"}, and then what the package
 // made of them: {"done": ...} or {"failed": {"status", "code", "message"}}. Waits for operations as the package does.
-// With NODE_EXTRA_CA_CERTS set, that authority is trusted.
+// Shows the token in ARM_TOKEN, and trusts the authority in NODE_EXTRA_CA_CERTS.
 
 const readline = require("node:readline");
 const { HealthcareApisManagementClient } = require("@azure/arm-healthcareapis");
@@ -21,7 +21,7 @@ function say(line) {
 }
 
 const credential = {
-  getToken: async () => ({ token: process.env.ARM_TOKEN ?? "token", expiresOnTimestamp: Date.now() + 3_600_000 }),
+  getToken: async () => ({ token: process.env.ARM_TOKEN, expiresOnTimestamp: Date.now() + 3_600_000 }),
 };
 
 // What goes over the network, repetitions too.
@@ -31,15 +31,6 @@ const exchanges = {
     const response = await next(request);
     say({ method: request.method, url: request.url, status: response.status });
     return response;
-  },
-};
-
-// Sends the token over plain HTTP too, which the package refuses.
-const bearer = {
-  name: "bearer",
-  async sendRequest(request, next) {
-    request.headers.set("Authorization", `Bearer ${(await credential.getToken()).token}`);
-    return next(request);
   },
 };
 
@@ -63,17 +54,10 @@ const queries = {
   },
 };
 
-const client = new HealthcareApisManagementClient(credential, subscription, {
-  endpoint: url,
-  allowInsecureConnection: url.startsWith("http://"),
-});
+const client = new HealthcareApisManagementClient(credential, subscription, { endpoint: url });
 client.pipeline.addPolicy(exchanges, { phase: "Sign" });
 client.pipeline.addPolicy(bodies, { afterPhase: "Serialize" });
 client.pipeline.addPolicy(queries);
-if (url.startsWith("http://")) {
-  client.pipeline.removePolicy({ name: "bearerTokenAuthenticationPolicy" });
-  client.pipeline.addPolicy(bearer);
-}
 
 function of(names) {
   return [client.workspaces, client.iotConnectors, client.iotConnectorFhirDestination][names.length - 1];
