@@ -38,7 +38,7 @@ const FAULTS: &str = "IOTC_FAULTS";
 /// What tells them when and in which order things are to break.
 const FAULTS_SEED: &str = "IOTC_FAULTS_SEED";
 
-const TIERS: [Tier; 12] = [
+const TIERS: [Tier; 13] = [
     Tier {
         name: "quick",
         about: "all packages, without other processes' help",
@@ -61,10 +61,19 @@ const TIERS: [Tier; 12] = [
     Tier {
         name: "provider",
         about: "the resource provider's store on PostgreSQL; connectors that it makes on this machine",
-        components: &["postgres", "python"],
+        components: &["postgres", "python", "arm-python"],
         needs_binaries: true,
         needs_package: false,
         runs: &[&["-p", "resource-provider", "--test", "store"], &["-p", "end-to-end", "--test", "provider"]],
+    },
+    Tier {
+        name: "provider-sdk",
+        about: "Azure's management clients before the resource provider",
+        components: &["arm-python", "arm-python-1", "arm-node", "postgres"],
+        needs_binaries: false,
+        needs_package: false,
+        // They wait more than they work.
+        runs: &[&["-p", "resource-provider", "--test", "sdk", "--", "--test-threads", "8"]],
     },
     Tier {
         name: "simulation",
@@ -199,8 +208,8 @@ fn run_tier(tier: &Tier, selection: Selection, counts: &mut Counts) -> Result<()
         }
     }
     if tier.needs_binaries {
-        let packages = ["iotc", "normalize", "group-convert", "operator", "resource-provider"];
-        run(cargo().arg("build").args(packages.iter().flat_map(|package| ["-p", package])))?;
+        let programs = ["iotc", "normalize", "group-convert", "operator", "resource-provider"];
+        run(cargo().arg("build").args(programs.iter().flat_map(|program| ["-p", program])))?;
         environment.push(("IOTC_TEST_BIN", target().join("debug")));
     }
     if tier.needs_package {

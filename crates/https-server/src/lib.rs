@@ -10,6 +10,7 @@
 mod clients;
 
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,6 +19,7 @@ use axum::serve::Listener;
 use axum::{Extension, Router};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
@@ -44,11 +46,18 @@ pub struct Limits {
     pub headers_wait: Duration,
     /// Connections at once; more wait in the kernel's queue.
     pub connections: usize,
+    /// How long requests that are there at the end may still take.
+    pub stop_wait: Duration,
 }
 
 impl Default for Limits {
     fn default() -> Limits {
-        Limits { handshake_wait: Duration::from_secs(5), headers_wait: Duration::from_secs(45), connections: 256 }
+        Limits {
+            handshake_wait: Duration::from_secs(5),
+            headers_wait: Duration::from_secs(45),
+            connections: 256,
+            stop_wait: Duration::from_secs(20),
+        }
     }
 }
 
@@ -159,41 +168,51 @@ impl Kept {
     }
 }
 
-/// Serves HTTP over TLS, for ever. Whoever dawdles holds up nobody else, and is
-/// let go.
+/// Serves HTTP over TLS until `stop` is done, and then to their end the requests
+/// that are there, for as long as `limits` say. Whoever dawdles holds up nobody
+/// else, and is let go.
 pub async fn serve(
     mut tcp: TcpListener,
     acceptor: watch::Receiver<TlsAcceptor>,
     routes: Router,
     limits: Limits,
-) -> anyhow::Error {
+    stop: impl Future<Output = ()>,
+) {
     let places = Arc::new(Semaphore::new(limits.connections));
+    let going_on = GracefulShutdown::new();
+    let mut stop = pin!(stop);
     loop {
-        // Before the connection: who cannot be served waits outside.
-        let place = match places.clone().acquire_owned().await {
-            Ok(place) => place,
-            Err(error) => return error.into(),
+        let next = async {
+            // Before the connection: who cannot be served waits outside.
+            let place = places.clone().acquire_owned().await;
+            (place, Listener::accept(&mut tcp).await.0)
         };
-        let (stream, _) = Listener::accept(&mut tcp).await;
-        let (acceptor, routes) = (acceptor.borrow().clone(), routes.clone());
+        let (place, stream) = tokio::select! {
+            next = next => next,
+            () = &mut stop => break,
+        };
+        let (acceptor, routes, watcher) = (acceptor.borrow().clone(), routes.clone(), going_on.watcher());
         tokio::spawn(async move {
             let _place = place;
             match timeout(limits.handshake_wait, acceptor.accept(stream)).await {
-                Ok(Ok(stream)) => answer(stream, routes, limits.headers_wait).await,
+                Ok(Ok(stream)) => answer(stream, routes, limits.headers_wait, watcher).await,
                 Ok(Err(error)) => tracing::debug!(%error, "A client did not get as far as TLS"),
                 Err(_) => tracing::debug!("A client did not say anything"),
             }
         });
     }
+    if timeout(limits.stop_wait, going_on.shutdown()).await.is_err() {
+        tracing::warn!("Requests were cut off, which took too long to answer");
+    }
 }
 
-async fn answer(stream: TlsStream<TcpStream>, routes: Router, headers_wait: Duration) {
+async fn answer(stream: TlsStream<TcpStream>, routes: Router, headers_wait: Duration, watcher: Watcher) {
     let shown = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
     let routes = routes.layer(Extension(PeerCertificate(shown.map(|shown| shown.clone().into_owned()))));
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(headers_wait).max_buf_size(BUFFER);
     let serving = http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(routes));
-    if let Err(error) = serving.await {
+    if let Err(error) = watcher.watch(serving).await {
         tracing::debug!(%error, "A connection ended");
     }
 }

@@ -77,7 +77,7 @@ async fn serve_to(clients: Clients, shows: Option<&Pair>, limits: Limits) -> (st
             shown.map_or_else(|| "well".to_owned(), |shown| format!("{:?}", shown.as_ref()))
         }),
     );
-    tokio::spawn(async move { serve(listener, accepting, routes, limits).await });
+    tokio::spawn(serve(listener, accepting, routes, limits, std::future::pending()));
     let mut roots = RootCertStore::empty();
     roots.add(authority.0.der().clone()).unwrap();
     let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
@@ -114,7 +114,12 @@ async fn is_let_go(mut stream: impl tokio::io::AsyncRead + Unpin) {
 
 #[tokio::test]
 async fn lets_go_whoever_says_nothing() {
-    let limits = Limits { handshake_wait: Duration::from_millis(50), headers_wait: LIMIT * 10, connections: 1 };
+    let limits = Limits {
+        handshake_wait: Duration::from_millis(50),
+        headers_wait: LIMIT * 10,
+        connections: 1,
+        ..Limits::default()
+    };
     let (address, connector) = served(limits).await;
     let silent = TcpStream::connect(address).await.unwrap();
     // It has the only place, which is free again when it is let go.
@@ -125,7 +130,12 @@ async fn lets_go_whoever_says_nothing() {
 
 #[tokio::test]
 async fn lets_go_whoever_does_not_ask_to_the_end() {
-    let limits = Limits { handshake_wait: LIMIT * 10, headers_wait: Duration::from_millis(50), connections: 1 };
+    let limits = Limits {
+        handshake_wait: LIMIT * 10,
+        headers_wait: Duration::from_millis(50),
+        connections: 1,
+        ..Limits::default()
+    };
     let (address, connector) = served(limits).await;
     let tcp = TcpStream::connect(address).await.unwrap();
     let mut slow = connector.connect(ServerName::try_from("localhost").unwrap(), tcp).await.unwrap();
@@ -137,7 +147,7 @@ async fn lets_go_whoever_does_not_ask_to_the_end() {
 
 #[tokio::test]
 async fn more_than_there_are_places_for_wait() {
-    let limits = Limits { handshake_wait: LIMIT * 10, headers_wait: LIMIT * 10, connections: 2 };
+    let limits = Limits { handshake_wait: LIMIT * 10, headers_wait: LIMIT * 10, connections: 2, ..Limits::default() };
     let (address, connector) = served(limits).await;
     let open = |name: &'static str| {
         let connector = connector.clone();
@@ -191,4 +201,43 @@ async fn a_certificate_without_its_key_is_not_taken() {
         Ok(mut tls) => tls.read(&mut [0; 1]).await.is_err(),
     };
     assert!(refused);
+}
+
+#[tokio::test]
+async fn what_is_asked_before_the_end_is_answered() {
+    let authority = Authority::make();
+    let (chain, key) = authority.issue();
+    let (_sender, accepting) = watch::channel(acceptor(&chain, &key, Clients::Anonymous).unwrap());
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (asked, mut is_asked) = tokio::sync::mpsc::channel(1);
+    let (go_on, may_go_on) = watch::channel(false);
+    let route = get(move || {
+        let (asked, mut may_go_on) = (asked.clone(), may_go_on.clone());
+        async move {
+            asked.send(()).await.unwrap();
+            may_go_on.wait_for(|go_on| *go_on).await.unwrap();
+            "well"
+        }
+    });
+    let (stop, stopped) = tokio::sync::oneshot::channel();
+    let routes = Router::new().route("/", route);
+    let serving = tokio::spawn(serve(listener, accepting, routes, Limits::default(), async move {
+        stopped.await.unwrap();
+    }));
+    let mut roots = RootCertStore::empty();
+    roots.add(authority.0.der().clone()).unwrap();
+    let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let connector = TlsConnector::from(Arc::new(config));
+    let answer = tokio::spawn(async move { ask(address, &connector).await });
+    is_asked.recv().await.unwrap();
+    stop.send(()).unwrap();
+    go_on.send(true).unwrap();
+    assert!(timeout(LIMIT, answer).await.unwrap().unwrap().ends_with("well"));
+    timeout(LIMIT, serving).await.unwrap().unwrap();
+    assert!(TcpStream::connect(address).await.is_err(), "nobody else is let in");
 }

@@ -170,7 +170,10 @@ async fn serve_lag(
     let hosts = AllowedHosts::new(settings.lag_hosts.clone());
     let routes = LagServer::new(client, key.clone(), hosts.clone(), keep_for, settings.tenant.clone()).routes();
     tracing::info!(%address, "Serves the lag");
-    tasks.spawn(https_server::serve(listener, acceptor, routes, Limits::default()));
+    tasks.spawn(async move {
+        https_server::serve(listener, acceptor, routes, Limits::default(), std::future::pending()).await;
+        anyhow::anyhow!("the lag is not served any more")
+    });
     let (told, given) = watch::channel(issued.clone());
     let ca_bundle = files
         .as_ref()

@@ -7,9 +7,13 @@
 //! ```
 
 pub mod api;
+pub mod azure;
 pub mod documents;
 pub mod front;
+pub mod kubernetes;
 pub mod local;
+pub mod outside;
+pub mod pools;
 pub mod ports;
 pub mod settings;
 pub mod store;

@@ -2,6 +2,7 @@
 //! and carries out what they ask for, until it is told to stop.
 
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,17 +11,15 @@ use anyhow::Context;
 use axum::Router;
 use clap::Parser;
 use https_server::{Clients, Kept, Limits};
-use jiff::SignedDuration;
 use resource_provider::api::Api;
 use resource_provider::front::audit::Audit;
 use resource_provider::front::callers::Callers;
 use resource_provider::front::throttle::Throttle;
 use resource_provider::front::{Front, health};
-use resource_provider::local::{LocalCloud, LocalIdentities, LocalKeys, Machine, MachineSettings, NamedFhirServices};
-use resource_provider::ports::{Keys, Platform};
+use resource_provider::outside::Outside;
 use resource_provider::settings::{PlatformFile, Settings};
 use resource_provider::store::Store;
-use resource_provider::worker::{Worker, WorkerSettings};
+use resource_provider::worker::Worker;
 use secrecy::ExposeSecret;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -30,6 +29,8 @@ use tokio::task::{JoinError, JoinSet};
 /// What goes on until the process is told to stop; whatever ends before takes it
 /// along.
 type Tasks = JoinSet<anyhow::Error>;
+/// The answering of requests; it ends when it was told to.
+type Requests = Pin<Box<dyn Future<Output = anyhow::Result<()>> + Send>>;
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -49,22 +50,26 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
     settings.check()?;
     let platform = PlatformFile::read(settings.platform.as_deref())?;
     let store = Store::open(settings.store.expose_secret()).await.context("the store cannot be opened")?;
-    let client = reqwest::Client::new();
-    let callers = Arc::new(settings.callers.callers(&client));
+    let client = reqwest::Client::builder().build().context("HTTPS cannot be used")?;
+    let callers = Arc::new(if settings.role.answers() { settings.callers.callers(&client) } else { Callers::Anybody });
     let mut tasks = Tasks::new();
     let (stop, stopped) = watch::channel(false);
 
     let probes = health::routes(store.clone(), callers.clone());
     let listener = listen(settings.health).await?;
-    tasks.spawn(async move { ended("probes", axum::serve(listener, probes).await) });
+    tasks.spawn(async move {
+        let ended = axum::serve(listener, probes).await;
+        anyhow::anyhow!("probes are not answered any more").context(format!("{ended:?}"))
+    });
 
-    let outside = Outside::of(platform.machine.clone()).context("this machine cannot be the platform")?;
+    let mut requests: Requests = Box::pin(std::future::pending());
+    let outside = Outside::open(&platform, &store).await.context("the platform's file cannot be used")?;
     if settings.role.answers() {
         let api = Api {
             store: store.clone(),
             settings: Arc::new(settings.api(&platform)),
             fhir_services: outside.platform.fhir_services.clone(),
-            identities: Some(Arc::new(LocalIdentities)),
+            identities: outside.identities,
             keys: outside.keys,
         };
         let front = Front {
@@ -73,7 +78,8 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
             audit: Arc::new(Audit::open(settings.audit.as_deref())?),
             retry_after_seconds: settings.retry_after_seconds,
         };
-        answer(&settings, front.before(api.router()), &mut tasks).await?;
+        let routes = front.before(api.router());
+        requests = answer(&settings, routes, &mut tasks, stopped.clone()).await?;
         tasks.spawn(async move {
             match &*callers {
                 Callers::Known { certificates: Some(certificates), .. } => certificates.keep(&client).await,
@@ -86,53 +92,36 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
         let worker = Worker {
             store: store.clone(),
             platform: outside.platform,
-            settings: worker_settings(platform.machine.is_some()),
+            settings: platform.worker(),
             name: uuid::Uuid::new_v4().to_string().into(),
         };
         tokio::spawn(worker.run(stopped))
     });
 
+    let told = async {
+        tokio::select! {
+            _ = term.recv() => {}
+            _ = interrupt.recv() => {}
+            () = stdin_end(), if settings.development.stop_on_stdin_end => {}
+        }
+        if settings.role.answers() {
+            tokio::time::sleep(Duration::from_secs(settings.serve_on_seconds)).await;
+        }
+    };
     let ended = tokio::select! {
         ended = tasks.join_next() => Err(ended_task(ended)),
-        _ = term.recv() => Ok(()),
-        _ = interrupt.recv() => Ok(()),
-        () = stdin_end(), if settings.development.stop_on_stdin_end => Ok(()),
+        ended = &mut requests => Err(ended.err().unwrap_or_else(|| anyhow::anyhow!("requests are not answered any more"))),
+        () = told => Ok(()),
     };
     stop.send_replace(true);
     if let Some(worker) = worker {
         worker.await.context("the worker broke off")?;
     }
+    if ended.is_ok() && settings.role.answers() {
+        requests.await?;
+    }
     store.close().await;
     ended
-}
-
-/// What is outside, and who knows the keys of connections there.
-struct Outside {
-    platform: Platform,
-    keys: Arc<dyn Keys>,
-}
-
-impl Outside {
-    fn of(machine: Option<MachineSettings>) -> std::io::Result<Outside> {
-        if let Some(settings) = machine {
-            let machine = Machine::open(settings)?;
-            return Ok(Outside { platform: machine.platform(), keys: machine.keys() });
-        }
-        let cloud = LocalCloud::behind(Arc::new(resource_provider::local::Open));
-        let platform = cloud.platform(Arc::new(NamedFhirServices::default()));
-        Ok(Outside { platform, keys: Arc::new(LocalKeys::of_host("localhost")) })
-    }
-}
-
-/// On a laptop somebody waits, and asks nobody else's services.
-fn worker_settings(is_on_a_machine: bool) -> WorkerSettings {
-    let settings = WorkerSettings::default();
-    if !is_on_a_machine {
-        return settings;
-    }
-    let poll = Duration::from_millis(200);
-    // So soon is what a killed provider has begun gone on with.
-    WorkerSettings { poll, lease: SignedDuration::from_secs(10), ..settings }
 }
 
 /// Done when standard input ends. A thread of its own reads it, since the runtime
@@ -148,32 +137,39 @@ async fn stdin_end() {
     let _ = end.await;
 }
 
-/// Answers requests from now on, over TLS where there is a certificate.
-async fn answer(settings: &Settings, routes: Router, tasks: &mut Tasks) -> anyhow::Result<()> {
+/// Answers requests, over TLS where there is a certificate, until `stopped`; those
+/// that are there then to their end.
+async fn answer(
+    settings: &Settings,
+    routes: Router,
+    tasks: &mut Tasks,
+    mut stopped: watch::Receiver<bool>,
+) -> anyhow::Result<Requests> {
     let listener = listen(settings.listen).await?;
+    let stop = async move {
+        // Whoever says it is gone only when the process is.
+        let _ = stopped.wait_for(|stop| *stop).await;
+    };
     let Some(folder) = &settings.tls else {
-        tasks.spawn(async move { ended("requests", axum::serve(listener, routes).await) });
-        return Ok(());
+        return Ok(Box::pin(async move {
+            let serving = axum::serve(listener, routes).with_graceful_shutdown(stop);
+            serving.await.context("requests cannot be answered")
+        }));
     };
     let files = https_server::read(folder)?;
     let clients = if settings.callers.asks_for_certificates() { Clients::Asked } else { Clients::Anonymous };
     let (renewed, acceptor) = watch::channel(https_server::acceptor(&files.chain, &files.key, clients)?);
-    tasks.spawn(https_server::serve(listener, acceptor, routes, Limits::default()));
     tasks.spawn(Kept::new(folder, files, clients, renewed).keep());
-    Ok(())
+    Ok(Box::pin(async move {
+        https_server::serve(listener, acceptor, routes, Limits::default(), stop).await;
+        Ok(())
+    }))
 }
 
 async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
     let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
     tracing::info!(address = %listener.local_addr().unwrap_or(address), "Listens");
     Ok(listener)
-}
-
-fn ended(what: &str, how: std::io::Result<()>) -> anyhow::Error {
-    match how {
-        Ok(()) => anyhow::anyhow!("{what} are not answered any more"),
-        Err(error) => anyhow::Error::new(error).context(format!("{what} cannot be answered")),
-    }
 }
 
 fn ended_task(ended: Option<Result<anyhow::Error, JoinError>>) -> anyhow::Error {

@@ -1,23 +1,32 @@
 //! What the resource provider is told: by environment variables or flags, and by
 //! the platform's file.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use arm::Location;
 use arm::desired::Rules;
 use clap::{Parser, ValueEnum};
+use jiff::SignedDuration;
 use secrecy::SecretString;
 use serde::Deserialize;
 use url::Url;
 
 use crate::api::{ApiSettings, Limits};
+use crate::azure::AzureSettings;
 use crate::front::callers::Callers;
 use crate::front::certificates::{AllowedCertificates, Thumbprint};
 use crate::front::throttle::ThrottleSettings;
 use crate::front::tokens::{TokenSettings, Tokens};
-use crate::local::MachineSettings;
+use crate::kubernetes::{ClusterReference, ClusterSettings};
+use crate::local::{MachineSettings, NamedFhirServices};
+use crate::outside::ProviderIdentity;
+use crate::pools::PoolsDocument;
+use crate::ports::FhirService;
+use crate::worker::WorkerSettings;
 
 /// Which part of the work a process does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -76,6 +85,9 @@ pub struct Settings {
     /// What clients wait between two polls, in seconds.
     #[arg(long, env = "RETRY_AFTER_SECONDS", value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=600))]
     pub retry_after_seconds: u64,
+    /// How long requests are taken after the sign to stop, in seconds: until a cluster leads nobody here any more.
+    #[arg(long, env = "SERVE_ON_SECONDS", value_name = "SECONDS", default_value_t = 0)]
+    pub serve_on_seconds: u64,
     /// How callers are known.
     #[command(flatten)]
     pub callers: CallerSettings,
@@ -141,8 +153,31 @@ pub struct PlatformFile {
     pub throttle: ThrottleSettings,
     /// Whether a Gen1 connector with children is kept from being deleted.
     pub gen1_delete_requires_no_children: bool,
-    /// Everything on this machine: for development.
+    /// The FHIR services of the platform by their resource ids, where no directory
+    /// knows them; `*` stands for any segment.
+    pub fhir_services: BTreeMap<String, NamedFhirService>,
+    /// As whom the provider works in Azure.
+    pub identity: ProviderIdentity,
+    /// Azure, where things are made there.
+    pub azure: Option<AzureSettings>,
+    /// Where workspaces are placed.
+    pub pools: PoolsDocument,
+    /// The clusters that connectors run on.
+    pub clusters: Vec<ClusterReference>,
+    /// What all connectors share.
+    pub connectors: ClusterSettings,
+    /// Everything on this machine, in the place of Azure: for development.
     pub machine: Option<MachineSettings>,
+}
+
+/// A FHIR service that is ready.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct NamedFhirService {
+    /// Where it is.
+    pub location: Location,
+    /// Its base URL.
+    pub url: String,
 }
 
 impl PlatformFile {
@@ -155,6 +190,31 @@ impl PlatformFile {
         let Some(file) = file else { return Ok(PlatformFile::default()) };
         let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
         serde_saphyr::from_str(&text).with_context(|| format!("{} is not a platform's file", file.display()))
+    }
+}
+
+impl PlatformFile {
+    /// The directory of the FHIR services that are named.
+    pub fn named_fhir_services(&self) -> NamedFhirServices {
+        let services = NamedFhirServices::default();
+        for (id, NamedFhirService { location, url }) in &self.fhir_services {
+            services
+                .put(id, FhirService { location: location.clone(), is_ready: true, url: url.clone(), audience: None });
+        }
+        services
+    }
+
+    /// What the worker is told. On a laptop somebody waits, and nobody else's
+    /// services are asked.
+    pub fn worker(&self) -> WorkerSettings {
+        let settings = WorkerSettings::default();
+        match &self.machine {
+            None => settings,
+            // So soon is gone on with what a killed provider has begun.
+            Some(_) => {
+                WorkerSettings { poll: Duration::from_millis(200), lease: SignedDuration::from_secs(10), ..settings }
+            }
+        }
     }
 }
 
@@ -294,7 +354,15 @@ mod tests {
         let file = file.unwrap();
         assert_eq!((file.limits.destinations, file.limits.connectors), (3, 10));
         assert!(file.rules.destinations.manual_url);
-        for wrong in ["region: [westus2]", "limits: { workspace: 1 }", "throttle: { burst: 0 }"] {
+        let azure = read("azure: { storageSku: Standard_ZRS }").unwrap().azure.unwrap();
+        assert_eq!((azure.storage_sku.as_str(), azure.hub_partitions), ("Standard_ZRS", 4));
+        assert_eq!(azure.request_limit, std::time::Duration::from_secs(30), "what is not in the file is as it was");
+        for wrong in [
+            "region: [westus2]",
+            "limits: { workspace: 1 }",
+            "throttle: { burst: 0 }",
+            "azure: { vaults: 'http://{name}' }",
+        ] {
             assert!(read(wrong).is_err(), "{wrong}");
         }
     }

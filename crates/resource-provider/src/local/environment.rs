@@ -161,6 +161,7 @@ mod tests {
                 name: "iotd-1".to_owned(),
                 consumer_group: "dst-1".to_owned(),
                 fhir_url: "http://127.0.0.1:8080/fhir".to_owned(),
+                fhir_audience: None,
                 resolution: Resolution::Create,
                 fhir_mapping: "iotd-1/fhirmapping.json".to_owned(),
                 fhir_mapping_hash: "sha256:2".to_owned(),

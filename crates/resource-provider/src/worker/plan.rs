@@ -29,8 +29,12 @@ pub enum Step {
     FhirRole,
     /// A connection has its rule on the hub that devices send to.
     SendRule,
+    /// The pods of a connector are the workspace's identity.
+    Federation,
     /// A connector has its certificate.
     Certificate,
+    /// That identity may read the certificate.
+    CertificateRole,
     /// A destination has its consumer group.
     ConsumerGroup,
     /// The mapping is where the pods read it.
@@ -49,6 +53,10 @@ pub enum Step {
     NoConsumerGroup,
     /// The certificate is gone.
     NoCertificate,
+    /// The role on it is gone.
+    NoCertificateRole,
+    /// The pods of a connector are nobody's identity.
+    NoFederation,
     /// The rule of a connection is gone.
     NoSendRule,
     /// The role on the FHIR service is gone.
@@ -74,10 +82,11 @@ pub enum Step {
 }
 
 use Step::{
-    Allocation, Certificate, ConsumerGroup, DeviceHub, EventHub, FhirRole, HubRoles, InternalIdentity, MappingBlob,
-    Names, Namespace, NoAllocation, NoCertificate, NoConsumerGroup, NoDeviceHub, NoEventHub, NoFhirRole, NoHubRoles,
-    NoInternalIdentity, NoMappingBlob, NoNamespace, NoPositions, NoResourceGroup, NoSendRule, NoStorageAccount,
-    NoStorageRole, NoWorkload, OldPositions, ResourceGroup, SendRule, StorageAccount, StorageRole, Workload,
+    Allocation, Certificate, CertificateRole, ConsumerGroup, DeviceHub, EventHub, Federation, FhirRole, HubRoles,
+    InternalIdentity, MappingBlob, Names, Namespace, NoAllocation, NoCertificate, NoCertificateRole, NoConsumerGroup,
+    NoDeviceHub, NoEventHub, NoFederation, NoFhirRole, NoHubRoles, NoInternalIdentity, NoMappingBlob, NoNamespace,
+    NoPositions, NoResourceGroup, NoSendRule, NoStorageAccount, NoStorageRole, NoWorkload, OldPositions, ResourceGroup,
+    SendRule, StorageAccount, StorageRole, Workload,
 };
 
 impl Step {
@@ -87,9 +96,18 @@ impl Step {
             ResourceType::Workspace => {
                 &[Names, Allocation, ResourceGroup, StorageAccount, InternalIdentity, StorageRole]
             }
-            ResourceType::IotConnector => {
-                &[Names, Namespace, EventHub, HubRoles, Certificate, MappingBlob, Workload, OldPositions]
-            }
+            ResourceType::IotConnector => &[
+                Names,
+                Namespace,
+                EventHub,
+                HubRoles,
+                Federation,
+                Certificate,
+                CertificateRole,
+                MappingBlob,
+                Workload,
+                OldPositions,
+            ],
             ResourceType::FhirDestination => &[Names, ConsumerGroup, MappingBlob, Workload],
             // A workspace and a connector in one. It runs once it has both mappings.
             ResourceType::IomtConnector => &[
@@ -104,6 +122,7 @@ impl Step {
                 EventHub,
                 HubRoles,
                 FhirRole,
+                Federation,
                 ConsumerGroup,
                 Workload,
             ],
@@ -119,12 +138,21 @@ impl Step {
             ResourceType::Workspace => {
                 &[NoStorageRole, NoInternalIdentity, NoStorageAccount, NoNamespace, NoResourceGroup, NoAllocation]
             }
-            ResourceType::IotConnector => {
-                &[NoWorkload, NoHubRoles, NoEventHub, NoCertificate, NoPositions, NoMappingBlob, NoNamespace]
-            }
+            ResourceType::IotConnector => &[
+                NoWorkload,
+                NoFederation,
+                NoHubRoles,
+                NoEventHub,
+                NoCertificateRole,
+                NoCertificate,
+                NoPositions,
+                NoMappingBlob,
+                NoNamespace,
+            ],
             ResourceType::FhirDestination => &[NoWorkload, NoConsumerGroup, NoPositions, NoMappingBlob],
             ResourceType::IomtConnector => &[
                 NoWorkload,
+                NoFederation,
                 NoFhirRole,
                 NoHubRoles,
                 NoConsumerGroup,
@@ -159,7 +187,9 @@ impl Step {
             FhirRole => Some(NoFhirRole),
             SendRule => Some(NoSendRule),
             HubRoles => Some(NoHubRoles),
+            Federation => Some(NoFederation),
             Certificate => Some(NoCertificate),
+            CertificateRole => Some(NoCertificateRole),
             ConsumerGroup => Some(NoConsumerGroup),
             MappingBlob => Some(NoMappingBlob),
             Workload => Some(NoWorkload),

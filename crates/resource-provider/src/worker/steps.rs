@@ -7,10 +7,11 @@ use arm::{ErrorCode, ResourceType};
 use uuid::Uuid;
 
 use super::Worker;
-use super::outcome::store_failed;
 use super::plan::Step;
-use super::scene::{DEVICE_RECEIVER, FHIR_ROLE, HUB_RECEIVER, HUB_SENDER, STORAGE_ROLE, Scene, stored};
-use crate::ports::{AllocationRequest, ErrorClass, PortError, Role, RoleAssignment, Scope};
+use super::scene::{
+    CERTIFICATE_ROLE, DEVICE_RECEIVER, FHIR_ROLE, HUB_RECEIVER, HUB_SENDER, STORAGE_ROLE, Scene, missing, stored,
+};
+use crate::ports::{AllocationRequest, ErrorClass, Federation, PortError, Role, RoleAssignment, Scope};
 use crate::store::StoreError;
 
 /// What a step needs beside the documents.
@@ -28,8 +29,10 @@ pub struct Stage<'w> {
 pub enum StepError {
     /// What is outside did not do it.
     Port(PortError),
-    /// The store failed: the operation is claimed again later.
+    /// The store failed: the operation goes on from what is stored.
     Store(StoreError),
+    /// Another has what it needs: that is no failure.
+    Waiting,
 }
 
 impl From<PortError> for StepError {
@@ -80,7 +83,12 @@ impl Stage<'_> {
             | Step::NoDeviceHub
             | Step::SendRule
             | Step::NoSendRule => self.of_hub(step).await?,
+            Step::Federation | Step::NoFederation => self.federation(step).await?,
             Step::Certificate | Step::NoCertificate => self.certificate(step).await?,
+            // Without an identity of its own a connector has no certificate.
+            Step::CertificateRole if self.scene.subject.infrastructure.certificate.is_none() => {}
+            Step::CertificateRole => self.assign(CERTIFICATE_ROLE).await?,
+            Step::NoCertificateRole => self.revoke(CERTIFICATE_ROLE).await?,
             Step::MappingBlob | Step::NoMappingBlob => self.mapping(step).await?,
             Step::Workload => self.workload().await?,
             Step::NoWorkload => self.no_workload().await?,
@@ -178,6 +186,7 @@ impl Stage<'_> {
         let infrastructure = &scene.subject.infrastructure;
         let id = stored(&infrastructure.role_assignments.get(key).cloned(), "the id of a role assignment")?.to_owned();
         let service = scene.connector().resource_id().fhir_service().unwrap_or_default();
+        let certificate = ConnectorNames(&scene.connector().id).certificate();
         let (role, scope) = match key {
             STORAGE_ROLE => {
                 let group = stored(&infrastructure.resource_group, "the resource group")?;
@@ -187,6 +196,7 @@ impl Stage<'_> {
             HUB_SENDER => (Role::EventHubsDataSender, Scope::EventHub(self.hub()?)),
             DEVICE_RECEIVER => (Role::EventHubsDataReceiver, Scope::EventHub(self.device_hub()?)),
             FHIR_ROLE => (Role::FhirDataContributor, Scope::FhirService(&service)),
+            CERTIFICATE_ROLE => (Role::KeyVaultSecretsUser, Scope::Certificate(&certificate)),
             _ => (Role::EventHubsDataReceiver, Scope::EventHub(self.hub()?)),
         };
         let principal_id = &scene.internal_identity()?.principal_id;
@@ -221,7 +231,8 @@ impl Stage<'_> {
     async fn namespace(&mut self) -> Result<(), StepError> {
         let place = self.scene.place()?.clone();
         let workspace = self.scene.workspace().id.to_string();
-        self.worker.with_lock(&workspace, || self.worker.platform.azure.ensure_namespace(&place)).await?;
+        let ensure = || async { Ok(self.worker.platform.azure.ensure_namespace(&place).await?) };
+        self.worker.with_lock(&workspace, ensure).await?;
         self.scene.subject.scale = Some(place);
         Ok(())
     }
@@ -237,15 +248,15 @@ impl Stage<'_> {
         }
         let own = usize::from(kind == ResourceType::IotConnector);
         let remove = || async {
-            let mut transaction = self.worker.store.begin().await.map_err(|error| store_failed(&error))?;
-            let others = transaction.count_children(&workspace.resource_id(), ResourceType::IotConnector).await;
+            let mut transaction = self.worker.store.begin().await?;
+            let count = transaction.count_children(&workspace.resource_id(), ResourceType::IotConnector).await?;
             drop(transaction);
-            match others.map_err(|error| store_failed(&error))? {
-                count if count <= own => self.worker.platform.azure.delete_namespace(&place).await,
-                _ => Ok(()),
+            if count <= own {
+                self.worker.platform.azure.delete_namespace(&place).await?;
             }
+            Ok(())
         };
-        Ok(self.worker.with_lock(workspace.id.as_str(), remove).await?)
+        self.worker.with_lock(workspace.id.as_str(), remove).await
     }
 
     /// What hubs have, and the hubs.
@@ -272,6 +283,28 @@ impl Stage<'_> {
             _ => azure.delete_consumer_group(place, hub, group).await?,
         }
         Ok(())
+    }
+
+    /// The identity is the workspace's, so its changes are made under the lock of
+    /// the workspace.
+    async fn federation(&mut self, step: Step) -> Result<(), StepError> {
+        let workspace = self.scene.workspace();
+        let group = workspace.infrastructure.resource_group.as_deref();
+        let (Ok(place), Ok(identity), Some(group)) = (self.scene.place(), self.scene.internal_identity(), group) else {
+            // Nobody is anybody's yet.
+            return if step.is_removal() { Ok(()) } else { Err(missing("the workspace's identity").into()) };
+        };
+        let service_account = ConnectorNames(&self.scene.subject.id).workload();
+        let federation = Federation { group, identity: &identity.name, service_account: &service_account };
+        let azure = &self.worker.platform.azure;
+        let change = || async {
+            match step {
+                Step::Federation => azure.ensure_federation(place, federation).await?,
+                _ => azure.delete_federation(place, federation).await?,
+            }
+            Ok(())
+        };
+        self.worker.with_lock(workspace.id.as_str(), change).await
     }
 
     async fn certificate(&mut self, step: Step) -> Result<(), StepError> {
