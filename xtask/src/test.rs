@@ -38,7 +38,7 @@ const FAULTS: &str = "IOTC_FAULTS";
 /// What tells them when and in which order things are to break.
 const FAULTS_SEED: &str = "IOTC_FAULTS_SEED";
 
-const TIERS: [Tier; 12] = [
+const TIERS: [Tier; 13] = [
     Tier {
         name: "quick",
         about: "all packages, without other processes' help",
@@ -65,6 +65,15 @@ const TIERS: [Tier; 12] = [
         needs_binaries: false,
         needs_package: false,
         runs: &[&["-p", "resource-provider", "--test", "store"]],
+    },
+    Tier {
+        name: "provider-sdk",
+        about: "Azure's management clients before the resource provider",
+        components: &["arm-python", "arm-python-1", "arm-node", "postgres"],
+        needs_binaries: false,
+        needs_package: false,
+        // They wait more than they work.
+        runs: &[&["-p", "resource-provider", "--test", "sdk", "--", "--test-threads", "8"]],
     },
     Tier {
         name: "simulation",

@@ -16,7 +16,7 @@ use resource_provider::front::audit::Audit;
 use resource_provider::front::callers::Callers;
 use resource_provider::front::throttle::Throttle;
 use resource_provider::front::{Front, health};
-use resource_provider::local::{LocalCloud, LocalIdentities, LocalKeys, NamedFhirServices};
+use resource_provider::local::{LocalCloud, LocalIdentities, LocalKeys};
 use resource_provider::settings::{PlatformFile, Settings};
 use resource_provider::store::Store;
 use resource_provider::worker::{Worker, WorkerSettings};
@@ -62,7 +62,7 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
         anyhow::anyhow!("probes are not answered any more").context(format!("{ended:?}"))
     });
 
-    let fhir_services = Arc::new(NamedFhirServices::default());
+    let fhir_services = Arc::new(platform.named_fhir_services());
     let mut requests: Requests = Box::pin(std::future::pending());
     let cloud = LocalCloud::behind(Arc::new(resource_provider::local::Open));
     if settings.role.answers() {

@@ -1,6 +1,7 @@
 //! What the resource provider is told: by environment variables or flags, and by
 //! the platform's file.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -17,6 +18,8 @@ use crate::front::callers::Callers;
 use crate::front::certificates::{AllowedCertificates, Thumbprint};
 use crate::front::throttle::ThrottleSettings;
 use crate::front::tokens::{TokenSettings, Tokens};
+use crate::local::NamedFhirServices;
+use crate::ports::FhirService;
 
 /// Which part of the work a process does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -140,6 +143,19 @@ pub struct PlatformFile {
     pub throttle: ThrottleSettings,
     /// Whether a Gen1 connector with children is kept from being deleted.
     pub gen1_delete_requires_no_children: bool,
+    /// The FHIR services of the platform by their resource ids, where no directory
+    /// knows them.
+    pub fhir_services: BTreeMap<String, NamedFhirService>,
+}
+
+/// A FHIR service that is ready.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct NamedFhirService {
+    /// Where it is.
+    pub location: Location,
+    /// Its base URL.
+    pub url: String,
 }
 
 impl PlatformFile {
@@ -152,6 +168,17 @@ impl PlatformFile {
         let Some(file) = file else { return Ok(PlatformFile::default()) };
         let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
         serde_saphyr::from_str(&text).with_context(|| format!("{} is not a platform's file", file.display()))
+    }
+}
+
+impl PlatformFile {
+    /// The directory of the FHIR services that are named.
+    pub fn named_fhir_services(&self) -> NamedFhirServices {
+        let services = NamedFhirServices::default();
+        for (id, NamedFhirService { location, url }) in &self.fhir_services {
+            services.put(id, FhirService { location: location.clone(), is_ready: true, url: url.clone() });
+        }
+        services
     }
 }
 
