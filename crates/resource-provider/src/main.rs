@@ -16,7 +16,7 @@ use resource_provider::front::audit::Audit;
 use resource_provider::front::callers::Callers;
 use resource_provider::front::throttle::Throttle;
 use resource_provider::front::{Front, health};
-use resource_provider::local::{LocalCloud, LocalIdentities, LocalKeys};
+use resource_provider::outside::Outside;
 use resource_provider::settings::{PlatformFile, Settings};
 use resource_provider::store::Store;
 use resource_provider::worker::{Worker, WorkerSettings};
@@ -62,16 +62,15 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
         anyhow::anyhow!("probes are not answered any more").context(format!("{ended:?}"))
     });
 
-    let fhir_services = Arc::new(platform.named_fhir_services());
     let mut requests: Requests = Box::pin(std::future::pending());
-    let cloud = LocalCloud::behind(Arc::new(resource_provider::local::Open));
+    let outside = Outside::open(&platform, &store).await.context("the platform's file cannot be used")?;
     if settings.role.answers() {
         let api = Api {
             store: store.clone(),
             settings: Arc::new(settings.api(&platform)),
-            fhir_services: fhir_services.clone(),
-            identities: Some(Arc::new(LocalIdentities)),
-            keys: Arc::new(LocalKeys::of_host("localhost")),
+            fhir_services: outside.platform.fhir_services.clone(),
+            identities: outside.identities,
+            keys: outside.keys,
         };
         let front = Front {
             callers: callers.clone(),
@@ -92,7 +91,7 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
     let worker = settings.role.works().then(|| {
         let worker = Worker {
             store: store.clone(),
-            platform: cloud.platform(fhir_services),
+            platform: outside.platform,
             settings: WorkerSettings::default(),
             name: uuid::Uuid::new_v4().to_string().into(),
         };

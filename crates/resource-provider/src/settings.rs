@@ -14,11 +14,15 @@ use serde::Deserialize;
 use url::Url;
 
 use crate::api::{ApiSettings, Limits};
+use crate::azure::AzureSettings;
 use crate::front::callers::Callers;
 use crate::front::certificates::{AllowedCertificates, Thumbprint};
 use crate::front::throttle::ThrottleSettings;
 use crate::front::tokens::{TokenSettings, Tokens};
+use crate::kubernetes::{ClusterReference, ClusterSettings};
 use crate::local::NamedFhirServices;
+use crate::outside::ProviderIdentity;
+use crate::pools::PoolsDocument;
 use crate::ports::FhirService;
 
 /// Which part of the work a process does.
@@ -146,6 +150,16 @@ pub struct PlatformFile {
     /// The FHIR services of the platform by their resource ids, where no directory
     /// knows them.
     pub fhir_services: BTreeMap<String, NamedFhirService>,
+    /// As whom the provider works in Azure.
+    pub identity: ProviderIdentity,
+    /// Azure, where things are made there.
+    pub azure: Option<AzureSettings>,
+    /// Where workspaces are placed.
+    pub pools: PoolsDocument,
+    /// The clusters that connectors run on.
+    pub clusters: Vec<ClusterReference>,
+    /// What all connectors share.
+    pub connectors: ClusterSettings,
 }
 
 /// A FHIR service that is ready.
@@ -176,7 +190,8 @@ impl PlatformFile {
     pub fn named_fhir_services(&self) -> NamedFhirServices {
         let services = NamedFhirServices::default();
         for (id, NamedFhirService { location, url }) in &self.fhir_services {
-            services.put(id, FhirService { location: location.clone(), is_ready: true, url: url.clone() });
+            services
+                .put(id, FhirService { location: location.clone(), is_ready: true, url: url.clone(), audience: None });
         }
         services
     }
@@ -318,7 +333,15 @@ mod tests {
         let file = file.unwrap();
         assert_eq!((file.limits.destinations, file.limits.connectors), (3, 10));
         assert!(file.rules.destinations.manual_url);
-        for wrong in ["region: [westus2]", "limits: { workspace: 1 }", "throttle: { burst: 0 }"] {
+        let azure = read("azure: { storageSku: Standard_ZRS }").unwrap().azure.unwrap();
+        assert_eq!((azure.storage_sku.as_str(), azure.hub_partitions), ("Standard_ZRS", 4));
+        assert_eq!(azure.request_limit, std::time::Duration::from_secs(30), "what is not in the file is as it was");
+        for wrong in [
+            "region: [westus2]",
+            "limits: { workspace: 1 }",
+            "throttle: { burst: 0 }",
+            "azure: { vaults: 'http://{name}' }",
+        ] {
             assert!(read(wrong).is_err(), "{wrong}");
         }
     }

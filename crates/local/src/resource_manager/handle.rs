@@ -146,9 +146,7 @@ impl Held {
     }
 
     fn refuses_role(&self, address: &Address, body: &Value, before: Option<&Resource>) -> Option<Reply> {
-        let text = |body: &Value, member: &str| {
-            body["properties"][member].as_str().unwrap_or_default().to_lowercase()
-        };
+        let text = |body: &Value, member: &str| body["properties"][member].as_str().unwrap_or_default().to_lowercase();
         let (principal, role) = (text(body, "principalId"), text(body, "roleDefinitionId"));
         let is_identity = |resource: &Resource| {
             resource.body["type"] == "Microsoft.ManagedIdentity/userAssignedIdentities"
@@ -227,7 +225,9 @@ impl Held {
         let string = |which: &str| {
             let key = rule.body["hidden"][which].as_str().unwrap_or_default();
             let name = &address.name;
-            format!("Endpoint=sb://{namespace}.servicebus.windows.net/;SharedAccessKeyName={name};SharedAccessKey={key};EntityPath={hub}")
+            format!(
+                "Endpoint=sb://{namespace}.servicebus.windows.net/;SharedAccessKeyName={name};SharedAccessKey={key};EntityPath={hub}"
+            )
         };
         Reply::of(
             200,

@@ -133,7 +133,10 @@ fn respond(reply: Reply, host: &str) -> Response {
             response.headers_mut().insert(name, link);
         }
     }
-    if response.headers().contains_key("location") || response.headers().contains_key("azure-asyncoperation") || reply.status == 202 {
+    if response.headers().contains_key("location")
+        || response.headers().contains_key("azure-asyncoperation")
+        || reply.status == 202
+    {
         response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(0));
     }
     response

@@ -4,11 +4,13 @@ use std::collections::HashMap;
 use std::str::FromStr;
 use std::time::Duration;
 
+use serde::Deserialize;
 use url::Url;
 
 /// What the ports on Azure are told; the defaults are those of Azure's public
 /// cloud.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct AzureSettings {
     /// Resource Manager.
     pub resource_manager: Url,
@@ -36,6 +38,7 @@ pub struct AzureSettings {
     pub hub_retention_days: u32,
     /// In which namespace of its cluster a connector runs, unless `clusters`
     /// says another.
+    #[serde(skip)]
     pub kubernetes_namespace: String,
     /// What is known of clusters, by their resource ids in lower case. The rest
     /// is asked of Azure.
@@ -44,18 +47,22 @@ pub struct AzureSettings {
     /// eight in a tenant, so fewer when several processes work).
     pub identities_per_second: u32,
     /// How long one request may take.
+    #[serde(skip)]
     pub request_limit: Duration,
     /// How long Azure is watched at what it has begun before the step is tried
     /// again later. Below a worker's patience, far above a namespace's usual
     /// minute.
+    #[serde(skip)]
     pub operation_wait: Duration,
     /// PEM certificates of authorities that are trusted beside the system's: of
     /// a proxy, or of a stand-in.
+    #[serde(skip)]
     pub trusted_authorities: Vec<u8>,
 }
 
 /// What the platform says of a cluster; what is not said is asked of Azure.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct KnownCluster {
     /// Its region.
     pub location: Option<String>,
@@ -90,19 +97,34 @@ impl AzureSettings {
     }
 }
 
+impl Default for AzureSettings {
+    fn default() -> AzureSettings {
+        AzureSettings::public_cloud("")
+    }
+}
+
 fn address(text: &str) -> Url {
     Url::parse(text).expect("a literal address")
 }
 
 /// The address of a service that each account has at a host of its own:
 /// `https://{name}.vault.azure.net`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
 pub struct Endpoint(String);
 
 /// Not the address of a service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("expected `https://…`, with `{{name}}` where an account's name belongs")]
 pub struct InvalidEndpoint;
+
+impl TryFrom<String> for Endpoint {
+    type Error = InvalidEndpoint;
+
+    fn try_from(text: String) -> Result<Endpoint, InvalidEndpoint> {
+        text.parse()
+    }
+}
 
 impl FromStr for Endpoint {
     type Err = InvalidEndpoint;

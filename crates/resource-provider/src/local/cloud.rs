@@ -11,8 +11,8 @@ use async_trait::async_trait;
 use super::NamedFhirServices;
 use crate::documents::{Certificate, InternalIdentity, KubernetesObject, ScaleInfo};
 use crate::ports::{
-    Allocation, AllocationRequest, Azure, Blobs, Certificates, Cluster, ConnectorSpec, ErrorClass, Federation, Platform,
-    PortError, RoleAssignment, WorkloadStatus,
+    Allocation, AllocationRequest, Azure, Blobs, Certificates, Cluster, ConnectorSpec, ErrorClass, Federation,
+    Platform, PortError, RoleAssignment, WorkloadStatus,
 };
 
 /// When a gate is asked.

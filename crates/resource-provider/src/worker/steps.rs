@@ -8,7 +8,9 @@ use uuid::Uuid;
 
 use super::Worker;
 use super::plan::Step;
-use super::scene::{CERTIFICATE_ROLE, DEVICE_RECEIVER, FHIR_ROLE, HUB_RECEIVER, HUB_SENDER, STORAGE_ROLE, Scene, missing, stored};
+use super::scene::{
+    CERTIFICATE_ROLE, DEVICE_RECEIVER, FHIR_ROLE, HUB_RECEIVER, HUB_SENDER, STORAGE_ROLE, Scene, missing, stored,
+};
 use crate::ports::{AllocationRequest, ErrorClass, Federation, PortError, Role, RoleAssignment, Scope};
 use crate::store::StoreError;
 
@@ -288,8 +290,7 @@ impl Stage<'_> {
     async fn federation(&mut self, step: Step) -> Result<(), StepError> {
         let workspace = self.scene.workspace();
         let group = workspace.infrastructure.resource_group.as_deref();
-        let (Ok(place), Ok(identity), Some(group)) = (self.scene.place(), self.scene.internal_identity(), group)
-        else {
+        let (Ok(place), Ok(identity), Some(group)) = (self.scene.place(), self.scene.internal_identity(), group) else {
             // Nobody is anybody's yet.
             return if step.is_removal() { Ok(()) } else { Err(missing("the workspace's identity").into()) };
         };
