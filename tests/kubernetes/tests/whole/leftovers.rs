@@ -39,7 +39,8 @@ pub fn check_no_connector(site: &Site) {
     assert!(gone.is_some(), "{:?}", objects(site));
     assert_eq!(site.hubs(), [DEVICE_HUB]);
     let containers = listed(site, "", "comp=list");
-    let left: Vec<_> = containers.iter().filter(|name| *name != "mappings" && !name.ends_with("-dead-letters")).collect();
+    let left: Vec<_> =
+        containers.iter().filter(|name| *name != "mappings" && !name.ends_with("-dead-letters")).collect();
     assert!(left.is_empty(), "{left:?}");
     assert_eq!(listed(site, "mappings", "restype=container&comp=list"), Vec::<String>::new());
 }
