@@ -71,27 +71,18 @@ impl Site {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 5672));
         let administration_port = free_port();
         let hubs = (&[DEVICE_HUB][..], &[GROUP_OF_HUB][..]);
-        let hub = EventHub::start_administered(address, administration_port, &folder.path().join("hub"), hubs, PARTITIONS);
+        let hub =
+            EventHub::start_administered(address, administration_port, &folder.path().join("hub"), hubs, PARTITIONS);
         let azurite = Azurite::start();
         let plane = ControlPlane::start();
         let keda = Keda::start(&plane);
         let native = Image::of(program("normalize")).file("/usr/local/bin/group-convert", program("group-convert"));
         let images = Images::new().with("*iot-connector-for-fhir/native:*", native.entrypoint(Vec::<String>::new()));
         let operator = Image::of(program("operator")).file("/usr/local/bin/helm", Helm::without_cluster().program());
-        let images = images.with("*iot-connector-for-fhir/operator:*", operator.file("/charts", checkout().join("helm")));
+        let images =
+            images.with("*iot-connector-for-fhir/operator:*", operator.file("/charts", checkout().join("helm")));
         let kubelet = Kubelet::start(&plane, images);
-        let site = Site {
-            kubelet,
-            _keda: keda,
-            plane,
-            hub,
-            azurite,
-            hapi,
-            sekmet,
-            gate,
-            administration_port,
-            folder,
-        };
+        let site = Site { kubelet, _keda: keda, plane, hub, azurite, hapi, sekmet, gate, administration_port, folder };
         for namespace in [NAMESPACE, SYSTEM] {
             site.plane.make_namespace(namespace, &[("pod-security.kubernetes.io/enforce", "restricted")]);
         }
