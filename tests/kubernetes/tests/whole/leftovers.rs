@@ -1,9 +1,10 @@
 //! What is left of a connector: in the cluster, the hubs, the storage and the
 //! store.
 
+use arm::ResourceType;
 use end_to_end::azurite::SAS;
 use end_to_end::poll::until;
-use resource_provider::store::Store;
+use resource_provider::store::{Listed, Store};
 
 use crate::SUBSCRIPTION;
 use crate::server::Server;
@@ -49,9 +50,13 @@ pub fn check_no_connector(site: &Site) {
 pub fn check_resources(site: &Site, server: &Server, expected: &[&str]) {
     let names = site.plane.block_on(async {
         let store = Store::open(&server.store).await.unwrap();
-        let all = store.resources_of(SUBSCRIPTION).await.unwrap();
+        let mut names = Vec::new();
+        for kind in ResourceType::ALL {
+            let page = store.list(Listed::Subscription(SUBSCRIPTION, kind), "", 100).await.unwrap();
+            names.extend(page.documents.into_iter().map(|document| document.name));
+        }
         store.close().await;
-        all.into_iter().map(|document| document.name).collect::<Vec<_>>()
+        names
     });
     assert_eq!(names, expected);
 }
