@@ -13,6 +13,7 @@ mod hubs;
 mod machine;
 mod process;
 mod processes;
+mod sas_blobs;
 
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -27,6 +28,7 @@ use uuid::Uuid;
 
 pub use self::cloud::{Gate, LocalCloud, Moment, Open};
 pub use self::machine::{Machine, MachineSettings};
+pub use self::sas_blobs::SasBlobs;
 use crate::ports::{ConnectionRule, FhirService, FhirServices, IdentityIssuer, Keys, PortError};
 
 /// FHIR services that are named when the program starts. A name may have `*` in

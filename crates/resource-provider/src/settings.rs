@@ -160,14 +160,14 @@ pub struct PlatformFile {
     pub identity: ProviderIdentity,
     /// Azure, where things are made there.
     pub azure: Option<AzureSettings>,
+    /// Everything on this machine: for development.
+    pub machine: Option<MachineSettings>,
     /// Where workspaces are placed.
     pub pools: PoolsDocument,
     /// The clusters that connectors run on.
     pub clusters: Vec<ClusterReference>,
     /// What all connectors share.
     pub connectors: ClusterSettings,
-    /// Everything on this machine, in the place of Azure: for development.
-    pub machine: Option<MachineSettings>,
 }
 
 /// A FHIR service that is ready.

@@ -29,6 +29,7 @@ use super::environment::Surroundings;
 use super::hubs::{Hubs, LISTEN_RULE, Right};
 use super::process::Programs;
 use super::processes::Processes;
+use super::sas_blobs::SasBlobs;
 use crate::documents::{InternalIdentity, ScaleInfo};
 use crate::ports::{Azure, ConnectionRule, ErrorClass, Federation, Keys, Platform, PortError, RoleAssignment};
 
@@ -49,6 +50,9 @@ pub struct MachineSettings {
     pub administration_port: u16,
     /// The file of the token that this wants.
     pub administration_token: PathBuf,
+    /// The storage account of workloads that run on a cluster, and not here.
+    #[serde(default)]
+    pub blobs: Option<SasBlobs>,
     /// How long a window of measurements lasts, in seconds.
     #[serde(default = "window_seconds")]
     pub window_seconds: u32,
@@ -246,6 +250,7 @@ mod tests {
     async fn a_state_folder_serves_one_process() {
         let folder = tempfile::tempdir().unwrap();
         let settings = MachineSettings {
+            blobs: None,
             state: folder.path().join("state"),
             programs: folder.path().to_owned(),
             event_hubs_port: 1,
