@@ -60,11 +60,11 @@ const TIERS: [Tier; 12] = [
     },
     Tier {
         name: "provider",
-        about: "the resource provider's store on PostgreSQL",
+        about: "the resource provider on PostgreSQL: its store, API and worker",
         components: &["postgres"],
         needs_binaries: false,
         needs_package: false,
-        runs: &[&["-p", "resource-provider", "--test", "store"]],
+        runs: &[&["-p", "resource-provider", "--test", "store", "--test", "api", "--test", "worker"]],
     },
     Tier {
         name: "simulation",

@@ -8,6 +8,8 @@
 
 pub mod api;
 pub mod documents;
+pub mod enqueue;
+pub mod lifecycle;
 pub mod local;
 pub mod ports;
 pub mod store;
