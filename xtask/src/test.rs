@@ -38,7 +38,7 @@ const FAULTS: &str = "IOTC_FAULTS";
 /// What tells them when and in which order things are to break.
 const FAULTS_SEED: &str = "IOTC_FAULTS_SEED";
 
-const TIERS: [Tier; 12] = [
+const TIERS: [Tier; 13] = [
     Tier {
         name: "quick",
         about: "all packages, without other processes' help",
@@ -65,6 +65,15 @@ const TIERS: [Tier; 12] = [
         needs_binaries: false,
         needs_package: false,
         runs: &[&["-p", "resource-provider", "--test", "store", "--test", "api", "--test", "worker"]],
+    },
+    Tier {
+        name: "provider-sdk",
+        about: "Azure's management clients before the resource provider",
+        components: &["arm-python", "arm-python-1", "arm-node", "postgres"],
+        needs_binaries: false,
+        needs_package: false,
+        // They wait more than they work.
+        runs: &[&["-p", "resource-provider", "--test", "sdk", "--", "--test-threads", "8"]],
     },
     Tier {
         name: "simulation",
@@ -199,7 +208,8 @@ fn run_tier(tier: &Tier, selection: Selection, counts: &mut Counts) -> Result<()
         }
     }
     if tier.needs_binaries {
-        run(cargo().args(["build", "-p", "iotc", "-p", "normalize", "-p", "group-convert", "-p", "operator"]))?;
+        let programs = ["iotc", "normalize", "group-convert", "operator", "resource-provider"];
+        run(cargo().arg("build").args(programs.iter().flat_map(|program| ["-p", program])))?;
         environment.push(("IOTC_TEST_BIN", target().join("debug")));
     }
     if tier.needs_package {

@@ -4,7 +4,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use azure_core::error::ErrorKind;
-use azure_core::http::{ClientOptions, ExponentialRetryOptions, RetryOptions, StatusCode, Url};
+use azure_core::http::{ClientOptions, ExponentialRetryOptions, RetryOptions, StatusCode, Transport, Url};
 use azure_storage_blob::{BlobContainerClient, BlobContainerClientOptions};
 
 use crate::credentials::CredentialSettings;
@@ -16,12 +16,22 @@ const TRIES_AGAIN: u32 = 4;
 /// Opens a container. A container with a SAS in its URL needs no credential,
 /// and must not be given one. Nothing is asked of the storage yet.
 pub fn open_container(url: &Url, credential: &CredentialSettings) -> azure_core::Result<BlobContainerClient> {
+    open_container_over(url, credential, None)
+}
+
+/// The same over a transport of the caller's.
+pub(crate) fn open_container_over(
+    url: &Url,
+    credential: &CredentialSettings,
+    transport: Option<Transport>,
+) -> azure_core::Result<BlobContainerClient> {
     let credential = match url.query() {
         Some(_) => None,
         None => Some(credential.credential()?),
     };
     let retry = ExponentialRetryOptions { max_retries: TRIES_AGAIN, ..ExponentialRetryOptions::default() };
-    let client_options = ClientOptions { retry: RetryOptions::exponential(retry), ..ClientOptions::default() };
+    let client_options =
+        ClientOptions { retry: RetryOptions::exponential(retry), transport, ..ClientOptions::default() };
     let options = BlobContainerClientOptions { client_options, ..BlobContainerClientOptions::default() };
     BlobContainerClient::new(url.clone(), credential, Some(options))
 }

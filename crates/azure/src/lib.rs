@@ -17,6 +17,7 @@ pub mod mapping_blob;
 pub mod outgoing_event;
 pub mod sas_hub;
 pub mod sdk_hub;
+pub mod text_blobs;
 
 pub use azure_core::credentials::TokenCredential;
 pub use blob_positions::BlobPositions;
@@ -32,6 +33,7 @@ pub use mapping_blob::MappingBlob;
 pub use outgoing_event::{OutgoingEvent, PropertiedEvent};
 pub use sas_hub::{SasHub, SasHubConfig};
 pub use sdk_hub::SdkHub;
+pub use text_blobs::TextBlobs;
 
 /// The time now, as tokens of a [`TokenCredential`] give their end.
 pub fn now() -> azure_core::time::OffsetDateTime {

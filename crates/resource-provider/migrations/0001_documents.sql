@@ -21,8 +21,9 @@ CREATE TABLE resources (
 );
 CREATE INDEX resources_by_collection ON resources (collection, key);
 CREATE INDEX resources_by_subscription ON resources (subscription, kind, key);
--- What the sweeper looks for: all but a few rows are of one state.
-CREATE INDEX resources_by_state ON resources (state);
+-- What the sweeper looks for: few, whatever a planner thinks of the column.
+CREATE INDEX resources_unsettled ON resources (key)
+    WHERE state IN ('Accepted', 'Provisioning', 'Updating', 'Deprovisioning');
 CREATE INDEX resources_by_renewal ON resources (renew_at);
 CREATE INDEX resources_by_suspension ON resources (is_suspended, subscription);
 
@@ -47,8 +48,10 @@ CREATE TABLE operations (
     expires_at BIGINT,
     body TEXT NOT NULL
 );
-CREATE INDEX operations_by_queue ON operations (queue, status, enqueued_at);
-CREATE INDEX operations_by_status ON operations (status, enqueued_at);
+-- What workers look for: nearly all that is remembered is over.
+CREATE INDEX operations_pending ON operations (enqueued_at, id) WHERE status IN ('Requested', 'Running');
+CREATE INDEX operations_pending_by_queue ON operations (queue, enqueued_at, id)
+    WHERE status IN ('Requested', 'Running');
 CREATE INDEX operations_by_resource ON operations (resource_id);
 CREATE INDEX operations_by_expiry ON operations (expires_at);
 

@@ -28,6 +28,7 @@ use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{HeaderMap, Method, Uri};
 use axum::response::Response;
 use delivery::away::error_chain;
+use serde::Deserialize;
 
 use self::answer::Answer;
 use self::call::Call;
@@ -61,7 +62,8 @@ pub struct ApiSettings {
 /// Whether the feature is on (resource-provider.md 2.15). Where it is off, nothing
 /// is created, as if the types were unknown; what is there can be read, changed
 /// and deleted.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Switches {
     /// The regions in which it is off.
     pub off_in: Vec<Location>,
@@ -71,7 +73,8 @@ pub struct Switches {
 }
 
 /// How many resources there may be (resource-provider.md 4.9).
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Limits {
     /// Workspaces of a subscription.
     pub workspaces: usize,
@@ -179,6 +182,14 @@ async fn handle(
     let answer = answered.unwrap_or_else(|error| Answer::error(&error, api.settings.retry_after_seconds));
     tracing::info!(%method, status = answer.status(), request_id, "Answered");
     answer.into_response(&method, &headers, &request_id)
+}
+
+/// The answer to a request that does not get as far as the API.
+pub(crate) fn refusal(error: &ArmError, retry_after_seconds: u64, method: &Method, headers: &HeaderMap) -> Response {
+    let request_id = uuid::Uuid::new_v4().to_string();
+    let answer = Answer::error(error, retry_after_seconds);
+    tracing::info!(%method, status = answer.status(), request_id, code = error.code.as_str(), "Refused");
+    answer.into_response(method, headers, &request_id)
 }
 
 impl From<StoreError> for ArmError {

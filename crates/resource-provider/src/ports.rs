@@ -45,6 +45,8 @@ pub struct FhirService {
     pub is_ready: bool,
     /// Its base URL.
     pub url: String,
+    /// What tokens for it have to be for, where that is not its base URL.
+    pub audience: Option<String>,
 }
 
 /// The FHIR services of the platform, which are not ours.
@@ -138,6 +140,12 @@ pub trait Azure: Debug + Send + Sync {
     /// Removes it.
     async fn delete_identity(&self, place: &ScaleInfo, group: &str, name: &str) -> Result<(), PortError>;
 
+    /// Lets the pods of a service account be an identity, by the tokens that the
+    /// cluster gives them. An identity takes such changes one at a time.
+    async fn ensure_federation(&self, place: &ScaleInfo, federation: Federation<'_>) -> Result<(), PortError>;
+    /// Takes that back.
+    async fn delete_federation(&self, place: &ScaleInfo, federation: Federation<'_>) -> Result<(), PortError>;
+
     /// An Event Hubs namespace of one throughput unit.
     async fn ensure_namespace(&self, place: &ScaleInfo) -> Result<(), PortError>;
     /// Removes it.
@@ -176,6 +184,18 @@ pub struct TaggedGroup {
     pub for_resource: String,
 }
 
+/// Which pods are which identity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Federation<'a> {
+    /// The group of the identity.
+    pub group: &'a str,
+    /// The identity.
+    pub identity: &'a str,
+    /// The service account of a connector, in the namespace that its cluster has
+    /// for connectors.
+    pub service_account: &'a str,
+}
+
 /// Who may do what, where.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RoleAssignment<'a> {
@@ -200,6 +220,8 @@ pub enum Role {
     StorageBlobDataContributor,
     /// FHIR Data Contributor.
     FhirDataContributor,
+    /// Key Vault Secrets User.
+    KeyVaultSecretsUser,
 }
 
 /// What a role is on.
@@ -216,6 +238,8 @@ pub enum Scope<'a> {
     },
     /// A FHIR service of the customer's, by its resource id.
     FhirService(&'a str),
+    /// A certificate in the vault of the place, with its key.
+    Certificate(&'a str),
 }
 
 /// The external identity's credential (resource-provider.md 4.10).
@@ -227,6 +251,9 @@ pub trait Certificates: Debug + Send + Sync {
     /// Removes it.
     async fn delete(&self, place: &ScaleInfo, name: &str) -> Result<(), PortError>;
 }
+
+/// The container of mappings in the storage account of a workspace.
+pub const MAPPINGS: &str = "mappings";
 
 /// The blobs of a workspace's storage account.
 #[async_trait]
@@ -300,6 +327,8 @@ pub struct DestinationSpec {
     pub consumer_group: String,
     /// The FHIR server.
     pub fhir_url: String,
+    /// What tokens for it have to be for, where that is not its URL.
+    pub fhir_audience: Option<String>,
     /// How Devices and Patients are found.
     pub resolution: Resolution,
     /// The blob of the FHIR mapping.

@@ -8,6 +8,11 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::serve::Listener;
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use openssl::pkcs12::Pkcs12;
+use openssl::pkey::PKey;
+use openssl::x509::X509;
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, PKCS_RSA_SHA256, PublicKeyData,
 };
@@ -48,17 +53,43 @@ impl PrivateCa {
         self.0.pem()
     }
 
-    /// TLS for a server on `localhost` and `127.0.0.1`.
-    fn acceptor(&self) -> Result<TlsAcceptor, IdentityError> {
+    /// A certificate for a server on `localhost` and `127.0.0.1` that makes its
+    /// own TLS.
+    pub fn server_certificate(&self) -> Result<ServerCertificate, IdentityError> {
+        let (key, certificate) = self.of_server()?;
+        Ok(ServerCertificate { certificate: certificate.pem(), key: key.serialize_pem() })
+    }
+
+    fn of_server(&self) -> Result<(KeyPair, rcgen::Certificate), IdentityError> {
         let key = KeyPair::generate()?;
         let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
         let certificate = CertificateParams::new(names)?.signed_by(&key, &self.0)?;
+        Ok((key, certificate))
+    }
+
+    /// TLS for a server on `localhost` and `127.0.0.1`.
+    fn acceptor(&self) -> Result<TlsAcceptor, IdentityError> {
+        let (key, certificate) = self.of_server()?;
         let key = PrivateKeyDer::Pkcs8(key.serialize_der().into());
         let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
             .with_safe_default_protocol_versions()?
             .with_no_client_auth()
             .with_single_cert(vec![certificate.der().clone()], key)?;
         Ok(TlsAcceptor::from(Arc::new(config)))
+    }
+}
+
+/// A server's certificate and key, as PEM.
+pub struct ServerCertificate {
+    /// The certificate.
+    pub certificate: String,
+    /// Its key.
+    pub key: String,
+}
+
+impl std::fmt::Debug for ServerCertificate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ServerCertificate").finish_non_exhaustive()
     }
 }
 
@@ -177,6 +208,15 @@ impl ClientCertificate {
     /// Key and certificate, as a vault has them.
     pub fn pem(&self) -> String {
         format!("{}{}", self.key.serialize_pem(), self.certificate.pem())
+    }
+
+    /// Key and certificate as a credential URL gives them: PKCS #12 without a
+    /// password, in base64.
+    pub fn pkcs12(&self) -> Result<String, IdentityError> {
+        let key = PKey::private_key_from_der(&self.key.serialize_der())?;
+        let certificate = X509::from_der(self.certificate.der())?;
+        let made = Pkcs12::builder().name("identity").pkey(&key).cert(&certificate).build2("")?;
+        Ok(BASE64_STANDARD.encode(made.to_der()?))
     }
 
     /// The certificate.

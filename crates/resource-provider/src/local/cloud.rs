@@ -11,8 +11,8 @@ use async_trait::async_trait;
 use super::NamedFhirServices;
 use crate::documents::{Certificate, InternalIdentity, KubernetesObject, ScaleInfo};
 use crate::ports::{
-    Allocation, AllocationRequest, Azure, Blobs, Certificates, Cluster, ConnectorSpec, ErrorClass, Platform, PortError,
-    RoleAssignment, TaggedGroup, WorkloadStatus,
+    Allocation, AllocationRequest, Azure, Blobs, Certificates, Cluster, ConnectorSpec, ErrorClass, Federation,
+    Platform, PortError, RoleAssignment, TaggedGroup, WorkloadStatus,
 };
 
 /// When a gate is asked.
@@ -206,6 +206,15 @@ impl Azure for LocalCloud {
 
     async fn delete_identity(&self, _: &ScaleInfo, _: &str, name: &str) -> Result<(), PortError> {
         self.remove(format!("identity {name}")).await
+    }
+
+    async fn ensure_federation(&self, _: &ScaleInfo, federation: Federation<'_>) -> Result<(), PortError> {
+        self.needs(&format!("identity {}", federation.identity), ErrorCode::IdentityCredentialUnavailable)?;
+        self.ensure(format!("federation {}", federation.service_account), federation.identity).await
+    }
+
+    async fn delete_federation(&self, _: &ScaleInfo, federation: Federation<'_>) -> Result<(), PortError> {
+        self.remove(format!("federation {}", federation.service_account)).await
     }
 
     async fn ensure_namespace(&self, place: &ScaleInfo) -> Result<(), PortError> {

@@ -126,7 +126,7 @@ impl Store {
                 "UPDATE operations SET status = $1, lease_owner = $2, lease_until = $3, attempts = attempts + 1 \
                  WHERE id = $4 AND status IN ('Requested', 'Running') AND lease_until <= $5 \
                  AND NOT EXISTS (SELECT 1 FROM operations AS other WHERE other.queue = $6 \
-                 AND other.status = 'Running' AND other.lease_until > $5)",
+                 AND other.status IN ('Requested', 'Running') AND other.status = 'Running' AND other.lease_until > $5)",
             );
             let update = update.bind(RUNNING).bind(claim.worker.to_owned()).bind(claim.until.as_microsecond());
             let update = update.bind(id.clone()).bind(now).bind(queue);

@@ -30,8 +30,12 @@ pub enum Step {
     FhirRole,
     /// A connection has its rule on the hub that devices send to.
     SendRule,
+    /// The pods of a connector are the workspace's identity.
+    Federation,
     /// A connector has its certificate.
     Certificate,
+    /// That identity may read the certificate.
+    CertificateRole,
     /// A destination has its consumer group.
     ConsumerGroup,
     /// The mapping is where the pods read it.
@@ -50,6 +54,10 @@ pub enum Step {
     NoConsumerGroup,
     /// The certificate is gone.
     NoCertificate,
+    /// The role on it is gone.
+    NoCertificateRole,
+    /// The pods of a connector are nobody's identity.
+    NoFederation,
     /// The rule of a connection is gone.
     NoSendRule,
     /// The role on the FHIR service is gone.
@@ -75,10 +83,11 @@ pub enum Step {
 }
 
 use Step::{
-    Allocation, Certificate, ConsumerGroup, DeviceHub, EventHub, FhirRole, HubRoles, InternalIdentity, MappingBlob,
-    Names, Namespace, NoAllocation, NoCertificate, NoConsumerGroup, NoDeviceHub, NoEventHub, NoFhirRole, NoHubRoles,
-    NoInternalIdentity, NoMappingBlob, NoNamespace, NoPositions, NoResourceGroup, NoSendRule, NoStorageAccount,
-    NoStorageRole, NoWorkload, OldPositions, ResourceGroup, SendRule, StorageAccount, StorageRole, Workload,
+    Allocation, Certificate, CertificateRole, ConsumerGroup, DeviceHub, EventHub, Federation, FhirRole, HubRoles,
+    InternalIdentity, MappingBlob, Names, Namespace, NoAllocation, NoCertificate, NoCertificateRole, NoConsumerGroup,
+    NoDeviceHub, NoEventHub, NoFederation, NoFhirRole, NoHubRoles, NoInternalIdentity, NoMappingBlob, NoNamespace,
+    NoPositions, NoResourceGroup, NoSendRule, NoStorageAccount, NoStorageRole, NoWorkload, OldPositions, ResourceGroup,
+    SendRule, StorageAccount, StorageRole, Workload,
 };
 
 impl Step {
@@ -99,9 +108,18 @@ impl Step {
             ResourceType::Workspace => {
                 &[Names, Allocation, ResourceGroup, StorageAccount, InternalIdentity, StorageRole]
             }
-            ResourceType::IotConnector => {
-                &[Names, Namespace, EventHub, HubRoles, Certificate, MappingBlob, Workload, OldPositions]
-            }
+            ResourceType::IotConnector => &[
+                Names,
+                Namespace,
+                EventHub,
+                HubRoles,
+                Federation,
+                Certificate,
+                CertificateRole,
+                MappingBlob,
+                Workload,
+                OldPositions,
+            ],
             ResourceType::FhirDestination => &[Names, ConsumerGroup, MappingBlob, Workload],
             // A workspace and a connector in one. It runs once it has both mappings.
             ResourceType::IomtConnector => &[
@@ -116,6 +134,7 @@ impl Step {
                 EventHub,
                 HubRoles,
                 FhirRole,
+                Federation,
                 ConsumerGroup,
                 Workload,
             ],
@@ -131,12 +150,21 @@ impl Step {
             ResourceType::Workspace => {
                 &[NoStorageRole, NoInternalIdentity, NoStorageAccount, NoNamespace, NoResourceGroup, NoAllocation]
             }
-            ResourceType::IotConnector => {
-                &[NoWorkload, NoHubRoles, NoEventHub, NoCertificate, NoPositions, NoMappingBlob, NoNamespace]
-            }
+            ResourceType::IotConnector => &[
+                NoWorkload,
+                NoFederation,
+                NoHubRoles,
+                NoEventHub,
+                NoCertificateRole,
+                NoCertificate,
+                NoPositions,
+                NoMappingBlob,
+                NoNamespace,
+            ],
             ResourceType::FhirDestination => &[NoWorkload, NoConsumerGroup, NoPositions, NoMappingBlob],
             ResourceType::IomtConnector => &[
                 NoWorkload,
+                NoFederation,
                 NoFhirRole,
                 NoHubRoles,
                 NoConsumerGroup,
@@ -171,7 +199,9 @@ impl Step {
             FhirRole => Some(NoFhirRole),
             SendRule => Some(NoSendRule),
             HubRoles => Some(NoHubRoles),
+            Federation => Some(NoFederation),
             Certificate => Some(NoCertificate),
+            CertificateRole => Some(NoCertificateRole),
             ConsumerGroup => Some(NoConsumerGroup),
             MappingBlob => Some(NoMappingBlob),
             Workload => Some(NoWorkload),

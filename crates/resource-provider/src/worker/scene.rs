@@ -101,7 +101,7 @@ impl Scene {
                 let names = ConnectorNames(&id);
                 infrastructure.event_hub_name.get_or_insert_with(|| names.event_hub());
                 infrastructure.mapping_blob.get_or_insert_with(|| format!("{}/devicemapping.json", names.workload()));
-                roles.extend([HUB_SENDER, HUB_RECEIVER]);
+                roles.extend([HUB_SENDER, HUB_RECEIVER, CERTIFICATE_ROLE]);
             }
             ResourceType::FhirDestination => {
                 let names = DestinationNames(&id);
@@ -129,6 +129,9 @@ impl Scene {
 pub const DEVICE_RECEIVER: &str = "deviceHubReceiver";
 /// The key of the role that lets them write to the FHIR service.
 pub const FHIR_ROLE: &str = "fhirContributor";
+/// The key of the role that lets the pods of a connector read the certificate of
+/// its external identity.
+pub const CERTIFICATE_ROLE: &str = "certificateReader";
 /// The key of the role on the storage account.
 pub const STORAGE_ROLE: &str = "storageContributor";
 /// The key of the role that lets a connector's pods send.

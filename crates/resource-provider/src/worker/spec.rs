@@ -16,7 +16,7 @@ use arm::{ErrorCode, ResourceId};
 use super::scene::{Scene, missing, stored};
 use super::steps::StepError;
 use crate::documents::{ConnectionDefinition, ResourceDocument};
-use crate::ports::{ConnectorSpec, DestinationSpec, ErrorClass, FhirServices, PortError};
+use crate::ports::{ConnectorSpec, DestinationSpec, ErrorClass, FhirService, FhirServices, PortError};
 use crate::store::Store;
 
 /// A mapping's blob, and what the mapping means.
@@ -49,8 +49,8 @@ impl Scene {
             }
             Properties::IomtConnector(properties) => match mappings(&children) {
                 [Some(device), Some(fhir)] => {
-                    let fhir_url = service_above(&id, fhir_services).await?;
-                    Some(self.of_gen1(&connector, properties, (device, fhir), fhir_url)?)
+                    let service = service_above(&id, fhir_services).await?;
+                    Some(self.of_gen1(&connector, properties, (device, fhir), service)?)
                 }
                 _ => None,
             },
@@ -99,7 +99,7 @@ impl Scene {
         connector: &ResourceDocument,
         properties: &IomtConnector,
         ((device_mapping, device_mapping_hash), (fhir_mapping, fhir_mapping_hash)): (Mapping, Mapping),
-        fhir_url: String,
+        service: FhirService,
     ) -> Result<ConnectorSpec, PortError> {
         let infrastructure = &connector.infrastructure;
         let namespace = self.place()?.event_hub_namespace_resource_id.rsplit('/').next().unwrap_or_default();
@@ -120,7 +120,8 @@ impl Scene {
             destinations: vec![DestinationSpec {
                 name: DestinationNames(&connector.id).workload(),
                 consumer_group: stored(&infrastructure.consumer_group, "the consumer group")?.to_owned(),
-                fhir_url,
+                fhir_url: service.url,
+                fhir_audience: service.audience,
                 resolution: properties.resource_identity_resolution_type,
                 fhir_mapping,
                 fhir_mapping_hash,
@@ -146,10 +147,10 @@ fn mappings(children: &[ResourceDocument]) -> [Option<Mapping>; 2] {
     mappings
 }
 
-/// The URL of the FHIR service above a Gen1 connector.
-async fn service_above(connector: &ResourceId, fhir_services: &dyn FhirServices) -> Result<String, PortError> {
+/// The FHIR service above a Gen1 connector.
+async fn service_above(connector: &ResourceId, fhir_services: &dyn FhirServices) -> Result<FhirService, PortError> {
     let service = fhir_services.get(&connector.fhir_service().unwrap_or_default()).await?;
-    service.map(|service| service.url).ok_or_else(|| missing("the FHIR service above the connector"))
+    service.ok_or_else(|| missing("the FHIR service above the connector"))
 }
 
 async fn destination(
@@ -157,8 +158,8 @@ async fn destination(
     properties: &FhirDestination,
     fhir_services: &dyn FhirServices,
 ) -> Result<DestinationSpec, PortError> {
-    let fhir_url = match &properties.target {
-        FhirTarget::FhirServerUrl(url) => url.clone(),
+    let (fhir_url, fhir_audience) = match &properties.target {
+        FhirTarget::FhirServerUrl(url) => (url.clone(), None),
         FhirTarget::FhirServiceResourceId(text) => {
             let gone = |code| PortError {
                 code,
@@ -167,7 +168,8 @@ async fn destination(
             };
             let service = FhirServiceId::read(text, &document.resource_id()).map_err(|error| gone(error.code))?;
             let found = fhir_services.get(&service.path).await?;
-            found.ok_or_else(|| gone(ErrorCode::FhirServiceNotFound))?.url
+            let found = found.ok_or_else(|| gone(ErrorCode::FhirServiceNotFound))?;
+            (found.url, found.audience)
         }
     };
     let infrastructure = &document.infrastructure;
@@ -175,6 +177,7 @@ async fn destination(
         name: DestinationNames(&document.id).workload(),
         consumer_group: stored(&infrastructure.consumer_group, "the destination's consumer group")?.to_owned(),
         fhir_url,
+        fhir_audience,
         resolution: properties.resource_identity_resolution_type,
         fhir_mapping: stored(&infrastructure.mapping_blob, "the mapping's blob")?.to_owned(),
         fhir_mapping_hash: properties.fhir_mapping.hash(),

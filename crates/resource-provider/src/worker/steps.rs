@@ -8,8 +8,10 @@ use uuid::Uuid;
 
 use super::Worker;
 use super::plan::Step;
-use super::scene::{DEVICE_RECEIVER, FHIR_ROLE, HUB_RECEIVER, HUB_SENDER, STORAGE_ROLE, Scene, stored};
-use crate::ports::{AllocationRequest, ConnectorSpec, ErrorClass, PortError, Role, RoleAssignment, Scope};
+use super::scene::{
+    CERTIFICATE_ROLE, DEVICE_RECEIVER, FHIR_ROLE, HUB_RECEIVER, HUB_SENDER, STORAGE_ROLE, Scene, missing, stored,
+};
+use crate::ports::{AllocationRequest, ConnectorSpec, ErrorClass, Federation, PortError, Role, RoleAssignment, Scope};
 use crate::store::StoreError;
 
 /// What a step needs beside the documents.
@@ -90,7 +92,12 @@ impl Stage<'_> {
             | Step::NoDeviceHub
             | Step::SendRule
             | Step::NoSendRule => self.of_hub(step).await?,
+            Step::Federation | Step::NoFederation => self.federation(step).await?,
             Step::Certificate | Step::NoCertificate => self.certificate(step).await?,
+            // Without an identity of its own a connector has no certificate.
+            Step::CertificateRole if self.scene.subject.infrastructure.certificate.is_none() => {}
+            Step::CertificateRole => self.assign(CERTIFICATE_ROLE).await?,
+            Step::NoCertificateRole => self.revoke(CERTIFICATE_ROLE).await?,
             Step::MappingBlob | Step::NoMappingBlob => self.mapping(step).await?,
             Step::Workload => self.workload().await?,
             Step::NoWorkload => self.no_workload().await?,
@@ -188,6 +195,7 @@ impl Stage<'_> {
         let infrastructure = &scene.subject.infrastructure;
         let id = stored(&infrastructure.role_assignments.get(key).cloned(), "the id of a role assignment")?.to_owned();
         let service = scene.connector().resource_id().fhir_service().unwrap_or_default();
+        let certificate = ConnectorNames(&scene.connector().id).certificate();
         let (role, scope) = match key {
             STORAGE_ROLE => {
                 let group = stored(&infrastructure.resource_group, "the resource group")?;
@@ -197,6 +205,7 @@ impl Stage<'_> {
             HUB_SENDER => (Role::EventHubsDataSender, Scope::EventHub(self.hub()?)),
             DEVICE_RECEIVER => (Role::EventHubsDataReceiver, Scope::EventHub(self.device_hub()?)),
             FHIR_ROLE => (Role::FhirDataContributor, Scope::FhirService(&service)),
+            CERTIFICATE_ROLE => (Role::KeyVaultSecretsUser, Scope::Certificate(&certificate)),
             _ => (Role::EventHubsDataReceiver, Scope::EventHub(self.hub()?)),
         };
         let principal_id = &scene.internal_identity()?.principal_id;
@@ -283,6 +292,28 @@ impl Stage<'_> {
             _ => azure.delete_consumer_group(place, hub, group).await?,
         }
         Ok(())
+    }
+
+    /// The identity is the workspace's, so its changes are made under the lock of
+    /// the workspace.
+    async fn federation(&mut self, step: Step) -> Result<(), StepError> {
+        let workspace = self.scene.workspace();
+        let group = workspace.infrastructure.resource_group.as_deref();
+        let (Ok(place), Ok(identity), Some(group)) = (self.scene.place(), self.scene.internal_identity(), group) else {
+            // Nobody is anybody's yet.
+            return if step.is_removal() { Ok(()) } else { Err(missing("the workspace's identity").into()) };
+        };
+        let service_account = ConnectorNames(&self.scene.subject.id).workload();
+        let federation = Federation { group, identity: &identity.name, service_account: &service_account };
+        let azure = &self.worker.platform.azure;
+        let change = || async {
+            match step {
+                Step::Federation => azure.ensure_federation(place, federation).await?,
+                _ => azure.delete_federation(place, federation).await?,
+            }
+            Ok(())
+        };
+        self.worker.with_lock(workspace.id.as_str(), change).await
     }
 
     async fn certificate(&mut self, step: Step) -> Result<(), StepError> {

@@ -114,6 +114,7 @@ impl Provider {
             location: Location::new("westus2"),
             is_ready,
             url: "https://fhir.example".to_owned(),
+            audience: None,
         };
         fhir_services.put(&format!("{GROUP}/services/fhir1"), service(true));
         fhir_services.put(&format!("{GROUP}/services/fhir2"), service(true));

@@ -19,6 +19,7 @@ async fn a_workspace_with_something_in_it_stays() {
         location: arm::Location::new("westus2"),
         is_ready: true,
         url: "https://f.example".to_owned(),
+        audience: None,
     };
     provider.fhir_services.put(&format!("{GROUP}/workspaces/ws2/fhirservices/f"), service);
     provider.put("workspaces/ws2", NEWEST, &workspace()).await.is(201);

@@ -5,6 +5,7 @@
 
 #[allow(dead_code, reason = "some of it is for other tests")]
 mod places;
+mod pools;
 mod resources;
 mod samples;
 mod work;

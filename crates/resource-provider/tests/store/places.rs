@@ -70,6 +70,7 @@ pub struct Postgres {
     pub url: String,
     programs: PathBuf,
     folder: TempDir,
+    options: &'static str,
 }
 
 impl Postgres {
@@ -86,8 +87,14 @@ impl Postgres {
         Some(server)
     }
 
-    /// Starts one; none when the environment names no programs.
+    /// Starts one that is fast and forgets what a power cut would take; none when
+    /// the environment names no programs.
     pub fn start() -> Option<Postgres> {
+        Postgres::start_with("-c fsync=off")
+    }
+
+    /// Starts one with options; none when the environment names no programs.
+    pub fn start_with(options: &'static str) -> Option<Postgres> {
         let component = PathBuf::from(std::env::var_os("IOTC_TEST_POSTGRES")?);
         // Where the link leads: whoever runs them may not come through its folder.
         let programs = component.join("bin").canonicalize().expect("the component has programs");
@@ -97,7 +104,7 @@ impl Postgres {
         }
         let socket = folder.path().display().to_string();
         let url = format!("postgres://iotc@{}/postgres", socket.replace('/', "%2F"));
-        let server = Postgres { url, programs, folder };
+        let server = Postgres { url, programs, folder, options };
         let initdb = ["--auth=trust", "--username=iotc", "--no-sync", "--encoding=UTF8", "--locale=C"];
         server.run("initdb", &initdb);
         server.resume();
@@ -107,7 +114,8 @@ impl Postgres {
     /// Has it run; it takes connections then.
     pub fn resume(&self) {
         let socket = self.folder.path().display();
-        let options = format!("-c listen_addresses= -c fsync=off -c max_connections=300 -k {socket}");
+        let own = self.options;
+        let options = format!("-c listen_addresses= -c max_connections=300 {own} -k {socket}");
         self.run("pg_ctl", &["start", "--wait", "--silent", "-o", &options, "-l", &format!("{socket}/log")]);
     }
 

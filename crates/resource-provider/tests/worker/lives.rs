@@ -26,7 +26,7 @@ async fn everything_is_made_and_everything_is_removed() {
     for kind in ["group ", "storage ", "identity ", "namespace ", "hub nd-", "consumer group nd-", "certificate mi-"] {
         assert!(things.keys().any(|name| name.starts_with(kind)), "{kind}: {things:?}");
     }
-    assert_eq!(things.keys().filter(|name| name.starts_with("role ")).count(), 3, "{things:?}");
+    assert_eq!(things.keys().filter(|name| name.starts_with("role ")).count(), 4, "{things:?}");
     assert_eq!(things.keys().filter(|name| name.starts_with("blob ")).count(), 2, "{things:?}");
     assert_eq!(site.cloud.connector_count(), 1);
     for path in [CONNECTOR, "workspaces/ws1"] {
