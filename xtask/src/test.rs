@@ -38,7 +38,7 @@ const FAULTS: &str = "IOTC_FAULTS";
 /// What tells them when and in which order things are to break.
 const FAULTS_SEED: &str = "IOTC_FAULTS_SEED";
 
-const TIERS: [Tier; 13] = [
+const TIERS: [Tier; 14] = [
     Tier {
         name: "quick",
         about: "all packages, without other processes' help",
@@ -60,11 +60,14 @@ const TIERS: [Tier; 13] = [
     },
     Tier {
         name: "provider",
-        about: "the resource provider on PostgreSQL: its store, API and worker",
-        components: &["postgres"],
-        needs_binaries: false,
+        about: "the resource provider on PostgreSQL: its store, API and worker; connectors that it makes on this machine",
+        components: &["postgres", "python"],
+        needs_binaries: true,
         needs_package: false,
-        runs: &[&["-p", "resource-provider", "--test", "store", "--test", "api", "--test", "worker"]],
+        runs: &[
+            &["-p", "resource-provider", "--test", "store", "--test", "api", "--test", "worker"],
+            &["-p", "end-to-end", "--test", "provider"],
+        ],
     },
     Tier {
         name: "provider-sdk",
@@ -137,7 +140,31 @@ const TIERS: [Tier; 13] = [
         components: &["kubernetes", "keda", "helm", "azurite", "hapi"],
         needs_binaries: true,
         needs_package: false,
-        runs: &[&["-p", "kubernetes-tests", "--lib", "--bins", "--tests"], &["-p", "kubernetes-tests", "--doc"]],
+        runs: &[
+            &[
+                "-p",
+                "kubernetes-tests",
+                "--lib",
+                "--bins",
+                "--test",
+                "harness",
+                "--test",
+                "operator",
+                "--test",
+                "pipeline",
+                "--test",
+                "clusters",
+            ],
+            &["-p", "kubernetes-tests", "--doc"],
+        ],
+    },
+    Tier {
+        name: "whole",
+        about: "the whole system on a cluster: Azure's client, the resource provider, the operator, KEDA, pods, two FHIR servers",
+        components: &["kubernetes", "keda", "helm", "azurite", "hapi", "sekmet", "arm-python"],
+        needs_binaries: true,
+        needs_package: false,
+        runs: &[&["-p", "kubernetes-tests", "--test", "whole"]],
     },
     Tier {
         name: "faults",

@@ -1,8 +1,10 @@
 //! What a process works with outside, as the platform's file says.
 //!
 //! ```text
-//! azure + pools + clusters --> Azure, Kubernetes
-//! neither                  --> a cloud that only remembers: for trials
+//! azure + pools + clusters   --> Azure, Kubernetes
+//! machine                    --> this machine: for development
+//! machine + pools + clusters --> the same with Kubernetes
+//! neither                    --> a cloud that only remembers: for trials
 //! ```
 
 use std::sync::Arc;
@@ -13,7 +15,7 @@ use serde::Deserialize;
 
 use crate::azure::{AzurePorts, AzureSettings};
 use crate::kubernetes::{Clusters, ClustersDocument};
-use crate::local::{LocalCloud, LocalIdentities, LocalKeys, Open};
+use crate::local::{LocalCloud, LocalIdentities, LocalKeys, Machine, MachineSettings, Open};
 use crate::pools::Pools;
 use crate::ports::{IdentityIssuer, Keys, Platform};
 use crate::settings::PlatformFile;
@@ -60,10 +62,14 @@ impl Outside {
     ///
     /// What of the file cannot be used.
     pub async fn open(file: &PlatformFile, store: &Store) -> anyhow::Result<Outside> {
-        match &file.azure {
-            Some(settings) => Outside::on_azure(file, settings.clone(), store).await,
-            None if !file.clusters.is_empty() => bail!("`clusters` without `azure`: nothing would be made for them"),
-            None => {
+        match (&file.azure, &file.machine) {
+            (Some(_), Some(_)) => bail!("`azure` and `machine`: expected one of them"),
+            (Some(settings), None) => Outside::on_azure(file, settings.clone(), store).await,
+            (None, Some(settings)) => Outside::on_machine(file, settings.clone(), store).await,
+            (None, None) if !file.clusters.is_empty() => {
+                bail!("`clusters` without `azure` or `machine`: nothing would be made for them")
+            }
+            (None, None) => {
                 tracing::warn!("The platform's file names no platform: what is asked for is remembered, and not made");
                 Ok(Outside::remembering(file))
             }
@@ -71,11 +77,9 @@ impl Outside {
     }
 
     async fn on_azure(file: &PlatformFile, settings: AzureSettings, store: &Store) -> anyhow::Result<Outside> {
-        let document = ClustersDocument { clusters: file.clusters.clone(), connectors: file.connectors.clone() };
-        let settings = AzureSettings { kubernetes_namespace: document.connectors.namespace.clone(), ..settings };
+        let settings = AzureSettings { kubernetes_namespace: file.connectors.namespace.clone(), ..settings };
         let credential = file.identity.settings().credential().context("there is nobody to be in Azure")?;
-        let clusters = Clusters::connect(document).await.context("`clusters` cannot be used")?;
-        let pools = Pools::new(store.clone(), file.pools.clone()).context("`pools` cannot be used")?;
+        let (clusters, pools) = places(file, store).await?;
         let ports = Arc::new(AzurePorts::new(settings, credential)?);
         let platform = Platform {
             allocation: Arc::new(pools),
@@ -91,6 +95,25 @@ impl Outside {
         Ok(Outside { platform, keys: ports, identities: None })
     }
 
+    /// Hubs and names are this machine's; workloads too, unless there is a cluster.
+    async fn on_machine(file: &PlatformFile, settings: MachineSettings, store: &Store) -> anyhow::Result<Outside> {
+        let blobs = settings.blobs.clone();
+        let machine = Machine::open(settings).context("this machine cannot be the platform")?;
+        let mut platform = machine.platform();
+        if !file.fhir_services.is_empty() {
+            platform.fhir_services = Arc::new(file.named_fhir_services());
+        }
+        if !file.clusters.is_empty() {
+            let (clusters, pools) = places(file, store).await?;
+            let blobs =
+                blobs.context("`machine.blobs` is needed with `clusters`: pods read no folder of this machine")?;
+            platform.allocation = Arc::new(pools);
+            platform.blobs = Arc::new(blobs);
+            platform.cluster = Arc::new(clusters);
+        }
+        Ok(Outside { platform, keys: machine.keys(), identities: Some(Arc::new(LocalIdentities)) })
+    }
+
     fn remembering(file: &PlatformFile) -> Outside {
         let cloud = LocalCloud::behind(Arc::new(Open));
         Outside {
@@ -99,4 +122,12 @@ impl Outside {
             identities: Some(Arc::new(LocalIdentities)),
         }
     }
+}
+
+/// The clusters of the platform, and who says which is whose.
+async fn places(file: &PlatformFile, store: &Store) -> anyhow::Result<(Clusters, Pools)> {
+    let document = ClustersDocument { clusters: file.clusters.clone(), connectors: file.connectors.clone() };
+    let clusters = Clusters::connect(document).await.context("`clusters` cannot be used")?;
+    let pools = Pools::new(store.clone(), file.pools.clone()).context("`pools` cannot be used")?;
+    Ok((clusters, pools))
 }

@@ -20,7 +20,7 @@ use crate::front::certificates::{AllowedCertificates, Thumbprint};
 use crate::front::throttle::ThrottleSettings;
 use crate::front::tokens::{TokenSettings, Tokens};
 use crate::kubernetes::{ClusterReference, ClusterSettings};
-use crate::local::NamedFhirServices;
+use crate::local::{MachineSettings, NamedFhirServices};
 use crate::outside::ProviderIdentity;
 use crate::pools::PoolsDocument;
 use crate::ports::FhirService;
@@ -131,6 +131,9 @@ pub struct DevelopmentSettings {
     /// Register a subscription when it first writes.
     #[arg(long, env = "REGISTER_ON_FIRST_USE")]
     pub register_on_first_use: bool,
+    /// Stop in good order when standard input ends, as on SIGTERM.
+    #[arg(long, env = "STOP_ON_STDIN_END")]
+    pub stop_on_stdin_end: bool,
 }
 
 /// The platform's file, YAML or JSON.
@@ -156,6 +159,8 @@ pub struct PlatformFile {
     pub identity: ProviderIdentity,
     /// Azure, where things are made there.
     pub azure: Option<AzureSettings>,
+    /// Everything on this machine: for development.
+    pub machine: Option<MachineSettings>,
     /// Where workspaces are placed.
     pub pools: PoolsDocument,
     /// The clusters that connectors run on.
