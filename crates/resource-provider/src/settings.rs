@@ -15,7 +15,7 @@ use secrecy::SecretString;
 use serde::Deserialize;
 use url::Url;
 
-use crate::api::{ApiSettings, Limits};
+use crate::api::{ApiSettings, Limits, Switches};
 use crate::azure::AzureSettings;
 use crate::front::callers::Callers;
 use crate::front::certificates::{AllowedCertificates, Thumbprint};
@@ -145,6 +145,8 @@ pub struct DevelopmentSettings {
 pub struct PlatformFile {
     /// Where tracked resources may be made. Default: anywhere.
     pub regions: Vec<Location>,
+    /// Where and for whom they may be made. Default: wherever, for whoever.
+    pub switches: Switches,
     /// How many resources there may be.
     pub limits: Limits,
     /// What resources may be.
@@ -258,6 +260,7 @@ impl Settings {
         ApiSettings {
             rules: platform.rules.clone(),
             regions: platform.regions.clone(),
+            switches: platform.switches.clone(),
             limits: platform.limits,
             retry_after_seconds: self.retry_after_seconds,
             is_front_door: self.development.front_door,
