@@ -369,4 +369,15 @@ mod tests {
             assert!(read(wrong).is_err(), "{wrong}");
         }
     }
+
+    #[test]
+    fn the_pages_file_for_one_machine_can_be_read() {
+        let page = include_str!("../../../docs/resource-provider.md");
+        let (_, rest) = page.split_once("```yaml\nmachine:").expect("an example");
+        let (example, _) = rest.split_once("```").expect("its end");
+        let file: PlatformFile = serde_saphyr::from_str(&format!("machine:{example}")).expect("a platform's file");
+        assert_eq!(file.machine.as_ref().map(|machine| machine.administration_port), Some(5673));
+        assert_eq!(file.fhir_services.len(), 1);
+        assert!(file.worker().lease < PlatformFile::default().worker().lease);
+    }
 }
