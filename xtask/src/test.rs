@@ -60,11 +60,14 @@ const TIERS: [Tier; 14] = [
     },
     Tier {
         name: "provider",
-        about: "the resource provider's store on PostgreSQL; connectors that it makes on this machine",
-        components: &["postgres", "python"],
+        about: "the resource provider on PostgreSQL: its store, API and worker; connectors that it makes on this machine",
+        components: &["postgres", "python", "arm-python"],
         needs_binaries: true,
         needs_package: false,
-        runs: &[&["-p", "resource-provider", "--test", "store"], &["-p", "end-to-end", "--test", "provider"]],
+        runs: &[
+            &["-p", "resource-provider", "--test", "store", "--test", "api", "--test", "worker"],
+            &["-p", "end-to-end", "--test", "provider"],
+        ],
     },
     Tier {
         name: "provider-sdk",
