@@ -20,12 +20,12 @@ use std::time::Duration;
 use anyhow::Context;
 use axum::Router;
 use delivery::{Consumer, ConsumerOptions, Fates, Observer, Processor};
-use futures::FutureExt;
 use serde_json::json;
 use settings::NativeOptions;
 use tokio::sync::watch;
 
 pub use runtime::TokioRuntime;
+pub use stop::Stop;
 
 /// Whether a process is ready: it has seen its hub and its positions.
 #[derive(Clone, Debug)]
@@ -47,13 +47,13 @@ pub struct Reading {
 /// Runs a function until the process is told to stop. `routes` are served
 /// beside those for Kubernetes, when the settings say where.
 pub async fn run(
+    Stop(stop): Stop,
     options: NativeOptions,
     processor: impl Processor,
     observer: Arc<dyn Observer>,
     reading: Reading,
     routes: Router,
 ) -> anyhow::Result<()> {
-    let stop = stop::signal(options.process.stop_on_stdin_end)?.shared();
     let (ready, readiness) = watch::channel(false);
     let heartbeat = http::Heartbeat::new();
     let server = match options.process.listen {

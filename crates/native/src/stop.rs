@@ -2,14 +2,33 @@
 
 use std::io;
 
-use futures::future::BoxFuture;
+use futures::future::{BoxFuture, Shared};
 use futures::{FutureExt, StreamExt, stream};
+use settings::NativeOptions;
 use tokio::signal::unix::{SignalKind, signal as listen};
 use tokio::sync::oneshot;
 
-/// Done when the process gets SIGTERM or SIGINT, or, if `on_stdin_end`, when
-/// its standard input ends.
-pub(crate) fn signal(on_stdin_end: bool) -> io::Result<BoxFuture<'static, ()>> {
+/// The sign to stop; who has it listens.
+///
+/// The first process of a container gets no signal that it does not listen for,
+/// SIGTERM neither: one that comes before is lost, and the pod stays for all of
+/// its grace period. So listening begins before anything that takes time.
+#[derive(Clone, Debug)]
+pub struct Stop(pub(crate) Shared<BoxFuture<'static, ()>>);
+
+impl Stop {
+    /// Listens for SIGTERM and SIGINT from now on, and for the end of standard
+    /// input when the options say so.
+    ///
+    /// # Errors
+    ///
+    /// Signals cannot be listened for.
+    pub fn listen(options: &NativeOptions) -> io::Result<Stop> {
+        Ok(Stop(signal(options.process.stop_on_stdin_end)?.shared()))
+    }
+}
+
+fn signal(on_stdin_end: bool) -> io::Result<BoxFuture<'static, ()>> {
     let (mut term, mut interrupt) = (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
     let signals = async move {
         tokio::select! {
