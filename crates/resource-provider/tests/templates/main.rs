@@ -13,6 +13,9 @@ mod bodies;
 mod deployment;
 mod expression;
 mod ours;
+#[path = "../store/places.rs"]
+#[allow(dead_code)]
+mod places;
 #[path = "../api/provider.rs"]
 #[allow(dead_code)]
 mod provider;
