@@ -161,6 +161,9 @@ pub struct PlatformFile {
     /// The FHIR services of the platform by their resource ids, where no directory
     /// knows them; `*` stands for any segment.
     pub fhir_services: BTreeMap<String, NamedFhirService>,
+    /// Whether resource groups of ours are removed whose resource is gone, not only
+    /// reported.
+    pub removes_orphans: bool,
     /// As whom the provider works in Azure.
     pub identity: ProviderIdentity,
     /// Azure, where things are made there.
@@ -212,7 +215,7 @@ impl PlatformFile {
     /// What the worker is told. On a laptop somebody waits, and nobody else's
     /// services are asked.
     pub fn worker(&self) -> WorkerSettings {
-        let settings = WorkerSettings::default();
+        let settings = WorkerSettings { removes_orphans: self.removes_orphans, ..WorkerSettings::default() };
         match &self.machine {
             None => settings,
             // So soon is gone on with what a killed provider has begun.

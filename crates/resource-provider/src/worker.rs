@@ -97,8 +97,8 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// Works and sweeps until `stop` says so; what is being done then is left to be claimed
-    /// by another.
+    /// Works and sweeps until `stop` says so; what is being done then is given back,
+    /// to be claimed by another.
     pub async fn run(self, mut stop: watch::Receiver<bool>) {
         let mut running = JoinSet::new();
         let sweeping = tokio::spawn(self.clone().keep_sweeping(stop.clone()));
@@ -123,6 +123,10 @@ impl Worker {
         running.shutdown().await;
         // Whatever it is at is one transaction or the other.
         sweeping.abort();
+        if let Err(error) = self.store.give_back(&self.name).await {
+            let error = error_chain(&error);
+            tracing::warn!(error, "What the worker was at was not given back, and waits until its lease lapses");
+        }
     }
 
     /// Carries out one operation, if there is one to be had. Whether there was.

@@ -179,6 +179,25 @@ impl Store {
         transaction.commit().await?;
         Ok(preempted)
     }
+
+    /// Gives back whatever a worker has, so that others need not wait until it
+    /// lapses; what it did not end counts as not claimed.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Database`].
+    pub async fn give_back(&self, worker: &str) -> Result<(), StoreError> {
+        let giving = StoreError::database("give back operations");
+        let update = query(
+            "UPDATE operations SET lease_owner = '', lease_until = 0, attempts = attempts - 1 \
+             WHERE lease_owner = $1 AND status = 'Running'",
+        );
+        update.bind(worker.to_owned()).execute(&self.pool).await.map_err(&giving)?;
+        // Locks are named after their worker and the use of each.
+        let delete = query("DELETE FROM locks WHERE owner = $1 OR owner LIKE $2");
+        let delete = delete.bind(worker.to_owned()).bind(format!("{worker} %"));
+        delete.execute(&self.pool).await.map(|_| ()).map_err(&giving)
+    }
 }
 
 impl Transaction {

@@ -203,3 +203,25 @@ fn a_url_of_something_else_is_named_without_its_rest() {
     let error = runtime.block_on(Store::open("mysql://user:secret@host/db")).unwrap_err();
     assert_eq!(error.to_string(), "`mysql` is not a store; expected sqlite://… or postgres://…");
 }
+
+#[test]
+fn what_a_worker_gives_back_is_another_s_at_once_and_counts_as_not_claimed() {
+    each_store(|store| async move {
+        let connector = resource("workspaces/ws1/iotconnectors/iot1", None);
+        let ours = enqueue(&store, &connector, "a", 1).await;
+        let theirs = enqueue(&store, &connector, "b", 2).await;
+        assert_eq!(claimed(&store, claim("w1", 5)).await, Some(ours.id.clone()));
+        assert_eq!(claimed(&store, claim("w2", 5)).await, Some(theirs.id));
+        let lock = |name: &'static str, owner: &'static str| {
+            let store = store.clone();
+            async move { store.take_lock(name, owner, second(5), second(15)).await.unwrap() }
+        };
+        assert!(lock("ws1", "w1 use").await && lock("ws2", "w2 use").await);
+        store.give_back("w1").await.unwrap();
+        let again = store.claim(claim("w3", 6)).await.unwrap().unwrap();
+        assert_eq!((again.document.id, again.attempts), (ours.id, 1));
+        assert_eq!(claimed(&store, claim("w3", 6)).await, None, "what is another's stays so");
+        assert!(lock("ws1", "w3 use").await);
+        assert!(!lock("ws2", "w3 use").await, "and so does its lock");
+    });
+}
