@@ -170,7 +170,11 @@ async fn get(client: &Client, url: &str) -> Result<(), String> {
 }
 
 /// Has clients act for a time, each once at a time and no more than `most` in all.
-async fn clients(time: Duration, most: usize, act: impl AsyncFn(usize) -> Result<(), String>) -> Result<Figure, String> {
+async fn clients(
+    time: Duration,
+    most: usize,
+    act: impl AsyncFn(usize) -> Result<(), String>,
+) -> Result<Figure, String> {
     let (next, start) = (AtomicUsize::new(0), Instant::now());
     let one = async || {
         let mut took = Vec::new();
