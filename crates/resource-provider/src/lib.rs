@@ -14,6 +14,7 @@ pub mod front;
 pub mod kubernetes;
 pub mod lifecycle;
 pub mod local;
+pub mod openapi;
 pub mod outside;
 pub mod pools;
 pub mod ports;

@@ -1,6 +1,7 @@
 //! The resource provider: reads its settings, opens its store, answers requests
 //! and carries out what they ask for, until it is told to stop.
 
+use std::io::Write;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::process::ExitCode;
@@ -47,8 +48,11 @@ async fn main() -> ExitCode {
 
 async fn serve(settings: Settings) -> anyhow::Result<()> {
     let (mut term, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    settings.check()?;
     let platform = PlatformFile::read(settings.platform.as_deref())?;
+    if let Some(endpoint) = &settings.manifest {
+        return writeln!(std::io::stdout(), "{:#}", platform.manifest(endpoint)).context("standard output");
+    }
+    settings.check()?;
     let store = Store::open(settings.store.expose_secret()).await.context("the store cannot be opened")?;
     let client = reqwest::Client::builder().build().context("HTTPS cannot be used")?;
     let callers = Arc::new(if settings.role.answers() { settings.callers.callers(&client) } else { Callers::Anybody });

@@ -88,6 +88,9 @@ pub struct Settings {
     /// How long requests are taken after the sign to stop, in seconds: until a cluster leads nobody here any more.
     #[arg(long, env = "SERVE_ON_SECONDS", value_name = "SECONDS", default_value_t = 0)]
     pub serve_on_seconds: u64,
+    /// Print what Azure Resource Manager is told of the provider, with this URL of ours, and end.
+    #[arg(long, value_name = "URL")]
+    pub manifest: Option<Url>,
     /// How callers are known.
     #[command(flatten)]
     pub callers: CallerSettings,
@@ -217,6 +220,12 @@ impl PlatformFile {
                 WorkerSettings { poll: Duration::from_millis(200), lease: SignedDuration::from_secs(10), ..settings }
             }
         }
+    }
+
+    /// The manifest of the first generation's types (resource-provider.md 3.9).
+    pub fn manifest(&self, endpoint: &Url) -> serde_json::Value {
+        let regions: Vec<String> = self.regions.iter().map(|region| region.as_str().to_owned()).collect();
+        arm::manifest::gen1_manifest(endpoint.as_str(), &regions)
     }
 }
 
@@ -368,5 +377,16 @@ mod tests {
         ] {
             assert!(read(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn the_pages_file_for_one_machine_can_be_read() {
+        let page = include_str!("../../../docs/resource-provider.md");
+        let (_, rest) = page.split_once("```yaml\nmachine:").expect("an example");
+        let (example, _) = rest.split_once("```").expect("its end");
+        let file: PlatformFile = serde_saphyr::from_str(&format!("machine:{example}")).expect("a platform's file");
+        assert_eq!(file.machine.as_ref().map(|machine| machine.administration_port), Some(5673));
+        assert_eq!(file.fhir_services.len(), 1);
+        assert!(file.worker().lease < PlatformFile::default().worker().lease);
     }
 }
