@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::GROUP;
 use crate::client::{Client, Package};
-use crate::leftovers::{check_no_connector, check_resources, wait_for_zero};
+use crate::leftovers::{check_no_connector, check_resources, wait_for_suspension, wait_for_zero};
 use crate::observations::values;
 use crate::server::Server;
 use crate::site::{DEVICE_HUB, GROUP_OF_HUB, LIMIT, Site};
@@ -109,6 +109,17 @@ fn azures_client_makes_a_connector_whose_events_reach_two_servers_until_it_is_de
     wait_for("sekmet has what it missed", 1, 2 * EVENTS);
     clock.note("one away and back");
 
+    // Nothing runs for a suspended subscription; what comes meanwhile is read when it is registered again.
+    server.set_subscription("Suspended");
+    wait_for_suspension(&site);
+    clock.note("suspended");
+    site.send(&readings(3, "heartrate"));
+    assert_eq!([arrived(0), arrived(1)], [2 * EVENTS; 2]);
+    server.set_subscription("Registered");
+    wait_for("HAPI has what came meanwhile", 0, 3 * EVENTS);
+    wait_for("sekmet has, too", 1, 3 * EVENTS);
+    clock.note("registered again, and what came meanwhile");
+
     // What comes after a change of the mapping follows it.
     let template = &mut mapping["template"][0]["template"];
     template["typeMatchExpression"] = json!("$..[?(@pulse)]");
@@ -118,10 +129,10 @@ fn azures_client_makes_a_connector_whose_events_reach_two_servers_until_it_is_de
     assert!(changed.to_string().contains("$.pulse"), "{changed}");
     clock.note("a change of the mapping");
     // The first are of a type that nothing matches any more.
-    site.send(&readings(3, "heartrate"));
-    site.send(&readings(4, "pulse"));
-    wait_for("HAPI has what the new mapping makes", 0, 3 * EVENTS);
-    wait_for("sekmet has, too", 1, 3 * EVENTS);
+    site.send(&readings(4, "heartrate"));
+    site.send(&readings(5, "pulse"));
+    wait_for("HAPI has what the new mapping makes", 0, 4 * EVENTS);
+    wait_for("sekmet has, too", 1, 4 * EVENTS);
     clock.note("events by the changed mapping");
 
     // Nothing is left but what is kept.
@@ -131,5 +142,5 @@ fn azures_client_makes_a_connector_whose_events_reach_two_servers_until_it_is_de
     check_resources(&site, &server, &["ws1"]);
     client.run(&json!({ "do": "delete", "names": ["ws1"] })).done();
     check_resources(&site, &server, &[]);
-    assert_eq!([arrived(0), arrived(1)], [3 * EVENTS; 2]);
+    assert_eq!([arrived(0), arrived(1)], [4 * EVENTS; 2]);
 }

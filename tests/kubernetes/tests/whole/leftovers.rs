@@ -61,6 +61,17 @@ pub fn check_resources(site: &Site, server: &Server, expected: &[&str]) {
     assert_eq!(names, expected);
 }
 
+/// Waits until KEDA says of all that it is paused, and no pod is left.
+pub fn wait_for_suspension(site: &Site) {
+    let paused = r#"jsonpath={range .items[*]}{.status.conditions[?(@.type=="Paused")].status}{"\n"}{end}"#;
+    until("KEDA has paused", LIMIT, || {
+        let printed = site.plane.kubectl(&["-n", NAMESPACE, "get", "scaledobjects", "-o", paused]).unwrap();
+        let states: Vec<&str> = printed.lines().collect();
+        (states == ["True"; 3]).then_some(())
+    });
+    wait_for_zero(site);
+}
+
 /// Waits until none of the Deployments of connectors has a pod.
 pub fn wait_for_zero(site: &Site) {
     until("all is scaled to zero", LIMIT, || {

@@ -6,9 +6,10 @@ use std::process::Command;
 
 use end_to_end::poll::until;
 use end_to_end::process::{Running, free_port};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::SUBSCRIPTION;
 use crate::authority::Authority;
 use crate::site::{LIMIT, program};
 
@@ -26,6 +27,16 @@ pub struct Server {
 }
 
 impl Server {
+    /// Says what has become of the subscription, as ARM does.
+    pub fn set_subscription(&self, state: &str) {
+        let trusted = reqwest::Certificate::from_pem(&fs::read(&self.authority).unwrap()).unwrap();
+        let client = reqwest::blocking::Client::builder().tls_certs_only([trusted]).build().unwrap();
+        let url = format!("{}/subscriptions/{SUBSCRIPTION}?api-version=2.0", self.url);
+        let body = json!({ "state": state, "registrationDate": "today", "properties": { "tenantId": "t" } });
+        let answer = client.put(url).json(&body).send().unwrap();
+        assert_eq!(answer.status(), 200, "{:?}", answer.text());
+    }
+
     /// Starts one over a platform.
     pub fn start(platform: &Value) -> Server {
         let folder = tempfile::tempdir().unwrap();
