@@ -126,9 +126,9 @@ impl Held {
             }
             return Some(Err(()));
         }
-        match self.resources.get_mut(&key).map(|resource| resource.going.take()) {
-            Some(Some(Going::Deleting)) => self.remove(&key),
-            _ => {}
+        let going = self.resources.get_mut(&key).and_then(|resource| resource.going.take());
+        if let Some(Going::Deleting) = going {
+            self.remove(&key);
         }
         Some(Ok(true))
     }
