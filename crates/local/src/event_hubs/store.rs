@@ -11,6 +11,7 @@
 //!
 //! How a partition is written and read is in `partition`.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, TryLockError};
 use std::io;
@@ -145,10 +146,10 @@ impl Store {
         }
         for access in made_before(state)? {
             let key = access.name.to_lowercase();
-            if !opened.contains_key(&key) {
+            if let Entry::Vacant(place) = opened.entry(key) {
                 let Access { name, partitions, is_open, .. } = &access;
                 let wanted = Wanted { name, partitions: *partitions, consumer_groups: &[], is_open: *is_open };
-                opened.insert(key, Arc::new(Hub::open(state, wanted)?));
+                place.insert(Arc::new(Hub::open(state, wanted)?));
             }
         }
         let (hubs, changing) = (RwLock::new(opened), Mutex::default());

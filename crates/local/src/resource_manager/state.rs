@@ -126,9 +126,8 @@ impl Held {
             }
             return Some(Err(()));
         }
-        match self.resources.get_mut(&key).map(|resource| resource.going.take()) {
-            Some(Some(Going::Deleting)) => self.remove(&key),
-            _ => {}
+        if let Some(Some(Going::Deleting)) = self.resources.get_mut(&key).map(|resource| resource.going.take()) {
+            self.remove(&key);
         }
         Some(Ok(true))
     }
