@@ -60,11 +60,11 @@ const TIERS: [Tier; 12] = [
     },
     Tier {
         name: "provider",
-        about: "the resource provider's store on PostgreSQL",
-        components: &["postgres"],
+        about: "the resource provider's store on PostgreSQL, and its ports on Azure over Azurite",
+        components: &["postgres", "azurite"],
         needs_binaries: false,
         needs_package: false,
-        runs: &[&["-p", "resource-provider", "--test", "store"]],
+        runs: &[&["-p", "resource-provider", "--test", "store", "--test", "azure"]],
     },
     Tier {
         name: "simulation",

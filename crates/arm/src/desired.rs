@@ -52,7 +52,8 @@ pub enum Properties {
 }
 
 /// What the platform allows; the defaults are those of the contract.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Rules {
     /// How many tags a resource may have.
     pub tags_max: usize,

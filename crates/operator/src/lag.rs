@@ -19,7 +19,6 @@ pub mod reading;
 pub mod readings;
 pub mod secret;
 pub mod server;
-pub mod tls;
 pub mod workload;
 
 use aws_lc_rs::{constant_time, hmac};

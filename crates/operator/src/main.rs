@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::Context as _;
 use clap::Parser;
+use https_server::{Clients, Kept, Limits};
 use kube::Client;
 use kube::runtime::events::{Recorder, Reporter};
 use operator::chart::Charts;
@@ -20,7 +21,6 @@ use operator::lag::authority::{Authority, Renewal};
 use operator::lag::hosts::AllowedHosts;
 use operator::lag::secret::Shared;
 use operator::lag::server::LagServer;
-use operator::lag::tls::{self, Kept, Limits};
 use operator::lag::{LagOffer, TokenKey};
 use operator::manifest::OPERATOR;
 use operator::reconcile::Context;
@@ -155,26 +155,34 @@ async fn serve_lag(
     shared: &Shared,
     tasks: &mut JoinSet<anyhow::Error>,
 ) -> anyhow::Result<LagOffer> {
-    let files = settings.lag_tls.as_deref().map(|folder| Ok::<_, anyhow::Error>((folder, tls::read(folder)?)));
+    let files = settings.lag_tls.as_deref().map(|folder| Ok::<_, anyhow::Error>((folder, https_server::read(folder)?)));
     let files = files.transpose()?;
     let name = url.host_str().context("the address of the lag has no host")?;
     let authority = Authority::of(&shared.ca_key).context("the authority of the lag server has no key")?;
     let issued = authority.issue(name, SystemTime::now()).context("cannot make a certificate for the lag server")?;
-    let (chain, key) = files.as_ref().map_or(&issued.server, |(_, read)| &read.0);
-    let (renewed, acceptor) = watch::channel(tls::acceptor(chain, key)?);
+    let own = (issued.server.0.as_str(), issued.server.1.as_str());
+    let (chain, key) = files.as_ref().map_or(own, |(_, read)| (read.chain.as_str(), read.key.as_str()));
+    let acceptor = https_server::acceptor(chain, key, Clients::Anonymous);
+    let (renewed, acceptor) = watch::channel(acceptor.context("the lag cannot be served")?);
     let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
     let key = TokenKey::new(&shared.token_key);
     let keep_for = Duration::from_secs(settings.lag_cache_seconds);
     let hosts = AllowedHosts::new(settings.lag_hosts.clone());
     let routes = LagServer::new(client, key.clone(), hosts.clone(), keep_for, settings.tenant.clone()).routes();
     tracing::info!(%address, "Serves the lag");
-    tasks.spawn(tls::serve(listener, acceptor, routes, Limits::default()));
+    tasks.spawn(async move {
+        https_server::serve(listener, acceptor, routes, Limits::default(), std::future::pending()).await;
+        anyhow::anyhow!("the lag is not served any more")
+    });
     let (told, given) = watch::channel(issued.clone());
-    let ca_bundle = files.as_ref().map(|(_, read)| read.1.clone());
+    let ca_bundle = files
+        .as_ref()
+        .map(|(folder, read)| read.authority.clone().with_context(|| format!("{} has no ca.crt", folder.display())));
+    let ca_bundle = ca_bundle.transpose()?;
     let acceptor = files.is_none().then(|| renewed.clone());
     tasks.spawn(Renewal { authority, server: name.to_owned(), issued, acceptor, told }.keep());
     if let Some((folder, read)) = files {
-        tasks.spawn(Kept::new(folder, read, renewed).keep());
+        tasks.spawn(Kept::new(folder, read, Clients::Anonymous, renewed).keep());
     }
     Ok(LagOffer {
         url: url.as_str().trim_end_matches('/').to_owned(),

@@ -28,6 +28,7 @@ use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{HeaderMap, Method, Uri};
 use axum::response::Response;
 use delivery::away::error_chain;
+use serde::Deserialize;
 
 use self::answer::Answer;
 use self::call::Call;
@@ -57,7 +58,8 @@ pub struct ApiSettings {
 }
 
 /// How many resources there may be (resource-provider.md 4.9).
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Limits {
     /// Workspaces of a subscription.
     pub workspaces: usize,
@@ -164,6 +166,14 @@ async fn handle(
     let answer = answered.unwrap_or_else(|error| Answer::error(&error, api.settings.retry_after_seconds));
     tracing::info!(%method, status = answer.status(), request_id, "Answered");
     answer.into_response(&method, &headers, &request_id)
+}
+
+/// The answer to a request that does not get as far as the API.
+pub(crate) fn refusal(error: &ArmError, retry_after_seconds: u64, method: &Method, headers: &HeaderMap) -> Response {
+    let request_id = uuid::Uuid::new_v4().to_string();
+    let answer = Answer::error(error, retry_after_seconds);
+    tracing::info!(%method, status = answer.status(), request_id, code = error.code.as_str(), "Refused");
+    answer.into_response(method, headers, &request_id)
 }
 
 impl From<StoreError> for ArmError {

@@ -2,14 +2,16 @@
 //! that carries out what it accepts (docs/resource-provider.md).
 //!
 //! ```text
-//! request --api--> store: resource + operation, in one transaction
+//! request --front--> --api--> store: resource + operation, in one transaction
 //! store --worker: claim, steps, journal--> ports: Azure, the cluster, or this machine
 //! ```
 
 pub mod api;
 pub mod azure;
 pub mod documents;
+pub mod front;
 pub mod local;
 pub mod ports;
+pub mod settings;
 pub mod store;
 pub mod worker;

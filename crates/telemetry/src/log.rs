@@ -17,7 +17,7 @@ const DEFAULT_FILTER: &str = "info";
 /// Our packages, as their lines are marked. Only what they say leaves the
 /// process by OTLP, and only they say more than [`LIBRARIES_MAX`]: a library may
 /// print what it likes into its spans and lines.
-const OURS: [&str; 17] = [
+const OURS: [&str; 18] = [
     "azure",
     "custom_handler",
     "delivery",
@@ -25,6 +25,7 @@ const OURS: [&str; 17] = [
     "fhir_client",
     "folder",
     "group_convert",
+    "https_server",
     "hub_client",
     "iotc",
     "local",

@@ -61,7 +61,8 @@ pub struct FhirDestination {
 }
 
 /// What is allowed beyond the public shape.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Allowed {
     /// `fhirServerUrl` in the place of `fhirServiceResourceId`.
     pub manual_url: bool,

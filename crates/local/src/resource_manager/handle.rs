@@ -146,9 +146,7 @@ impl Held {
     }
 
     fn refuses_role(&self, address: &Address, body: &Value, before: Option<&Resource>) -> Option<Reply> {
-        let text = |body: &Value, member: &str| {
-            body["properties"][member].as_str().unwrap_or_default().to_lowercase()
-        };
+        let text = |body: &Value, member: &str| body["properties"][member].as_str().unwrap_or_default().to_lowercase();
         let (principal, role) = (text(body, "principalId"), text(body, "roleDefinitionId"));
         let is_identity = |resource: &Resource| {
             resource.body["type"] == "Microsoft.ManagedIdentity/userAssignedIdentities"
@@ -198,7 +196,7 @@ impl Held {
 
     fn begin(&mut self, key: String, course: Course, shown: Value, fails: bool) -> Reply {
         let number = self.operations.last_key_value().map_or(1, |(number, _)| number + 1);
-        self.operations.insert(number, Operation { key, looks: self.looks, fails });
+        self.operations.insert(number, Operation { key, looks: self.looks, fails, has_ended: false });
         match course {
             Course::Status => Reply { status: 201, operation: Some((number, course)), body: shown },
             _ => Reply { status: 202, operation: Some((number, course)), body: Value::Null },
@@ -227,7 +225,9 @@ impl Held {
         let string = |which: &str| {
             let key = rule.body["hidden"][which].as_str().unwrap_or_default();
             let name = &address.name;
-            format!("Endpoint=sb://{namespace}.servicebus.windows.net/;SharedAccessKeyName={name};SharedAccessKey={key};EntityPath={hub}")
+            format!(
+                "Endpoint=sb://{namespace}.servicebus.windows.net/;SharedAccessKeyName={name};SharedAccessKey={key};EntityPath={hub}"
+            )
         };
         Reply::of(
             200,

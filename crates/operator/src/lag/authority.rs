@@ -12,6 +12,7 @@
 use std::time::{Duration, SystemTime};
 
 use anyhow::Context;
+use https_server::{Clients, acceptor};
 use k8s_openapi::jiff::Timestamp;
 use k8s_openapi::jiff::civil::Date;
 use k8s_openapi::jiff::tz::TimeZone;
@@ -21,8 +22,6 @@ use rcgen::{
 };
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
-
-use super::tls;
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 /// How long a certificate holds.
@@ -177,7 +176,7 @@ impl Renewal {
         }
         let issued = self.authority.issue(&self.server, now).context("cannot issue certificates")?;
         if let Some(sender) = &self.acceptor {
-            sender.send_replace(tls::acceptor(&issued.server.0, &issued.server.1)?);
+            sender.send_replace(acceptor(&issued.server.0, &issued.server.1, Clients::Anonymous)?);
         }
         self.told.send_replace(issued.clone());
         self.issued = issued;
@@ -228,7 +227,8 @@ mod tests {
         let stranger = Authority::make().unwrap().issue("localhost", begun).unwrap();
         assert!(!takes(&first, &stranger, begun) && !takes(&stranger, &first, begun));
 
-        let (acceptor, mut served) = watch::channel(tls::acceptor(&first.server.0, &first.server.1).unwrap());
+        let (acceptor, mut served) =
+            watch::channel(super::acceptor(&first.server.0, &first.server.1, Clients::Anonymous).unwrap());
         let (told, connectors) = watch::channel(first.clone());
         let mut renewal = Renewal {
             authority,

@@ -46,14 +46,9 @@ pub struct ResourceManager {
 }
 
 impl ResourceManager {
-    /// At the address of the settings.
-    pub fn new(settings: &AzureSettings, rest: Rest) -> ResourceManager {
-        ResourceManager {
-            rest,
-            base: settings.resource_manager.clone(),
-            scope: settings.resource_manager_scope.clone(),
-            wait: settings.operation_wait,
-        }
+    /// At an address.
+    pub fn new(base: Url, settings: &AzureSettings, rest: Rest) -> ResourceManager {
+        ResourceManager { rest, base, scope: settings.resource_manager_scope.clone(), wait: settings.operation_wait }
     }
 
     /// A resource; none when it is not there.

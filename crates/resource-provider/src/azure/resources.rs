@@ -151,9 +151,10 @@ impl Azure for AzurePorts {
     }
 
     async fn ensure_federation(&self, place: &ScaleInfo, federation: Federation<'_>) -> Result<(), PortError> {
-        let account = format!("system:serviceaccount:{}:{}", self.namespace(place), federation.service_account);
+        let account = federation.service_account;
+        let subject = format!("system:serviceaccount:{}:{}", account.namespace, account.name);
         let wanted = json!({
-            "properties": { "issuer": self.issuer(place).await?, "subject": account, "audiences": [TOKEN_EXCHANGE] },
+            "properties": { "issuer": self.issuer(place).await?, "subject": subject, "audiences": [TOKEN_EXCHANGE] },
         });
         let target = Target { id: &federation_id(place, federation), version: IDENTITIES };
         self.resource_manager.ensure(target, &wanted).await.map_err(identity_failed)?;
@@ -165,18 +166,20 @@ impl Azure for AzurePorts {
     }
 
     async fn ensure_namespace(&self, place: &ScaleInfo) -> Result<(), PortError> {
+        let target = Target { id: &place.event_hub_namespace_resource_id, version: EVENT_HUBS };
+        let found = self.resource_manager.get(target).await.map_err(namespace_failed)?;
+        let is_closed = found.is_none_or(|found| found["properties"]["disableLocalAuth"] == true);
         let wanted = json!({
             "location": self.location(place).await?,
             "sku": { "name": "Standard", "tier": "Standard", "capacity": 1 },
-            "properties": { "isAutoInflateEnabled": false, "minimumTlsVersion": "1.2" },
+            "properties": {
+                "isAutoInflateEnabled": false,
+                "minimumTlsVersion": "1.2",
+                // Whether keys open it is decided when a rule comes, and then stays.
+                "disableLocalAuth": is_closed,
+            },
         });
-        let target = Target { id: &place.event_hub_namespace_resource_id, version: EVENT_HUBS };
-        let mut first = wanted.clone();
-        // Whether keys open it is decided when a rule comes, and then stays.
-        first["properties"]["disableLocalAuth"] = json!(true);
-        let is_there = self.resource_manager.get(target).await.map_err(namespace_failed)?.is_some();
-        let wanted = if is_there { &wanted } else { &first };
-        self.resource_manager.ensure(target, wanted).await.map_err(namespace_failed)?;
+        self.resource_manager.ensure(target, &wanted).await.map_err(namespace_failed)?;
         Ok(())
     }
 
@@ -242,5 +245,5 @@ impl Azure for AzurePorts {
 
 fn federation_id(place: &ScaleInfo, federation: Federation<'_>) -> String {
     let Federation { group, identity, service_account } = federation;
-    format!("{}/federatedIdentityCredentials/{service_account}", identity_id(place, group, identity))
+    format!("{}/federatedIdentityCredentials/{}", identity_id(place, group, identity), service_account.name)
 }

@@ -4,14 +4,16 @@ use std::collections::HashMap;
 use std::str::FromStr;
 use std::time::Duration;
 
+use serde::{Deserialize, Deserializer};
 use url::Url;
 
-/// What the ports on Azure are told; the defaults are those of Azure's public
-/// cloud.
-#[derive(Clone, Debug)]
+/// What the ports on Azure are told, as the platform's file has it; the defaults
+/// are those of Azure's public cloud.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct AzureSettings {
     /// Resource Manager.
-    pub resource_manager: Url,
+    pub resource_manager: Endpoint,
     /// What its tokens are for.
     pub resource_manager_scope: String,
     /// Key vaults.
@@ -34,42 +36,40 @@ pub struct AzureSettings {
     pub hub_partitions: u32,
     /// How long a hub keeps events. Seven days is what Standard has at the most.
     pub hub_retention_days: u32,
-    /// In which namespace of its cluster a connector runs, unless `clusters`
-    /// says another.
-    pub kubernetes_namespace: String,
-    /// What is known of clusters, by their resource ids in lower case. The rest
-    /// is asked of Azure.
+    /// What is known of clusters, by their resource ids. The rest is asked of
+    /// Azure.
     pub clusters: HashMap<String, KnownCluster>,
     /// How many identities are made in a second, by this process (4.9: about
     /// eight in a tenant, so fewer when several processes work).
     pub identities_per_second: u32,
     /// How long one request may take.
+    #[serde(rename = "requestLimitSeconds", deserialize_with = "seconds")]
     pub request_limit: Duration,
     /// How long Azure is watched at what it has begun before the step is tried
     /// again later. Below a worker's patience, far above a namespace's usual
     /// minute.
+    #[serde(rename = "operationWaitSeconds", deserialize_with = "seconds")]
     pub operation_wait: Duration,
     /// PEM certificates of authorities that are trusted beside the system's: of
     /// a proxy, or of a stand-in.
+    #[serde(skip)]
     pub trusted_authorities: Vec<u8>,
 }
 
 /// What the platform says of a cluster; what is not said is asked of Azure.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct KnownCluster {
     /// Its region.
     pub location: Option<String>,
     /// Who issues its service accounts' tokens.
     pub issuer: Option<String>,
-    /// In which namespace its connectors run.
-    pub namespace: Option<String>,
 }
 
-impl AzureSettings {
-    /// Azure's public cloud, with the namespace of connectors.
-    pub fn public_cloud(kubernetes_namespace: impl Into<String>) -> AzureSettings {
+impl Default for AzureSettings {
+    fn default() -> AzureSettings {
         AzureSettings {
-            resource_manager: address("https://management.azure.com/"),
+            resource_manager: Endpoint("https://management.azure.com".to_owned()),
             resource_manager_scope: "https://management.azure.com/.default".to_owned(),
             vaults: Endpoint("https://{name}.vault.azure.net".to_owned()),
             vault_scope: "https://vault.azure.net/.default".to_owned(),
@@ -80,7 +80,6 @@ impl AzureSettings {
             storage_sku: "Standard_LRS".to_owned(),
             hub_partitions: 4,
             hub_retention_days: 7,
-            kubernetes_namespace: kubernetes_namespace.into(),
             clusters: HashMap::new(),
             identities_per_second: 8,
             request_limit: Duration::from_secs(30),
@@ -90,13 +89,14 @@ impl AzureSettings {
     }
 }
 
-fn address(text: &str) -> Url {
-    Url::parse(text).expect("a literal address")
+fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    u64::deserialize(deserializer).map(Duration::from_secs)
 }
 
 /// The address of a service that each account has at a host of its own:
 /// `https://{name}.vault.azure.net`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
 pub struct Endpoint(String);
 
 /// Not the address of a service.
@@ -114,7 +114,20 @@ impl FromStr for Endpoint {
     }
 }
 
+impl TryFrom<String> for Endpoint {
+    type Error = InvalidEndpoint;
+
+    fn try_from(text: String) -> Result<Endpoint, InvalidEndpoint> {
+        text.parse()
+    }
+}
+
 impl Endpoint {
+    /// The address itself, of a service that has one for all.
+    pub fn address(&self) -> Option<Url> {
+        Url::parse(&self.0).ok()
+    }
+
     /// The address of an account; none for a name that makes none.
     pub fn of(&self, name: &str) -> Option<Url> {
         // Names are ours, or an allocation's: nothing else may end up in a host.
@@ -129,6 +142,20 @@ impl Endpoint {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_file_does_not_say_is_the_public_clouds() {
+        let text = r#"{"operationWaitSeconds":5,"vaults":"https://{name}.vault.usgovcloudapi.net",
+            "clusters":{"/C":{"issuer":"https://i"}}}"#;
+        let settings: AzureSettings = serde_json::from_str(text).unwrap();
+        assert_eq!(settings.operation_wait, Duration::from_secs(5));
+        assert_eq!(settings.resource_manager.address().unwrap().as_str(), "https://management.azure.com/");
+        assert_eq!(settings.vaults.of("v").unwrap().as_str(), "https://v.vault.usgovcloudapi.net/");
+        assert_eq!(settings.clusters["/C"].issuer.as_deref(), Some("https://i"));
+        for bad in [r#"{"vaults":"http://{name}"}"#, r#"{"vault":"https://v"}"#] {
+            assert!(serde_json::from_str::<AzureSettings>(bad).is_err(), "{bad}");
+        }
+    }
 
     #[test]
     fn an_endpoint_takes_names_and_nothing_else() {

@@ -11,8 +11,8 @@ use async_trait::async_trait;
 use super::NamedFhirServices;
 use crate::documents::{Certificate, InternalIdentity, KubernetesObject, ScaleInfo};
 use crate::ports::{
-    Allocation, AllocationRequest, Azure, Blobs, Certificates, Cluster, ConnectorSpec, ErrorClass, Federation, Platform,
-    PortError, RoleAssignment, WorkloadStatus,
+    Allocation, AllocationRequest, Azure, Blobs, Certificates, Cluster, ConnectorSpec, ErrorClass, Federation,
+    Platform, PortError, RoleAssignment, ServiceAccount, WorkloadStatus,
 };
 
 /// When a gate is asked.
@@ -183,11 +183,11 @@ impl Azure for LocalCloud {
 
     async fn ensure_federation(&self, _: &ScaleInfo, federation: Federation<'_>) -> Result<(), PortError> {
         self.needs(&format!("identity {}", federation.identity), ErrorCode::IdentityCredentialUnavailable)?;
-        self.ensure(format!("federation {}", federation.service_account), federation.identity).await
+        self.ensure(format!("federation {}", federation.service_account.name), federation.identity).await
     }
 
     async fn delete_federation(&self, _: &ScaleInfo, federation: Federation<'_>) -> Result<(), PortError> {
-        self.remove(format!("federation {}", federation.service_account)).await
+        self.remove(format!("federation {}", federation.service_account.name)).await
     }
 
     async fn ensure_namespace(&self, place: &ScaleInfo) -> Result<(), PortError> {
@@ -271,6 +271,10 @@ impl Blobs for LocalCloud {
 
 #[async_trait]
 impl Cluster for LocalCloud {
+    fn service_account(&self, _: &ScaleInfo, connector: &str) -> Option<ServiceAccount> {
+        Some(ServiceAccount { namespace: "local".to_owned(), name: connector.to_owned(), is_shared: false })
+    }
+
     async fn apply(&self, _: &ScaleInfo, connector: &ConnectorSpec) -> Result<(), PortError> {
         let call = format!("connector {}", connector.name);
         self.gate.pass(&call, Moment::Before).await?;

@@ -84,8 +84,9 @@ pub enum Step {
 use Step::{
     Allocation, Certificate, CertificateRole, ConsumerGroup, DeviceHub, EventHub, Federation, FhirRole, HubRoles,
     InternalIdentity, MappingBlob, Names, Namespace, NoAllocation, NoCertificate, NoCertificateRole, NoConsumerGroup,
-    NoDeviceHub, NoEventHub, NoFederation, NoFhirRole, NoHubRoles, NoInternalIdentity, NoMappingBlob, NoNamespace, NoPositions, NoResourceGroup, NoSendRule, NoStorageAccount,
-    NoStorageRole, NoWorkload, OldPositions, ResourceGroup, SendRule, StorageAccount, StorageRole, Workload,
+    NoDeviceHub, NoEventHub, NoFederation, NoFhirRole, NoHubRoles, NoInternalIdentity, NoMappingBlob, NoNamespace,
+    NoPositions, NoResourceGroup, NoSendRule, NoStorageAccount, NoStorageRole, NoWorkload, OldPositions, ResourceGroup,
+    SendRule, StorageAccount, StorageRole, Workload,
 };
 
 impl Step {
@@ -95,20 +96,18 @@ impl Step {
             ResourceType::Workspace => {
                 &[Names, Allocation, ResourceGroup, StorageAccount, InternalIdentity, StorageRole]
             }
-            ResourceType::IotConnector => {
-                &[
-                    Names,
-                    Namespace,
-                    EventHub,
-                    HubRoles,
-                    Federation,
-                    Certificate,
-                    CertificateRole,
-                    MappingBlob,
-                    Workload,
-                    OldPositions,
-                ]
-            }
+            ResourceType::IotConnector => &[
+                Names,
+                Namespace,
+                EventHub,
+                HubRoles,
+                Federation,
+                Certificate,
+                CertificateRole,
+                MappingBlob,
+                Workload,
+                OldPositions,
+            ],
             ResourceType::FhirDestination => &[Names, ConsumerGroup, MappingBlob, Workload],
             // A workspace and a connector in one. It runs once it has both mappings.
             ResourceType::IomtConnector => &[
@@ -139,19 +138,17 @@ impl Step {
             ResourceType::Workspace => {
                 &[NoStorageRole, NoInternalIdentity, NoStorageAccount, NoNamespace, NoResourceGroup, NoAllocation]
             }
-            ResourceType::IotConnector => {
-                &[
-                    NoWorkload,
-                    NoFederation,
-                    NoHubRoles,
-                    NoEventHub,
-                    NoCertificateRole,
-                    NoCertificate,
-                    NoPositions,
-                    NoMappingBlob,
-                    NoNamespace,
-                ]
-            }
+            ResourceType::IotConnector => &[
+                NoWorkload,
+                NoFederation,
+                NoHubRoles,
+                NoEventHub,
+                NoCertificateRole,
+                NoCertificate,
+                NoPositions,
+                NoMappingBlob,
+                NoNamespace,
+            ],
             ResourceType::FhirDestination => &[NoWorkload, NoConsumerGroup, NoPositions, NoMappingBlob],
             ResourceType::IomtConnector => &[
                 NoWorkload,

@@ -9,7 +9,9 @@ use uuid::Uuid;
 use super::Worker;
 use super::outcome::store_failed;
 use super::plan::Step;
-use super::scene::{CERTIFICATE_ROLE, DEVICE_RECEIVER, FHIR_ROLE, HUB_RECEIVER, HUB_SENDER, STORAGE_ROLE, Scene, missing, stored};
+use super::scene::{
+    CERTIFICATE_ROLE, DEVICE_RECEIVER, FHIR_ROLE, HUB_RECEIVER, HUB_SENDER, STORAGE_ROLE, Scene, missing, stored,
+};
 use crate::ports::{AllocationRequest, ErrorClass, Federation, PortError, Role, RoleAssignment, Scope};
 use crate::store::StoreError;
 
@@ -282,22 +284,25 @@ impl Stage<'_> {
     }
 
     /// The identity is the workspace's, so its changes are made under the lock of
-    /// the workspace.
+    /// the workspace. What connectors share goes with the identity.
     async fn federation(&mut self, step: Step) -> Result<(), StepError> {
         let workspace = self.scene.workspace();
         let group = workspace.infrastructure.resource_group.as_deref();
-        let (Ok(place), Ok(identity), Some(group)) = (self.scene.place(), self.scene.internal_identity(), group)
-        else {
+        let (Ok(place), Ok(identity), Some(group)) = (self.scene.place(), self.scene.internal_identity(), group) else {
             // Nobody is anybody's yet.
             return if step.is_removal() { Ok(()) } else { Err(missing("the workspace's identity").into()) };
         };
-        let service_account = ConnectorNames(&self.scene.subject.id).workload();
+        let connector = ConnectorNames(&self.scene.subject.id).workload();
+        let platform = &self.worker.platform;
+        let Some(service_account) = platform.cluster.service_account(place, &connector) else { return Ok(()) };
+        if step.is_removal() && service_account.is_shared {
+            return Ok(());
+        }
         let federation = Federation { group, identity: &identity.name, service_account: &service_account };
-        let azure = &self.worker.platform.azure;
         let change = || async {
             match step {
-                Step::Federation => azure.ensure_federation(place, federation).await,
-                _ => azure.delete_federation(place, federation).await,
+                Step::Federation => platform.azure.ensure_federation(place, federation).await,
+                _ => platform.azure.delete_federation(place, federation).await,
             }
         };
         Ok(self.worker.with_lock(workspace.id.as_str(), change).await?)

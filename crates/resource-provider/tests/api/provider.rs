@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use resource_provider::api::{Api, ApiSettings};
 use resource_provider::local::{LocalIdentities, LocalKeys, NamedFhirServices};
-use resource_provider::ports::FhirService;
+use resource_provider::ports::{FhirService, FhirServices, Keys};
 use resource_provider::store::{Claim, Store};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -26,6 +26,12 @@ pub struct Provider {
     client: reqwest::Client,
     url: String,
     _folder: TempDir,
+}
+
+/// What is outside for the API, where it is not in memory.
+pub struct Outside {
+    pub fhir_services: Arc<dyn FhirServices>,
+    pub keys: Arc<dyn Keys>,
 }
 
 /// What came back.
@@ -78,6 +84,10 @@ impl Provider {
     }
 
     pub async fn start_with(settings: ApiSettings) -> Provider {
+        Provider::start_over(settings, None).await
+    }
+
+    pub async fn start_over(settings: ApiSettings, outside: Option<Outside>) -> Provider {
         let folder = tempfile::tempdir().expect("a folder");
         let url = format!("sqlite://{}", folder.path().join("store.db").display());
         let store = Store::open(&url).await.expect("a store");
@@ -91,12 +101,16 @@ impl Provider {
         fhir_services.put(&format!("{GROUP}/services/fhir1"), service(true));
         fhir_services.put(&format!("{GROUP}/services/fhir2"), service(true));
         fhir_services.put(&format!("{GROUP}/services/fhir3"), service(false));
+        let outside = outside.unwrap_or_else(|| Outside {
+            fhir_services: fhir_services.clone(),
+            keys: Arc::new(LocalKeys::of_host("devices.example")),
+        });
         let api = Api {
             store: store.clone(),
             settings: Arc::new(settings),
-            fhir_services: fhir_services.clone(),
+            fhir_services: outside.fhir_services,
             identities: Some(Arc::new(LocalIdentities)),
-            keys: Arc::new(LocalKeys::of_host("devices.example")),
+            keys: outside.keys,
         };
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let url = format!("http://{}", listener.local_addr().expect("an address"));

@@ -1,0 +1,159 @@
+//! The resource provider: reads its settings, opens its store, answers requests
+//! and carries out what they ask for, until it is told to stop.
+
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::Context;
+use axum::Router;
+use clap::Parser;
+use https_server::{Clients, Kept, Limits};
+use resource_provider::api::Api;
+use resource_provider::front::audit::Audit;
+use resource_provider::front::callers::Callers;
+use resource_provider::front::throttle::Throttle;
+use resource_provider::front::{Front, health};
+use resource_provider::local::{LocalCloud, LocalIdentities, LocalKeys, NamedFhirServices};
+use resource_provider::settings::{PlatformFile, Settings};
+use resource_provider::store::Store;
+use resource_provider::worker::{Worker, WorkerSettings};
+use secrecy::ExposeSecret;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tokio::task::{JoinError, JoinSet};
+
+/// What goes on until the process is told to stop; whatever ends before takes it
+/// along.
+type Tasks = JoinSet<anyhow::Error>;
+/// The answering of requests; it ends when it was told to.
+type Requests = Pin<Box<dyn Future<Output = anyhow::Result<()>> + Send>>;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let settings = Settings::parse();
+    telemetry::start_log();
+    match Box::pin(serve(settings)).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!(error = format!("{error:#}"), "The resource provider stopped");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn serve(settings: Settings) -> anyhow::Result<()> {
+    let (mut term, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    settings.check()?;
+    let platform = PlatformFile::read(settings.platform.as_deref())?;
+    let store = Store::open(settings.store.expose_secret()).await.context("the store cannot be opened")?;
+    let client = reqwest::Client::builder().build().context("HTTPS cannot be used")?;
+    let callers = Arc::new(if settings.role.answers() { settings.callers.callers(&client) } else { Callers::Anybody });
+    let mut tasks = Tasks::new();
+    let (stop, stopped) = watch::channel(false);
+
+    let probes = health::routes(store.clone(), callers.clone());
+    let listener = listen(settings.health).await?;
+    tasks.spawn(async move {
+        let ended = axum::serve(listener, probes).await;
+        anyhow::anyhow!("probes are not answered any more").context(format!("{ended:?}"))
+    });
+
+    let fhir_services = Arc::new(NamedFhirServices::default());
+    let mut requests: Requests = Box::pin(std::future::pending());
+    let cloud = LocalCloud::behind(Arc::new(resource_provider::local::Open));
+    if settings.role.answers() {
+        let api = Api {
+            store: store.clone(),
+            settings: Arc::new(settings.api(&platform)),
+            fhir_services: fhir_services.clone(),
+            identities: Some(Arc::new(LocalIdentities)),
+            keys: Arc::new(LocalKeys::of_host("localhost")),
+        };
+        let front = Front {
+            callers: callers.clone(),
+            throttle: Arc::new(Throttle::new(platform.throttle)),
+            audit: Arc::new(Audit::open(settings.audit.as_deref())?),
+            retry_after_seconds: settings.retry_after_seconds,
+        };
+        let routes = front.before(api.router());
+        requests = answer(&settings, routes, &mut tasks, stopped.clone()).await?;
+        tasks.spawn(async move {
+            match &*callers {
+                Callers::Known { certificates: Some(certificates), .. } => certificates.keep(&client).await,
+                _ => std::future::pending().await,
+            }
+            anyhow::anyhow!("the front door's certificates are not kept any more")
+        });
+    }
+    let worker = settings.role.works().then(|| {
+        let worker = Worker {
+            store: store.clone(),
+            platform: cloud.platform(fhir_services),
+            settings: WorkerSettings::default(),
+            name: uuid::Uuid::new_v4().to_string().into(),
+        };
+        tokio::spawn(worker.run(stopped))
+    });
+
+    let ended = tokio::select! {
+        ended = tasks.join_next() => Err(ended_task(ended)),
+        ended = &mut requests => Err(ended.err().unwrap_or_else(|| anyhow::anyhow!("requests are not answered any more"))),
+        _ = term.recv() => Ok(()),
+        _ = interrupt.recv() => Ok(()),
+    };
+    stop.send_replace(true);
+    if let Some(worker) = worker {
+        worker.await.context("the worker broke off")?;
+    }
+    if ended.is_ok() && settings.role.answers() {
+        requests.await?;
+    }
+    store.close().await;
+    ended
+}
+
+/// Answers requests, over TLS where there is a certificate, until `stopped`; those
+/// that are there then to their end.
+async fn answer(
+    settings: &Settings,
+    routes: Router,
+    tasks: &mut Tasks,
+    mut stopped: watch::Receiver<bool>,
+) -> anyhow::Result<Requests> {
+    let listener = listen(settings.listen).await?;
+    let stop = async move {
+        // Whoever says it is gone only when the process is.
+        let _ = stopped.wait_for(|stop| *stop).await;
+    };
+    let Some(folder) = &settings.tls else {
+        return Ok(Box::pin(async move {
+            let serving = axum::serve(listener, routes).with_graceful_shutdown(stop);
+            serving.await.context("requests cannot be answered")
+        }));
+    };
+    let files = https_server::read(folder)?;
+    let clients = if settings.callers.asks_for_certificates() { Clients::Asked } else { Clients::Anonymous };
+    let (renewed, acceptor) = watch::channel(https_server::acceptor(&files.chain, &files.key, clients)?);
+    tasks.spawn(Kept::new(folder, files, clients, renewed).keep());
+    Ok(Box::pin(async move {
+        https_server::serve(listener, acceptor, routes, Limits::default(), stop).await;
+        Ok(())
+    }))
+}
+
+async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
+    tracing::info!(address = %listener.local_addr().unwrap_or(address), "Listens");
+    Ok(listener)
+}
+
+fn ended_task(ended: Option<Result<anyhow::Error, JoinError>>) -> anyhow::Error {
+    match ended {
+        Some(Ok(error)) => error,
+        Some(Err(error)) => anyhow::Error::new(error).context("a task broke off"),
+        None => anyhow::anyhow!("nothing is served any more"),
+    }
+}

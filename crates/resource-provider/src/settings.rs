@@ -1,0 +1,295 @@
+//! What the resource provider is told: by environment variables or flags, and by
+//! the platform's file.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use arm::Location;
+use arm::desired::Rules;
+use clap::{Parser, ValueEnum};
+use secrecy::SecretString;
+use serde::Deserialize;
+use url::Url;
+
+use crate::api::{ApiSettings, Limits};
+use crate::front::callers::Callers;
+use crate::front::certificates::{AllowedCertificates, Thumbprint};
+use crate::front::throttle::ThrottleSettings;
+use crate::front::tokens::{TokenSettings, Tokens};
+
+/// Which part of the work a process does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Role {
+    /// It answers requests.
+    Api,
+    /// It carries out what they ask for.
+    Worker,
+    /// Both.
+    All,
+}
+
+impl Role {
+    /// Whether requests are answered.
+    pub fn answers(self) -> bool {
+        self != Role::Worker
+    }
+
+    /// Whether operations are carried out.
+    pub fn works(self) -> bool {
+        self != Role::Api
+    }
+}
+
+/// Provisions IoT connectors for Azure Resource Manager.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "resource-provider", version, about)]
+pub struct Settings {
+    /// What this process does.
+    #[arg(long, env = "ROLE", value_enum, default_value = "all")]
+    pub role: Role,
+    /// Where requests are answered.
+    #[arg(long, env = "LISTEN_ADDRESS", value_name = "ADDRESS", default_value = "127.0.0.1:8443")]
+    pub listen: SocketAddr,
+    /// Where probes and Prometheus are answered, without TLS.
+    #[arg(long, env = "HEALTH_ADDRESS", value_name = "ADDRESS", default_value = "127.0.0.1:8081")]
+    pub health: SocketAddr,
+    /// The store: `sqlite://FILE`, or `postgres://…` for more than one machine.
+    #[arg(
+        long,
+        env = "STORE_URL",
+        value_name = "URL",
+        default_value = "sqlite://resource-provider.db",
+        hide_env_values = true
+    )]
+    pub store: SecretString,
+    /// A folder with `tls.crt` and `tls.key`. Without it requests are answered without TLS, on loopback only.
+    #[arg(long, env = "TLS_PATH", value_name = "FOLDER")]
+    pub tls: Option<PathBuf>,
+    /// The platform's file: regions, limits, where things go (docs/resource-provider.md).
+    #[arg(long, env = "PLATFORM_FILE", value_name = "FILE")]
+    pub platform: Option<PathBuf>,
+    /// Where it is written down who wrote what. Default: standard output.
+    #[arg(long, env = "AUDIT_LOG", value_name = "FILE")]
+    pub audit: Option<PathBuf>,
+    /// What clients wait between two polls, in seconds.
+    #[arg(long, env = "RETRY_AFTER_SECONDS", value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=600))]
+    pub retry_after_seconds: u64,
+    /// How callers are known.
+    #[command(flatten)]
+    pub callers: CallerSettings,
+    /// What is meant for development.
+    #[command(flatten)]
+    pub development: DevelopmentSettings,
+}
+
+/// How callers are known.
+#[derive(Clone, Debug, clap::Args)]
+pub struct CallerSettings {
+    /// Thumbprints (SHA-1 or SHA-256) of the front door's client certificates, divided by commas.
+    #[arg(long, env = "CLIENT_CERTIFICATE_THUMBPRINTS", value_name = "DIGITS", value_delimiter = ',')]
+    pub client_certificate_thumbprints: Vec<Thumbprint>,
+    /// Where Azure Resource Manager lists its client certificates: `https://…/metadata/authentication?api-version=2015-01-01`.
+    #[arg(long, env = "CLIENT_CERTIFICATE_METADATA_URL", value_name = "URL")]
+    pub client_certificate_metadata_url: Option<Url>,
+    /// Issuers of tokens: `https://login.microsoftonline.com/<tenant>/v2.0`.
+    #[arg(long, env = "TOKEN_ISSUERS", value_name = "TEXTS", value_delimiter = ',', requires_all = ["token_audiences", "token_keys_url"])]
+    pub token_issuers: Vec<String>,
+    /// What tokens are for.
+    #[arg(long, env = "TOKEN_AUDIENCES", value_name = "TEXTS", value_delimiter = ',', requires = "token_issuers")]
+    pub token_audiences: Vec<String>,
+    /// The issuer's keys: `https://login.microsoftonline.com/<tenant>/discovery/v2.0/keys`.
+    #[arg(long, env = "TOKEN_KEYS_URL", value_name = "URL", requires = "token_issuers")]
+    pub token_keys_url: Option<Url>,
+    /// Applications whose tokens are the front door's.
+    #[arg(long, env = "FRONT_DOOR_APP_IDS", value_name = "IDS", value_delimiter = ',')]
+    pub front_door_app_ids: Vec<String>,
+    /// Applications of the platform that may call beside it, and are not believed for whom.
+    #[arg(long, env = "APPLICATION_IDS", value_name = "IDS", value_delimiter = ',')]
+    pub application_ids: Vec<String>,
+    /// Take everybody for the front door: for development, on loopback only.
+    #[arg(long, env = "NO_AUTHENTICATION")]
+    pub no_authentication: bool,
+}
+
+/// What is meant for development.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub struct DevelopmentSettings {
+    /// Answer what ARM answers where it stands in front: `register`, and the provider.
+    #[arg(long, env = "FRONT_DOOR")]
+    pub front_door: bool,
+    /// Register a subscription when it first writes.
+    #[arg(long, env = "REGISTER_ON_FIRST_USE")]
+    pub register_on_first_use: bool,
+}
+
+/// The platform's file, YAML or JSON.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct PlatformFile {
+    /// Where tracked resources may be made. Default: anywhere.
+    pub regions: Vec<Location>,
+    /// How many resources there may be.
+    pub limits: Limits,
+    /// What resources may be.
+    pub rules: Rules,
+    /// How often a subscription may write.
+    pub throttle: ThrottleSettings,
+    /// Whether a Gen1 connector with children is kept from being deleted.
+    pub gen1_delete_requires_no_children: bool,
+}
+
+impl PlatformFile {
+    /// Reads the file; none is as good as an empty one.
+    ///
+    /// # Errors
+    ///
+    /// What cannot be read, with its place.
+    pub fn read(file: Option<&Path>) -> anyhow::Result<PlatformFile> {
+        let Some(file) = file else { return Ok(PlatformFile::default()) };
+        let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+        serde_saphyr::from_str(&text).with_context(|| format!("{} is not a platform's file", file.display()))
+    }
+}
+
+impl Settings {
+    /// Whether what is asked for is safe.
+    ///
+    /// # Errors
+    ///
+    /// What is not.
+    pub fn check(&self) -> anyhow::Result<()> {
+        let callers = &self.callers;
+        if !self.role.answers() {
+            return Ok(());
+        }
+        if self.tls.is_none() && !self.listen.ip().is_loopback() {
+            bail!("TLS_PATH is needed to listen on {}: without TLS only loopback is served", self.listen);
+        }
+        if callers.no_authentication && !self.listen.ip().is_loopback() {
+            bail!("NO_AUTHENTICATION is for loopback only, and LISTEN_ADDRESS is {}", self.listen);
+        }
+        if callers.no_authentication && (callers.has_certificates() || callers.has_tokens()) {
+            bail!("NO_AUTHENTICATION leaves no use for client certificates and tokens");
+        }
+        if callers.has_certificates() && self.tls.is_none() {
+            bail!("client certificates need TLS: set TLS_PATH");
+        }
+        if callers.has_tokens() && callers.front_door_app_ids.is_empty() && callers.application_ids.is_empty() {
+            bail!("TOKEN_ISSUERS without FRONT_DOOR_APP_IDS or APPLICATION_IDS lets nobody in");
+        }
+        if !callers.no_authentication && !callers.has_certificates() && !callers.has_tokens() {
+            bail!(
+                "nobody could call: set CLIENT_CERTIFICATE_METADATA_URL, CLIENT_CERTIFICATE_THUMBPRINTS or \
+                 TOKEN_ISSUERS, or for development NO_AUTHENTICATION"
+            );
+        }
+        Ok(())
+    }
+
+    /// What the API is told.
+    pub fn api(&self, platform: &PlatformFile) -> ApiSettings {
+        ApiSettings {
+            rules: platform.rules.clone(),
+            regions: platform.regions.clone(),
+            limits: platform.limits,
+            retry_after_seconds: self.retry_after_seconds,
+            is_front_door: self.development.front_door,
+            registers_on_first_use: self.development.register_on_first_use,
+            gen1_delete_requires_no_children: platform.gen1_delete_requires_no_children,
+        }
+    }
+}
+
+impl CallerSettings {
+    fn has_certificates(&self) -> bool {
+        !self.client_certificate_thumbprints.is_empty() || self.client_certificate_metadata_url.is_some()
+    }
+
+    fn has_tokens(&self) -> bool {
+        !self.token_issuers.is_empty()
+    }
+
+    /// Whether clients are asked for a certificate.
+    pub fn asks_for_certificates(&self) -> bool {
+        self.has_certificates()
+    }
+
+    /// Those who may call.
+    pub fn callers(&self, client: &reqwest::Client) -> Callers {
+        if self.no_authentication {
+            return Callers::Anybody;
+        }
+        let certificates = self.has_certificates().then(|| {
+            let metadata = self.client_certificate_metadata_url.clone();
+            AllowedCertificates::new(self.client_certificate_thumbprints.clone(), metadata)
+        });
+        let tokens = self.token_keys_url.clone().map(|keys| {
+            let settings = TokenSettings {
+                issuers: self.token_issuers.clone(),
+                audiences: self.token_audiences.clone(),
+                keys,
+                front_doors: self.front_door_app_ids.clone(),
+                applications: self.application_ids.clone(),
+            };
+            Box::new(Tokens::new(settings, client.clone()))
+        });
+        Callers::Known { certificates, tokens }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(arguments: &[&str]) -> Result<Settings, String> {
+        let all = ["resource-provider"].iter().chain(arguments);
+        let settings = Settings::try_parse_from(all).map_err(|error| error.to_string())?;
+        settings.check().map_err(|error| error.to_string())?;
+        Ok(settings)
+    }
+
+    #[test]
+    fn what_is_not_safe_does_not_start() {
+        let thumbprint = "AB".repeat(20);
+        let certificates = ["--client-certificate-thumbprints", &thumbprint];
+        let tokens = ["--token-issuers", "i", "--token-audiences", "a", "--token-keys-url", "https://k.example/"];
+        for (arguments, why) in [
+            (vec![], "nobody could call"),
+            (vec!["--no-authentication", "--listen", "0.0.0.0:1"], "TLS_PATH is needed"),
+            (vec!["--no-authentication", "--listen", "0.0.0.0:1", "--tls", "t"], "for loopback only"),
+            ([&["--no-authentication"], &certificates[..]].concat(), "leaves no use"),
+            (certificates.to_vec(), "need TLS"),
+            (tokens.to_vec(), "lets nobody in"),
+            (tokens[..2].to_vec(), "--token-audiences"),
+            (vec!["--client-certificate-thumbprints", "AB"], "not a thumbprint"),
+            (vec!["--retry-after-seconds", "0"], "0 is not in 1..=600"),
+        ] {
+            let error = settings(&arguments).expect_err(why);
+            assert!(error.contains(why), "{arguments:?}: {error}");
+        }
+        assert!(settings(&["--role", "worker", "--listen", "0.0.0.0:1"]).is_ok(), "a worker answers nobody");
+        assert!(settings(&["--no-authentication"]).is_ok());
+        assert!(settings(&[&certificates[..], &["--tls", "t", "--listen", "0.0.0.0:1"]].concat()).is_ok());
+        assert!(settings(&[&tokens[..], &["--front-door-app-ids", "arm"]].concat()).is_ok());
+    }
+
+    #[test]
+    fn the_store_is_not_shown() {
+        let settings = settings(&["--no-authentication", "--store", "postgres://me:secret@db/provider"]).unwrap();
+        assert!(!format!("{settings:?}").contains("secret"), "{settings:?}");
+    }
+
+    #[test]
+    fn a_platforms_file_says_what_it_does_not_know() {
+        let read = |text: &str| serde_saphyr::from_str::<PlatformFile>(text);
+        let file =
+            read("regions: [westus2]\nlimits: { destinations: 3 }\nrules: { destinations: { manualUrl: true } }");
+        let file = file.unwrap();
+        assert_eq!((file.limits.destinations, file.limits.connectors), (3, 10));
+        assert!(file.rules.destinations.manual_url);
+        for wrong in ["region: [westus2]", "limits: { workspace: 1 }", "throttle: { burst: 0 }"] {
+            assert!(read(wrong).is_err(), "{wrong}");
+        }
+    }
+}
