@@ -43,7 +43,7 @@ enum Contents {
 const NATIVE_BASE: (&str, &str) = ("native", "BASE_IMAGE");
 
 /// All of them.
-pub const ALL: [Image; 5] = [
+pub const ALL: [Image; 6] = [
     Image {
         name: "native",
         programs: &["normalize", "group-convert"],
@@ -61,6 +61,12 @@ pub const ALL: [Image; 5] = [
         programs: &["operator"],
         bases: &[NATIVE_BASE, ("helm", "HELM_IMAGE")],
         contents: Contents::ProgramsAndCharts,
+    },
+    Image {
+        name: "resource-provider",
+        programs: &["resource-provider"],
+        bases: &[NATIVE_BASE],
+        contents: Contents::Programs,
     },
     Image {
         name: "cli",
@@ -96,7 +102,7 @@ pub fn image_files(arguments: &[String]) -> Result<ExitCode, String> {
 /// Programs that are built together, whichever of them is asked for: cargo
 /// settles the features of a crate for all packages of one call, so a program
 /// would differ by what it was built beside.
-const TOGETHER: [&[&str]; 3] = [&["normalize", "group-convert"], &["iotc"], &["operator"]];
+const TOGETHER: [&[&str]; 4] = [&["normalize", "group-convert"], &["iotc"], &["operator"], &["resource-provider"]];
 
 /// Builds programs, with the list of what is in them within them, and gives
 /// their folder.

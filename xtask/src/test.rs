@@ -199,7 +199,8 @@ fn run_tier(tier: &Tier, selection: Selection, counts: &mut Counts) -> Result<()
         }
     }
     if tier.needs_binaries {
-        run(cargo().args(["build", "-p", "iotc", "-p", "normalize", "-p", "group-convert", "-p", "operator"]))?;
+        let programs = ["iotc", "normalize", "group-convert", "operator", "resource-provider"];
+        run(cargo().arg("build").args(programs.iter().flat_map(|program| ["-p", program])))?;
         environment.push(("IOTC_TEST_BIN", target().join("debug")));
     }
     if tier.needs_package {

@@ -96,6 +96,8 @@ codes! {
     SkuChangeNotSupported = 409,
     /// Something below it is still there.
     NestedResourcesExist = 409,
+    /// A name that is one of a kind in the cloud is another's.
+    Conflict = 409,
     /// `If-Match` or `If-None-Match` does not hold.
     PreconditionFailed = 412,
     /// The body is too large.

@@ -2,7 +2,8 @@
 //!
 //! A workload is ready when the generation of its Deployment was observed and
 //! its minimum is available, or when KEDA scaled it to zero and its ScaledObject
-//! is ready (resource-provider.md 4.11).
+//! is ready (resource-provider.md 4.11). One that is suspended is ready when
+//! nothing of it runs.
 
 use serde_json::Value;
 
@@ -58,7 +59,8 @@ fn scaler<'a>(applied: &'a [Applied<'_>], deployment: &str) -> Option<&'a Value>
 fn workload(deployment: &Applied<'_>, scaler: Option<&Value>) -> WorkloadStatus {
     let live = &deployment.live;
     let number = |value: &Value| i32::try_from(value.as_i64().unwrap_or(0)).unwrap_or(i32::MAX);
-    let message = obstacle(live, scaler);
+    let is_suspended = deployment.manifest.body["spec"]["replicas"] == 0;
+    let message = obstacle(live, scaler, is_suspended);
     WorkloadStatus {
         kind: deployment.manifest.label(COMPONENT).unwrap_or_default().to_owned(),
         destination: deployment.manifest.label(DESTINATION).map(str::to_owned),
@@ -73,10 +75,14 @@ fn workload(deployment: &Applied<'_>, scaler: Option<&Value>) -> WorkloadStatus 
 }
 
 /// Why a Deployment is not ready, if it is not.
-fn obstacle(live: &Value, scaler: Option<&Value>) -> Option<String> {
+fn obstacle(live: &Value, scaler: Option<&Value>, is_suspended: bool) -> Option<String> {
     let (generation, observed) = (&live["metadata"]["generation"], &live["status"]["observedGeneration"]);
     if observed.as_i64().unwrap_or(0) < generation.as_i64().unwrap_or(1) {
         return Some("its newest generation is not observed yet".to_owned());
+    }
+    if is_suspended {
+        let is_at_zero = live["spec"]["replicas"] == 0 && live["status"]["replicas"].as_i64().unwrap_or(0) == 0;
+        return (!is_at_zero).then(|| "it is suspended, and some of it still runs".to_owned());
     }
     if live["spec"]["replicas"] == 0 {
         return match scaler.map(ready_condition) {

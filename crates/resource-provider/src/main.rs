@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use axum::Router;
@@ -98,11 +99,19 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
         tokio::spawn(worker.run(stopped))
     });
 
+    let told = async {
+        tokio::select! {
+            _ = term.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        if settings.role.answers() {
+            tokio::time::sleep(Duration::from_secs(settings.serve_on_seconds)).await;
+        }
+    };
     let ended = tokio::select! {
         ended = tasks.join_next() => Err(ended_task(ended)),
         ended = &mut requests => Err(ended.err().unwrap_or_else(|| anyhow::anyhow!("requests are not answered any more"))),
-        _ = term.recv() => Ok(()),
-        _ = interrupt.recv() => Ok(()),
+        () = told => Ok(()),
     };
     stop.send_replace(true);
     if let Some(worker) = worker {

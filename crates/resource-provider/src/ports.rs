@@ -118,6 +118,18 @@ pub trait Azure: Debug + Send + Sync {
     /// Removes a resource group and what is left in it.
     async fn delete_resource_group(&self, place: &ScaleInfo, name: &str) -> Result<(), PortError>;
 
+    /// The groups of ours, in all subscriptions of ours, that are tagged with what
+    /// they are for: the sweeper looks for those whose resource is gone. None,
+    /// where nobody can tell.
+    async fn tagged_resource_groups(&self) -> Result<Vec<TaggedGroup>, PortError> {
+        Ok(Vec::new())
+    }
+    /// Removes one of them and what is left in it.
+    async fn delete_tagged_resource_group(&self, group: &TaggedGroup) -> Result<(), PortError> {
+        let message = format!("the group `{}` cannot be removed here", group.name);
+        Err(PortError { code: ErrorCode::InternalServerError, class: ErrorClass::Permanent, message })
+    }
+
     /// A storage account.
     async fn ensure_storage_account(&self, place: &ScaleInfo, group: &str, name: &str) -> Result<(), PortError>;
     /// Removes it.
@@ -159,6 +171,17 @@ pub trait Azure: Debug + Send + Sync {
     async fn ensure_role_assignment(&self, place: &ScaleInfo, assignment: RoleAssignment<'_>) -> Result<(), PortError>;
     /// Removes it.
     async fn delete_role_assignment(&self, place: &ScaleInfo, assignment: RoleAssignment<'_>) -> Result<(), PortError>;
+}
+
+/// A resource group of ours.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TaggedGroup {
+    /// The subscription of ours that it is in.
+    pub subscription_id: String,
+    /// Its name.
+    pub name: String,
+    /// The customer's resource that its tag names, by its path.
+    pub for_resource: String,
 }
 
 /// Which pods are which identity.
@@ -249,8 +272,6 @@ pub struct ServiceAccount {
     pub namespace: String,
     /// Its name.
     pub name: String,
-    /// Whether the other connectors of the workspace have it too.
-    pub is_shared: bool,
 }
 
 /// The cluster that the workloads of a connector run on.

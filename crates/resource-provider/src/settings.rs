@@ -75,6 +75,9 @@ pub struct Settings {
     /// What clients wait between two polls, in seconds.
     #[arg(long, env = "RETRY_AFTER_SECONDS", value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=600))]
     pub retry_after_seconds: u64,
+    /// How long requests are taken after the sign to stop, in seconds: until a cluster leads nobody here any more.
+    #[arg(long, env = "SERVE_ON_SECONDS", value_name = "SECONDS", default_value_t = 0)]
+    pub serve_on_seconds: u64,
     /// How callers are known.
     #[command(flatten)]
     pub callers: CallerSettings,

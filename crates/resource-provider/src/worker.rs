@@ -9,6 +9,8 @@
 //! Every step *ensures*: it can be repeated from any point, by any worker. What
 //! is made up (names, ids of role assignments) is stored before it is used.
 
+mod hold;
+pub mod metrics;
 mod outcome;
 mod plan;
 mod run;
@@ -19,6 +21,7 @@ mod steps;
 use std::sync::Arc;
 use std::time::Duration;
 
+use delivery::away::error_chain;
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -95,7 +98,7 @@ impl Worker {
                     continue;
                 }
                 Ok(None) => {}
-                Err(error) => tracing::error!(%error, "No operation could be claimed"),
+                Err(error) => tracing::error!(error = error_chain(&error), "No operation could be claimed"),
             }
             tokio::select! {
                 () = tokio::time::sleep(self.settings.poll) => {}

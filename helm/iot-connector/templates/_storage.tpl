@@ -45,11 +45,22 @@ Context: root, mapping, fallback (the blob without anything), configMap (the nam
 {{- end -}}
 {{- end }}
 
+{{/* The values of the mapping of a workload, as JSON. Context: root, workload. */}}
+{{- define "iot-connector.mappingValues" -}}
+{{- $mapping := .root.Values.mappings.device -}}
+{{- if ne .workload.component "normalize" -}}{{- $mapping = .workload.spec.mapping -}}{{- end -}}
+{{- $mapping | toJson -}}
+{{- end }}
+
+{{/* Its version, or nothing. Context: root, workload. */}}
+{{- define "iot-connector.mappingVersion" -}}
+{{- (include "iot-connector.mappingValues" . | fromJson).version -}}
+{{- end }}
+
 {{/* The mapping of a workload, as above. Context: root, workload. */}}
 {{- define "iot-connector.workloadMapping" -}}
 {{- $normalize := eq .workload.component "normalize" -}}
-{{- $mapping := .root.Values.mappings.device -}}
-{{- if not $normalize -}}{{- $mapping = .workload.spec.mapping -}}{{- end -}}
+{{- $mapping := include "iot-connector.mappingValues" . | fromJson -}}
 {{- $fallback := ternary "devicecontent.json" "fhirmapping.json" $normalize -}}
 {{- include "iot-connector.mapping" (dict "root" .root "mapping" $mapping "fallback" $fallback "configMap" (printf "%s-mapping" .workload.name)) -}}
 {{- end }}

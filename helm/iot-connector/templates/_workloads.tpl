@@ -14,6 +14,7 @@ mapping:
     name: ""
     key: fhirmapping.json
   content: ""
+  version: ""
 fhir:
   audience: ""
   version: R4

@@ -21,9 +21,6 @@ app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 
 {{/* What the schema cannot say of the values. */}}
 {{- define "platform.validate" -}}
-{{- if .Values.resourceProvider.enabled }}
-{{- fail "resourceProvider.enabled: there is no resource provider yet" }}
-{{- end }}
 {{- if and .Values.lag.enabled (not .Values.watchNamespaces) (not .Values.lag.everywhere) }}
 {{- fail "lag.enabled: expected `watchNamespaces` with the namespaces of connectors, since the operator may read Secrets and be any ServiceAccount where it looks, which in all namespaces is as much as cluster-admin; or `lag.everywhere=true`, if it is to be that" }}
 {{- end }}

@@ -141,8 +141,12 @@ fn no_text_of_the_other_charts_values_becomes_yaml() {
             judged(chart, None, &more);
             continue;
         }
+        let more = match name.as_str() {
+            "resource-provider" => json!({ "image": { "pullSecrets": ["registry"] } }),
+            _ => json!({ "imagePullSecrets": ["registry"] }),
+        };
         for example in examples(chart) {
-            judged(chart, Some(&example), &json!({ "imagePullSecrets": ["registry"] }));
+            judged(chart, Some(&example), &more);
         }
     }
 }

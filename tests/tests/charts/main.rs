@@ -12,6 +12,7 @@ mod injection;
 mod keda;
 mod platform;
 mod pods;
+mod provider;
 mod refusals;
 mod rules;
 mod schemas;

@@ -108,6 +108,48 @@ fn mappings_are_blobs_or_files_that_can_change() {
     assert_eq!(content["templateType"], "CollectionContent");
 }
 
+/// The resource provider makes a connector first, and its destinations later.
+#[test]
+fn without_destinations_there_is_normalize_alone() {
+    let objects = Values::default().json("destinations=[]").objects();
+    for kind in ["Deployment", "ScaledObject", "TriggerAuthentication", "NetworkPolicy", "PodDisruptionBudget"] {
+        let names: Vec<_> = objects.kind(kind).map(|object| object["metadata"]["name"].clone()).collect();
+        assert_eq!(names, ["rel-normalize"], "{kind}");
+    }
+}
+
+#[test]
+fn what_is_suspended_has_no_pods_and_keda_waits() {
+    let suspended = Values::example("destinations").set(&["suspended=true"]).objects();
+    let objects = Values::example("destinations").objects();
+    for (objects, replicas, paused) in [(&suspended, json!(0), json!("0")), (&objects, Value::Null, Value::Null)] {
+        for deployment in objects.kind("Deployment") {
+            assert_eq!(deployment["spec"]["replicas"], replicas);
+        }
+        for scaled in objects.kind("ScaledObject") {
+            assert_eq!(scaled["metadata"]["annotations"]["autoscaling.keda.sh/paused-replicas"], paused);
+        }
+    }
+    assert_eq!(suspended.kind("ScaledObject").count(), objects.kind("Deployment").count());
+}
+
+/// A pod reads its mapping when it starts; another text in its template makes another pod.
+#[test]
+fn a_version_of_a_mapping_is_in_the_pods_that_read_it() {
+    let versions = ["mappings.device.version=sha256:0a", "destinations[1].mapping.version=sha256:0b"];
+    let objects = Values::example("destinations").set(&versions).objects();
+    let version = |workload: &str| {
+        let template = &objects.get("Deployment", workload)["spec"]["template"];
+        template["metadata"]["annotations"]["iot-connector/mapping-version"].clone()
+    };
+    let second = Values::example("destinations").objects();
+    let names: Vec<_> = second.kind("Deployment").map(|object| object["metadata"]["name"].clone()).collect();
+    let of_all: Vec<_> = names.iter().filter_map(|name| name.as_str()).map(version).collect();
+    assert_eq!(version("rel-normalize"), "sha256:0a");
+    assert_eq!(of_all.iter().filter(|version| **version == "sha256:0b").count(), 1);
+    assert_eq!(of_all.iter().filter(|version| version.is_null()).count(), names.len() - 2);
+}
+
 /// Each workload mounts the secrets that it reads itself, and its environment refers to what the driver makes of them.
 #[test]
 fn secrets_of_the_key_vault_are_mounted_where_they_are_read() {

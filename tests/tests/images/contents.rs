@@ -7,7 +7,7 @@ use std::process::Command;
 use end_to_end::container::{Image, run};
 use serde_json::Value;
 
-use super::{IMAGES, VERSION, archive, cli, fhir, functions_host, native, operator};
+use super::{IMAGES, VERSION, archive, cli, fhir, functions_host, native, operator, resource_provider};
 
 /// What each image may add to its base, in bytes.
 const NATIVE_MAX: u64 = 40_000_000;
@@ -28,11 +28,12 @@ fn size(folder: &Path) -> u64 {
 
 #[test]
 fn images_stay_small() {
-    let sizes: [(&str, &Image, &str, u64); 5] = [
+    let sizes: [(&str, &Image, &str, u64); 6] = [
         ("native", native(), "usr/local", NATIVE_MAX),
         ("functions", functions_host(), "home/site", NATIVE_MAX),
         // Its charts are in /charts, and of no size.
         ("operator", operator(), "usr/local", OPERATOR_MAX),
+        ("resource-provider", resource_provider(), "usr/local", NATIVE_MAX),
         ("cli", cli(), "usr/local", OTHERS_MAX),
         ("fhir", fhir(), "usr/local", OTHERS_MAX),
     ];
@@ -45,7 +46,7 @@ fn images_stay_small() {
 
 #[test]
 fn native_images_have_no_shell() {
-    for image in [native(), operator(), cli(), fhir()] {
+    for image in [native(), operator(), resource_provider(), cli(), fhir()] {
         for shell in ["bin/sh", "bin/bash", "bin/dash", "usr/bin/sh"] {
             assert!(!image.root().join(shell).exists(), "{shell}");
         }

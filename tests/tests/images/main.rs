@@ -8,6 +8,7 @@ mod functions;
 mod operator;
 mod packed;
 mod programs;
+mod provider;
 mod registry;
 mod site;
 
@@ -20,16 +21,17 @@ use end_to_end::container::Image;
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// All images, each with the repository that it is pushed to.
-const IMAGES: [(&str, &str); 5] = [
+const IMAGES: [(&str, &str); 6] = [
     ("native", "iot-connector-for-fhir/native"),
     ("functions", "iot-connector-for-fhir/functions"),
     ("operator", "iot-connector-for-fhir/operator"),
+    ("resource-provider", "iot-connector-for-fhir/resource-provider"),
     ("cli", "iot-connector-for-fhir/cli"),
     ("fhir", "iot-connector-for-fhir/fhir-r4"),
 ];
 
 /// All charts.
-const CHARTS: [&str; 3] = ["fhir-service", "iot-connector", "platform"];
+const CHARTS: [&str; 4] = ["fhir-service", "iot-connector", "platform", "resource-provider"];
 
 /// Where the tier put what it packed.
 fn package() -> PathBuf {
@@ -54,5 +56,6 @@ macro_rules! image {
 image!(native, "native");
 image!(functions_host, "functions");
 image!(operator, "operator");
+image!(resource_provider, "resource-provider");
 image!(cli, "cli");
 image!(fhir, "fhir");

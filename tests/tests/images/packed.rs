@@ -37,6 +37,7 @@ fn the_sbom_of_an_image_lists_what_is_linked_and_what_the_base_brings() {
         ("native", &["azure_core", "azure_messaging_eventhubs", "axum", "tokio", "reqwest", "delivery", "mapping"][..]),
         ("functions", &["azure_core", "azure_messaging_eventhubs", "axum", "tokio", "custom-handler"][..]),
         ("operator", &["kube", "k8s-openapi", "clap", "axum", "tokio", "rustls"][..]),
+        ("resource-provider", &["sqlx-core", "axum", "tokio", "rustls", "arm"][..]),
         ("cli", &["clap", "axum", "local", "conformance"][..]),
         ("fhir", &["clap", "axum", "local"][..]),
     ] {

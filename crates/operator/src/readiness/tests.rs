@@ -70,6 +70,29 @@ fn says_whether_a_workload_is_ready() {
 }
 
 #[test]
+fn what_is_suspended_is_ready_when_nothing_runs() {
+    let text = TEXT.replace("---\n", "spec: {replicas: 0}\n---\n");
+    let manifests = manifest::read(&text, "ns1", 1).unwrap();
+    let unavailable = json!([{"type": "Available", "status": "False"}]);
+    let live = |replicas: i64, running: i64| {
+        let mut live = deployment(Some(replicas), 2, unavailable.clone());
+        live["status"]["replicas"] = json!(running);
+        live
+    };
+    let runs = Some("it is suspended, and some of it still runs");
+    let cases = [
+        ("at zero", live(0, 0), None),
+        ("at zero soon", live(0, 1), runs),
+        ("scaled by somebody", live(1, 0), runs),
+        ("an older generation", deployment(Some(0), 1, json!([])), Some("its newest generation is not observed yet")),
+    ];
+    for (name, live, expected) in cases {
+        let found = workloads(&[Applied { manifest: &manifests[0], live }]);
+        assert_eq!(found[0].message.as_deref(), expected, "{name}");
+    }
+}
+
+#[test]
 fn says_whether_keda_can_scale() {
     let manifests = manifest::read(TEXT, "ns1", 1).unwrap();
     let verdict = |statuses: &[Option<&str>]| {

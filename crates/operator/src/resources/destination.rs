@@ -34,6 +34,11 @@ pub struct Mapping {
     // What the resource provider takes (resource-provider.md 4.13).
     #[schemars(length(min = 2, max = 524_288))]
     pub content: Option<String>,
+    /// Any text that is another with another mapping, such as its hash: pods start anew when it changes, so that a
+    /// blob is in use when they are ready.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 128), regex(pattern = r"^[0-9A-Za-z:._+/=-]+$"))]
+    pub version: Option<String>,
 }
 
 /// A key of a ConfigMap.

@@ -49,6 +49,9 @@ pub struct IotConnectorSpec {
     /// Who reads the hubs.
     #[serde(default)]
     pub front: Front,
+    /// Whether nothing runs: no pods, and KEDA waits. Positions stay.
+    #[serde(default)]
+    pub suspended: bool,
     /// The customer's hub.
     pub source: Source,
     /// The hub between the two functions, one a connector.
@@ -60,8 +63,10 @@ pub struct IotConnectorSpec {
     pub dead_letters: Option<DeadLetters>,
     /// The mappings that belong to no destination.
     pub mappings: Mappings,
-    /// One FHIR server each.
-    #[schemars(length(min = 1, max = 19))]
+    /// One FHIR server each. With none there is normalize alone, and what it sends waits in the internal hub.
+    // Never left out of the values: the chart has an example there.
+    #[serde(default)]
+    #[schemars(length(max = 19))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub destinations: Vec<Destination>,
     /// What is normalize's alone.

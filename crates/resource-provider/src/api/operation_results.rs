@@ -38,7 +38,8 @@ fn status_body(operation: &OperationDocument) -> String {
         status: operation.provisioning_status,
         start_time: &operation.time_enqueued,
         end_time: operation.time_ended.as_deref(),
-        error: operation.error.as_ref(),
+        // A worker knows it before the operation has ended.
+        error: operation.error.as_ref().filter(|_| operation.provisioning_status.is_terminal()),
         percent_complete: operation.percent_complete(),
     };
     serde_json::to_string(&body).unwrap_or_default()

@@ -16,6 +16,9 @@ pub struct AzureSettings {
     pub resource_manager: Endpoint,
     /// What its tokens are for.
     pub resource_manager_scope: String,
+    /// The subscriptions of ours in which resource groups are looked for that have
+    /// outlived what they were made for.
+    pub subscriptions: Vec<String>,
     /// Key vaults.
     pub vaults: Endpoint,
     /// What their tokens are for.
@@ -71,6 +74,7 @@ impl Default for AzureSettings {
         AzureSettings {
             resource_manager: Endpoint("https://management.azure.com".to_owned()),
             resource_manager_scope: "https://management.azure.com/.default".to_owned(),
+            subscriptions: Vec::new(),
             vaults: Endpoint("https://{name}.vault.azure.net".to_owned()),
             vault_scope: "https://vault.azure.net/.default".to_owned(),
             blobs: Endpoint("https://{name}.blob.core.windows.net".to_owned()),

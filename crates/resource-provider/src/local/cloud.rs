@@ -272,7 +272,7 @@ impl Blobs for LocalCloud {
 #[async_trait]
 impl Cluster for LocalCloud {
     fn service_account(&self, _: &ScaleInfo, connector: &str) -> Option<ServiceAccount> {
-        Some(ServiceAccount { namespace: "local".to_owned(), name: connector.to_owned(), is_shared: false })
+        Some(ServiceAccount { namespace: "local".to_owned(), name: connector.to_owned() })
     }
 
     async fn apply(&self, _: &ScaleInfo, connector: &ConnectorSpec) -> Result<(), PortError> {

@@ -43,12 +43,23 @@ pub struct Enqueued<'e> {
     pub at: Timestamp,
 }
 
+/// Operations that have not ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PendingCount {
+    /// No worker has them yet.
+    pub requested: i64,
+    /// A worker has them.
+    pub running: i64,
+    /// When the oldest of all was asked for.
+    pub oldest: Option<Timestamp>,
+}
+
 const RUNNING: &str = "Running";
 
 /// A query for documents, with what the lease is.
 macro_rules! select {
     ($rest:literal) => {
-        query(concat!("SELECT id, queue, attempts, is_preempted, body FROM operations ", $rest))
+        query(concat!("SELECT id, queue, status, attempts, is_preempted, body FROM operations ", $rest))
     };
 }
 
@@ -56,8 +67,11 @@ fn claimed(row: &AnyRow) -> Result<Claimed, StoreError> {
     let column = StoreError::database("give a column");
     let text = |name: &str| row.try_get::<String, _>(name).map_err(&column);
     let number = |name: &str| row.try_get::<i64, _>(name).map_err(&column);
+    let mut document: OperationDocument = read(&text("id")?, &text("body")?)?;
+    // A claim changes the column only.
+    document.provisioning_status = read_status(&text("id")?, &text("status")?)?;
     Ok(Claimed {
-        document: read(&text("id")?, &text("body")?)?,
+        document,
         queue: text("queue")?,
         attempts: number("attempts")?.unsigned_abs() as u32,
         is_preempted: number("is_preempted")? != 0,
@@ -66,6 +80,10 @@ fn claimed(row: &AnyRow) -> Result<Claimed, StoreError> {
 
 fn status(document: &OperationDocument) -> String {
     format!("{:?}", document.provisioning_status)
+}
+
+fn read_status(id: &str, text: &str) -> Result<OperationStatus, StoreError> {
+    read(id, &format!("\"{text}\""))
 }
 
 impl Store {
@@ -91,30 +109,62 @@ impl Store {
         let now = claim.now.as_microsecond();
         // Of each queue only the oldest that is not over can be taken, so two
         // workers never have two of one queue.
-        let sql = "SELECT id FROM operations AS o WHERE status IN ('Requested', 'Running') AND lease_until <= $1 \
+        let sql = "SELECT id, queue FROM operations AS o WHERE status IN ('Requested', 'Running') AND lease_until <= $1 \
                    AND due_at <= $1 AND NOT EXISTS (SELECT 1 FROM operations AS older WHERE older.queue = o.queue \
                    AND older.status IN ('Requested', 'Running') AND (older.enqueued_at < o.enqueued_at \
                    OR (older.enqueued_at = o.enqueued_at AND older.id < o.id))) ORDER BY enqueued_at, id LIMIT 16";
         let rows = query(sql).bind(now).fetch_all(&self.pool).await.map_err(&claiming)?;
         for row in rows {
             let id: String = row.try_get(0).map_err(&claiming)?;
+            let queue: String = row.try_get(1).map_err(&claiming)?;
             let mut transaction = self.begin().await?;
+            // One claim of a queue at a time, and none beside one that runs: an
+            // operation may come to light after a younger one, when the API that
+            // wrote it was slow, or its clock is.
+            transaction.enter_queue(&queue).await?;
             let update = query(
                 "UPDATE operations SET status = $1, lease_owner = $2, lease_until = $3, attempts = attempts + 1 \
-                 WHERE id = $4 AND status IN ('Requested', 'Running') AND lease_until <= $5",
+                 WHERE id = $4 AND status IN ('Requested', 'Running') AND lease_until <= $5 \
+                 AND NOT EXISTS (SELECT 1 FROM operations AS other WHERE other.queue = $6 \
+                 AND other.status = 'Running' AND other.lease_until > $5)",
             );
             let update = update.bind(RUNNING).bind(claim.worker.to_owned()).bind(claim.until.as_microsecond());
-            let done = update.bind(id.clone()).bind(now).execute(&mut *transaction.inner).await.map_err(&claiming)?;
-            if done.rows_affected() != 1 {
+            let update = update.bind(id.clone()).bind(now).bind(queue);
+            if update.execute(&mut *transaction.inner).await.map_err(&claiming)?.rows_affected() != 1 {
                 continue;
             }
             let row = select!("WHERE id = $1").bind(id).fetch_one(&mut *transaction.inner).await;
-            let mut claimed = claimed(&row.map_err(&claiming)?)?;
-            claimed.document.provisioning_status = OperationStatus::Running;
+            let claimed = claimed(&row.map_err(&claiming)?)?;
             transaction.commit().await?;
             return Ok(Some(claimed));
         }
         Ok(None)
+    }
+
+    /// How many operations have not ended.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Database`].
+    pub async fn pending_count(&self) -> Result<PendingCount, StoreError> {
+        let counting = StoreError::database("count operations");
+        let sql = "SELECT status, COUNT(*), MIN(enqueued_at) FROM operations \
+                   WHERE status IN ('Requested', 'Running') GROUP BY status";
+        let rows = query(sql).fetch_all(&self.pool).await.map_err(&counting)?;
+        let mut count = PendingCount::default();
+        for row in rows {
+            let status: String = row.try_get(0).map_err(&counting)?;
+            let number: i64 = row.try_get(1).map_err(&counting)?;
+            let oldest: i64 = row.try_get(2).map_err(&counting)?;
+            if status == RUNNING {
+                count.running = number
+            } else {
+                count.requested = number
+            }
+            let oldest = Timestamp::from_microsecond(oldest).ok();
+            count.oldest = [count.oldest, oldest].into_iter().flatten().min();
+        }
+        Ok(count)
     }
 
     /// Keeps an operation for longer. None when it is the worker's no more;
@@ -132,6 +182,17 @@ impl Store {
 }
 
 impl Transaction {
+    /// Waits until nobody else is claiming of a queue: a row that is there until
+    /// the end of the transaction only.
+    async fn enter_queue(&mut self, queue: &str) -> Result<(), StoreError> {
+        let entering = StoreError::database("enter a queue");
+        let name = format!("queue {queue}");
+        let insert = query("INSERT INTO locks (name, owner, held_until) VALUES ($1, '', 0) ON CONFLICT DO NOTHING");
+        insert.bind(name.clone()).execute(&mut *self.inner).await.map_err(&entering)?;
+        let delete = query("DELETE FROM locks WHERE name = $1").bind(name);
+        delete.execute(&mut *self.inner).await.map(|_| ()).map_err(&entering)
+    }
+
     /// Queues an operation.
     ///
     /// # Errors
@@ -267,8 +328,8 @@ impl Transaction {
 }
 
 impl Store {
-    /// Takes a lock that others keep out of until `until`. False when another has
-    /// it.
+    /// Takes a lock that others keep out of until `until`, or keeps it for longer.
+    /// False when another has it.
     ///
     /// # Errors
     ///
@@ -283,7 +344,7 @@ impl Store {
         let upsert = query(
             "INSERT INTO locks (name, owner, held_until) VALUES ($1, $2, $3) \
              ON CONFLICT (name) DO UPDATE SET owner = excluded.owner, held_until = excluded.held_until \
-             WHERE locks.held_until <= $4",
+             WHERE locks.held_until <= $4 OR locks.owner = excluded.owner",
         );
         let upsert = upsert.bind(name.to_owned()).bind(owner.to_owned()).bind(until.as_microsecond());
         let done = upsert.bind(now.as_microsecond()).execute(&self.pool).await;

@@ -5,7 +5,7 @@ use sqlx::any::AnyRow;
 use sqlx::{AnyExecutor, Row, query};
 
 use super::{Store, StoreError, Transaction, read, write};
-use crate::documents::ResourceDocument;
+use crate::documents::{ResourceDocument, ScaleInfo};
 
 /// A part of a list.
 #[derive(Clone, Debug, PartialEq)]
@@ -105,6 +105,16 @@ impl Store {
     /// [`StoreError::Database`], [`StoreError::Document`].
     pub async fn descendants(&self, resource: &ResourceId) -> Result<Vec<ResourceDocument>, StoreError> {
         all(below(resource), &self.pool).await
+    }
+
+    /// Where workspaces were placed, one for each; a Gen1 connector is its own.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Database`], [`StoreError::Document`].
+    pub async fn places(&self) -> Result<Vec<ScaleInfo>, StoreError> {
+        let query = select!("WHERE kind = 'Workspace' OR kind = 'IomtConnector'");
+        Ok(all(query, &self.pool).await?.into_iter().filter_map(|document| document.scale).collect())
     }
 
     /// Whether any subscription has a workspace of a name.

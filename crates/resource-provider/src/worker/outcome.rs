@@ -6,11 +6,11 @@ use std::time::Duration;
 use arm::operation::{OperationKind, OperationStatus};
 use arm::state::ResourceState;
 use arm::{ArmError, ErrorCode};
+use delivery::away::error_chain;
 use jiff::{SignedDuration, Timestamp};
 
-use super::Worker;
 use crate::api::preempted;
-use crate::documents::{InternalError, OperationDocument, ResourceDocument};
+use crate::documents::{OperationDocument, ResourceDocument};
 use crate::ports::{ErrorClass, PortError};
 use crate::store::{StoreError, Transaction};
 
@@ -20,12 +20,7 @@ pub enum Ending {
     /// As it was asked for.
     Succeeded,
     /// For good.
-    Failed {
-        /// What the client sees.
-        error: ArmError,
-        /// What we see.
-        internal: Option<InternalError>,
-    },
+    Failed(ArmError),
     /// Stopped by a delete.
     Preempted,
     /// The resource is not there any more.
@@ -52,10 +47,12 @@ pub async fn settle(
                 transaction.update_resource(&mut resource).await?;
             }
         }
-        Ending::Failed { error, internal } => {
+        Ending::Failed(error) => {
             operation.provisioning_status = OperationStatus::Failed;
             operation.error = Some(error.clone());
-            operation.internal_error.clone_from(internal);
+            if removes {
+                settle_children(transaction, operation, error).await?;
+            }
             if let Some(mut resource) = resource.filter(|resource| is_of(resource, operation)) {
                 if !removes {
                     resource.revert();
@@ -66,6 +63,22 @@ pub async fn settle(
             }
         }
         Ending::Preempted | Ending::Gone => *operation = preempted(operation.clone(), Timestamp::now()),
+    }
+    Ok(())
+}
+
+/// What was to go with its parent, and is still there, failed with it.
+async fn settle_children(
+    transaction: &mut Transaction,
+    operation: &OperationDocument,
+    error: &ArmError,
+) -> Result<(), StoreError> {
+    for mut child in transaction.descendants(&operation.resource).await? {
+        if is_of(&child, operation) {
+            child.state = ResourceState::Failed;
+            child.provisioning_error = Some(error.clone());
+            transaction.update_resource(&mut child).await?;
+        }
     }
     Ok(())
 }
@@ -136,38 +149,9 @@ pub fn jittered(duration: Duration) -> Duration {
 pub fn log_ended(ended: Result<Result<(), StoreError>, tokio::task::JoinError>) {
     match ended {
         Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::error!(%error, "An operation is left to be claimed again"),
-        Err(error) => tracing::error!(%error, "An operation panicked, and is left to be claimed again"),
-    }
-}
-
-/// The store did not do what a step needs.
-pub fn store_failed(error: &StoreError) -> PortError {
-    try_again(format!("the store failed: {error}"))
-}
-
-/// What passes by itself.
-fn try_again(message: String) -> PortError {
-    let class = ErrorClass::Transient { retry_after_seconds: None };
-    PortError { code: ErrorCode::InternalServerError, class, message }
-}
-
-impl Worker {
-    /// Does something that only one worker does at a time.
-    pub(super) async fn with_lock<F: Future<Output = Result<(), PortError>>>(
-        &self,
-        name: &str,
-        act: impl FnOnce() -> F,
-    ) -> Result<(), PortError> {
-        // Named after the operation's worker and this use: two operations of one
-        // worker keep each other out too.
-        let owner = format!("{} {}", self.name, uuid::Uuid::new_v4());
-        let lease = self.lease();
-        if !self.store.take_lock(name, &owner, lease.now, lease.until).await.map_err(|error| store_failed(&error))? {
-            return Err(try_again("another operation is at the shared parts of the workspace".to_owned()));
+        Ok(Err(error)) => {
+            tracing::error!(error = error_chain(&error), "An operation is left to be claimed again");
         }
-        let done = act().await;
-        self.store.release_lock(name, &owner).await.map_err(|error| store_failed(&error))?;
-        done
+        Err(error) => tracing::error!(%error, "An operation panicked, and is left to be claimed again"),
     }
 }

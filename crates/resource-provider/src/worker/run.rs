@@ -4,15 +4,17 @@ use std::time::Duration;
 
 use arm::operation::{OperationKind, OperationStatus};
 use arm::state::ResourceState;
-use arm::{ArmError, DocumentId, ErrorCode};
+use arm::{ArmError, ErrorCode};
+use delivery::away::error_chain;
 use jiff::Timestamp;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
-use super::Worker;
+use super::hold::Hold;
 use super::outcome::{self, Ending};
 use super::plan::Step;
 use super::scene::Scene;
 use super::steps::{Stage, StepError};
+use super::{Worker, metrics};
 use crate::api::REMEMBERED;
 use crate::documents::{InternalError, OperationDocument, ResourceDocument, Step as Journaled, StepOutcome};
 use crate::ports::{ErrorClass, PortError};
@@ -22,38 +24,54 @@ impl Worker {
     /// Carries out an operation that was claimed. What ends early, because the
     /// lease or the store was lost, is claimed again by whoever comes.
     pub(super) async fn carry_out(&self, claimed: Claimed) -> Result<(), StoreError> {
-        let (id, attempts, is_preempted) = (claimed.document.id.clone(), claimed.attempts, claimed.is_preempted);
-        let mut operation = claimed.document;
-        let work = async {
-            if attempts > self.settings.claims_max {
-                let message = "The operation could not be carried out. Contact support with the correlation id.";
-                let error = ArmError::new(ErrorCode::InternalServerError, message);
-                return self.end(operation, Ending::Failed { error, internal: None }).await;
-            }
-            if is_preempted {
-                return self.end(operation, Ending::Preempted).await;
-            }
-            Box::pin(self.work_on(&mut operation)).await
-        };
+        let id = claimed.document.id.clone();
+        metrics::count_claim(&claimed);
         tokio::select! {
-            done = work => done,
+            done = Box::pin(self.persist(claimed)) => done,
             // Dropping the work stops it: whoever has the lease goes on.
-            () = self.keep_lease(&id) => Ok(()),
+            () = self.keep(Hold::Lease(&id)) => {
+                tracing::warn!(operation = %id, "An operation is left to another worker: the lease was lost");
+                Ok(())
+            }
         }
     }
 
-    /// Renews the lease until it is lost.
-    async fn keep_lease(&self, id: &DocumentId) {
-        let third = Duration::try_from(self.settings.lease / 3).unwrap_or(Duration::from_secs(20));
-        loop {
-            tokio::time::sleep(third).await;
-            match self.store.renew(id, self.lease()).await {
-                Ok(Some(_)) => {}
-                Ok(None) => return,
-                // Tried again before the lease ends; the last time it is lost.
-                Err(error) => tracing::warn!(%error, "A lease could not be renewed"),
+    /// Works on an operation until it has ended, or is another's. When the store
+    /// does not do it, or somebody else was faster, it goes on from what is
+    /// stored, while the lease lasts.
+    async fn persist(&self, claimed: Claimed) -> Result<(), StoreError> {
+        let Claimed { document: mut operation, attempts, is_preempted, .. } = claimed;
+        let id = operation.id.clone();
+        let mut wait = self.settings.backoff.0;
+        for attempt in 1.. {
+            let worked = if attempts > self.settings.claims_max {
+                let message = "The operation could not be carried out. Contact support with the correlation id.";
+                let error = ArmError::new(ErrorCode::InternalServerError, message);
+                self.end(operation.clone(), Ending::Failed(error)).await
+            } else if is_preempted {
+                self.end(operation.clone(), Ending::Preempted).await
+            } else {
+                Box::pin(self.work_on(&mut operation)).await
+            };
+            let error = match worked {
+                Ok(()) => return Ok(()),
+                // The same the next time.
+                Err(error @ StoreError::Document { .. }) => return Err(error),
+                Err(error) if attempt >= self.settings.tries_max => return Err(error),
+                Err(error) => error,
+            };
+            tracing::warn!(operation = %id, attempt, error = error_chain(&error), "The store did not take an operation on");
+            sleep(outcome::jittered(wait)).await;
+            wait = (wait * 2).min(self.settings.backoff.1);
+            match self.store.operation(&id).await {
+                Ok(Some(stored)) if !stored.provisioning_status.is_terminal() => operation = stored,
+                // It ended, though its worker was not told.
+                Ok(_) => return Ok(()),
+                // Then as it was last known: all of it can be repeated.
+                Err(error) => tracing::warn!(operation = %id, error = error_chain(&error), "An operation was not read"),
             }
         }
+        Ok(())
     }
 
     async fn work_on(&self, operation: &mut OperationDocument) -> Result<(), StoreError> {
@@ -65,6 +83,10 @@ impl Worker {
             return self.end(operation.clone(), Ending::Gone).await;
         };
         let mut stage = Stage { worker: self, scene };
+        // Whoever had it before was undoing it: what is undone is not taken for done.
+        if operation.error.is_some() {
+            return Box::pin(self.give_up(operation, stage)).await;
+        }
         if removes && !self.remove_children(operation, &stage).await? {
             return Ok(());
         }
@@ -109,7 +131,10 @@ impl Worker {
                 match self.retried(operation, &mut below, *step).await? {
                     Outcome::Done => {}
                     Outcome::Lost => return Ok(false),
-                    Outcome::Preempted => break,
+                    Outcome::Preempted => {
+                        self.end(operation.clone(), Ending::Preempted).await?;
+                        return Ok(false);
+                    }
                     Outcome::Failed(step, error) => {
                         let scene = stage.scene.clone();
                         Box::pin(self.fail(operation, Stage { worker: self, scene }, step, error)).await?;
@@ -158,8 +183,8 @@ impl Worker {
         step: Step,
     ) -> Result<Outcome, StoreError> {
         let settings = &self.settings;
-        let (begin, mut wait) = (Instant::now(), settings.backoff.0);
-        for attempt in 1.. {
+        let (mut begin, mut wait, mut attempt) = (Instant::now(), settings.backoff.0, 1);
+        loop {
             match self.store.renew(&operation.id, self.lease()).await? {
                 None => return Ok(Outcome::Lost),
                 Some(true) => return Ok(Outcome::Preempted),
@@ -168,23 +193,44 @@ impl Worker {
             if outcome::age(operation) > settings.operation_limit {
                 return Ok(Outcome::Failed(step, outcome::timed_out()));
             }
+            let timer = metrics::Timer::start(step, attempt);
             let error = match stage.perform(step).await {
-                Ok(()) => return Ok(Outcome::Done),
-                Err(StepError::Store(error)) => return Err(error),
+                Ok(()) => {
+                    timer.stop("done");
+                    return Ok(Outcome::Done);
+                }
+                Err(StepError::Store(error)) => {
+                    timer.stop("store");
+                    return Err(error);
+                }
+                // Waiting for another is no try of this one; the operation's age
+                // ends it.
+                Err(StepError::Waiting) => {
+                    timer.stop("waiting");
+                    let since = Instant::now();
+                    sleep(outcome::jittered(settings.poll)).await;
+                    begin += since.elapsed();
+                    continue;
+                }
                 Err(StepError::Port(error)) => error,
             };
-            tracing::warn!(operation = %operation.id, ?step, attempt, %error, "A step failed");
+            let (error_text, id) = (error_chain(&error), &operation.id);
+            tracing::warn!(operation = %id, ?step, attempt, error = error_text, "A step failed");
+            let is_over = attempt >= settings.tries_max || begin.elapsed() >= settings.step_limit;
             let ErrorClass::Transient { retry_after_seconds } = error.class else {
+                timer.stop("failed");
                 return Ok(Outcome::Failed(step, error));
             };
-            if attempt >= settings.tries_max || begin.elapsed() >= settings.step_limit {
+            if is_over {
+                timer.stop("failed");
                 return Ok(Outcome::Failed(step, error));
             }
+            timer.stop("again");
             let asked = retry_after_seconds.map_or(Duration::ZERO, Duration::from_secs);
-            tokio::time::sleep(outcome::jittered(wait).max(asked.min(settings.step_limit))).await;
+            sleep(outcome::jittered(wait).max(asked.min(settings.step_limit))).await;
             wait = (wait * 2).min(settings.backoff.1);
+            attempt += 1;
         }
-        Ok(Outcome::Lost)
     }
 
     /// Writes the journal and what was made, together. False when the operation
@@ -211,8 +257,7 @@ impl Worker {
         transaction.commit().await
     }
 
-    /// Undoes a create, or brings back what was good before a change; a delete is
-    /// left where it stands, for the next one.
+    /// Stores why an operation fails, before anything is undone, and gives it up.
     async fn fail(
         &self,
         operation: &mut OperationDocument,
@@ -220,28 +265,38 @@ impl Worker {
         step: Step,
         error: PortError,
     ) -> Result<(), StoreError> {
+        operation.internal_error = Some(InternalError { step: step.name(), message: error_chain(&error) });
+        operation.error = Some(outcome::shown(&error, &stage.scene.subject));
+        if !self.journal(operation, &mut stage.scene.subject).await? {
+            return Ok(());
+        }
+        Box::pin(self.give_up(operation, stage)).await
+    }
+
+    /// Undoes a create, or brings back what was good before a change; a delete is
+    /// left where it stands, for the next one.
+    async fn give_up(&self, operation: &mut OperationDocument, mut stage: Stage<'_>) -> Result<(), StoreError> {
         let removes = operation.provisioning_operation == OperationKind::Deprovision;
         if !removes && stage.scene.subject.last_good.is_none() {
-            self.compensate(operation, &mut stage, step).await?;
+            self.compensate(operation, &mut stage).await?;
         } else if !removes {
             self.bring_back(operation, &mut stage).await?;
         }
-        let internal = Some(InternalError { step: step.name(), message: error.message.clone() });
-        let error = outcome::shown(&error, &stage.scene.subject);
-        self.end(operation.clone(), Ending::Failed { error, internal }).await
+        let unknown = || ArmError::new(ErrorCode::InternalServerError, "The operation failed.");
+        let error = operation.error.clone().unwrap_or_else(unknown);
+        self.end(operation.clone(), Ending::Failed(error)).await
     }
 
     /// Undoes what was done, the last first; the step that failed may have got
     /// half way.
-    async fn compensate(
-        &self,
-        operation: &mut OperationDocument,
-        stage: &mut Stage<'_>,
-        failed: Step,
-    ) -> Result<(), StoreError> {
+    async fn compensate(&self, operation: &mut OperationDocument, stage: &mut Stage<'_>) -> Result<(), StoreError> {
         let all = Step::of_provision(stage.scene.subject.kind.resource_type());
-        let reached = all.iter().position(|step| *step == failed).map_or(all, |index| &all[..=index]);
+        let failed = operation.internal_error.as_ref().map(|error| error.step.clone());
+        let reached = all.iter().position(|step| Some(step.name()) == failed).map_or(all, |index| &all[..=index]);
         for undo in reached.iter().rev().filter_map(|step| step.undo()) {
+            if operation.steps.iter().any(|done| done.name == undo.name()) {
+                continue;
+            }
             let outcome = match self.retried(operation, stage, undo).await? {
                 Outcome::Done => StepOutcome::Compensated,
                 Outcome::Lost => return Ok(()),
@@ -266,7 +321,8 @@ impl Worker {
                 Outcome::Done => {}
                 Outcome::Lost | Outcome::Preempted => return Ok(()),
                 Outcome::Failed(step, error) => {
-                    tracing::error!(operation = %operation.id, ?step, %error, "What was good could not be brought back");
+                    let error = error_chain(&error);
+                    tracing::error!(operation = %operation.id, ?step, error, "What was good could not be brought back");
                     return Ok(());
                 }
             }
@@ -287,6 +343,7 @@ impl Worker {
         operation.time_ended = Some(now.to_string());
         transaction.end_operation(&operation, now + REMEMBERED).await?;
         transaction.commit().await?;
+        metrics::count_end(&operation);
         let status = operation.provisioning_status;
         let code = operation.error.as_ref().map(|error| error.code.as_str());
         match status {

@@ -7,7 +7,6 @@ use arm::{ErrorCode, ResourceType};
 use uuid::Uuid;
 
 use super::Worker;
-use super::outcome::store_failed;
 use super::plan::Step;
 use super::scene::{
     CERTIFICATE_ROLE, DEVICE_RECEIVER, FHIR_ROLE, HUB_RECEIVER, HUB_SENDER, STORAGE_ROLE, Scene, missing, stored,
@@ -30,8 +29,10 @@ pub struct Stage<'w> {
 pub enum StepError {
     /// What is outside did not do it.
     Port(PortError),
-    /// The store failed: the operation is claimed again later.
+    /// The store failed: the operation goes on from what is stored.
     Store(StoreError),
+    /// Another has what it needs: that is no failure.
+    Waiting,
 }
 
 impl From<PortError> for StepError {
@@ -230,7 +231,8 @@ impl Stage<'_> {
     async fn namespace(&mut self) -> Result<(), StepError> {
         let place = self.scene.place()?.clone();
         let workspace = self.scene.workspace().id.to_string();
-        self.worker.with_lock(&workspace, || self.worker.platform.azure.ensure_namespace(&place)).await?;
+        let ensure = || async { Ok(self.worker.platform.azure.ensure_namespace(&place).await?) };
+        self.worker.with_lock(&workspace, ensure).await?;
         self.scene.subject.scale = Some(place);
         Ok(())
     }
@@ -246,15 +248,15 @@ impl Stage<'_> {
         }
         let own = usize::from(kind == ResourceType::IotConnector);
         let remove = || async {
-            let mut transaction = self.worker.store.begin().await.map_err(|error| store_failed(&error))?;
-            let others = transaction.count_children(&workspace.resource_id(), ResourceType::IotConnector).await;
+            let mut transaction = self.worker.store.begin().await?;
+            let count = transaction.count_children(&workspace.resource_id(), ResourceType::IotConnector).await?;
             drop(transaction);
-            match others.map_err(|error| store_failed(&error))? {
-                count if count <= own => self.worker.platform.azure.delete_namespace(&place).await,
-                _ => Ok(()),
+            if count <= own {
+                self.worker.platform.azure.delete_namespace(&place).await?;
             }
+            Ok(())
         };
-        Ok(self.worker.with_lock(workspace.id.as_str(), remove).await?)
+        self.worker.with_lock(workspace.id.as_str(), remove).await
     }
 
     /// What hubs have, and the hubs.
@@ -284,7 +286,7 @@ impl Stage<'_> {
     }
 
     /// The identity is the workspace's, so its changes are made under the lock of
-    /// the workspace. What connectors share goes with the identity.
+    /// the workspace.
     async fn federation(&mut self, step: Step) -> Result<(), StepError> {
         let workspace = self.scene.workspace();
         let group = workspace.infrastructure.resource_group.as_deref();
@@ -295,17 +297,15 @@ impl Stage<'_> {
         let connector = ConnectorNames(&self.scene.subject.id).workload();
         let platform = &self.worker.platform;
         let Some(service_account) = platform.cluster.service_account(place, &connector) else { return Ok(()) };
-        if step.is_removal() && service_account.is_shared {
-            return Ok(());
-        }
         let federation = Federation { group, identity: &identity.name, service_account: &service_account };
         let change = || async {
             match step {
-                Step::Federation => platform.azure.ensure_federation(place, federation).await,
-                _ => platform.azure.delete_federation(place, federation).await,
+                Step::Federation => platform.azure.ensure_federation(place, federation).await?,
+                _ => platform.azure.delete_federation(place, federation).await?,
             }
+            Ok(())
         };
-        Ok(self.worker.with_lock(workspace.id.as_str(), change).await?)
+        self.worker.with_lock(workspace.id.as_str(), change).await
     }
 
     async fn certificate(&mut self, step: Step) -> Result<(), StepError> {

@@ -79,6 +79,12 @@ async fn a_name_is_one_subscriptions_in_the_whole_cloud() {
     provider.put("workspaces/ws1", NEWEST, &workspace()).await.is(201);
     assert_eq!(check("WS1", other).await["reason"], "AlreadyExists");
     assert_eq!(check("ws1", SUBSCRIPTION).await["reason"], "AlreadyExists");
+    let register = format!("/subscriptions/{other}");
+    provider.send(Method::PUT, &register, "2.0", r#"{"state":"Registered"}"#, &[]).await.is(200);
+    let theirs = GROUP.replace(SUBSCRIPTION, other);
+    let refused = provider.put(&format!("{theirs}/workspaces/Ws1"), NEWEST, &workspace()).await;
+    refused.is_error(409, "Conflict");
+    assert_eq!((refused.header("retry-after"), &refused.body["error"]["target"]), (None, &json!("name")));
     provider.work().await;
     provider.delete("workspaces/ws1", NEWEST).await.is(202);
     provider.work().await;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use arm::ErrorCode;
 use resource_provider::azure::{AzureSettings, KnownCluster};
-use resource_provider::ports::{Azure, ErrorClass};
+use resource_provider::ports::{Azure, ErrorClass, TaggedGroup};
 use serde_json::{Value, json};
 
 use super::cloud::{Cloud, OURS, place, settled};
@@ -18,8 +18,12 @@ fn group_id() -> String {
     format!("/subscriptions/{}/resourceGroups/{GROUP}", place().subscription_id)
 }
 
+fn hub_id() -> String {
+    format!("{}/eventhubs/{HUB}", place().event_hub_namespace_resource_id)
+}
+
 fn rule_id() -> String {
-    format!("{}/eventhubs/{HUB}/authorizationRules/conn1", place().event_hub_namespace_resource_id)
+    format!("{}/authorizationRules/conn1", hub_id())
 }
 
 #[track_caller]
@@ -80,12 +84,17 @@ async fn what_somebody_has_changed_is_changed_back() {
     change(&account_id(), "/properties/allowSharedKeyAccess", json!(true));
     change(&rule_id(), "/properties/rights", json!(["Send", "Listen"]));
     change(&place().event_hub_namespace_resource_id, "/sku/capacity", json!(20));
+    change(&hub_id(), "/properties/partitionCount", json!(32));
+    change(&hub_id(), "/properties/messageRetentionInDays", json!(1));
     for thing in ALL {
         settled(|| thing.ensure(&cloud)).await.unwrap();
     }
     check(&cloud, &account_id(), &json!({ "/properties/allowSharedKeyAccess": false }));
     check(&cloud, &rule_id(), &json!({ "/properties/rights": ["Send"] }));
     check(&cloud, &place().event_hub_namespace_resource_id, &json!({ "/sku/capacity": 1 }));
+    // Partitions stay: Azure changes none.
+    let hub = json!({ "/properties/partitionCount": 32, "/properties/messageRetentionInDays": 7 });
+    check(&cloud, &hub_id(), &hub);
 }
 
 #[tokio::test]
@@ -138,6 +147,23 @@ async fn a_group_that_is_not_ours_is_not_removed() {
     let error = cloud.ports.delete_resource_group(&place(), GROUP).await.unwrap_err();
     assert_eq!(error.class, ErrorClass::Permanent);
     assert!(cloud.resource_manager.resource(&group_id()).is_some());
+}
+
+#[tokio::test]
+async fn groups_are_found_by_what_they_were_made_for() {
+    let subscriptions = vec![place().subscription_id];
+    let cloud = Cloud::start_with(AzureSettings { subscriptions, ..AzureSettings::default() }).await;
+    assert_eq!(cloud.ports.tagged_resource_groups().await.unwrap(), []);
+    make_all(&cloud).await;
+    let (subscription_id, for_resource) = (place().subscription_id, "/customers/ws1".to_owned());
+    let group = TaggedGroup { subscription_id, name: GROUP.to_owned(), for_resource };
+    assert_eq!(cloud.ports.tagged_resource_groups().await.unwrap(), [group.clone()]);
+    // One that is for something else by now is left.
+    let before = TaggedGroup { for_resource: "/customers/ws0".to_owned(), ..group.clone() };
+    let error = cloud.ports.delete_tagged_resource_group(&before).await.unwrap_err();
+    assert_eq!(error.class, ErrorClass::Permanent);
+    settled(|| cloud.ports.delete_tagged_resource_group(&group)).await.unwrap();
+    assert_eq!(cloud.ports.tagged_resource_groups().await.unwrap(), []);
 }
 
 #[tokio::test]

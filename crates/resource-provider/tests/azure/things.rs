@@ -40,7 +40,7 @@ pub const ALL: [Thing; 13] = [
 ];
 
 fn service_account() -> ServiceAccount {
-    ServiceAccount { namespace: "ioc-w1".to_owned(), name: "iotn-c1".to_owned(), is_shared: false }
+    ServiceAccount { namespace: "ioc-w1".to_owned(), name: "iotn-c1".to_owned() }
 }
 
 /// Which role, on what, under which id.

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test stops where its data is not what it should be")]
 
 mod places;
+mod pools;
 mod resources;
 mod samples;
 mod work;

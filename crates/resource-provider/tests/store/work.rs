@@ -1,7 +1,7 @@
 use arm::operation::OperationStatus;
 use jiff::{SignedDuration, Timestamp};
 use resource_provider::documents::{OperationDocument, ResourceDocument};
-use resource_provider::store::{Claim, Enqueued, Store};
+use resource_provider::store::{Claim, Enqueued, PendingCount, Store};
 
 use super::each_store;
 use super::samples::{operation, resource};
@@ -47,6 +47,52 @@ fn one_operation_of_a_queue_runs_at_a_time_oldest_first() {
         assert_eq!(claimed(&store, claim("w3", 5)).await, None);
         end(&store, first, 100).await;
         assert_eq!(claimed(&store, claim("w3", 6)).await, Some(second_one.id));
+    });
+}
+
+#[test]
+fn an_older_one_that_comes_to_light_later_waits_for_what_runs() {
+    each_store(|store| async move {
+        let connector = resource("workspaces/ws1/iotconnectors/iot1", None);
+        let younger = enqueue(&store, &connector, "a", 2).await;
+        assert_eq!(claimed(&store, claim("w1", 5)).await, Some(younger.id.clone()));
+        let older = enqueue(&store, &connector, "a", 1).await;
+        assert_eq!(claimed(&store, claim("w2", 6)).await, None);
+        end(&store, younger, 100).await;
+        assert_eq!(claimed(&store, claim("w2", 7)).await, Some(older.id));
+    });
+}
+
+#[test]
+fn a_lock_is_kept_by_whoever_has_it() {
+    each_store(|store| async move {
+        let take = |owner: &'static str, now: i64| {
+            let store = store.clone();
+            async move { store.take_lock("ws", owner, second(now), second(now + 10)).await.unwrap() }
+        };
+        assert!(take("w1", 1).await);
+        assert!(!take("w2", 5).await);
+        assert!(take("w1", 9).await, "kept until 19");
+        assert!(!take("w2", 12).await);
+        assert!(take("w2", 19).await);
+        store.release_lock("ws", "w1").await.unwrap();
+        assert!(!take("w3", 20).await, "only its holder lets it go");
+        store.release_lock("ws", "w2").await.unwrap();
+        assert!(take("w3", 20).await);
+    });
+}
+
+#[test]
+fn what_waits_is_counted() {
+    each_store(|store| async move {
+        assert_eq!(store.pending_count().await.unwrap(), PendingCount::default());
+        let connector = resource("workspaces/ws1/iotconnectors/iot1", None);
+        for (queue, at) in [("a", 3), ("b", 2), ("c", 4)] {
+            enqueue(&store, &connector, queue, at).await;
+        }
+        assert!(store.claim(claim("w1", 5)).await.unwrap().is_some());
+        let expected = PendingCount { requested: 2, running: 1, oldest: Some(second(2)) };
+        assert_eq!(store.pending_count().await.unwrap(), expected);
     });
 }
 

@@ -252,6 +252,11 @@ async fn check_refused(command: Command) {
         };
         let shown = site.provider.get(path, version).await.is(200);
         assert_eq!(shown.state(), "Failed");
+        // What happened is for us, and for no client.
+        for told in [&status, &shown.body] {
+            let told = told.to_string();
+            assert!(!told.contains("the test says no") && !told.contains("internal"), "{told}");
+        }
         if matches!(command, Command::ChangeConnector) {
             assert_eq!(shown.body["properties"]["ingestionEndpointConfiguration"]["eventHubName"], "telemetry");
         }

@@ -12,3 +12,5 @@ mod lives;
 #[allow(dead_code)]
 mod provider;
 mod site;
+mod undo;
+mod waits;

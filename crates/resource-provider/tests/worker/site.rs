@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use arm::Route;
+use arm::{DocumentId, Route};
 use jiff::{SignedDuration, Timestamp};
+use resource_provider::documents::ResourceDocument;
 use resource_provider::local::{Gate, LocalCloud};
 use resource_provider::store::Claim;
 use resource_provider::worker::{Worker, WorkerSettings};
@@ -94,6 +95,17 @@ impl Site {
         }
     }
 
+    /// The document of a resource.
+    pub async fn document(&self, path: &str) -> Option<ResourceDocument> {
+        let Ok(Route::Resource(id)) = Route::of_path(&format!("{GROUP}/{path}")) else { panic!("{path}") };
+        self.provider.store.resource(&id).await.unwrap()
+    }
+
+    /// The id of the document of a resource that is there.
+    pub async fn document_id(&self, path: &str) -> DocumentId {
+        self.document(path).await.unwrap_or_else(|| panic!("{path}")).id
+    }
+
     /// Lets the lease of a worker that was killed lapse, and its lock on what a
     /// workspace shares: whoever comes in an hour finds them lapsed, and this one
     /// holds them no longer than now.
@@ -103,8 +115,7 @@ impl Site {
         let store = &self.provider.store;
         store.claim(Claim { worker, now, until }).await.unwrap();
         for path in ["workspaces/ws1", GEN1_CONNECTOR] {
-            let Ok(Route::Resource(id)) = Route::of_path(&format!("{GROUP}/{path}")) else { panic!("{path}") };
-            if let Some(workspace) = store.resource(&id).await.unwrap() {
+            if let Some(workspace) = self.document(path).await {
                 store.take_lock(workspace.id.as_str(), worker, now, until).await.unwrap();
                 store.release_lock(workspace.id.as_str(), worker).await.unwrap();
             }

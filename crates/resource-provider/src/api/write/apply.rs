@@ -233,8 +233,11 @@ async fn check_room(
     let (count, most) = match (id.kind, id.parent()) {
         (ResourceType::Workspace, _) => {
             if !transaction.reserve_name(id.own_name(), &id.subscription).await? {
-                let message = format!("The name `{}` is already in use.", id.own_name());
-                return Ok(Err(ArmError::at(ErrorCode::ReservedResourceName, "name", message)));
+                let message = format!(
+                    "The name `{}` is already in use. Names of workspaces are unique in the cloud: choose another.",
+                    id.own_name()
+                );
+                return Ok(Err(ArmError::at(ErrorCode::Conflict, "name", message)));
             }
             (transaction.count_of_subscription(&id.subscription, id.kind).await?, limits.workspaces)
         }

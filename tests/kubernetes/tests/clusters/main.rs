@@ -1,0 +1,12 @@
+//! The resource provider's port on clusters: what it asks of a real control plane,
+//! and what the operator makes of it.
+
+#![allow(clippy::unwrap_used, reason = "a test stops where its data is not what it should be")]
+
+mod environment;
+mod life;
+mod planes;
+#[path = "../operator/site.rs"]
+#[allow(dead_code)]
+mod site;
+mod specs;
