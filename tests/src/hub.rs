@@ -55,8 +55,31 @@ impl EventHub {
         (hubs, groups): (&[&str], &[&str]),
         partitions: usize,
     ) -> EventHub {
+        EventHub::started(address, state, (hubs, groups), &["--partitions", &partitions.to_string()])
+    }
+
+    /// The same where hubs are made and removed by HTTP too, on a port of the same
+    /// address.
+    ///
+    /// # Panics
+    /// When it does not start.
+    #[track_caller]
+    pub fn start_administered(
+        address: SocketAddr,
+        administration_port: u16,
+        state: &Path,
+        (hubs, groups): (&[&str], &[&str]),
+        partitions: usize,
+    ) -> EventHub {
+        let (partitions, port) = (partitions.to_string(), administration_port.to_string());
+        let more = ["--partitions", &partitions, "--administration-port", &port];
+        EventHub::started(address, state, (hubs, groups), &more)
+    }
+
+    #[track_caller]
+    fn started(address: SocketAddr, state: &Path, (hubs, groups): (&[&str], &[&str]), more: &[&str]) -> EventHub {
         let mut command = Command::new(crate::folder("IOTC_TEST_BIN", "native").join("iotc"));
-        command.args(["stand-in", "event-hubs", "--partitions", &partitions.to_string()]);
+        command.args(["stand-in", "event-hubs"]).args(more);
         command.arg("--address").arg(address.ip().to_string()).arg("--port").arg(address.port().to_string());
         command.arg("--state").arg(state);
         hubs.iter().for_each(|hub| {

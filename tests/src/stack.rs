@@ -46,6 +46,13 @@ impl Setup {
         self
     }
 
+    /// One more argument of `iotc up`, without a value.
+    #[must_use]
+    pub fn flag(mut self, name: &str) -> Setup {
+        self.arguments.push(name.to_owned());
+        self
+    }
+
     /// A variable in the environment of `iotc` and of all that it starts.
     #[must_use]
     pub fn environment(mut self, name: &str, value: &str) -> Setup {
@@ -92,6 +99,7 @@ pub struct Stack {
 struct Ready {
     fhir: Fhir,
     ingest_url: String,
+    provider_url: String,
     connection_string: String,
     input: Option<ChildStdin>,
 }
@@ -113,6 +121,11 @@ impl Stack {
     /// Where events are posted.
     pub fn ingest_url(&self) -> &str {
         &self.ready.ingest_url
+    }
+
+    /// Where the resource provider answers, of a stack that has one.
+    pub fn provider_url(&self) -> &str {
+        &self.ready.provider_url
     }
 
     /// What an Event Hubs SDK needs to reach the hub of device events.
@@ -331,7 +344,9 @@ fn start(folder: &Path, arguments: &[String], environment: &[(String, String)]) 
     let said = iotc.stderr();
     let after = |mark: &str| said.iter().find_map(|line| Some(line.trim().strip_prefix(mark)?.trim().to_owned()));
     let ready = Ready {
-        fhir: Fhir::new(&after("FHIR server").unwrap_or_default()),
+        // What is said of it besides is behind a colon and a blank.
+        fhir: Fhir::new(after("FHIR server").unwrap_or_default().split(": ").next().unwrap_or_default()),
+        provider_url: after("provider ").unwrap_or_default(),
         ingest_url: after("http://127").map(|rest| format!("http://127{rest}")).unwrap_or_default(),
         connection_string: after("Endpoint=").map(|rest| format!("Endpoint={rest}")).unwrap_or_default(),
         input: iotc.take_stdin(),

@@ -36,7 +36,7 @@ pub struct Need {
 }
 
 /// All of them.
-pub const ALL: [Component; 16] = [
+pub const ALL: [Component; 19] = [
     Component {
         name: "hapi",
         variable: "IOTC_TEST_HAPI",
@@ -138,6 +138,27 @@ pub const ALL: [Component; 16] = [
         defined_by: &["tests/components/auditable/version"],
         needs: &[],
         install: images::install_auditable,
+    },
+    Component {
+        name: "arm-python",
+        variable: "IOTC_TEST_ARM_PYTHON",
+        defined_by: &["tests/clients/arm/python/requirements-2.1.0.txt"],
+        needs: PYTHON,
+        install: |place| install_python(place, "tests/clients/arm/python/requirements-2.1.0.txt"),
+    },
+    Component {
+        name: "arm-python-1",
+        variable: "IOTC_TEST_ARM_PYTHON_1",
+        defined_by: &["tests/clients/arm/python/requirements-1.1.0.txt"],
+        needs: PYTHON,
+        install: |place| install_python(place, "tests/clients/arm/python/requirements-1.1.0.txt"),
+    },
+    Component {
+        name: "arm-node",
+        variable: "IOTC_TEST_ARM_NODE",
+        defined_by: &["tests/clients/arm/node/package.json", "tests/clients/arm/node/package-lock.json"],
+        needs: NODE,
+        install: |place| install_node(place, "tests/clients/arm/node"),
     },
     Component {
         name: "postgres",

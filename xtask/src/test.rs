@@ -38,7 +38,7 @@ const FAULTS: &str = "IOTC_FAULTS";
 /// What tells them when and in which order things are to break.
 const FAULTS_SEED: &str = "IOTC_FAULTS_SEED";
 
-const TIERS: [Tier; 12] = [
+const TIERS: [Tier; 14] = [
     Tier {
         name: "quick",
         about: "all packages, without other processes' help",
@@ -60,11 +60,23 @@ const TIERS: [Tier; 12] = [
     },
     Tier {
         name: "provider",
-        about: "the resource provider's store on PostgreSQL, and its ports on Azure over Azurite",
-        components: &["postgres", "azurite"],
+        about: "the resource provider's store on PostgreSQL, its ports on Azure over Azurite, connectors that it makes on this machine",
+        components: &["postgres", "azurite", "python"],
+        needs_binaries: true,
+        needs_package: false,
+        runs: &[
+            &["-p", "resource-provider", "--test", "store", "--test", "azure"],
+            &["-p", "end-to-end", "--test", "provider"],
+        ],
+    },
+    Tier {
+        name: "provider-sdk",
+        about: "Azure's management clients before the resource provider",
+        components: &["arm-python", "arm-python-1", "arm-node", "postgres"],
         needs_binaries: false,
         needs_package: false,
-        runs: &[&["-p", "resource-provider", "--test", "store", "--test", "azure"]],
+        // They wait more than they work.
+        runs: &[&["-p", "resource-provider", "--test", "sdk", "--", "--test-threads", "8"]],
     },
     Tier {
         name: "simulation",
@@ -128,7 +140,31 @@ const TIERS: [Tier; 12] = [
         components: &["kubernetes", "keda", "helm", "azurite", "hapi"],
         needs_binaries: true,
         needs_package: false,
-        runs: &[&["-p", "kubernetes-tests", "--lib", "--bins", "--tests"], &["-p", "kubernetes-tests", "--doc"]],
+        runs: &[
+            &[
+                "-p",
+                "kubernetes-tests",
+                "--lib",
+                "--bins",
+                "--test",
+                "harness",
+                "--test",
+                "operator",
+                "--test",
+                "pipeline",
+                "--test",
+                "clusters",
+            ],
+            &["-p", "kubernetes-tests", "--doc"],
+        ],
+    },
+    Tier {
+        name: "whole",
+        about: "the whole system on a cluster: Azure's client, the resource provider, the operator, KEDA, pods, two FHIR servers",
+        components: &["kubernetes", "keda", "helm", "azurite", "hapi", "sekmet", "arm-python"],
+        needs_binaries: true,
+        needs_package: false,
+        runs: &[&["-p", "kubernetes-tests", "--test", "whole"]],
     },
     Tier {
         name: "faults",

@@ -5,6 +5,9 @@
 
 use crate::id::DocumentId;
 
+/// What the hubs begin with that devices send to.
+pub const DEVICE_HUBS: &str = "dd-";
+
 /// Names of what a workspace has.
 #[derive(Clone, Copy, Debug)]
 pub struct WorkspaceNames<'i>(pub &'i DocumentId);
@@ -53,7 +56,7 @@ impl ConnectorNames<'_> {
 
     /// Of Gen1: the hub that devices send to.
     pub fn device_hub(&self) -> String {
-        format!("dd-{}", self.0)
+        format!("{DEVICE_HUBS}{}", self.0)
     }
 
     /// The certificate of the external identity.

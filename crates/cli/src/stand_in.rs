@@ -51,6 +51,9 @@ pub struct EventHubsArguments {
     /// Partitions of each hub.
     #[arg(long, default_value_t = 4)]
     partitions: u16,
+    /// Port at the same address where hubs are made and removed by HTTP.
+    #[arg(long)]
+    administration_port: Option<u16>,
 }
 
 /// How to start the FHIR server.
@@ -112,7 +115,10 @@ async fn run_event_hubs(arguments: EventHubsArguments) -> anyhow::Result<()> {
         default_partitions: arguments.partitions,
         latency: event_hubs::Config::LATENCY,
     });
-    let hubs = hubs.await?;
+    let mut hubs = hubs.await?;
+    if let Some(port) = arguments.administration_port {
+        hubs.administer(SocketAddr::from((arguments.address, port))).await?;
+    }
     let faults = hubs.faults();
     let inject = move |line: String| match line.parse() {
         Ok(fault) => faults.inject(fault),

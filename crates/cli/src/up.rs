@@ -5,11 +5,13 @@
 //! ```
 //!
 //! With `--front native` the functions read the hubs themselves, without the
-//! host. Each is a process of its own over a state folder, so that any of them can be
+//! host. With `--with-provider` there are no functions at first: the resource
+//! provider makes connectors, when it is asked to ([`provider`]). Each is a process of its own over a state folder, so that any of them can be
 //! killed at any time and goes on where it was.
 
 mod apps;
 mod input;
+mod provider;
 mod stack;
 mod summary;
 mod supervisor;
@@ -85,6 +87,13 @@ pub struct Arguments {
     /// Port of the FHIR stand-in; another when it is taken.
     #[arg(long, default_value_t = 8080)]
     fhir_port: u16,
+    /// Start the resource provider in the place of the functions: connectors are
+    /// made by requests to it, as to Azure Resource Manager.
+    #[arg(long, conflicts_with_all = ["device_mapping", "front", "demo"])]
+    with_provider: bool,
+    /// Port of the resource provider; another when it is taken.
+    #[arg(long, default_value_t = 8443, requires = "with_provider")]
+    provider_port: u16,
     /// Send the samples, show one Observation, say the counts, and end.
     #[arg(long, conflicts_with_all = ["device_mapping", "input", "fhir_url"])]
     demo: bool,
@@ -115,7 +124,9 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         interrupted = tokio::signal::ctrl_c() => interrupted.map(|()| ExitCode::SUCCESS).map_err(Into::into),
     };
     let summary = session.summary;
-    if !arguments.demo {
+    if arguments.with_provider {
+        eprintln!("\nstopping");
+    } else if !arguments.demo {
         eprintln!("\n{summary}\nstopping");
     }
     // Whoever still runs gets the sign to stop; nobody left is as good.
@@ -164,7 +175,7 @@ impl Session<'_> {
                 Some(input::lines(file))
             }
         };
-        if lines.is_none() && self.arguments.device_mapping.is_none() {
+        if lines.is_none() && self.arguments.device_mapping.is_none() && !self.arguments.with_provider {
             self.send_samples(&mut input, heard).await?;
         }
         if self.arguments.demo { self.show_demo(&stack).await } else { self.watch(heard, input, lines).await }
@@ -226,7 +237,8 @@ impl Session<'_> {
                 }
                 _ = tick.tick() => {
                     let summary = self.summary.to_string();
-                    if summary != shown {
+                    // The fates of a connector's events are in its own log.
+                    if summary != shown && !self.arguments.with_provider {
                         eprintln!("{summary}\n");
                         shown = summary;
                     }

@@ -14,10 +14,15 @@
 //! loopback, takes any token unless it was given keys, and drops no event by age
 //! (delete the state folder to start anew).
 //!
+//! Hubs are configured, or made and removed while it runs ([`Administration`]);
+//! those that are made may have rules with keys, as the service's do.
+//!
 //! It runs best as a process of its own: some clients do not get along with a
 //! listener on their own tokio runtime (functions-eventhubs-keda.md 6.3).
 
+mod access;
 mod address;
+mod administration;
 mod cbs;
 mod connection;
 mod faults;
@@ -26,6 +31,7 @@ mod log;
 mod management;
 mod message;
 mod partition;
+mod permit;
 mod position;
 mod receivers;
 mod receiving;
@@ -46,6 +52,8 @@ use tokio::task::JoinSet;
 use connection::Broker;
 use store::Store;
 
+pub use access::{KeyType, Right};
+pub use administration::{Administration, AdministrationError, RuleKeys, TOKEN_FILE};
 pub use faults::{Fault, Faults, UnknownFault};
 pub use hub_client as client;
 pub use hub_client::StartPosition;
@@ -70,7 +78,7 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Where events are kept; made when missing, used by one process at a time.
     pub state: PathBuf,
-    /// The hubs there are. Clients can't make others.
+    /// The hubs there are, beside those that were made. Clients can't make others.
     pub hubs: Vec<HubConfig>,
     /// Partitions of hubs that do not say their own number.
     pub default_partitions: u16,
@@ -138,6 +146,9 @@ pub struct HubStatistics {
 pub struct EventHubs {
     listener: TcpListener,
     address: SocketAddr,
+    state: PathBuf,
+    /// Where hubs are made by HTTP, and by whom.
+    administered: Option<(TcpListener, String)>,
     broker: Arc<Broker>,
 }
 
@@ -148,7 +159,8 @@ pub struct Statistics(Arc<Broker>);
 impl Statistics {
     /// Each hub's count, by name.
     pub fn hubs(&self) -> Vec<HubStatistics> {
-        self.0.store.hubs().map(|hub| HubStatistics { hub: hub.name.clone(), events: hub.event_count() }).collect()
+        let hubs = self.0.store.hubs();
+        hubs.iter().map(|hub| HubStatistics { hub: hub.name.clone(), events: hub.event_count() }).collect()
     }
 }
 
@@ -169,7 +181,7 @@ impl EventHubs {
         // Reads every partition through, which may take a while; the writers
         // need the runtime, so this can't simply be a blocking task.
         let store = tokio::task::spawn_blocking({
-            let runtime = tokio::runtime::Handle::current();
+            let (runtime, state) = (tokio::runtime::Handle::current(), state.clone());
             move || {
                 let _inside = runtime.enter();
                 Store::open(&state, &hubs, default_partitions)
@@ -177,6 +189,7 @@ impl EventHubs {
         })
         .await
         .map_err(|error| StartError::Listen { address, source: io::Error::other(error) })??;
+        let store = Arc::new(store);
         let listener = listen(address).map_err(|source| StartError::Listen { address, source })?;
         let address = listener.local_addr().map_err(|source| StartError::Listen { address, source })?;
         match keys.is_empty() {
@@ -185,9 +198,30 @@ impl EventHubs {
             }
             false => tracing::info!(%address, ?keys, "The Event Hubs stand-in listens. It is for development."),
         }
-        let faults = Faults::of(&store);
+        let faults = Faults::of(store.clone());
         let broker = Arc::new(Broker { store, receivers: Arc::default(), latency, keys, faults });
-        Ok(Self { listener, address, broker })
+        Ok(Self { listener, address, state, administered: None, broker })
+    }
+
+    /// Lets hubs be made and removed by HTTP too, at an address of loopback, by
+    /// whoever shows the token in the state folder ([`TOKEN_FILE`]). Gives where.
+    pub async fn administer(&mut self, address: SocketAddr) -> Result<SocketAddr, StartError> {
+        if !address.ip().is_loopback() {
+            return Err(StartError::NotLoopback { address });
+        }
+        let failed = |source| StartError::Listen { address, source };
+        let path = self.state.join(TOKEN_FILE);
+        let token = administration::token(&self.state).map_err(|source| StoreError::Io { path, source })?;
+        let listener = TcpListener::bind(address).await.map_err(failed)?;
+        let address = listener.local_addr().map_err(failed)?;
+        tracing::info!(%address, "Hubs are made and removed by HTTP");
+        self.administered = Some((listener, token));
+        Ok(address)
+    }
+
+    /// Makes and removes hubs, also while it runs.
+    pub fn administration(&self) -> Administration {
+        Administration::of(self.broker.store.clone())
     }
 
     /// Where it listens.
@@ -207,9 +241,17 @@ impl EventHubs {
 
     /// Serves clients until `shutdown` is done; then connections are cut. What
     /// was accepted is on disk at any time.
-    pub async fn run(self, shutdown: impl Future<Output = ()>) {
+    pub async fn run(mut self, shutdown: impl Future<Output = ()>) {
         let mut shutdown = std::pin::pin!(shutdown);
         let mut connections = JoinSet::new();
+        if let Some((listener, token)) = self.administered.take() {
+            let router = self.administration().router(token);
+            connections.spawn(async move {
+                if let Err(error) = axum::serve(listener, router).await {
+                    tracing::error!(%error, "Hubs are no longer made by HTTP");
+                }
+            });
+        }
         loop {
             let accepted = tokio::select! {
                 () = &mut shutdown => return,

@@ -25,6 +25,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
+use https_server::PeerCertificate;
 
 use self::audit::{Audit, Entry};
 use self::callers::{Caller, Callers};
@@ -78,6 +79,7 @@ impl Front {
 async fn pass(State(front): State<Front>, request: Request, next: Next) -> Response {
     // The body, which cannot be shared, is not looked at here.
     let (mut request, body) = request.into_parts();
+    say_scheme(&mut request);
     let (method, asked) = (request.method.clone(), request.headers.clone());
     let mut entry = is_write(&method).then(|| Entry::of(&request));
     let refuse = |error: &ArmError| refusal(error, front.retry_after_seconds, &method, &asked);
@@ -106,6 +108,17 @@ async fn pass(State(front): State<Front>, request: Request, next: Next) -> Respo
 
 fn is_write(method: &Method) -> bool {
     matches!(*method, Method::PUT | Method::PATCH | Method::POST | Method::DELETE)
+}
+
+/// Says of what came over TLS to us that it did, where nobody before us has said
+/// how it came: URLs that are given back begin so, and clients send no token to
+/// others.
+fn say_scheme(request: &mut Parts) {
+    const SCHEME: &str = "x-forwarded-proto";
+    let is_tls = request.extensions.get::<PeerCertificate>().is_some();
+    if is_tls && !request.headers.contains_key(SCHEME) {
+        request.headers.insert(SCHEME, HeaderValue::from_static("https"));
+    }
 }
 
 /// Takes off what only the front door says.

@@ -12,6 +12,7 @@ pub mod documents;
 pub mod front;
 pub mod kubernetes;
 pub mod local;
+pub mod outside;
 pub mod pools;
 pub mod ports;
 pub mod settings;

@@ -1,6 +1,19 @@
 //! What is outside, on one machine: for a laptop and for tests (design.md D9).
+//!
+//! ```text
+//! LocalCloud   remembers what was made in it: for tests
+//! Machine      hubs of the Event Hubs stand-in, mappings in folders, workloads as processes: for a laptop
+//! ```
 
+mod blobs;
 mod cloud;
+mod environment;
+mod files;
+mod hubs;
+mod machine;
+mod process;
+mod processes;
+mod sas_blobs;
 
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -14,9 +27,12 @@ use base64::engine::general_purpose::STANDARD;
 use uuid::Uuid;
 
 pub use self::cloud::{Gate, LocalCloud, Moment, Open};
+pub use self::machine::{Machine, MachineSettings};
+pub use self::sas_blobs::SasBlobs;
 use crate::ports::{ConnectionRule, FhirService, FhirServices, IdentityIssuer, Keys, PortError};
 
-/// FHIR services that are named when the program starts.
+/// FHIR services that are named when the program starts. A name may have `*` in
+/// place of a segment: it stands for any, of services that nobody has named.
 #[derive(Debug, Default)]
 pub struct NamedFhirServices(Mutex<HashMap<String, FhirService>>);
 
@@ -40,12 +56,27 @@ impl NamedFhirServices {
 #[async_trait]
 impl FhirServices for NamedFhirServices {
     async fn get(&self, path: &str) -> Result<Option<FhirService>, PortError> {
-        Ok(self.all().get(&path.to_lowercase()).cloned())
+        let (path, all) = (path.to_lowercase(), self.all());
+        let named = all.get(&path).or_else(|| all.iter().find(|(name, _)| fits(name, &path)).map(|(_, found)| found));
+        Ok(named.cloned())
     }
 
     async fn has_any(&self, workspace: &ResourceId) -> Result<bool, PortError> {
         let begin = format!("{}/", workspace.key());
         Ok(self.all().keys().any(|path| path.starts_with(&begin)))
+    }
+}
+
+/// Whether a path is what a name with `*` in place of segments stands for.
+fn fits(name: &str, path: &str) -> bool {
+    let (mut name, mut path) = (name.split('/'), path.split('/'));
+    loop {
+        match (name.next(), path.next()) {
+            (None, None) => return true,
+            (Some("*"), Some(segment)) if !segment.is_empty() => {}
+            (Some(one), Some(other)) if one == other => {}
+            _ => return false,
+        }
     }
 }
 
@@ -120,5 +151,34 @@ impl Keys for LocalKeys {
             KeyType::Secondary => 1,
         };
         Ok(self.of_rule(rule, |keys| keys[position] = new_key()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_name_with_stars_stands_for_what_nobody_has_named() {
+        let services = NamedFhirServices::default();
+        let service = |url: &str| FhirService {
+            location: arm::Location::new("westus2"),
+            is_ready: true,
+            url: url.to_owned(),
+            audience: None,
+        };
+        services.put("/subscriptions/*/resourceGroups/*/providers/P/services/*", service("any"));
+        services.put("/subscriptions/S/resourceGroups/g/providers/p/services/named", service("named"));
+        for (path, expected) in [
+            ("/subscriptions/s/resourcegroups/g/providers/p/services/Named", Some("named")),
+            ("/subscriptions/s/resourceGroups/g/providers/p/services/other", Some("any")),
+            ("/subscriptions/s/resourceGroups/g/providers/p/services/", None),
+            ("/subscriptions/s/resourceGroups/g/providers/p/services", None),
+            ("/subscriptions/s/resourceGroups/g/providers/p/services/a/b", None),
+            ("/subscriptions/s/resourceGroups/g/providers/p/workspaces/a", None),
+        ] {
+            let found = services.get(path).await.unwrap();
+            assert_eq!(found.map(|found| found.url).as_deref(), expected, "{path}");
+        }
     }
 }

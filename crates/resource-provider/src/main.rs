@@ -11,12 +11,13 @@ use anyhow::Context;
 use axum::Router;
 use clap::Parser;
 use https_server::{Clients, Kept, Limits};
+use jiff::SignedDuration;
 use resource_provider::api::Api;
 use resource_provider::front::audit::Audit;
 use resource_provider::front::callers::Callers;
 use resource_provider::front::throttle::Throttle;
 use resource_provider::front::{Front, health};
-use resource_provider::local::{LocalCloud, LocalIdentities, LocalKeys, NamedFhirServices};
+use resource_provider::outside::Outside;
 use resource_provider::settings::{PlatformFile, Settings};
 use resource_provider::store::Store;
 use resource_provider::worker::{Worker, WorkerSettings};
@@ -62,16 +63,15 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
         anyhow::anyhow!("probes are not answered any more").context(format!("{ended:?}"))
     });
 
-    let fhir_services = Arc::new(NamedFhirServices::default());
     let mut requests: Requests = Box::pin(std::future::pending());
-    let cloud = LocalCloud::behind(Arc::new(resource_provider::local::Open));
+    let outside = Outside::open(&platform, &store).await.context("the platform's file cannot be used")?;
     if settings.role.answers() {
         let api = Api {
             store: store.clone(),
             settings: Arc::new(settings.api(&platform)),
-            fhir_services: fhir_services.clone(),
-            identities: Some(Arc::new(LocalIdentities)),
-            keys: Arc::new(LocalKeys::of_host("localhost")),
+            fhir_services: outside.platform.fhir_services.clone(),
+            identities: outside.identities,
+            keys: outside.keys,
         };
         let front = Front {
             callers: callers.clone(),
@@ -92,8 +92,8 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
     let worker = settings.role.works().then(|| {
         let worker = Worker {
             store: store.clone(),
-            platform: cloud.platform(fhir_services),
-            settings: WorkerSettings::default(),
+            platform: outside.platform,
+            settings: worker_settings(platform.machine.is_some()),
             name: uuid::Uuid::new_v4().to_string().into(),
         };
         tokio::spawn(worker.run(stopped))
@@ -112,6 +112,7 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
         ended = tasks.join_next() => Err(ended_task(ended)),
         ended = &mut requests => Err(ended.err().unwrap_or_else(|| anyhow::anyhow!("requests are not answered any more"))),
         () = told => Ok(()),
+        () = stdin_end(), if settings.development.stop_on_stdin_end => Ok(()),
     };
     stop.send_replace(true);
     if let Some(worker) = worker {
@@ -122,6 +123,30 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
     }
     store.close().await;
     ended
+}
+
+/// On a laptop somebody waits, and asks nobody else's services.
+fn worker_settings(is_on_a_machine: bool) -> WorkerSettings {
+    let settings = WorkerSettings::default();
+    if !is_on_a_machine {
+        return settings;
+    }
+    let poll = Duration::from_millis(200);
+    // So soon is what a killed provider has begun gone on with.
+    WorkerSettings { poll, lease: SignedDuration::from_secs(10), ..settings }
+}
+
+/// Done when standard input ends. A thread of its own reads it, since the runtime
+/// waits for its own at the end of the process.
+async fn stdin_end() {
+    let (ended, end) = tokio::sync::oneshot::channel();
+    std::thread::spawn(move || {
+        let copied = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+        // Nobody waits any more when the process ends for another reason.
+        let _ = ended.send(copied.is_ok());
+    });
+    // The sender lives until standard input has ended.
+    let _ = end.await;
 }
 
 /// Answers requests, over TLS where there is a certificate, until `stopped`; those

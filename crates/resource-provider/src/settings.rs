@@ -1,6 +1,7 @@
 //! What the resource provider is told: by environment variables or flags, and by
 //! the platform's file.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -13,10 +14,16 @@ use serde::Deserialize;
 use url::Url;
 
 use crate::api::{ApiSettings, Limits};
+use crate::azure::AzureSettings;
 use crate::front::callers::Callers;
 use crate::front::certificates::{AllowedCertificates, Thumbprint};
 use crate::front::throttle::ThrottleSettings;
 use crate::front::tokens::{TokenSettings, Tokens};
+use crate::kubernetes::{ClusterReference, ClusterSettings};
+use crate::local::{MachineSettings, NamedFhirServices};
+use crate::outside::ProviderIdentity;
+use crate::pools::PoolsDocument;
+use crate::ports::FhirService;
 
 /// Which part of the work a process does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -124,6 +131,9 @@ pub struct DevelopmentSettings {
     /// Register a subscription when it first writes.
     #[arg(long, env = "REGISTER_ON_FIRST_USE")]
     pub register_on_first_use: bool,
+    /// Stop in good order when standard input ends, as on SIGTERM.
+    #[arg(long, env = "STOP_ON_STDIN_END")]
+    pub stop_on_stdin_end: bool,
 }
 
 /// The platform's file, YAML or JSON.
@@ -140,6 +150,31 @@ pub struct PlatformFile {
     pub throttle: ThrottleSettings,
     /// Whether a Gen1 connector with children is kept from being deleted.
     pub gen1_delete_requires_no_children: bool,
+    /// The FHIR services of the platform by their resource ids, where no directory
+    /// knows them.
+    pub fhir_services: BTreeMap<String, NamedFhirService>,
+    /// As whom the provider works in Azure.
+    pub identity: ProviderIdentity,
+    /// Azure, where things are made there.
+    pub azure: Option<AzureSettings>,
+    /// Everything on this machine: for development.
+    pub machine: Option<MachineSettings>,
+    /// Where workspaces are placed.
+    pub pools: PoolsDocument,
+    /// The clusters that connectors run on.
+    pub clusters: Vec<ClusterReference>,
+    /// What all connectors share.
+    pub connectors: ClusterSettings,
+}
+
+/// A FHIR service that is ready.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct NamedFhirService {
+    /// Where it is.
+    pub location: Location,
+    /// Its base URL.
+    pub url: String,
 }
 
 impl PlatformFile {
@@ -152,6 +187,18 @@ impl PlatformFile {
         let Some(file) = file else { return Ok(PlatformFile::default()) };
         let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
         serde_saphyr::from_str(&text).with_context(|| format!("{} is not a platform's file", file.display()))
+    }
+}
+
+impl PlatformFile {
+    /// The directory of the FHIR services that are named.
+    pub fn named_fhir_services(&self) -> NamedFhirServices {
+        let services = NamedFhirServices::default();
+        for (id, NamedFhirService { location, url }) in &self.fhir_services {
+            services
+                .put(id, FhirService { location: location.clone(), is_ready: true, url: url.clone(), audience: None });
+        }
+        services
     }
 }
 
@@ -291,7 +338,15 @@ mod tests {
         let file = file.unwrap();
         assert_eq!((file.limits.destinations, file.limits.connectors), (3, 10));
         assert!(file.rules.destinations.manual_url);
-        for wrong in ["region: [westus2]", "limits: { workspace: 1 }", "throttle: { burst: 0 }"] {
+        let azure = read("azure: { storageSku: Standard_ZRS }").unwrap().azure.unwrap();
+        assert_eq!((azure.storage_sku.as_str(), azure.hub_partitions), ("Standard_ZRS", 4));
+        assert_eq!(azure.request_limit, std::time::Duration::from_secs(30), "what is not in the file is as it was");
+        for wrong in [
+            "region: [westus2]",
+            "limits: { workspace: 1 }",
+            "throttle: { burst: 0 }",
+            "azure: { vaults: 'http://{name}' }",
+        ] {
             assert!(read(wrong).is_err(), "{wrong}");
         }
     }

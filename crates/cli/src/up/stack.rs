@@ -12,6 +12,7 @@ use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use url::Url;
 
+use super::provider::ProviderPlan;
 use super::supervisor::{Program, Said};
 use super::{Arguments, Front, Summary, apps, made};
 
@@ -24,6 +25,8 @@ const PARTITIONS: &str = "4";
 /// Whose place in the hubs is ours; a hub's `$Default` is left to others, who
 /// could not read beside us.
 const CONSUMER_GROUP: &str = "iot-connector";
+
+const PROVIDER: &str = "resource-provider";
 
 /// Where everything is and listens.
 #[derive(Debug)]
@@ -41,6 +44,8 @@ pub struct Plan {
     http_port: u16,
     ingest_token: String,
     front: Front,
+    /// In the place of the functions.
+    provider: Option<ProviderPlan>,
 }
 
 impl Plan {
@@ -50,19 +55,28 @@ impl Plan {
         made(&state.join("logs"))?;
         let executable = std::env::current_exe().context("cannot tell where `iotc` is")?;
         let bin = executable.parent().context("cannot tell where `iotc` is")?.to_owned();
-        for function in ["normalize", "group-convert"] {
-            if !bin.join(function).is_file() {
+        let wanted = ["normalize", "group-convert"].into_iter().chain(arguments.with_provider.then_some(PROVIDER));
+        for program in wanted {
+            if !bin.join(program).is_file() {
+                let packages = if program == PROVIDER { " -p resource-provider" } else { "" };
                 bail!(
-                    "`{function}` is not beside `iotc` in `{}`; build it with `cargo build --release`",
+                    "`{program}` is not beside `iotc` in `{}`; build it with `cargo build --release{packages}`",
                     bin.display()
                 );
             }
-            apps::lay_out(&state, function)?;
+            if program != PROVIDER {
+                apps::lay_out(&state, program)?;
+            }
         }
         let mut ports = Ports::default();
         let fhir_port = if arguments.fhir_url.is_none() { Some(ports.take(arguments.fhir_port)?) } else { None };
         let own = fhir_port.map(|port| Url::parse(&format!("http://127.0.0.1:{port}/fhir"))).transpose()?;
         let fhir_url = arguments.fhir_url.clone().or(own).context("there is no FHIR server")?;
+        let event_hubs_port = ports.take(arguments.event_hubs_port)?;
+        let provider = ProviderPlan::new(arguments, &mut ports)?;
+        if let Some(provider) = &provider {
+            provider.lay_out(&state, &bin, (event_hubs_port, fhir_url.as_str()))?;
+        }
         Ok(Plan {
             device_mapping: mapping_file(&state, "devicecontent.json", arguments.device_mapping.as_deref())?,
             fhir_mapping: mapping_file(&state, "fhirmapping.json", arguments.fhir_mapping.as_deref())?,
@@ -70,10 +84,11 @@ impl Plan {
             fhir_personality: arguments.fhir_personality.clone(),
             fhir_port,
             fhir_url,
-            event_hubs_port: ports.take(arguments.event_hubs_port)?,
+            event_hubs_port,
             http_port: ports.take(arguments.http_port)?,
             ingest_token: ingest_token(&state)?,
             front: arguments.front,
+            provider,
             bin,
             state,
         })
@@ -100,6 +115,10 @@ impl Plan {
             ];
             programs.push(self.stand_in("fhir-server", "fhir-server", flat(&arguments), Vec::new()));
         }
+        if let Some(provider) = &self.provider {
+            programs.push(provider.program(&self.state, &self.bin));
+            return programs;
+        }
         for (function, environment) in
             [("normalize", self.normalize_environment()), ("group-convert", self.convert_environment())]
         {
@@ -118,6 +137,9 @@ impl Plan {
              UseDevelopmentEmulator=true;EntityPath=devicedata",
             self.event_hubs_port
         );
+        if let Some(provider) = &self.provider {
+            return provider.welcome((self.fhir_url.as_str(), &self.state), &connection);
+        }
         format!(
             "The local stack runs; it is for development: anyone on this machine is let in.\n\
              \n  FHIR server     {}\
@@ -137,14 +159,19 @@ impl Plan {
     }
 
     fn event_hubs_arguments(&self) -> Vec<String> {
-        flat(&[
+        let mut arguments = vec![
             ("--port", self.event_hubs_port.to_string()),
             ("--state", self.folder("event-hubs")),
             ("--hub", "devicedata".to_owned()),
-            ("--hub", "normalizeddata".to_owned()),
             ("--consumer-group", CONSUMER_GROUP.to_owned()),
             ("--partitions", PARTITIONS.to_owned()),
-        ])
+        ];
+        arguments.push(match &self.provider {
+            // It makes the hubs of measurements.
+            Some(provider) => ("--administration-port", provider.administration_port.to_string()),
+            None => ("--hub", "normalizeddata".to_owned()),
+        });
+        flat(&arguments)
     }
 
     fn host(&self, function: &'static str, mut environment: Vec<(&'static str, String)>) -> Program {
@@ -249,7 +276,8 @@ impl Stack {
     /// Waits until every part answers.
     pub async fn ready(plan: &Plan, heard: &mut mpsc::Receiver<Said>) -> anyhow::Result<Stack> {
         let wait = async {
-            let ports = [Some(plan.event_hubs_port), plan.fhir_port, Some(plan.http_port)];
+            let last = plan.provider.as_ref().map_or(plan.http_port, |provider| provider.port);
+            let ports = [Some(plan.event_hubs_port), plan.fhir_port, Some(last)];
             for port in ports.into_iter().flatten() {
                 while TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.is_err() {
                     tokio::time::sleep(LOOK_PERIOD).await;
@@ -390,13 +418,14 @@ fn ingest_token(state: &Path) -> anyhow::Result<String> {
 
 /// Ports that are free now.
 #[derive(Debug, Default)]
-struct Ports {
+pub struct Ports {
     /// Held until all are chosen, so that none is given twice.
     held: Vec<TcpListener>,
 }
 
 impl Ports {
-    fn take(&mut self, wanted: u16) -> anyhow::Result<u16> {
+    /// A port: the wanted one, or another when that is taken.
+    pub fn take(&mut self, wanted: u16) -> anyhow::Result<u16> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, wanted));
         let listener = listener.or_else(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0))).context("no port is free")?;
         let port = listener.local_addr()?.port();

@@ -6,17 +6,21 @@ use fe2o3_amqp::types::primitives::Value;
 
 use super::message::AmqpMessage;
 use super::requests::{Answer, text};
-use super::tokens::{SharedAccessKeys, Tokens};
+use super::store::Store;
+use super::tokens::{SharedAccessKeys, Tokens, hub_of};
 
 /// Answers one `put-token`; a good one is kept in `tokens`.
-pub fn answer(request: &AmqpMessage, keys: &SharedAccessKeys, tokens: &Tokens) -> Answer {
+pub fn answer(request: &AmqpMessage, (keys, store): (&SharedAccessKeys, &Store), tokens: &Tokens) -> Answer {
     if text(request, "operation") != Some("put-token") {
         return Answer::failed(400, "amqp:not-implemented", "expected the operation `put-token`");
     }
     let Body::Value(AmqpValue(Value::String(token))) = &request.body else {
         return Answer::failed(400, "com.microsoft:argument-error", "the body is not a token");
     };
-    match tokens.show(keys, token, text(request, "name").unwrap_or_default()) {
+    let audience = text(request, "name").unwrap_or_default();
+    let hub = hub_of(audience).and_then(|name| store.hub(&name));
+    let wanted = keys.wanted(hub.as_ref().map(|hub| hub.access()).as_deref());
+    match tokens.show(wanted.as_ref(), token, audience) {
         Ok(()) => Answer::done(202, Value::Null),
         Err(error) => Answer::failed(401, "amqp:unauthorized-access", error.to_string()),
     }
@@ -29,8 +33,10 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn takes_tokens_and_nothing_else() {
+    #[tokio::test]
+    async fn takes_tokens_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let opens = (&SharedAccessKeys::default(), &Store::open(folder.path(), &[], 1).unwrap());
         let token = |text: &str| Value::String(text.to_owned());
         let cases = [
             ("put-token", token("SharedAccessSignature sr=x"), 202),
@@ -43,7 +49,7 @@ mod tests {
             let mut properties = ApplicationProperties::default();
             properties.0.insert("operation".to_owned(), SimpleValue::String(operation.to_owned()));
             request.application_properties = Some(properties);
-            let answer = answer(&request, &SharedAccessKeys::default(), &Tokens::default());
+            let answer = answer(&request, opens, &Tokens::default());
             assert_eq!(answer.status, status, "{operation}");
         }
     }

@@ -21,14 +21,16 @@ use fe2o3_amqp::{Receiver, Sender};
 use hub_client::StartPosition;
 use tokio::net::TcpStream;
 
+use super::access::Right;
 use super::address::Address;
 use super::faults::Faults;
+use super::permit::Permit;
 use super::receivers::{Receivers, Refused, Seat};
-use super::receiving::{Permit, Receiving};
+use super::receiving::Receiving;
 use super::requests::{self, AnsweringLinks};
 use super::sending::Sending;
-use super::store::Store;
-use super::tokens::{SharedAccessKeys, Tokens};
+use super::store::{Hub, Store};
+use super::tokens::{SharedAccessKeys, Tokens, is_good};
 use super::{cbs, frames, management};
 
 /// What the standard tier announces.
@@ -52,12 +54,12 @@ const RUNTIME_METRICS: &str = "com.microsoft:enable-receiver-runtime-metric";
 #[derive(Debug)]
 pub struct Broker {
     /// The hubs.
-    pub store: Store,
+    pub store: Arc<Store>,
     /// Who receives.
     pub receivers: Arc<Receivers>,
     /// See [`super::Config::latency`].
     pub latency: Duration,
-    /// What opens the hubs; empty: anything.
+    /// What opens all hubs.
     pub keys: SharedAccessKeys,
     /// What goes wrong on command.
     pub faults: Faults,
@@ -179,13 +181,11 @@ fn plan(attach: &Attach, broker: &Broker, tokens: &Arc<Tokens>) -> Result<Plan, 
             name: attach.name.clone(),
         }),
         (Address::Hub { hub, partition }, true) => {
-            may(broker, tokens, &entity(hub, None, partition))?;
-            plan_sending(broker, hub, partition).map(Plan::Send)
+            let permit = permit(broker, tokens, (hub, None, partition))?;
+            plan_sending(broker, permit, partition).map(Plan::Send)
         }
         (Address::ConsumerGroup { hub, group, partition }, false) => {
-            let entity = entity(hub, Some(group), Some(partition));
-            may(broker, tokens, &entity)?;
-            let permit = Permit { keys: broker.keys.clone(), tokens: tokens.clone(), entity };
+            let permit = permit(broker, tokens, (hub, Some(group), Some(partition)))?;
             plan_receiving(broker, attach, (hub, group, partition), permit).map(Plan::Receive)
         }
         _ => Err(unknown()),
@@ -203,15 +203,28 @@ fn entity(hub: &str, group: Option<&str>, partition: Option<&str>) -> String {
     entity
 }
 
-fn may(broker: &Broker, tokens: &Tokens, entity: &str) -> Result<(), Error> {
-    match tokens.cover(&broker.keys, entity) {
-        true => Ok(()),
-        false => Err(error(AmqpError::UnauthorizedAccess, format!("no token for `{entity}` was shown"))),
-    }
+/// The right to send to a hub, or to receive from one of its groups.
+fn permit(
+    broker: &Broker,
+    tokens: &Arc<Tokens>,
+    (name, group, partition): (&str, Option<&str>, Option<&str>),
+) -> Result<Permit, Error> {
+    let entity = entity(name, group, partition);
+    let right = if group.is_some() { Right::Listen } else { Right::Send };
+    let Some(hub) = broker.store.hub(name) else {
+        // Whoever has shown nothing learns nothing, where something is wanted.
+        return Err(match tokens.cover(broker.keys.wanted(None).as_ref(), &entity, Some(right)) {
+            true => not_found(format!("there is no hub `{name}`")),
+            false => error(AmqpError::UnauthorizedAccess, format!("no token for `{entity}` was shown")),
+        });
+    };
+    let (keys, tokens, group) = (broker.keys.clone(), tokens.clone(), group.map(str::to_owned));
+    let permit = Permit { keys, tokens, hub, group, entity, right };
+    permit.check().map(|_| permit)
 }
 
-fn plan_sending(broker: &Broker, hub: &str, partition: Option<&str>) -> Result<Sending, Error> {
-    let hub = broker.store.hub(hub).ok_or_else(|| not_found(format!("there is no hub `{hub}`")))?;
+fn plan_sending(broker: &Broker, permit: Permit, partition: Option<&str>) -> Result<Sending, Error> {
+    let hub: &Hub = &permit.hub;
     let partition = match partition {
         Some(id) => {
             let found = hub.partition(id).cloned();
@@ -219,7 +232,7 @@ fn plan_sending(broker: &Broker, hub: &str, partition: Option<&str>) -> Result<S
         }
         None => None,
     };
-    Ok(Sending { hub: hub.clone(), partition, faults: broker.faults.clone() })
+    Ok(Sending { permit, partition, faults: broker.faults.clone() })
 }
 
 fn plan_receiving(
@@ -231,12 +244,8 @@ fn plan_receiving(
     if let Some(busy) = broker.faults.busy() {
         return Err(busy);
     }
-    let found = broker.store.hub(hub).ok_or_else(|| not_found(format!("there is no hub `{hub}`")))?;
-    if !found.has_consumer_group(group) {
-        return Err(not_found(format!("hub `{hub}` has no consumer group `{group}`")));
-    }
     let no_partition = || not_found(format!("hub `{hub}` has no partition `{id}`"));
-    let partition = found.partition(id).ok_or_else(no_partition)?.clone();
+    let partition = permit.hub.partition(id).ok_or_else(no_partition)?.clone();
     let position = start_position(attach)?;
     let place = broker.receivers.enter(Seat::new(hub, group, id), epoch(attach)).map_err(|refused| {
         let condition: ErrorCondition = match refused {
@@ -293,11 +302,19 @@ async fn serve_link(
 ) {
     match (link, plan) {
         (LinkEndpoint::Receiver(link), Ok(Plan::TakeTokens)) => {
-            requests::serve(CBS, link, &answering, |request| cbs::answer(request, &broker.keys, &tokens)).await;
+            let opens = (&broker.keys, &*broker.store);
+            requests::serve(CBS, link, &answering, |request| cbs::answer(request, opens, &tokens)).await;
         }
         (LinkEndpoint::Receiver(link), Ok(Plan::TakeManagementRequests)) => {
             requests::serve(MANAGEMENT, link, &answering, |request| {
-                management::answer(&broker.store, request, |hub| tokens.cover(&broker.keys, hub))
+                management::answer(&broker.store, request, |name, token| {
+                    let hub = broker.store.hub(name);
+                    let wanted = broker.keys.wanted(hub.as_ref().map(|hub| hub.access()).as_deref());
+                    // The client for JavaScript asks for a token of just this.
+                    let entity = format!("{name}/{MANAGEMENT}");
+                    tokens.cover(wanted.as_ref(), &entity, None)
+                        || token.is_some_and(|token| is_good(wanted.as_ref(), token, &entity))
+                })
             })
             .await;
         }

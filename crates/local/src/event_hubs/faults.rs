@@ -19,7 +19,6 @@ use fe2o3_amqp::types::definitions::{Error, LinkError};
 use tokio::sync::watch;
 
 use super::connection::{custom, error};
-use super::partition::Partition;
 use super::store::Store;
 
 /// What is told to do.
@@ -70,14 +69,13 @@ pub struct Faults(Arc<Commands>);
 #[derive(Debug)]
 struct Commands {
     states: watch::Sender<State>,
-    partitions: Vec<Arc<Partition>>,
+    store: Arc<Store>,
 }
 
 impl Faults {
     /// Of all hubs of a store.
-    pub(super) fn of(store: &Store) -> Faults {
-        let partitions = store.hubs().flat_map(|hub| hub.partitions.iter().cloned()).collect();
-        Faults(Arc::new(Commands { states: watch::Sender::default(), partitions }))
+    pub(super) fn of(store: Arc<Store>) -> Faults {
+        Faults(Arc::new(Commands { states: watch::Sender::default(), store }))
     }
 
     /// Does what is told, at once.
@@ -87,7 +85,10 @@ impl Faults {
             Fault::Throttle => state.is_throttled = true,
             Fault::Release => state.is_throttled = false,
             Fault::Detach => state.detached += 1,
-            Fault::Expire(kept) => self.0.partitions.iter().for_each(|partition| partition.expire(kept)),
+            Fault::Expire(kept) => {
+                let hubs = self.0.store.hubs();
+                hubs.iter().flat_map(|hub| &hub.partitions).for_each(|partition| partition.expire(kept));
+            }
         });
     }
 

@@ -11,23 +11,24 @@ const HUB: &str = "com.microsoft:eventhub";
 const PARTITION: &str = "com.microsoft:partition";
 const NOT_FOUND: &str = "amqp:not-found";
 
-/// Answers one `READ`, if it `may` be asked for that hub.
-pub fn answer(store: &Store, request: &AmqpMessage, may: impl Fn(&str) -> bool) -> Answer {
+/// Answers one `READ`, if it `may` be asked for that hub, with the token that the
+/// request itself carries, as those of the client for Java do.
+pub fn answer(store: &Store, request: &AmqpMessage, may: impl Fn(&str, Option<&str>) -> bool) -> Answer {
     if text(request, "operation") != Some("READ") {
         return Answer::failed(400, "amqp:not-implemented", "expected the operation `READ`");
     }
     let name = text(request, "name").unwrap_or_default();
-    if !may(name) {
+    if !may(name, text(request, "security_token")) {
         return Answer::failed(401, "amqp:unauthorized-access", format!("no token for hub `{name}` was shown"));
     }
     let Some(hub) = store.hub(name) else {
         return Answer::failed(404, NOT_FOUND, format!("there is no hub `{name}`"));
     };
     match text(request, "type") {
-        Some(HUB) => Answer::done(200, hub_properties(hub)),
+        Some(HUB) => Answer::done(200, hub_properties(&hub)),
         Some(PARTITION) => {
             let id = text(request, "partition").unwrap_or_default();
-            match partition_properties(hub, id) {
+            match partition_properties(&hub, id) {
                 Some(properties) => Answer::done(200, properties),
                 None => Answer::failed(404, NOT_FOUND, format!("hub `{name}` has no partition `{id}`")),
             }

@@ -7,7 +7,7 @@
 use std::io;
 use std::sync::Arc;
 
-use fe2o3_amqp::types::definitions::{AmqpError, Error, LinkError};
+use fe2o3_amqp::types::definitions::{Error, LinkError};
 use fe2o3_amqp::{Sendable, Sender};
 
 use super::connection::{close_sender, error, internal_error};
@@ -15,9 +15,9 @@ use super::faults::{Faults, LinkFaults};
 use super::log::StoredEvent;
 use super::message::{AmqpMessage, runtime_metrics, to_deliver};
 use super::partition::{Partition, PartitionReader};
+use super::permit::Permit;
 use super::receivers::Place;
 use super::store::now_ms;
-use super::tokens::{SharedAccessKeys, Tokens};
 
 /// What a client receives from.
 pub struct Receiving {
@@ -33,16 +33,6 @@ pub struct Receiving {
     pub permit: Permit,
     /// What goes wrong on command.
     pub faults: Faults,
-}
-
-/// The right to receive, as long as a token lasts.
-pub struct Permit {
-    /// What opens the hubs.
-    pub keys: SharedAccessKeys,
-    /// What the connection has shown.
-    pub tokens: Arc<Tokens>,
-    /// What is received from.
-    pub entity: String,
 }
 
 impl Receiving {
@@ -96,8 +86,6 @@ async fn lost(place: &Place, permit: &Permit, faults: &mut LinkFaults) -> Error 
     tokio::select! {
         error = faults.closed() => error,
         () = place.stolen() => error(LinkError::Stolen, "a receiver with a higher or equal epoch took the partition"),
-        () = permit.tokens.ended(&permit.keys, &permit.entity) => {
-            error(AmqpError::UnauthorizedAccess, "the token has ended")
-        }
+        error = permit.lost() => error,
     }
 }

@@ -16,12 +16,12 @@ use super::connection::{close_receiver, error, internal_error};
 use super::faults::Faults;
 use super::message::Transferred;
 use super::partition::{AppendError, Partition, Pending};
-use super::store::Hub;
+use super::permit::Permit;
 
 /// What a client sends to.
 pub struct Sending {
-    /// The hub.
-    pub hub: Arc<Hub>,
+    /// What it may do, and with which hub.
+    pub permit: Permit,
     /// The partition, when the client chose it.
     pub partition: Option<Arc<Partition>>,
     /// What goes wrong on command.
@@ -41,9 +41,12 @@ impl Sending {
     pub async fn serve(self, mut link: Receiver) {
         let mut settling = FuturesUnordered::new();
         let mut faults = self.faults.of_link();
+        let permit = self.permit.clone();
+        let mut lost = std::pin::pin!(permit.lost());
         loop {
             let (info, stored) = tokio::select! {
                 error = faults.detached() => return close_receiver(link, error).await,
+                error = &mut lost => return close_receiver(link, error).await,
                 Some(settled) = settling.next() => settled,
                 delivery = link.recv::<Body<Value>>() => {
                     let (info, outcome) = match delivery {
@@ -76,11 +79,16 @@ impl Sending {
         if let Some(busy) = self.faults.busy() {
             return (info, Outcome::Refused(busy));
         }
+        // Looked at with each transfer: one that came together with the change
+        // would else still be taken.
+        if let Err(error) = self.permit.check() {
+            return (info, Outcome::Refused(error));
+        }
         let Ok(transferred) = Transferred::new(message, format) else {
             return (info, Outcome::Refused(unreadable()));
         };
         let key = transferred.partition_key.as_deref();
-        let partition = self.partition.as_ref().unwrap_or_else(|| self.hub.choose(key));
+        let partition = self.partition.as_ref().unwrap_or_else(|| self.permit.hub.choose(key));
         match partition.append(transferred.events).await {
             Ok(pending) => (info, Outcome::Stored(pending)),
             Err(error) => (info, Outcome::Failed(error)),

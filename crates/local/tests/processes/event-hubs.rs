@@ -2,8 +2,9 @@
 //! clients: `event-hubs LISTEN STATE HUB[:PARTITIONS[:GROUP,GROUP]]...`.
 //!
 //! With `SHARED_ACCESS_KEYS` (`NAME=KEY;…`) it takes only tokens that are signed
-//! with one of them, else any. Prints where it listens on standard output, then
-//! serves until Ctrl-C.
+//! with one of them, else any. With `ADMINISTRATION` (an address) hubs are made and
+//! removed there by HTTP. Prints where it listens on standard output, then serves
+//! until Ctrl-C.
 //! Products use `iotc`, which has the same as a subcommand.
 
 use std::net::SocketAddr;
@@ -37,7 +38,10 @@ async fn run() -> anyhow::Result<()> {
     let keys = keys.split(';').filter_map(|pair| pair.split_once('='));
     let keys = SharedAccessKeys::new(keys.map(|(name, key)| (name.to_owned(), key.to_owned())));
     eprintln!("This Event Hubs stand-in is for development.");
-    let event_hubs = EventHubs::start_with_keys(config, keys).await?;
+    let mut event_hubs = EventHubs::start_with_keys(config, keys).await?;
+    if let Ok(address) = std::env::var("ADMINISTRATION") {
+        eprintln!("hubs are made at {}", event_hubs.administer(address.parse()?).await?);
+    }
     println!("listening on {}", event_hubs.address());
     event_hubs
         .run(async {

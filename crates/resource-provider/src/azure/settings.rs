@@ -17,7 +17,8 @@ pub struct AzureSettings {
     /// What its tokens are for.
     pub resource_manager_scope: String,
     /// The subscriptions of ours in which resource groups are looked for that have
-    /// outlived what they were made for.
+    /// outlived what they were made for: those of the pools.
+    #[serde(skip)]
     pub subscriptions: Vec<String>,
     /// Key vaults.
     pub vaults: Endpoint,
@@ -35,7 +36,9 @@ pub struct AzureSettings {
     /// The redundancy of storage accounts. Not every region has zones, so the
     /// default is what all of them have.
     pub storage_sku: String,
-    /// How many partitions a hub gets; it never changes.
+    /// How many partitions a hub gets, which the workloads are told too; it never
+    /// changes.
+    #[serde(skip)]
     pub hub_partitions: u32,
     /// How long a hub keeps events. Seven days is what Standard has at the most.
     pub hub_retention_days: u32,
@@ -107,6 +110,14 @@ pub struct Endpoint(String);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("expected `https://…`, with `{{name}}` where an account's name belongs")]
 pub struct InvalidEndpoint;
+
+impl TryFrom<String> for Endpoint {
+    type Error = InvalidEndpoint;
+
+    fn try_from(text: String) -> Result<Endpoint, InvalidEndpoint> {
+        text.parse()
+    }
+}
 
 impl FromStr for Endpoint {
     type Err = InvalidEndpoint;

@@ -2,13 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
+use std::io;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arm::identity::SystemAssigned;
 use arm::{DocumentId, ErrorCode};
 use async_trait::async_trait;
 
-use super::NamedFhirServices;
+use super::{NamedFhirServices, files};
 use crate::documents::{Certificate, InternalIdentity, KubernetesObject, ScaleInfo};
 use crate::ports::{
     Allocation, AllocationRequest, Azure, Blobs, Certificates, Cluster, ConnectorSpec, ErrorClass, Federation,
@@ -48,12 +50,24 @@ pub struct LocalCloud {
     things: Mutex<BTreeMap<String, String>>,
     connectors: Mutex<BTreeMap<String, ConnectorSpec>>,
     gate: Arc<dyn Gate>,
+    /// Where the names are kept; none for a test.
+    file: Option<PathBuf>,
 }
 
 impl LocalCloud {
     /// An empty one behind a gate.
     pub fn behind(gate: Arc<dyn Gate>) -> Arc<LocalCloud> {
-        Arc::new(LocalCloud { things: Mutex::default(), connectors: Mutex::default(), gate })
+        Arc::new(LocalCloud { things: Mutex::default(), connectors: Mutex::default(), gate, file: None })
+    }
+
+    /// One that finds its names again in a file.
+    ///
+    /// # Errors
+    ///
+    /// The file is there and cannot be read.
+    pub fn kept_in(file: PathBuf) -> io::Result<LocalCloud> {
+        let things = Mutex::new(files::read(&file)?.unwrap_or_default());
+        Ok(LocalCloud { things, connectors: Mutex::default(), gate: Arc::new(Open), file: Some(file) })
     }
 
     /// All parts of a platform, but for the FHIR services.
@@ -94,15 +108,27 @@ impl LocalCloud {
     /// Makes a thing, if it is not there as it should be.
     async fn ensure(&self, name: String, value: &str) -> Result<(), PortError> {
         self.gate.pass(&name, Moment::Before).await?;
-        self.all().insert(name.clone(), value.to_owned());
+        self.change(|things| things.insert(name.clone(), value.to_owned()))?;
         self.gate.pass(&name, Moment::After).await
     }
 
     async fn remove(&self, name: String) -> Result<(), PortError> {
         let call = format!("no {name}");
         self.gate.pass(&call, Moment::Before).await?;
-        self.all().remove(&name);
+        self.change(|things| things.remove(&name))?;
         self.gate.pass(&call, Moment::After).await
+    }
+
+    /// Changes the names, on disk first where they are kept.
+    fn change<T>(&self, change: impl FnOnce(&mut BTreeMap<String, String>) -> T) -> Result<(), PortError> {
+        let mut things = self.all();
+        let mut changed = things.clone();
+        change(&mut changed);
+        if let Some(file) = self.file.as_ref().filter(|_| *things != changed) {
+            files::write(file, &changed).map_err(|error| files::failed(file, &error))?;
+        }
+        *things = changed;
+        Ok(())
     }
 
     /// What is not there cannot hold anything.

@@ -27,15 +27,15 @@ pub fn each_store<F: Future<Output = ()>>(test: impl Fn(Store) -> F) {
 }
 
 /// A PostgreSQL of its own, which listens on a socket in its folder only.
-struct Postgres {
-    url: String,
+pub struct Postgres {
+    pub url: String,
     programs: PathBuf,
     folder: TempDir,
 }
 
 impl Postgres {
     /// Starts one; none when the environment names no programs.
-    fn start() -> Option<Postgres> {
+    pub fn start() -> Option<Postgres> {
         let component = PathBuf::from(std::env::var_os("IOTC_TEST_POSTGRES")?);
         // Where the link leads: whoever runs them may not come through its folder.
         let programs = component.join("bin").canonicalize().expect("the component has programs");

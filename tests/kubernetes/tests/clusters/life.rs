@@ -44,6 +44,15 @@ impl Provider {
         self.site.plane.block_on(self.clusters.delete(&self.place, &spec.name))
     }
 
+    /// As a kubelet and KEDA would.
+    #[track_caller]
+    fn make_ready(&self, deployment: &str) {
+        until("the ScaledObject is there", LIMIT, || {
+            self.site.names("scaledobjects").contains(&deployment.to_owned()).then_some(())
+        });
+        self.site.make_ready(deployment);
+    }
+
     #[track_caller]
     fn wait_ready(&self, spec: &ConnectorSpec, name: &str) -> WorkloadStatus {
         until("the workload is ready", LIMIT, || self.workload(spec, name).filter(|status| status.is_ready))
@@ -77,7 +86,7 @@ fn a_connector_is_made_changed_suspended_and_removed() {
     assert_eq!(provider.workload(&spec, &name), None);
     provider.apply(&spec).unwrap();
     assert!(provider.workload(&spec, &name).is_some_and(|status| !status.is_ready));
-    provider.site.make_ready(&name);
+    provider.make_ready(&name);
     let ready = provider.wait_ready(&spec, &name);
     assert_eq!((ready.object.name.clone(), ready.object.uid), (name.clone(), provider.site.uid(&name)));
     // Applying the same again changes nothing.
@@ -105,7 +114,7 @@ fn with_a_destination(provider: &Provider, spec: &mut ConnectorSpec) {
     spec.destinations = vec![first.clone(), second.clone()];
     provider.apply(spec).unwrap();
     for name in [&first.name, &second.name] {
-        provider.site.make_ready(name);
+        provider.make_ready(name);
         provider.wait_ready(spec, name);
     }
     spec.destinations.pop();
@@ -132,7 +141,7 @@ fn with_another_mapping(provider: &Provider, spec: &mut ConnectorSpec) {
         list.items.iter().any(is_new).then_some(())
     });
     assert!(provider.workload(spec, &name).is_some_and(|status| !status.is_ready), "an older pod runs");
-    provider.site.make_ready(&name);
+    provider.make_ready(&name);
     provider.wait_ready(spec, &name);
     let list = provider.site.plane.block_on(pods.list(&ListParams::default().labels(&selector))).unwrap();
     assert!(list.items.iter().all(is_new), "{:?}", list.items);
@@ -149,7 +158,7 @@ fn suspended(provider: &Provider, spec: &mut ConnectorSpec) {
     spec.is_suspended = false;
     provider.apply(spec).unwrap();
     for name in [spec.name.clone(), spec.destinations[0].name.clone()] {
-        provider.site.make_ready(&name);
+        provider.make_ready(&name);
         provider.wait_ready(spec, &name);
     }
 }
@@ -162,7 +171,7 @@ fn with_another_endpoint_and_back(provider: &Provider, spec: &mut ConnectorSpec)
     spec.endpoint.event_hub_name = "another".to_owned();
     provider.apply(spec).unwrap();
     let deployment = format!("{}-e2", spec.name);
-    provider.site.make_ready(&deployment);
+    provider.make_ready(&deployment);
     let ready = provider.wait_ready(spec, &spec.name);
     assert_eq!((ready.object.name.as_str(), ready.object.uid), (deployment.as_str(), provider.site.uid(&deployment)));
 
@@ -170,7 +179,7 @@ fn with_another_endpoint_and_back(provider: &Provider, spec: &mut ConnectorSpec)
     provider.apply(&before).unwrap();
     assert_ne!(provider.uid(spec), uid, "it is another, for an epoch never goes back");
     for name in [&before.name, &before.destinations[0].name] {
-        provider.site.make_ready(name);
+        provider.make_ready(name);
         provider.wait_ready(&before, name);
     }
     provider.site.plane.wait_gone::<Deployment>(WARD, &deployment, LIMIT);

@@ -1,0 +1,137 @@
+//! What a process works with outside, as the platform's file says.
+//!
+//! ```text
+//! azure + pools + clusters   --> Azure, Kubernetes
+//! machine                    --> this machine: for development
+//! machine + pools + clusters --> the same with Kubernetes
+//! neither                    --> a cloud that only remembers: for trials
+//! ```
+
+use std::sync::Arc;
+
+use anyhow::{Context, bail};
+use azure::CredentialSettings;
+use serde::Deserialize;
+
+use crate::azure::{AzurePorts, AzureSettings};
+use crate::kubernetes::{Clusters, ClustersDocument};
+use crate::local::{LocalCloud, LocalIdentities, LocalKeys, Machine, MachineSettings, Open};
+use crate::pools::Pools;
+use crate::ports::{IdentityIssuer, Keys, Platform};
+use crate::settings::PlatformFile;
+use crate::store::Store;
+
+/// Everything that is outside.
+pub struct Outside {
+    /// For the worker; its FHIR services are the API's too.
+    pub platform: Platform,
+    /// For the API.
+    pub keys: Arc<dyn Keys>,
+    /// For the API, where no ARM makes identities.
+    pub identities: Option<Arc<dyn IdentityIssuer>>,
+}
+
+/// As whom the provider itself works in Azure.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+pub enum ProviderIdentity {
+    /// The identity of its service account, as the workload identity webhook says.
+    #[default]
+    WorkloadIdentity,
+    /// The identity that Azure gave the machine.
+    ManagedIdentity,
+    /// Whoever is logged in to the Azure CLI: for trials.
+    DeveloperTools,
+}
+
+impl ProviderIdentity {
+    fn settings(self) -> CredentialSettings {
+        match self {
+            ProviderIdentity::WorkloadIdentity => {
+                CredentialSettings::WorkloadIdentity { client_id: None, tenant_id: None, token_file: None }
+            }
+            ProviderIdentity::ManagedIdentity => CredentialSettings::ManagedIdentity { client_id: None },
+            ProviderIdentity::DeveloperTools => CredentialSettings::DeveloperTools,
+        }
+    }
+}
+
+impl Outside {
+    /// Opens it. Nobody is asked anything yet.
+    ///
+    /// # Errors
+    ///
+    /// What of the file cannot be used.
+    pub async fn open(file: &PlatformFile, store: &Store) -> anyhow::Result<Outside> {
+        match (&file.azure, &file.machine) {
+            (Some(_), Some(_)) => bail!("`azure` and `machine`: expected one of them"),
+            (Some(settings), None) => Outside::on_azure(file, settings.clone(), store).await,
+            (None, Some(settings)) => Outside::on_machine(file, settings.clone(), store).await,
+            (None, None) if !file.clusters.is_empty() => {
+                bail!("`clusters` without `azure` or `machine`: nothing would be made for them")
+            }
+            (None, None) => {
+                tracing::warn!("The platform's file names no platform: what is asked for is remembered, and not made");
+                Ok(Outside::remembering(file))
+            }
+        }
+    }
+
+    async fn on_azure(file: &PlatformFile, settings: AzureSettings, store: &Store) -> anyhow::Result<Outside> {
+        let settings = AzureSettings {
+            hub_partitions: file.connectors.internal_partitions,
+            subscriptions: file.pools.subscriptions(),
+            ..settings
+        };
+        let credential = file.identity.settings().credential().context("there is nobody to be in Azure")?;
+        let (clusters, pools) = places(file, store).await?;
+        let ports = Arc::new(AzurePorts::new(settings, credential)?);
+        let platform = Platform {
+            allocation: Arc::new(pools),
+            azure: ports.clone(),
+            certificates: ports.clone(),
+            blobs: ports.clone(),
+            cluster: Arc::new(clusters),
+            fhir_services: match file.fhir_services.is_empty() {
+                true => ports.clone(),
+                false => Arc::new(file.named_fhir_services()),
+            },
+        };
+        Ok(Outside { platform, keys: ports, identities: None })
+    }
+
+    /// Hubs and names are this machine's; workloads too, unless there is a cluster.
+    async fn on_machine(file: &PlatformFile, settings: MachineSettings, store: &Store) -> anyhow::Result<Outside> {
+        let blobs = settings.blobs.clone();
+        let machine = Machine::open(settings).context("this machine cannot be the platform")?;
+        let mut platform = machine.platform();
+        if !file.fhir_services.is_empty() {
+            platform.fhir_services = Arc::new(file.named_fhir_services());
+        }
+        if !file.clusters.is_empty() {
+            let (clusters, pools) = places(file, store).await?;
+            let blobs =
+                blobs.context("`machine.blobs` is needed with `clusters`: pods read no folder of this machine")?;
+            platform.allocation = Arc::new(pools);
+            platform.blobs = Arc::new(blobs);
+            platform.cluster = Arc::new(clusters);
+        }
+        Ok(Outside { platform, keys: machine.keys(), identities: Some(Arc::new(LocalIdentities)) })
+    }
+
+    fn remembering(file: &PlatformFile) -> Outside {
+        let cloud = LocalCloud::behind(Arc::new(Open));
+        Outside {
+            platform: cloud.platform(Arc::new(file.named_fhir_services())),
+            keys: Arc::new(LocalKeys::of_host("localhost")),
+            identities: Some(Arc::new(LocalIdentities)),
+        }
+    }
+}
+
+/// The clusters of the platform, and who says which is whose.
+async fn places(file: &PlatformFile, store: &Store) -> anyhow::Result<(Clusters, Pools)> {
+    let document = ClustersDocument { clusters: file.clusters.clone(), connectors: file.connectors.clone() };
+    let clusters = Clusters::connect(document).await.context("`clusters` cannot be used")?;
+    let pools = Pools::new(store.clone(), file.pools.clone()).context("`pools` cannot be used")?;
+    Ok((clusters, pools))
+}
