@@ -9,7 +9,7 @@ use crate::components;
 use crate::run::{cargo, run, target};
 
 /// The benchmarks, each a bench target of the package `benches`.
-const NAMES: [&str; 5] = ["normalize", "handler", "convert", "start", "save"];
+const NAMES: [&str; 6] = ["normalize", "handler", "convert", "start", "save", "provider"];
 
 /// The FHIR servers that `save` starts.
 const SERVERS: [&str; 2] = ["hapi", "sekmet"];
@@ -35,6 +35,11 @@ pub fn bench(arguments: &[String]) -> Result<ExitCode, String> {
             let component = components::named(server)?;
             command.env(component.variable, component.folder()?);
         }
+    }
+    if name == "provider" {
+        command.args(["--features", "provider"]);
+        let postgres = components::named("postgres")?;
+        command.env(postgres.variable, postgres.folder()?);
     }
     run(command.arg("--").args(binaries).args(rest))?;
     Ok(ExitCode::SUCCESS)

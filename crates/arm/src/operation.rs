@@ -32,6 +32,19 @@ pub enum OperationKind {
     Patch,
     /// Removes it.
     Deprovision,
+    /// Applies again what was good last: the subscription was suspended, or is not
+    /// any more. No request of a client's.
+    Reapply,
+    /// Renews a certificate. No request of a client's.
+    Renew,
+}
+
+impl OperationKind {
+    /// Whether it is work of our own, which neither shows nor changes the state of
+    /// the resource.
+    pub fn is_upkeep(self) -> bool {
+        matches!(self, OperationKind::Reapply | OperationKind::Renew)
+    }
 }
 
 /// The status resource, which `Azure-AsyncOperation` names.

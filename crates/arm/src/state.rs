@@ -83,6 +83,13 @@ impl ResourceState {
     }
 }
 
+impl SubscriptionState {
+    /// Whether what it has stands still: workloads are scaled to zero.
+    pub fn is_suspended(self) -> bool {
+        matches!(self, SubscriptionState::Warned | SubscriptionState::Suspended)
+    }
+}
+
 impl ProvisioningState {
     /// The word.
     pub fn as_str(self) -> &'static str {

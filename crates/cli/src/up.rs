@@ -94,6 +94,10 @@ pub struct Arguments {
     /// Port of the resource provider; another when it is taken.
     #[arg(long, default_value_t = 8443, requires = "with_provider")]
     provider_port: u16,
+    /// A folder with `tls.crt` and `tls.key`, for clients that want https of the
+    /// resource provider, as Azure's do.
+    #[arg(long, requires = "with_provider", value_name = "FOLDER")]
+    provider_tls: Option<PathBuf>,
     /// Send the samples, show one Observation, say the counts, and end.
     #[arg(long, conflicts_with_all = ["device_mapping", "input", "fhir_url"])]
     demo: bool,

@@ -13,10 +13,19 @@ CREATE TABLE resources (
     kind TEXT NOT NULL,
     state TEXT NOT NULL,
     etag TEXT NOT NULL,
+    -- Of a connector: when its certificate is to be renewed.
+    renew_at BIGINT,
+    -- Of a connector that the cluster has: whether it was told to let it stand.
+    is_suspended BIGINT,
     body TEXT NOT NULL
 );
 CREATE INDEX resources_by_collection ON resources (collection, key);
 CREATE INDEX resources_by_subscription ON resources (subscription, kind, key);
+-- What the sweeper looks for: few, whatever a planner thinks of the column.
+CREATE INDEX resources_unsettled ON resources (key)
+    WHERE state IN ('Accepted', 'Provisioning', 'Updating', 'Deprovisioning');
+CREATE INDEX resources_by_renewal ON resources (renew_at);
+CREATE INDEX resources_by_suspension ON resources (is_suspended, subscription);
 
 CREATE TABLE operations (
     id TEXT NOT NULL PRIMARY KEY,
@@ -24,6 +33,8 @@ CREATE TABLE operations (
     resource_id TEXT NOT NULL,
     -- One operation of a queue runs at a time, the oldest first.
     queue TEXT NOT NULL,
+    -- What it does.
+    kind TEXT NOT NULL,
     status TEXT NOT NULL,
     enqueued_at BIGINT NOT NULL,
     lease_owner TEXT,
@@ -37,9 +48,12 @@ CREATE TABLE operations (
     expires_at BIGINT,
     body TEXT NOT NULL
 );
-CREATE INDEX operations_by_queue ON operations (queue, status, enqueued_at);
-CREATE INDEX operations_by_status ON operations (status, enqueued_at);
+-- What workers look for: nearly all that is remembered is over.
+CREATE INDEX operations_pending ON operations (enqueued_at, id) WHERE status IN ('Requested', 'Running');
+CREATE INDEX operations_pending_by_queue ON operations (queue, enqueued_at, id)
+    WHERE status IN ('Requested', 'Running');
 CREATE INDEX operations_by_resource ON operations (resource_id);
+CREATE INDEX operations_by_expiry ON operations (expires_at);
 
 CREATE TABLE subscriptions (
     id TEXT NOT NULL PRIMARY KEY,

@@ -32,7 +32,6 @@ use serde::Deserialize;
 
 use self::answer::Answer;
 use self::call::Call;
-pub use self::delete::{REMEMBERED, preempted};
 use crate::ports::{FhirServices, IdentityIssuer, Keys};
 use crate::store::{Store, StoreError};
 
@@ -41,8 +40,11 @@ use crate::store::{Store, StoreError};
 pub struct ApiSettings {
     /// What resources may be.
     pub rules: Rules,
-    /// Where tracked resources may be made; nothing allows any region.
+    /// Where tracked resources may be made: the regions that a cluster is known
+    /// of; nothing allows any region.
     pub regions: Vec<Location>,
+    /// Where and for whom they may be made.
+    pub switches: Switches,
     /// How many there may be.
     pub limits: Limits,
     /// What clients wait between two polls, in seconds: 10 to 600 in production.
@@ -55,6 +57,19 @@ pub struct ApiSettings {
     pub registers_on_first_use: bool,
     /// Whether a Gen1 connector with children is kept from being deleted.
     pub gen1_delete_requires_no_children: bool,
+}
+
+/// Whether the feature is on (resource-provider.md 2.15). Where it is off, nothing
+/// is created, as if the types were unknown; what is there can be read, changed
+/// and deleted.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Switches {
+    /// The regions in which it is off.
+    pub off_in: Vec<Location>,
+    /// The feature that a subscription has to have registered, with or without the
+    /// namespace before it; none asks for none.
+    pub required_feature: Option<String>,
 }
 
 /// How many resources there may be (resource-provider.md 4.9).
@@ -83,6 +98,7 @@ impl Default for ApiSettings {
         ApiSettings {
             rules: Rules::default(),
             regions: Vec::new(),
+            switches: Switches::default(),
             limits: Limits::default(),
             retry_after_seconds: 10,
             is_front_door: false,

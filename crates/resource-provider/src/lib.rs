@@ -9,8 +9,10 @@
 pub mod api;
 pub mod azure;
 pub mod documents;
+pub mod enqueue;
 pub mod front;
 pub mod kubernetes;
+pub mod lifecycle;
 pub mod local;
 pub mod outside;
 pub mod pools;

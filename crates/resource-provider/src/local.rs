@@ -161,12 +161,9 @@ mod tests {
     #[tokio::test]
     async fn a_name_with_stars_stands_for_what_nobody_has_named() {
         let services = NamedFhirServices::default();
-        let service = |url: &str| FhirService {
-            location: arm::Location::new("westus2"),
-            is_ready: true,
-            url: url.to_owned(),
-            audience: None,
-        };
+        let location = arm::Location::new("westus2");
+        let service =
+            |url: &str| FhirService { location: location.clone(), is_ready: true, url: url.to_owned(), audience: None };
         services.put("/subscriptions/*/resourceGroups/*/providers/P/services/*", service("any"));
         services.put("/subscriptions/S/resourceGroups/g/providers/p/services/named", service("named"));
         for (path, expected) in [

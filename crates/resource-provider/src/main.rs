@@ -11,7 +11,6 @@ use anyhow::Context;
 use axum::Router;
 use clap::Parser;
 use https_server::{Clients, Kept, Limits};
-use jiff::SignedDuration;
 use resource_provider::api::Api;
 use resource_provider::front::audit::Audit;
 use resource_provider::front::callers::Callers;
@@ -20,7 +19,7 @@ use resource_provider::front::{Front, health};
 use resource_provider::outside::Outside;
 use resource_provider::settings::{PlatformFile, Settings};
 use resource_provider::store::Store;
-use resource_provider::worker::{Worker, WorkerSettings};
+use resource_provider::worker::Worker;
 use secrecy::ExposeSecret;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -93,7 +92,7 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
         let worker = Worker {
             store: store.clone(),
             platform: outside.platform,
-            settings: worker_settings(platform.machine.is_some()),
+            settings: platform.worker(),
             name: uuid::Uuid::new_v4().to_string().into(),
         };
         tokio::spawn(worker.run(stopped))
@@ -103,6 +102,7 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
         tokio::select! {
             _ = term.recv() => {}
             _ = interrupt.recv() => {}
+            () = stdin_end(), if settings.development.stop_on_stdin_end => {}
         }
         if settings.role.answers() {
             tokio::time::sleep(Duration::from_secs(settings.serve_on_seconds)).await;
@@ -112,7 +112,6 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
         ended = tasks.join_next() => Err(ended_task(ended)),
         ended = &mut requests => Err(ended.err().unwrap_or_else(|| anyhow::anyhow!("requests are not answered any more"))),
         () = told => Ok(()),
-        () = stdin_end(), if settings.development.stop_on_stdin_end => Ok(()),
     };
     stop.send_replace(true);
     if let Some(worker) = worker {
@@ -123,17 +122,6 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
     }
     store.close().await;
     ended
-}
-
-/// On a laptop somebody waits, and asks nobody else's services.
-fn worker_settings(is_on_a_machine: bool) -> WorkerSettings {
-    let settings = WorkerSettings::default();
-    if !is_on_a_machine {
-        return settings;
-    }
-    let poll = Duration::from_millis(200);
-    // So soon is what a killed provider has begun gone on with.
-    WorkerSettings { poll, lease: SignedDuration::from_secs(10), ..settings }
 }
 
 /// Done when standard input ends. A thread of its own reads it, since the runtime

@@ -102,11 +102,9 @@ impl Outside {
     /// Hubs and names are this machine's; workloads too, unless there is a cluster.
     async fn on_machine(file: &PlatformFile, settings: MachineSettings, store: &Store) -> anyhow::Result<Outside> {
         let blobs = settings.blobs.clone();
-        let machine = Machine::open(settings).context("this machine cannot be the platform")?;
+        let machine =
+            Machine::open(settings, file.named_fhir_services()).context("this machine cannot be the platform")?;
         let mut platform = machine.platform();
-        if !file.fhir_services.is_empty() {
-            platform.fhir_services = Arc::new(file.named_fhir_services());
-        }
         if !file.clusters.is_empty() {
             let (clusters, pools) = places(file, store).await?;
             let blobs =

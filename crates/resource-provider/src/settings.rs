@@ -4,16 +4,18 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use arm::Location;
 use arm::desired::Rules;
 use clap::{Parser, ValueEnum};
+use jiff::SignedDuration;
 use secrecy::SecretString;
 use serde::Deserialize;
 use url::Url;
 
-use crate::api::{ApiSettings, Limits};
+use crate::api::{ApiSettings, Limits, Switches};
 use crate::azure::AzureSettings;
 use crate::front::callers::Callers;
 use crate::front::certificates::{AllowedCertificates, Thumbprint};
@@ -24,6 +26,7 @@ use crate::local::{MachineSettings, NamedFhirServices};
 use crate::outside::ProviderIdentity;
 use crate::pools::PoolsDocument;
 use crate::ports::FhirService;
+use crate::worker::WorkerSettings;
 
 /// Which part of the work a process does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -142,6 +145,8 @@ pub struct DevelopmentSettings {
 pub struct PlatformFile {
     /// Where tracked resources may be made. Default: anywhere.
     pub regions: Vec<Location>,
+    /// Where and for whom they may be made. Default: wherever, for whoever.
+    pub switches: Switches,
     /// How many resources there may be.
     pub limits: Limits,
     /// What resources may be.
@@ -151,7 +156,7 @@ pub struct PlatformFile {
     /// Whether a Gen1 connector with children is kept from being deleted.
     pub gen1_delete_requires_no_children: bool,
     /// The FHIR services of the platform by their resource ids, where no directory
-    /// knows them.
+    /// knows them; `*` stands for any segment.
     pub fhir_services: BTreeMap<String, NamedFhirService>,
     /// As whom the provider works in Azure.
     pub identity: ProviderIdentity,
@@ -200,6 +205,19 @@ impl PlatformFile {
         }
         services
     }
+
+    /// What the worker is told. On a laptop somebody waits, and nobody else's
+    /// services are asked.
+    pub fn worker(&self) -> WorkerSettings {
+        let settings = WorkerSettings::default();
+        match &self.machine {
+            None => settings,
+            // So soon is gone on with what a killed provider has begun.
+            Some(_) => {
+                WorkerSettings { poll: Duration::from_millis(200), lease: SignedDuration::from_secs(10), ..settings }
+            }
+        }
+    }
 }
 
 impl Settings {
@@ -242,6 +260,7 @@ impl Settings {
         ApiSettings {
             rules: platform.rules.clone(),
             regions: platform.regions.clone(),
+            switches: platform.switches.clone(),
             limits: platform.limits,
             retry_after_seconds: self.retry_after_seconds,
             is_front_door: self.development.front_door,

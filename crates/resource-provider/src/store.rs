@@ -13,6 +13,7 @@
 mod operations;
 mod resources;
 mod subscriptions;
+mod sweep;
 
 use std::time::Duration;
 

@@ -8,6 +8,8 @@
 //!
 //! Every step *ensures*: it can be repeated from any point, by any worker. What
 //! is made up (names, ids of role assignments) is stored before it is used.
+//!
+//! Beside it the sweeper looks for what nobody is at.
 
 mod hold;
 pub mod metrics;
@@ -17,6 +19,7 @@ mod run;
 mod scene;
 mod spec;
 mod steps;
+mod sweeper;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,6 +30,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 pub use self::plan::Step;
+pub use self::sweeper::Swept;
 use crate::ports::Platform;
 use crate::store::{Claim, Store, StoreError};
 
@@ -51,6 +55,12 @@ pub struct WorkerSettings {
     pub claims_max: u32,
     /// How many operations run at a time.
     pub operations_max: usize,
+    /// How often one of all workers sweeps.
+    pub sweep_period: Duration,
+    /// How long after a certificate was tried to be renewed it is tried again.
+    pub renewal_pause: SignedDuration,
+    /// Whether groups that no resource has are removed, not only reported.
+    pub removes_orphans: bool,
 }
 
 impl Default for WorkerSettings {
@@ -66,6 +76,9 @@ impl Default for WorkerSettings {
             operation_limit: SignedDuration::from_mins(90),
             claims_max: 20,
             operations_max: 16,
+            sweep_period: Duration::from_secs(5 * 60),
+            renewal_pause: SignedDuration::from_hours(24),
+            removes_orphans: false,
         }
     }
 }
@@ -84,10 +97,11 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// Works until `stop` says so; what is being done then is left to be claimed
+    /// Works and sweeps until `stop` says so; what is being done then is left to be claimed
     /// by another.
     pub async fn run(self, mut stop: watch::Receiver<bool>) {
         let mut running = JoinSet::new();
+        let sweeping = tokio::spawn(self.clone().keep_sweeping(stop.clone()));
         while !*stop.borrow() {
             let has_room = running.len() < self.settings.operations_max;
             let claimed = if has_room { self.claim().await } else { Ok(None) };
@@ -107,6 +121,8 @@ impl Worker {
             }
         }
         running.shutdown().await;
+        // Whatever it is at is one transaction or the other.
+        sweeping.abort();
     }
 
     /// Carries out one operation, if there is one to be had. Whether there was.

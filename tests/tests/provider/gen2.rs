@@ -16,11 +16,11 @@ const CONNECTOR: &str = "workspaces/ws1/iotconnectors/iot1";
 const DESTINATION: &str = "workspaces/ws1/iotconnectors/iot1/fhirdestinations/dest1";
 const RESTART_LIMIT: Duration = Duration::from_secs(60);
 
-fn workspace() -> Value {
+pub fn workspace() -> Value {
     json!({ "location": "westus2" })
 }
 
-fn connector() -> Value {
+pub fn connector() -> Value {
     json!({ "location": "westus2", "identity": { "type": "SystemAssigned" }, "properties": {
         "ingestionEndpointConfiguration": {
             "eventHubName": "devicedata",
@@ -29,7 +29,7 @@ fn connector() -> Value {
         "deviceMapping": { "content": device_mapping("heartrate") } } })
 }
 
-fn destination() -> Value {
+pub fn destination() -> Value {
     json!({ "location": "westus2", "properties": {
         "resourceIdentityResolutionType": "Create",
         "fhirServiceResourceId": format!("{GROUP}/workspaces/ws1/fhirservices/any"),

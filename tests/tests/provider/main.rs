@@ -4,4 +4,5 @@
 mod gen1;
 mod gen2;
 mod pasted;
+mod sdk;
 mod site;

@@ -34,7 +34,12 @@ pub struct Answered {
 
 impl Site {
     pub fn start() -> Site {
-        let stack = Setup::samples().flag("--with-provider").argument("--provider-port", "0").start();
+        Site::start_as(Setup::samples())
+    }
+
+    /// One with more arguments.
+    pub fn start_as(setup: Setup) -> Site {
+        let stack = setup.flag("--with-provider").argument("--provider-port", "0").start();
         Site { stack, http: Client::builder().no_proxy().build().unwrap() }
     }
 

@@ -5,7 +5,7 @@
 //! PUT --> resource-provider --> hubs, mappings, processes of normalize and group-convert
 //! ```
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use serde_json::json;
@@ -31,6 +31,8 @@ pub struct ProviderPlan {
     health_port: u16,
     /// Where the hubs are made.
     pub administration_port: u16,
+    /// Its certificate and key, where it answers over https.
+    tls: Option<PathBuf>,
 }
 
 impl ProviderPlan {
@@ -40,17 +42,22 @@ impl ProviderPlan {
             return Ok(None);
         }
         let (port, health_port) = (ports.take(arguments.provider_port)?, ports.take(0)?);
-        Ok(Some(ProviderPlan { port, health_port, administration_port: ports.take(0)? }))
+        let unusable = |folder: &PathBuf| format!("cannot use `{}`", folder.display());
+        let tls = arguments.provider_tls.as_ref();
+        let tls = tls.map(|folder| folder.canonicalize().with_context(|| unusable(folder))).transpose()?;
+        Ok(Some(ProviderPlan { port, health_port, administration_port: ports.take(0)?, tls }))
     }
 
     /// The URL of its API.
     pub fn url(&self) -> String {
-        format!("http://127.0.0.1:{}", self.port)
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        format!("{scheme}://127.0.0.1:{}", self.port)
     }
 
     /// Writes the platform's file.
     pub fn lay_out(&self, state: &Path, bin: &Path, (event_hubs_port, fhir_url): (u16, &str)) -> anyhow::Result<()> {
         let below = "/subscriptions/*/resourceGroups/*/providers/Microsoft.HealthcareApis";
+        let service = json!({ "location": REGION, "url": fhir_url });
         let platform = json!({
             "machine": {
                 "state": state.join(FOLDER),
@@ -58,11 +65,10 @@ impl ProviderPlan {
                 "eventHubsPort": event_hubs_port,
                 "administrationPort": self.administration_port,
                 "administrationToken": state.join("event-hubs").join(local::event_hubs::TOKEN_FILE),
-                "region": REGION,
-                "fhirServices": {
-                    (format!("{below}/workspaces/*/fhirservices/*")): fhir_url,
-                    (format!("{below}/services/*")): fhir_url,
-                },
+            },
+            "fhirServices": {
+                (format!("{below}/workspaces/*/fhirservices/*")): service,
+                (format!("{below}/services/*")): service,
             },
         });
         let text = serde_json::to_string_pretty(&platform).context("the platform's file")?;
@@ -85,8 +91,9 @@ impl ProviderPlan {
             ("REGISTER_ON_FIRST_USE", "true".to_owned()),
             ("STOP_ON_STDIN_END", "true".to_owned()),
         ];
+        let tls = self.tls.as_ref().map(|folder| ("TLS_PATH", folder.display().to_string()));
         let name = "resource-provider";
-        let environment = environment.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        let environment = environment.into_iter().chain(tls).map(|(name, value)| (name.to_owned(), value)).collect();
         Program { name, path: bin.join(name), arguments: Vec::new(), environment }
     }
 

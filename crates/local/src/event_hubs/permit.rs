@@ -62,12 +62,12 @@ impl Permit {
             return Err(error(AmqpError::NotFound, format!("hub `{hub}` has no consumer group `{group}`")));
         }
         let Some(rules) = self.keys.wanted(Some(access)) else { return Ok(None) };
-        let end = self.tokens.end(&rules, &self.entity, Some(self.right));
-        let left = end.and_then(|end| end.duration_since(SystemTime::now()).ok()).filter(|left| !left.is_zero());
-        left.map(Some).ok_or_else(|| {
-            let (right, entity) = (self.right, &self.entity);
-            error(AmqpError::UnauthorizedAccess, format!("no token that is good for {right:?} on `{entity}`"))
-        })
+        let refused = |why: String| error(AmqpError::UnauthorizedAccess, why);
+        let Some(end) = self.tokens.end(&rules, &self.entity, Some(self.right)) else {
+            return Err(refused(format!("no token that is good for {:?} on `{}`", self.right, self.entity)));
+        };
+        let left = end.duration_since(SystemTime::now()).ok().filter(|left| !left.is_zero());
+        left.map(Some).ok_or_else(|| refused("the token has ended".to_owned()))
     }
 }
 

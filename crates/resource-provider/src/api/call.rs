@@ -6,6 +6,9 @@ use arm::system_data::SystemData;
 use arm::{ApiVersion, ArmError, ErrorCode, Route};
 use axum::body::Bytes;
 use axum::http::{HeaderMap, Method, Uri, header};
+use jiff::Timestamp;
+
+use crate::enqueue::Request;
 
 /// What is asked, and by whom.
 #[derive(Clone, Debug)]
@@ -58,6 +61,16 @@ impl Call {
             client_request_id: text("x-ms-client-request-id"),
             route,
         })
+    }
+
+    /// The request, as its operation remembers it.
+    pub fn request(&self, at: Timestamp) -> Request {
+        Request {
+            at,
+            version: self.version,
+            correlation_id: self.correlation_id.clone(),
+            client_request_id: self.client_request_id.clone(),
+        }
     }
 
     /// The conditions of the request.

@@ -1,21 +1,18 @@
 //! DELETE (resource-provider.md 2.7, 3.10, 4.7).
 
 use arm::encounter::{Encounter, Request, meet};
-use arm::operation::{OperationKind, OperationStatus};
-use arm::state::{ResourceState, SubscriptionState};
+use arm::state::SubscriptionState;
 use arm::{ArmError, ErrorCode, ResourceId, ResourceType};
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 use super::Api;
 use super::answer::Answer;
 use super::call::Call;
 use super::read::current_operation;
 use super::write::{self, ATTEMPTS_MAX, busy, unregistered};
-use crate::documents::{OperationDocument, ResourceDocument};
-use crate::store::{Enqueued, StoreError, Transaction};
-
-/// How long an operation is remembered after its end.
-pub const REMEMBERED: SignedDuration = SignedDuration::from_hours(7 * 24);
+use crate::documents::ResourceDocument;
+use crate::enqueue;
+use crate::store::StoreError;
 
 /// Removes a resource and all that is below it.
 pub async fn delete(api: &Api, call: &Call, id: &ResourceId) -> Result<Answer, ArmError> {
@@ -90,42 +87,8 @@ async fn begin(
         transaction.commit().await?;
         return Ok(Ok(Answer::empty()));
     }
-    preempt(&mut transaction, &document, now).await?;
-    let operation = write::operation(call, &document, OperationKind::Deprovision, now);
-    for mut child in children {
-        preempt(&mut transaction, &child, now).await?;
-        child.state = ResourceState::Deprovisioning;
-        child.current_operation_id = Some(operation.id.clone());
-        transaction.update_resource(&mut child).await?;
-    }
-    document.state = ResourceState::Deprovisioning;
-    document.current_operation_id = Some(operation.id.clone());
-    transaction.update_resource(&mut document).await?;
-    let parent = write::parent(&mut transaction, &document).await?;
-    let queue = write::queue(parent.as_ref(), &document);
-    transaction.insert_operation(&operation, Enqueued { queue: &queue, at: now }).await?;
+    let operation = enqueue::remove(&mut transaction, &mut document, children, &call.request(now)).await?;
     transaction.commit().await?;
     let answer = Answer::accepted(None).operation(&operation, &call.base, call.version, true);
     Ok(Ok(answer.retry_after(api.settings.retry_after_seconds)))
-}
-
-/// Stops what is going on with a resource: at once what no worker has, else
-/// before its next step.
-async fn preempt(transaction: &mut Transaction, document: &ResourceDocument, now: Timestamp) -> Result<(), StoreError> {
-    for operation in transaction.pending(&document.id).await? {
-        if transaction.preempt(&operation.id).await? {
-            transaction.end_operation(&preempted(operation, now), now + REMEMBERED).await?;
-        }
-    }
-    Ok(())
-}
-
-/// An operation that a delete has stopped.
-pub fn preempted(mut operation: OperationDocument, now: Timestamp) -> OperationDocument {
-    operation.provisioning_status = OperationStatus::Canceled;
-    operation.time_last_updated = now.to_string();
-    operation.time_ended = Some(now.to_string());
-    let message = "The resource is being deleted, so the operation was stopped.";
-    operation.error = Some(ArmError::new(ErrorCode::OperationPreempted, message));
-    operation
 }

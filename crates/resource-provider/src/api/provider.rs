@@ -3,12 +3,16 @@
 
 use arm::state::SubscriptionState;
 use arm::{ArmError, Body, ErrorCode, ResourceType};
+use jiff::Timestamp;
 use serde_json::{Map, json};
 
 use super::Api;
 use super::answer::Answer;
 use super::call::Call;
+use super::write::{ATTEMPTS_MAX, busy};
 use crate::documents::SubscriptionDocument;
+use crate::lifecycle;
+use crate::store::StoreError;
 
 /// Says whether a name is free.
 pub async fn check_name(api: &Api, call: &Call, subscription: &str) -> Result<Answer, ArmError> {
@@ -53,9 +57,18 @@ pub async fn put_subscription(api: &Api, call: &Call, subscription: &str) -> Res
 }
 
 async fn put(api: &Api, subscription: &str, document: &SubscriptionDocument) -> Result<(), ArmError> {
-    let mut transaction = api.store.begin().await?;
-    transaction.put_subscription(subscription, document).await?;
-    Ok(transaction.commit().await?)
+    for _ in 0..ATTEMPTS_MAX {
+        let put = async {
+            let mut transaction = api.store.begin().await?;
+            lifecycle::put(&mut transaction, subscription, document, Timestamp::now()).await?;
+            transaction.commit().await
+        };
+        match put.await {
+            Err(StoreError::Conflict) => {}
+            done => return Ok(done?),
+        }
+    }
+    Err(busy())
 }
 
 /// Registers a subscription.

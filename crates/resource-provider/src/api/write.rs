@@ -16,7 +16,6 @@ mod look;
 use arm::state::SubscriptionState;
 use arm::{ArmError, ErrorCode, ResourceId};
 
-pub use self::apply::{operation, parent, queue};
 pub use self::look::{directory, gen1_parent};
 use super::Api;
 use super::answer::Answer;
@@ -48,11 +47,11 @@ pub async fn patch(api: &Api, call: &Call, id: &ResourceId) -> Result<Answer, Ar
 }
 
 async fn write(api: &Api, call: &Call, id: &ResourceId, verb: Verb) -> Result<Answer, ArmError> {
-    check_writable(api, &id.subscription).await?;
     for _ in 0..ATTEMPTS_MAX {
+        check_writable(api, &id.subscription).await?;
         let seen = look::look(api, id).await?;
         let plan = decide::decide(api, call, id, verb, &seen).await?;
-        match apply::apply(api, call, id, verb, seen, plan).await {
+        match Box::pin(apply::apply(api, call, id, verb, seen, plan)).await {
             Ok(answer) => return answer,
             Err(StoreError::Conflict) => {}
             Err(error) => return Err(error.into()),

@@ -129,14 +129,6 @@ impl FromStr for Endpoint {
     }
 }
 
-impl TryFrom<String> for Endpoint {
-    type Error = InvalidEndpoint;
-
-    fn try_from(text: String) -> Result<Endpoint, InvalidEndpoint> {
-        text.parse()
-    }
-}
-
 impl Endpoint {
     /// The address itself, of a service that has one for all.
     pub fn address(&self) -> Option<Url> {

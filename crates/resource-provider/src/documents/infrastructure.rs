@@ -56,6 +56,10 @@ pub struct Infrastructure {
     /// Of a connector or destination: its workload.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kubernetes: Option<KubernetesObject>,
+    /// Of a connector: whether the cluster was last told to let it stand; none
+    /// before the cluster was told of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub is_suspended: Option<bool>,
 }
 
 /// The ids of role assignments, by what is granted: `hubSender`.

@@ -14,7 +14,7 @@ use super::{NamedFhirServices, files};
 use crate::documents::{Certificate, InternalIdentity, KubernetesObject, ScaleInfo};
 use crate::ports::{
     Allocation, AllocationRequest, Azure, Blobs, Certificates, Cluster, ConnectorSpec, ErrorClass, Federation,
-    Platform, PortError, RoleAssignment, ServiceAccount, WorkloadStatus,
+    Platform, PortError, RoleAssignment, ServiceAccount, TaggedGroup, WorkloadStatus,
 };
 
 /// When a gate is asked.
@@ -44,11 +44,15 @@ impl Gate for Open {
     }
 }
 
+/// The subscription of ours that everything is in.
+const SUBSCRIPTION: &str = "00000000-0000-4000-8000-000000000001";
+
 /// What was made, by names like `hub nd-…`.
 #[derive(Debug)]
 pub struct LocalCloud {
     things: Mutex<BTreeMap<String, String>>,
     connectors: Mutex<BTreeMap<String, ConnectorSpec>>,
+    renew_after: Mutex<String>,
     gate: Arc<dyn Gate>,
     /// Where the names are kept; none for a test.
     file: Option<PathBuf>,
@@ -57,7 +61,7 @@ pub struct LocalCloud {
 impl LocalCloud {
     /// An empty one behind a gate.
     pub fn behind(gate: Arc<dyn Gate>) -> Arc<LocalCloud> {
-        Arc::new(LocalCloud { things: Mutex::default(), connectors: Mutex::default(), gate, file: None })
+        Arc::new(LocalCloud::with(BTreeMap::new(), gate, None))
     }
 
     /// One that finds its names again in a file.
@@ -66,8 +70,12 @@ impl LocalCloud {
     ///
     /// The file is there and cannot be read.
     pub fn kept_in(file: PathBuf) -> io::Result<LocalCloud> {
-        let things = Mutex::new(files::read(&file)?.unwrap_or_default());
-        Ok(LocalCloud { things, connectors: Mutex::default(), gate: Arc::new(Open), file: Some(file) })
+        Ok(LocalCloud::with(files::read(&file)?.unwrap_or_default(), Arc::new(Open), Some(file)))
+    }
+
+    fn with(things: BTreeMap<String, String>, gate: Arc<dyn Gate>, file: Option<PathBuf>) -> LocalCloud {
+        let renew_after = Mutex::new("9999-01-01T00:00:00Z".to_owned());
+        LocalCloud { things: Mutex::new(things), connectors: Mutex::default(), renew_after, gate, file }
     }
 
     /// All parts of a platform, but for the FHIR services.
@@ -82,6 +90,11 @@ impl LocalCloud {
         }
     }
 
+    /// Says when certificates are to be renewed that are made from now on.
+    pub fn renew_certificates_after(&self, time: &str) {
+        time.clone_into(&mut self.renew_after.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
     /// The names of what is there, and what each holds.
     pub fn things(&self) -> BTreeMap<String, String> {
         self.all().clone()
@@ -90,6 +103,11 @@ impl LocalCloud {
     /// A connector, as the cluster was asked for it.
     pub fn connector(&self, name: &str) -> Option<ConnectorSpec> {
         self.specs().get(name).cloned()
+    }
+
+    /// All connectors, as the cluster was asked for them.
+    pub fn connectors(&self) -> Vec<ConnectorSpec> {
+        self.specs().values().cloned().collect()
     }
 
     /// How many connectors the cluster has.
@@ -154,7 +172,7 @@ fn guid(name: &str) -> String {
 impl Allocation for LocalCloud {
     async fn allocate(&self, request: AllocationRequest<'_>) -> Result<ScaleInfo, PortError> {
         self.ensure(format!("place {}", request.workspace), "").await?;
-        let subscription_id = "00000000-0000-4000-8000-000000000001".to_owned();
+        let subscription_id = SUBSCRIPTION.to_owned();
         let of = |kind: &str, name: &str| {
             format!("/subscriptions/{subscription_id}/resourceGroups/local/providers/{kind}/{name}")
         };
@@ -179,6 +197,18 @@ impl Azure for LocalCloud {
 
     async fn delete_resource_group(&self, _: &ScaleInfo, name: &str) -> Result<(), PortError> {
         self.remove(format!("group {name}")).await
+    }
+
+    async fn tagged_resource_groups(&self) -> Result<Vec<TaggedGroup>, PortError> {
+        let groups = self.things().into_iter().filter_map(|(name, for_resource)| {
+            let name = name.strip_prefix("group ")?.to_owned();
+            Some(TaggedGroup { subscription_id: SUBSCRIPTION.to_owned(), name, for_resource })
+        });
+        Ok(groups.collect())
+    }
+
+    async fn delete_tagged_resource_group(&self, group: &TaggedGroup) -> Result<(), PortError> {
+        self.remove(format!("group {}", group.name)).await
     }
 
     async fn ensure_storage_account(&self, _: &ScaleInfo, group: &str, name: &str) -> Result<(), PortError> {
@@ -265,12 +295,13 @@ impl Certificates for LocalCloud {
     async fn ensure(&self, _: &ScaleInfo, name: &str, identity: &SystemAssigned) -> Result<Certificate, PortError> {
         let principal = identity.principal_id.clone().unwrap_or_default();
         LocalCloud::ensure(self, format!("certificate {name}"), &principal).await?;
+        let renew_after = self.renew_after.lock().unwrap_or_else(PoisonError::into_inner).clone();
         Ok(Certificate {
             uri: format!("https://local.vault.example/certificates/{name}"),
-            version: guid(&principal),
+            version: guid(&format!("{principal} {renew_after}")),
             client_id: guid(&format!("client {principal}")),
             tenant_id: identity.tenant_id.clone().unwrap_or_default(),
-            renew_after: "9999-01-01T00:00:00Z".to_owned(),
+            renew_after,
         })
     }
 

@@ -10,14 +10,12 @@
 //! STATE/logs/           one file a workload
 //! ```
 
-use std::collections::BTreeMap;
 use std::fs::{File, TryLockError};
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arm::Location;
 use arm::gen1::{ConnectionKeys, KeyType};
 use arm::infrastructure::DEVICE_HUBS;
 use async_trait::async_trait;
@@ -33,9 +31,7 @@ use super::process::Programs;
 use super::processes::Processes;
 use super::sas_blobs::SasBlobs;
 use crate::documents::{InternalIdentity, ScaleInfo};
-use crate::ports::{
-    Azure, ConnectionRule, ErrorClass, Federation, FhirService, Keys, Platform, PortError, RoleAssignment,
-};
+use crate::ports::{Azure, ConnectionRule, ErrorClass, Federation, Keys, Platform, PortError, RoleAssignment};
 
 /// How long the stand-in may take to answer.
 const ANSWER_LIMIT: Duration = Duration::from_secs(15);
@@ -54,23 +50,12 @@ pub struct MachineSettings {
     pub administration_port: u16,
     /// The file of the token that this wants.
     pub administration_token: PathBuf,
-    /// The URLs of FHIR services by their resource ids; `*` stands for any
-    /// segment.
-    #[serde(default)]
-    pub fhir_services: BTreeMap<String, String>,
-    /// The region of these.
-    #[serde(default = "region")]
-    pub region: Location,
     /// The storage account of workloads that run on a cluster, and not here.
     #[serde(default)]
     pub blobs: Option<SasBlobs>,
     /// How long a window of measurements lasts, in seconds.
     #[serde(default = "window_seconds")]
     pub window_seconds: u32,
-}
-
-fn region() -> Location {
-    Location::new("westus2")
 }
 
 /// Nobody wants to wait on a laptop.
@@ -97,7 +82,7 @@ impl Machine {
     ///
     /// The state cannot be used, or another process uses it: both would keep the
     /// same workloads running.
-    pub fn open(settings: MachineSettings) -> io::Result<Machine> {
+    pub fn open(settings: MachineSettings, fhir_services: NamedFhirServices) -> io::Result<Machine> {
         let MachineSettings { state, programs, event_hubs_port, administration_port, .. } = settings;
         std::fs::create_dir_all(&state)?;
         let state = state.canonicalize()?;
@@ -120,18 +105,13 @@ impl Machine {
             accounts: accounts.clone(),
             window_seconds: settings.window_seconds,
         };
-        let fhir_services = Arc::new(NamedFhirServices::default());
-        for (path, url) in settings.fhir_services {
-            fhir_services
-                .put(&path, FhirService { location: settings.region.clone(), is_ready: true, url, audience: None });
-        }
         let programs = Programs { programs, logs: state.join("logs"), hubs: hubs.clone() };
         Ok(Machine {
             names: Arc::new(LocalCloud::kept_in(state.join("names.json"))?),
             processes: Arc::new(Processes::open(state.join("connectors"), surroundings, programs, client)?),
             accounts,
             hubs,
-            fhir_services,
+            fhir_services: Arc::new(fhir_services),
             _lock: Arc::new(lock),
         })
     }
@@ -146,11 +126,6 @@ impl Machine {
             cluster: self.processes.clone(),
             fhir_services: self.fhir_services.clone(),
         }
-    }
-
-    /// The FHIR services, which the API needs too.
-    pub fn fhir_services(&self) -> Arc<NamedFhirServices> {
-        self.fhir_services.clone()
     }
 
     /// The keys of connections, which the API needs.
@@ -281,14 +256,12 @@ mod tests {
             event_hubs_port: 1,
             administration_port: 2,
             administration_token: folder.path().join("token"),
-            fhir_services: BTreeMap::new(),
-            region: region(),
             window_seconds: window_seconds(),
         };
-        let machine = Machine::open(settings.clone()).unwrap();
-        let error = Machine::open(settings.clone()).unwrap_err().to_string();
+        let machine = Machine::open(settings.clone(), NamedFhirServices::default()).unwrap();
+        let error = Machine::open(settings.clone(), NamedFhirServices::default()).unwrap_err().to_string();
         assert!(error.starts_with("another process uses"), "{error}");
         drop(machine);
-        assert!(Machine::open(settings).is_ok());
+        assert!(Machine::open(settings, NamedFhirServices::default()).is_ok());
     }
 }

@@ -121,18 +121,16 @@ impl State {
     /// Starts and stops until just that runs of a connector which is to.
     fn run(&mut self, connector: &str, programs: &Arc<Programs>) {
         let Some(record) = self.records.get(connector) else { return };
-        for workload in record.workloads.iter().filter(|_| !record.is_suspended) {
+        for workload in &record.workloads {
             let runs = self.running.get(&workload.name).is_some_and(|running| running.workload == *workload);
-            if !runs {
-                // One of other settings stops, and the new one waits until it is gone.
-                self.running.remove(&workload.name);
+            if runs && !record.is_suspended {
+                continue;
+            }
+            // One of other settings stops, and the new one waits until it is gone.
+            self.running.remove(&workload.name);
+            if !record.is_suspended {
                 let started = Supervised::start(programs.clone(), workload.clone());
                 self.running.insert(workload.name.clone(), started);
-            }
-        }
-        if record.is_suspended {
-            for workload in &record.workloads {
-                self.running.remove(&workload.name);
             }
         }
     }

@@ -126,7 +126,7 @@ impl Store {
                 "UPDATE operations SET status = $1, lease_owner = $2, lease_until = $3, attempts = attempts + 1 \
                  WHERE id = $4 AND status IN ('Requested', 'Running') AND lease_until <= $5 \
                  AND NOT EXISTS (SELECT 1 FROM operations AS other WHERE other.queue = $6 \
-                 AND other.status = 'Running' AND other.lease_until > $5)",
+                 AND other.status IN ('Requested', 'Running') AND other.status = 'Running' AND other.lease_until > $5)",
             );
             let update = update.bind(RUNNING).bind(claim.worker.to_owned()).bind(claim.until.as_microsecond());
             let update = update.bind(id.clone()).bind(now).bind(queue);
@@ -204,11 +204,12 @@ impl Transaction {
         queued: Enqueued<'_>,
     ) -> Result<(), StoreError> {
         let insert = query(
-            "INSERT INTO operations (id, subscription, resource_id, queue, status, enqueued_at, lease_until, due_at, \
-             attempts, is_preempted, body) VALUES ($1, $2, $3, $4, $5, $6, 0, 0, 0, 0, $7)",
+            "INSERT INTO operations (id, subscription, resource_id, queue, kind, status, enqueued_at, lease_until, \
+             due_at, attempts, is_preempted, body) VALUES ($1, $2, $3, $4, $5, $6, $7, 0, 0, 0, 0, $8)",
         );
         let insert = insert.bind(document.id.as_str().to_owned()).bind(document.subscription_id.to_lowercase());
         let insert = insert.bind(document.resource_id.as_str().to_owned()).bind(queued.queue.to_owned());
+        let insert = insert.bind(format!("{:?}", document.provisioning_operation));
         let insert = insert.bind(status(document)).bind(queued.at.as_microsecond());
         let insert = insert.bind(write(document.id.as_str(), document)?);
         insert.execute(&mut *self.inner).await.map(|_| ()).map_err(StoreError::database("queue an operation"))
@@ -228,6 +229,17 @@ impl Transaction {
         let update = update.bind(write(document.id.as_str(), document)?).bind(document.id.as_str().to_owned());
         update.execute(&mut *self.inner).await.map_err(StoreError::database("write an operation"))?;
         Ok(true)
+    }
+
+    /// See [`Store::operation`].
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Database`], [`StoreError::Document`].
+    pub async fn operation(&mut self, id: &DocumentId) -> Result<Option<OperationDocument>, StoreError> {
+        let row = select!("WHERE id = $1").bind(id.as_str().to_owned()).fetch_optional(&mut *self.inner).await;
+        let row = row.map_err(StoreError::database("read an operation"))?;
+        Ok(row.as_ref().map(claimed).transpose()?.map(|claimed| claimed.document))
     }
 
     /// See [`Store::renew`].

@@ -32,6 +32,7 @@ macro_rules! select {
         query(concat!("SELECT id, etag, body FROM resources ", $rest))
     };
 }
+pub(super) use select;
 
 type Query = sqlx::query::Query<'static, sqlx::Any, sqlx::any::AnyArguments>;
 
@@ -55,7 +56,7 @@ async fn one(query: Query, executor: impl AnyExecutor<'_>) -> Result<Option<Reso
     row.as_ref().map(document).transpose()
 }
 
-async fn all(query: Query, executor: impl AnyExecutor<'_>) -> Result<Vec<ResourceDocument>, StoreError> {
+pub(super) async fn all(query: Query, executor: impl AnyExecutor<'_>) -> Result<Vec<ResourceDocument>, StoreError> {
     let rows = query.fetch_all(executor).await.map_err(StoreError::database("list resources"))?;
     rows.iter().map(document).collect()
 }
@@ -71,6 +72,17 @@ fn document(row: &AnyRow) -> Result<ResourceDocument, StoreError> {
 /// An ETag that no document has had: quotes included.
 fn next_etag() -> String {
     format!("\"{}\"", uuid::Uuid::new_v4())
+}
+
+/// When the certificate of a connector is to be renewed; at once, when that
+/// cannot be read.
+fn renew_at(document: &ResourceDocument) -> Option<i64> {
+    let certificate = document.infrastructure.certificate.as_ref()?;
+    Some(certificate.renew_after.parse().map_or(0, jiff::Timestamp::as_microsecond))
+}
+
+fn is_suspended(document: &ResourceDocument) -> Option<i64> {
+    document.infrastructure.is_suspended.map(i64::from)
 }
 
 /// Of a resource: what the keys of its siblings begin with.
@@ -228,12 +240,13 @@ impl Transaction {
         document.etag = next_etag();
         let (resource, body) = (document.resource_id(), write(document.id.as_str(), document)?);
         let insert = query(
-            "INSERT INTO resources (id, key, collection, subscription, kind, state, etag, body) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+            "INSERT INTO resources (id, key, collection, subscription, kind, state, etag, renew_at, is_suspended, \
+             body) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
         );
         let insert = insert.bind(document.id.as_str().to_owned()).bind(resource.key()).bind(collection(&resource));
         let insert = insert.bind(resource.subscription.to_lowercase()).bind(format!("{:?}", resource.kind));
-        let insert = insert.bind(format!("{:?}", document.state)).bind(document.etag.clone()).bind(body);
+        let insert = insert.bind(format!("{:?}", document.state)).bind(document.etag.clone());
+        let insert = insert.bind(renew_at(document)).bind(is_suspended(document)).bind(body);
         insert.execute(&mut *self.inner).await.map(|_| ()).map_err(StoreError::database("write a resource"))
     }
 
@@ -245,8 +258,12 @@ impl Transaction {
     pub async fn update_resource(&mut self, document: &mut ResourceDocument) -> Result<(), StoreError> {
         let before = std::mem::replace(&mut document.etag, next_etag());
         let body = write(document.id.as_str(), document)?;
-        let update = query("UPDATE resources SET state = $1, etag = $2, body = $3 WHERE id = $4 AND etag = $5");
-        let update = update.bind(format!("{:?}", document.state)).bind(document.etag.clone()).bind(body);
+        let update = query(
+            "UPDATE resources SET state = $1, etag = $2, renew_at = $3, is_suspended = $4, body = $5 \
+             WHERE id = $6 AND etag = $7",
+        );
+        let update = update.bind(format!("{:?}", document.state)).bind(document.etag.clone());
+        let update = update.bind(renew_at(document)).bind(is_suspended(document)).bind(body);
         let update = update.bind(document.id.as_str().to_owned()).bind(before);
         let done = update.execute(&mut *self.inner).await.map_err(StoreError::database("write a resource"))?;
         if done.rows_affected() == 1 { Ok(()) } else { Err(StoreError::Conflict) }

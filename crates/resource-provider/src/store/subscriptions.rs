@@ -44,6 +44,23 @@ impl Store {
 }
 
 impl Transaction {
+    /// Where a subscription stands, and stands until the end.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Database`], [`StoreError::Document`].
+    pub async fn lock_subscription(&mut self, id: &str) -> Result<SubscriptionState, StoreError> {
+        let locking = StoreError::database("lock a subscription");
+        // A write that changes nothing locks the row in either database.
+        let lock = query("UPDATE subscriptions SET state = state WHERE id = $1").bind(id.to_lowercase());
+        lock.execute(&mut *self.inner).await.map_err(&locking)?;
+        let select = query("SELECT body FROM subscriptions WHERE id = $1").bind(id.to_lowercase());
+        let row = select.fetch_optional(&mut *self.inner).await.map_err(&locking)?;
+        let Some(row) = row else { return Ok(SubscriptionState::Unregistered) };
+        let body: String = row.try_get(0).map_err(&locking)?;
+        read(id, &body).map(|document: SubscriptionDocument| document.state)
+    }
+
     /// Writes what ARM says of a subscription now.
     ///
     /// # Errors

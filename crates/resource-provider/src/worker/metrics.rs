@@ -6,12 +6,13 @@ use std::time::Instant;
 
 use jiff::Timestamp;
 use prometheus::{
-    Encoder, Gauge, HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder,
+    Encoder, Gauge, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
     exponential_buckets,
 };
 
 use super::outcome;
 use super::plan::Step;
+use super::sweeper::Swept;
 use crate::documents::OperationDocument;
 use crate::store::{Claimed, Store, StoreError};
 
@@ -24,6 +25,8 @@ struct Metrics {
     claims: IntCounterVec,
     operations: IntCounterVec,
     operation_seconds: HistogramVec,
+    swept: IntCounterVec,
+    orphans: IntGauge,
     pending: IntGaugeVec,
     oldest_seconds: Gauge,
 }
@@ -51,6 +54,12 @@ impl Metrics {
         );
         let pending = IntGaugeVec::new(pending, &["status"]).expect(VALID);
         registry.register(Box::new(pending.clone())).expect(VALID);
+        let orphans = IntGauge::new(
+            "iot_connector_provider_orphaned_groups",
+            "Resource groups of ours whose resource is gone, at the last pass of this worker's sweeper.",
+        );
+        let orphans = orphans.expect(VALID);
+        registry.register(Box::new(orphans.clone())).expect(VALID);
         let oldest_seconds = Gauge::new(
             "iot_connector_provider_oldest_operation_seconds",
             "How long ago the oldest operation was asked for that has not ended.",
@@ -83,6 +92,13 @@ impl Metrics {
                 "From the request to the end of an operation, by command, type and outcome.",
                 &["command", "type", "outcome"],
             ),
+            swept: counter(
+                "iot_connector_provider_swept_total",
+                "What the sweeper did: operations enqueued, resources settled, subscriptions followed, renewals begun, \
+                 operations forgotten.",
+                &["what"],
+            ),
+            orphans,
             pending,
             oldest_seconds,
             registry,
@@ -134,6 +150,21 @@ pub(super) fn count_end(operation: &OperationDocument) {
     METRICS.operations.with_label_values(&[command.as_str(), &kind, &outcome, code]).inc();
     let seconds = outcome::age(operation).as_secs_f64();
     METRICS.operation_seconds.with_label_values(&[command, kind, outcome]).observe(seconds);
+}
+
+/// Counts what a pass of the sweeper did.
+pub(super) fn count_sweep(swept: &Swept) {
+    let did = [
+        ("enqueued", swept.enqueued as u64),
+        ("settled", swept.settled as u64),
+        ("followed", swept.followed as u64),
+        ("renewals", swept.renewals as u64),
+        ("forgotten", swept.forgotten),
+    ];
+    for (what, count) in did {
+        METRICS.swept.with_label_values(&[what]).inc_by(count);
+    }
+    METRICS.orphans.set(swept.orphans as i64);
 }
 
 /// What could not be told.

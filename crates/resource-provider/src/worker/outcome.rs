@@ -4,13 +4,14 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 use std::time::Duration;
 
 use arm::operation::{OperationKind, OperationStatus};
-use arm::state::ResourceState;
+use arm::state::{ResourceState, SubscriptionState};
 use arm::{ArmError, ErrorCode};
 use delivery::away::error_chain;
 use jiff::{SignedDuration, Timestamp};
 
-use crate::api::preempted;
 use crate::documents::{OperationDocument, ResourceDocument};
+use crate::enqueue::preempted;
+use crate::lifecycle;
 use crate::ports::{ErrorClass, PortError};
 use crate::store::{StoreError, Transaction};
 
@@ -38,7 +39,14 @@ pub async fn settle(
     match ending {
         Ending::Succeeded | Ending::Gone if removes => {
             operation.provisioning_status = OperationStatus::Succeeded;
+            // Locked first: of two that end at once the second one sees that the
+            // first is gone.
+            let subscription = transaction.lock_subscription(&operation.subscription_id).await?;
             transaction.delete_resource(&operation.resource_id).await?;
+            // After its last connector it is a workspace's turn.
+            if subscription == SubscriptionState::Deleted {
+                lifecycle::catch_up(transaction, &operation.subscription_id, Timestamp::now()).await?;
+            }
         }
         Ending::Succeeded => {
             operation.provisioning_status = OperationStatus::Succeeded;

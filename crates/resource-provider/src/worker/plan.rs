@@ -1,6 +1,7 @@
 //! The steps of each command (resource-provider.md 4.7, 6.2).
 
 use arm::ResourceType;
+use arm::operation::OperationKind;
 
 /// A step. Each ensures what its name says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,6 +91,17 @@ use Step::{
 };
 
 impl Step {
+    /// What an operation does to a resource of a type; to remove it, after its
+    /// children are gone.
+    pub fn of(operation: OperationKind, kind: ResourceType) -> &'static [Step] {
+        match operation {
+            OperationKind::Provision | OperationKind::Patch => Step::of_provision(kind),
+            OperationKind::Deprovision => Step::of_deprovision(kind),
+            OperationKind::Reapply => &[Workload],
+            OperationKind::Renew => &[Certificate, Workload],
+        }
+    }
+
     /// What a create or change of a type does.
     pub fn of_provision(kind: ResourceType) -> &'static [Step] {
         match kind {

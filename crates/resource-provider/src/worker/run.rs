@@ -15,8 +15,8 @@ use super::plan::Step;
 use super::scene::Scene;
 use super::steps::{Stage, StepError};
 use super::{Worker, metrics};
-use crate::api::REMEMBERED;
 use crate::documents::{InternalError, OperationDocument, ResourceDocument, Step as Journaled, StepOutcome};
+use crate::enqueue::REMEMBERED;
 use crate::ports::{ErrorClass, PortError};
 use crate::store::{Claimed, StoreError};
 
@@ -87,12 +87,16 @@ impl Worker {
         if operation.error.is_some() {
             return Box::pin(self.give_up(operation, stage)).await;
         }
-        if removes && !self.remove_children(operation, &stage).await? {
+        if removes && !Box::pin(self.remove_children(operation, &stage)).await? {
             return Ok(());
         }
-        let kind = stage.scene.subject.kind.resource_type();
-        let steps = if removes { Step::of_deprovision(kind) } else { Step::of_provision(kind) };
-        if !removes {
+        let steps = Step::of(operation.provisioning_operation, stage.scene.subject.kind.resource_type());
+        if operation.provisioning_operation.is_upkeep() {
+            // Of what is wanted since, others take care.
+            if stage.scene.subject.state == ResourceState::Deprovisioning || !stage.scene.subject.revert() {
+                return self.end(operation.clone(), Ending::Gone).await;
+            }
+        } else if !removes {
             let state = match stage.scene.subject.last_good {
                 Some(_) => ResourceState::Updating,
                 None => ResourceState::Provisioning,
@@ -274,12 +278,12 @@ impl Worker {
     }
 
     /// Undoes a create, or brings back what was good before a change; a delete is
-    /// left where it stands, for the next one.
+    /// left where it stands for the next one, and work of our own for the sweeper.
     async fn give_up(&self, operation: &mut OperationDocument, mut stage: Stage<'_>) -> Result<(), StoreError> {
-        let removes = operation.provisioning_operation == OperationKind::Deprovision;
-        if !removes && stage.scene.subject.last_good.is_none() {
+        let changes = matches!(operation.provisioning_operation, OperationKind::Provision | OperationKind::Patch);
+        if changes && stage.scene.subject.last_good.is_none() {
             self.compensate(operation, &mut stage).await?;
-        } else if !removes {
+        } else if changes {
             self.bring_back(operation, &mut stage).await?;
         }
         let unknown = || ArmError::new(ErrorCode::InternalServerError, "The operation failed.");

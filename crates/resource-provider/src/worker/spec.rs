@@ -10,7 +10,7 @@ use arm::gen2::fhir_destination::FhirServiceId;
 use arm::gen2::{FhirDestination, FhirTarget, IngestionEndpoint, IotConnector};
 use arm::infrastructure::{ConnectorNames, DestinationNames};
 use arm::mapping_content::MappingKind;
-use arm::state::{ResourceState, SubscriptionState};
+use arm::state::ResourceState;
 use arm::{ErrorCode, ResourceId};
 
 use super::scene::{Scene, missing, stored};
@@ -37,7 +37,7 @@ impl Scene {
         let id = connector.resource_id();
         let children = store.descendants(&id).await?.into_iter().filter_map(|child| self.as_it_is_to_be(child));
         let children: Vec<ResourceDocument> = children.collect();
-        let spec = match &connector.properties {
+        Ok(match &connector.properties {
             Properties::IotConnector(properties) => {
                 let mut destinations = Vec::new();
                 for child in &children {
@@ -55,10 +55,7 @@ impl Scene {
                 _ => None,
             },
             _ => return Err(missing("the connector").into()),
-        };
-        let subscription = store.subscription_state(&id.subscription).await?;
-        let is_suspended = matches!(subscription, SubscriptionState::Warned | SubscriptionState::Suspended);
-        Ok(spec.map(|spec| ConnectorSpec { is_suspended, ..spec }))
+        })
     }
 
     /// A child of the connector; none when it is being removed, or was never made.

@@ -11,7 +11,7 @@ use super::plan::Step;
 use super::scene::{
     CERTIFICATE_ROLE, DEVICE_RECEIVER, FHIR_ROLE, HUB_RECEIVER, HUB_SENDER, STORAGE_ROLE, Scene, missing, stored,
 };
-use crate::ports::{AllocationRequest, ErrorClass, Federation, PortError, Role, RoleAssignment, Scope};
+use crate::ports::{AllocationRequest, ConnectorSpec, ErrorClass, Federation, PortError, Role, RoleAssignment, Scope};
 use crate::store::StoreError;
 
 /// What a step needs beside the documents.
@@ -33,6 +33,15 @@ pub enum StepError {
     Store(StoreError),
     /// Another has what it needs: that is no failure.
     Waiting,
+}
+
+/// What the cluster was asked for.
+#[derive(Debug)]
+struct Applied {
+    /// The connector; none when there is nothing to run.
+    connector: Option<String>,
+    /// Whether it stands still.
+    is_suspended: bool,
 }
 
 impl From<PortError> for StepError {
@@ -94,9 +103,9 @@ impl Stage<'_> {
             Step::NoWorkload => self.no_workload().await?,
             Step::OldPositions | Step::NoPositions => self.positions(step).await?,
             Step::NoAllocation => {
-                if self.scene.subject.scale.take().is_some() {
-                    self.worker.platform.allocation.release(&self.scene.subject.id).await?;
-                }
+                // Also one that was given and never stored.
+                self.worker.platform.allocation.release(&self.scene.subject.id).await?;
+                self.scene.subject.scale = None;
             }
         }
         Ok(())
@@ -312,10 +321,12 @@ impl Stage<'_> {
         let certificates = &self.worker.platform.certificates;
         let name = ConnectorNames(&self.scene.subject.id).certificate();
         if step == Step::NoCertificate {
-            if self.scene.subject.infrastructure.certificate.is_some() {
-                certificates.delete(self.scene.place()?, &name).await?;
-                self.scene.subject.infrastructure.certificate = None;
+            // Also one that no document tells of: whoever stored it may have been
+            // killed before it could say so.
+            if let Ok(place) = self.scene.place() {
+                certificates.delete(place, &name).await?;
             }
+            self.scene.subject.infrastructure.certificate = None;
             return Ok(());
         }
         if let Some(identity) = &self.scene.subject.identity {
@@ -345,24 +356,32 @@ impl Stage<'_> {
         Ok(())
     }
 
-    /// Applies the connector; its name, or none when there is nothing to run.
-    async fn apply(&self) -> Result<Option<String>, StepError> {
-        let (platform, place) = (&self.worker.platform, self.scene.place()?);
-        match self.scene.connector_spec(&self.worker.store, platform.fhir_services.as_ref()).await? {
-            Some(spec) => {
-                platform.cluster.apply(place, &spec).await?;
-                Ok(Some(spec.name))
-            }
-            None => {
-                let name = ConnectorNames(&self.scene.connector().id).workload();
-                platform.cluster.delete(place, &name).await?;
-                Ok(None)
-            }
-        }
+    /// Applies the connector, to run or to stand still.
+    async fn apply(&self) -> Result<Applied, StepError> {
+        let (platform, place, store) = (&self.worker.platform, self.scene.place()?, &self.worker.store);
+        let subscription = store.subscription_state(&self.scene.subject.subscription_id).await?;
+        let is_suspended = subscription.is_suspended();
+        let spec = self.scene.connector_spec(store, platform.fhir_services.as_ref()).await?;
+        let Some(spec) = spec.map(|spec| ConnectorSpec { is_suspended, ..spec }) else {
+            let name = ConnectorNames(&self.scene.connector().id).workload();
+            platform.cluster.delete(place, &name).await?;
+            return Ok(Applied { connector: None, is_suspended });
+        };
+        platform.cluster.apply(place, &spec).await?;
+        Ok(Applied { connector: Some(spec.name), is_suspended })
+    }
+
+    /// Whether the resource is a connector.
+    fn is_connector(&self) -> bool {
+        self.scene.connector.is_none()
     }
 
     async fn workload(&mut self) -> Result<(), StepError> {
-        let Some(connector) = self.apply().await? else { return Ok(()) };
+        let applied = self.apply().await?;
+        if self.is_connector() {
+            self.scene.subject.infrastructure.is_suspended = Some(applied.is_suspended);
+        }
+        let Some(connector) = applied.connector else { return Ok(()) };
         let (place, workload) = (self.scene.place()?.clone(), self.scene.workload());
         let deadline = tokio::time::Instant::now() + self.worker.settings.ready_limit;
         loop {
@@ -400,6 +419,7 @@ impl Stage<'_> {
             }
         }
         self.scene.subject.infrastructure.kubernetes = None;
+        self.scene.subject.infrastructure.is_suspended = None;
         Ok(())
     }
 

@@ -7,10 +7,16 @@ mod bodies;
 mod conditions;
 mod destinations;
 mod gen1;
+mod killed;
 mod lists;
 mod operations;
+#[path = "../store/places.rs"]
+#[allow(dead_code)]
+mod places;
 mod protocol;
+#[allow(dead_code, reason = "some of it is for other tests")]
 mod provider;
 mod states;
 mod subscriptions;
+mod switches;
 mod workspaces;

@@ -11,7 +11,8 @@ use resource_provider::local::{LocalIdentities, LocalKeys, NamedFhirServices};
 use resource_provider::ports::{FhirService, FhirServices, Keys};
 use resource_provider::store::{Claim, Store};
 use serde_json::{Value, json};
-use tempfile::TempDir;
+
+use super::places::Place;
 
 pub const SUBSCRIPTION: &str = "0b1f6471-1bf0-4dda-aec3-111122223333";
 pub const GROUP: &str =
@@ -25,7 +26,8 @@ pub struct Provider {
     pub fhir_services: Arc<NamedFhirServices>,
     client: reqwest::Client,
     url: String,
-    _folder: TempDir,
+    api: Api,
+    place: Option<Place>,
 }
 
 /// What is outside for the API, where it is not in memory.
@@ -84,13 +86,46 @@ impl Provider {
     }
 
     pub async fn start_with(settings: ApiSettings) -> Provider {
-        Provider::start_over(settings, None).await
+        let place = Place::new().await;
+        let store = Store::open(&place.url).await.expect("a store");
+        Provider::over(store, settings, Some(place)).await
     }
 
-    pub async fn start_over(settings: ApiSettings, outside: Option<Outside>) -> Provider {
-        let folder = tempfile::tempdir().expect("a folder");
-        let url = format!("sqlite://{}", folder.path().join("store.db").display());
-        let store = Store::open(&url).await.expect("a store");
+    /// One whose subscription is registered, with its store at a URL.
+    pub async fn on(url: &str) -> Provider {
+        let settings = ApiSettings { retry_after_seconds: 1, ..ApiSettings::default() };
+        let provider = Provider::over(Store::open(url).await.expect("a store"), settings, None).await;
+        provider.subscription_is("Registered").await;
+        provider
+    }
+
+    /// Where its store is, when that is its own.
+    pub fn url_of_store(&self) -> Option<&str> {
+        self.place.as_ref().map(|place| place.url.as_str())
+    }
+
+    /// The API, to be asked without a network.
+    pub fn api(&self) -> Api {
+        self.api.clone()
+    }
+
+    /// Another API over the same store, which lasts as long as this one.
+    pub async fn beside(&self, settings: ApiSettings) -> Provider {
+        Provider::over(self.store.clone(), settings, None).await
+    }
+
+    /// One over what is outside.
+    pub async fn start_over(settings: ApiSettings, outside: Outside) -> Provider {
+        let place = Place::new().await;
+        let store = Store::open(&place.url).await.expect("a store");
+        Provider::between(store, settings, Some(place), Some(outside)).await
+    }
+
+    async fn over(store: Store, settings: ApiSettings, place: Option<Place>) -> Provider {
+        Provider::between(store, settings, place, None).await
+    }
+
+    async fn between(store: Store, settings: ApiSettings, place: Option<Place>, outside: Option<Outside>) -> Provider {
         let fhir_services = Arc::new(NamedFhirServices::default());
         let service = |is_ready| FhirService {
             location: Location::new("westus2"),
@@ -114,8 +149,9 @@ impl Provider {
         };
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let url = format!("http://{}", listener.local_addr().expect("an address"));
+        let served = api.clone();
         tokio::spawn(async move { axum::serve(listener, api.router()).await });
-        Provider { store, fhir_services, client: reqwest::Client::new(), url, _folder: folder }
+        Provider { store, fhir_services, client: reqwest::Client::new(), url, api: served, place }
     }
 
     pub async fn subscription_is(&self, state: &str) -> Answered {

@@ -15,6 +15,9 @@ mod faults;
 mod fhir_services;
 mod keys;
 mod lives;
+#[path = "../store/places.rs"]
+#[allow(dead_code)]
+mod places;
 #[path = "../api/provider.rs"]
 #[allow(dead_code)]
 mod provider;

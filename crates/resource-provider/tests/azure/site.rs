@@ -31,7 +31,7 @@ impl Site {
         let cloud = Cloud::with_storage().await?;
         let outside = Outside { fhir_services: cloud.ports.clone(), keys: cloud.ports.clone() };
         let settings = ApiSettings { retry_after_seconds: 1, ..ApiSettings::default() };
-        let provider = Provider::start_over(settings, Some(outside)).await;
+        let provider = Provider::start_over(settings, outside).await;
         provider.subscription_is("Registered").await;
         let cluster = LocalCloud::behind(Arc::new(Open));
         Some(Site { cloud, provider, cluster, is_disturbed, workers: AtomicUsize::new(0) })

@@ -16,11 +16,13 @@ use super::site::{DESTINATION, GEN1_CONNECTOR, Site};
 
 /// What happens at the call that is meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fault {
+pub enum Fault {
     /// Whoever calls is killed there.
     Kill,
     /// It fails for good, each time.
     Refuse,
+    /// The same, of what removes.
+    RefuseRemoval,
     /// It fails once, and can be tried again.
     Busy,
     /// Azure takes the id of a role assignment for colliding.
@@ -29,17 +31,17 @@ enum Fault {
 
 /// Lets calls through but one, counted from when it is armed.
 #[derive(Debug)]
-struct Trap {
+pub struct Trap {
     fault: Fault,
     /// The call that is meant, both moments counted; none before it is armed.
     at: AtomicUsize,
     seen: AtomicUsize,
     is_armed: AtomicBool,
-    sprung: Notify,
+    pub sprung: Notify,
 }
 
 impl Trap {
-    fn new(fault: Fault) -> Arc<Trap> {
+    pub fn new(fault: Fault) -> Arc<Trap> {
         Arc::new(Trap {
             fault,
             at: AtomicUsize::new(usize::MAX),
@@ -49,13 +51,13 @@ impl Trap {
         })
     }
 
-    fn arm(&self, at: usize) {
+    pub fn arm(&self, at: usize) {
         self.at.store(at, Ordering::SeqCst);
         self.seen.store(0, Ordering::SeqCst);
         self.is_armed.store(true, Ordering::SeqCst);
     }
 
-    fn disarm(&self) {
+    pub fn disarm(&self) {
         self.is_armed.store(false, Ordering::SeqCst);
     }
 }
@@ -80,6 +82,9 @@ impl Gate for Trap {
         }
         // What undoes is let through: it is the fault that is tried, not a second
         // one; and what has happened cannot be refused.
+        if self.fault == Fault::RefuseRemoval && call.starts_with("no ") && moment == Moment::Before {
+            return refused(ErrorCode::EventHubProvisioningFailed, ErrorClass::Permanent);
+        }
         if self.fault == Fault::Refuse && (call.starts_with("no ") || moment == Moment::After) {
             return Ok(());
         }

@@ -8,9 +8,16 @@
 mod bodies;
 mod faults;
 mod lives;
+#[path = "../store/places.rs"]
+#[allow(dead_code)]
+mod places;
 #[path = "../api/provider.rs"]
 #[allow(dead_code)]
 mod provider;
+mod races;
 mod site;
+mod store_down;
+mod subscriptions;
+mod sweeper;
 mod undo;
 mod waits;

@@ -30,6 +30,11 @@ impl Site {
         Site { provider: Provider::start().await, cloud: LocalCloud::behind(gate), workers: AtomicUsize::new(0) }
     }
 
+    /// One whose store is at a URL.
+    pub async fn on(url: &str, gate: Arc<dyn Gate>) -> Site {
+        Site { provider: Provider::on(url).await, cloud: LocalCloud::behind(gate), workers: AtomicUsize::new(0) }
+    }
+
     /// Another worker.
     pub fn worker(&self) -> Worker {
         let number = self.workers.fetch_add(1, Ordering::Relaxed);
@@ -109,7 +114,7 @@ impl Site {
     /// Lets the lease of a worker that was killed lapse, and its lock on what a
     /// workspace shares: whoever comes in an hour finds them lapsed, and this one
     /// holds them no longer than now.
-    async fn let_leases_lapse(&self) {
+    pub async fn let_leases_lapse(&self) {
         let (worker, until) = ("an hour later", Timestamp::now());
         let now = until + SignedDuration::from_hours(1);
         let store = &self.provider.store;

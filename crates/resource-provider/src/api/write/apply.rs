@@ -2,10 +2,10 @@
 
 use arm::desired::Properties;
 use arm::encounter::Encounter;
-use arm::operation::{OperationKind, OperationStatus};
+use arm::operation::OperationKind;
 use arm::state::{ResourceState, SubscriptionState};
 use arm::system_data::SystemData;
-use arm::{ArmError, DocumentId, ErrorCode, ResourceId, ResourceType};
+use arm::{ArmError, ErrorCode, ResourceId, ResourceType};
 use jiff::Timestamp;
 
 use super::super::Api;
@@ -15,8 +15,9 @@ use super::super::read::{current_operation, json};
 use super::Verb;
 use super::decide::Plan;
 use super::look::Seen;
-use crate::documents::{DocumentKind, OperationDocument, ResourceDocument};
-use crate::store::{Enqueued, StoreError, Transaction};
+use crate::documents::ResourceDocument;
+use crate::enqueue::{enqueue, new_id, operation};
+use crate::store::{StoreError, Transaction};
 
 /// Applies a plan. The outer error is that of the store: on a conflict nothing
 /// was written and the plan is out of date.
@@ -40,11 +41,6 @@ pub async fn apply(
     }
 }
 
-/// A new id of a document.
-pub fn new_id() -> DocumentId {
-    DocumentId::from_random(uuid::Uuid::new_v4().as_u128())
-}
-
 async fn create(
     api: &Api,
     call: &Call,
@@ -53,6 +49,7 @@ async fn create(
     plan: Plan,
 ) -> Result<Result<Answer, ArmError>, StoreError> {
     let mut transaction = api.store.begin().await?;
+    check_registered(&mut transaction, id).await?;
     if let Some(parent) = &seen.parent {
         check_unchanged(&mut transaction, parent).await?;
     }
@@ -64,11 +61,10 @@ async fn create(
     let now = Timestamp::now();
     document.system_data = sent_system_data(call, id, now, true);
     let answer = if needs_work(&document.properties) {
-        let operation = operation(call, &document, OperationKind::Provision, now);
+        let operation = operation(&document, OperationKind::Provision, &call.request(now));
         document.current_operation_id = Some(operation.id.clone());
         transaction.insert_resource(&mut document).await?;
-        let queue = queue(seen.parent.as_ref(), &document);
-        transaction.insert_operation(&operation, Enqueued { queue: &queue, at: now }).await?;
+        enqueue(&mut transaction, &document, &operation, now).await?;
         let answer = Answer::created(body(call, &document));
         answer.operation(&operation, &call.base, call.version, false).retry_after(api.settings.retry_after_seconds)
     } else {
@@ -89,6 +85,7 @@ async fn change(
     plan: Plan,
 ) -> Result<Result<Answer, ArmError>, StoreError> {
     let mut transaction = api.store.begin().await?;
+    check_registered(&mut transaction, id).await?;
     let is_work = document.state != ResourceState::Provisioned
         || document.properties != plan.desired.properties
         || document.has_identity != plan.desired.has_identity
@@ -106,13 +103,11 @@ async fn change(
         return Ok(Ok(Answer::ok(body(call, &document)).etag(&document.etag)));
     }
     let kind = if is_new { OperationKind::Provision } else { OperationKind::Patch };
-    let operation = operation(call, &document, kind, now);
+    let operation = operation(&document, kind, &call.request(now));
     document.state = ResourceState::Accepted;
     document.current_operation_id = Some(operation.id.clone());
     transaction.update_resource(&mut document).await?;
-    let parent = parent(&mut transaction, &document).await?;
-    let queue = queue(parent.as_ref(), &document);
-    transaction.insert_operation(&operation, Enqueued { queue: &queue, at: now }).await?;
+    enqueue(&mut transaction, &document, &operation, now).await?;
     transaction.commit().await?;
     let answer = match verb {
         Verb::Put => Answer::ok(body(call, &document)),
@@ -165,50 +160,12 @@ fn needs_work(properties: &Properties) -> bool {
     !matches!(properties, Properties::IotMapping(_))
 }
 
-/// The operation that a request starts.
-pub fn operation(call: &Call, document: &ResourceDocument, kind: OperationKind, now: Timestamp) -> OperationDocument {
-    OperationDocument {
-        kind: DocumentKind::ProvisioningRequest,
-        id: new_id(),
-        partition_key: document.partition_key.clone(),
-        subscription_id: document.subscription_id.clone(),
-        location: document.location.clone(),
-        resource_id: document.id.clone(),
-        resource: document.resource_id(),
-        provisioning_operation: kind,
-        provisioning_status: OperationStatus::Requested,
-        time_enqueued: now.to_string(),
-        time_last_updated: now.to_string(),
-        time_ended: None,
-        steps: Vec::new(),
-        steps_total: None,
-        error: None,
-        internal_error: None,
-        correlation_id: call.correlation_id.clone(),
-        client_request_id: call.client_request_id.clone(),
-        api_version: call.version,
-        desired: (kind != OperationKind::Deprovision).then(|| document.desired()),
-    }
-}
-
-/// Of whose operations one runs at a time: those of a connector and what is
-/// below it, and those of a workspace.
-pub fn queue(parent: Option<&ResourceDocument>, document: &ResourceDocument) -> String {
-    let own = || document.id.to_string();
-    match document.kind.resource_type() {
-        ResourceType::Workspace | ResourceType::IotConnector | ResourceType::IomtConnector => own(),
-        _ => parent.map_or_else(own, |parent| parent.id.to_string()),
-    }
-}
-
-/// The document above another.
-pub async fn parent(
-    transaction: &mut Transaction,
-    document: &ResourceDocument,
-) -> Result<Option<ResourceDocument>, StoreError> {
-    match &document.parent_id {
-        Some(parent) => transaction.resource_by_id(parent).await,
-        None => Ok(None),
+/// Lets the state of the subscription not change until the end: what it does to
+/// its resources is done to this one too. A conflict when it has changed.
+async fn check_registered(transaction: &mut Transaction, id: &ResourceId) -> Result<(), StoreError> {
+    match transaction.lock_subscription(&id.subscription).await? {
+        SubscriptionState::Registered => Ok(()),
+        _ => Err(StoreError::Conflict),
     }
 }
 

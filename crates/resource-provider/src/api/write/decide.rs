@@ -8,9 +8,9 @@ use arm::identity::SystemAssigned;
 use arm::state::SubscriptionState;
 use arm::{ArmError, Body, ErrorCode, ResourceId, ResourceType};
 
-use super::super::Api;
 use super::super::call::Call;
 use super::super::read::not_found;
+use super::super::{Api, Switches};
 use super::Verb;
 use super::look::{Seen, directory};
 use crate::documents::ResourceDocument;
@@ -40,7 +40,10 @@ pub async fn decide(api: &Api, call: &Call, id: &ResourceId, verb: Verb, seen: &
         before: before.as_ref(),
     };
     let desired = Desired::read(id, &body, against)?;
-    check_region(api, id, &desired, before.as_ref())?;
+    if before.is_none() {
+        check_switches(api, id, &desired).await?;
+        check_region(api, id, &desired)?;
+    }
     if let (Properties::Workspace(workspace), Some(Properties::Workspace(before))) =
         (&desired.properties, before.as_ref().map(|before| &before.properties))
     {
@@ -104,10 +107,29 @@ async fn with_copied_mapping(api: &Api, call: &Call, id: &ResourceId, body: Body
     }
 }
 
-/// New resources are made in regions that are enabled.
-fn check_region(api: &Api, id: &ResourceId, desired: &Desired, before: Option<&Desired>) -> Result<(), ArmError> {
+/// Where the feature is off its types are unknown to whoever creates.
+async fn check_switches(api: &Api, id: &ResourceId, desired: &Desired) -> Result<(), ArmError> {
+    let Switches { off_in, required_feature } = &api.settings.switches;
+    let is_on = match required_feature {
+        _ if off_in.contains(&desired.location) => false,
+        None => true,
+        Some(feature) => {
+            let subscription = api.store.subscription(&id.subscription).await?;
+            subscription.is_some_and(|subscription| subscription.has_feature(feature))
+        }
+    };
+    if is_on {
+        return Ok(());
+    }
+    let kind = arm::name_of_provider(&id.kind.canonical_path());
+    let message = format!("The resource type '{kind}' is not available to this subscription in this region.");
+    Err(ArmError::new(ErrorCode::InvalidResourceType, message))
+}
+
+/// New resources are made in regions that a cluster is known of.
+fn check_region(api: &Api, id: &ResourceId, desired: &Desired) -> Result<(), ArmError> {
     let regions = &api.settings.regions;
-    if before.is_some() || !id.kind.is_tracked() || regions.is_empty() || regions.contains(&desired.location) {
+    if !id.kind.is_tracked() || regions.is_empty() || regions.contains(&desired.location) {
         return Ok(());
     }
     let names: Vec<&str> = regions.iter().map(|region| region.as_str()).collect();

@@ -1,0 +1,144 @@
+//! Queues work, in one transaction with what it is about: what clients ask for, and
+//! what we do by ourselves.
+
+use arm::operation::{OperationKind, OperationStatus};
+use arm::state::ResourceState;
+use arm::{ApiVersion, ArmError, DocumentId, ErrorCode, ResourceType};
+use jiff::{SignedDuration, Timestamp};
+
+use crate::documents::{DocumentKind, OperationDocument, ResourceDocument};
+use crate::store::{Enqueued, StoreError, Transaction};
+
+/// How long an operation is remembered after its end.
+pub const REMEMBERED: SignedDuration = SignedDuration::from_hours(7 * 24);
+
+/// Who asks, and when.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// When.
+    pub at: Timestamp,
+    /// Of the request; the newest, when nobody asked.
+    pub version: ApiVersion,
+    /// Of the request.
+    pub correlation_id: Option<String>,
+    /// Of the request.
+    pub client_request_id: Option<String>,
+}
+
+impl Request {
+    /// Nobody asks: it is work of our own.
+    pub fn ours(at: Timestamp) -> Request {
+        let version = *ApiVersion::all().last().expect("there are versions");
+        Request { at, version, correlation_id: None, client_request_id: None }
+    }
+}
+
+/// A new id of a document.
+pub fn new_id() -> DocumentId {
+    DocumentId::from_random(uuid::Uuid::new_v4().as_u128())
+}
+
+/// An operation on a resource.
+pub fn operation(document: &ResourceDocument, kind: OperationKind, request: &Request) -> OperationDocument {
+    let now = request.at.to_string();
+    let is_wanted = matches!(kind, OperationKind::Provision | OperationKind::Patch);
+    OperationDocument {
+        kind: DocumentKind::ProvisioningRequest,
+        id: new_id(),
+        partition_key: document.partition_key.clone(),
+        subscription_id: document.subscription_id.clone(),
+        location: document.location.clone(),
+        resource_id: document.id.clone(),
+        resource: document.resource_id(),
+        provisioning_operation: kind,
+        provisioning_status: OperationStatus::Requested,
+        time_enqueued: now.clone(),
+        time_last_updated: now,
+        time_ended: None,
+        steps: Vec::new(),
+        steps_total: None,
+        error: None,
+        internal_error: None,
+        correlation_id: request.correlation_id.clone(),
+        client_request_id: request.client_request_id.clone(),
+        api_version: request.version,
+        desired: is_wanted.then(|| document.desired()),
+    }
+}
+
+/// Queues an operation behind the others of its connector or workspace.
+///
+/// # Errors
+///
+/// [`StoreError`].
+pub async fn enqueue(
+    transaction: &mut Transaction,
+    document: &ResourceDocument,
+    operation: &OperationDocument,
+    at: Timestamp,
+) -> Result<(), StoreError> {
+    let parent = match &document.parent_id {
+        Some(parent) => transaction.resource_by_id(parent).await?,
+        None => None,
+    };
+    let queue = queue(parent.as_ref(), document);
+    transaction.insert_operation(operation, Enqueued { queue: &queue, at }).await
+}
+
+/// Of whose operations one runs at a time: those of a connector and what is
+/// below it, and those of a workspace.
+fn queue(parent: Option<&ResourceDocument>, document: &ResourceDocument) -> String {
+    let own = || document.id.to_string();
+    match document.kind.resource_type() {
+        ResourceType::Workspace | ResourceType::IotConnector | ResourceType::IomtConnector => own(),
+        _ => parent.map_or_else(own, |parent| parent.id.to_string()),
+    }
+}
+
+/// Has a resource removed with all that is below it. What is going on with any of
+/// them is stopped.
+///
+/// # Errors
+///
+/// [`StoreError::Conflict`] when the document is out of date.
+pub async fn remove(
+    transaction: &mut Transaction,
+    document: &mut ResourceDocument,
+    children: Vec<ResourceDocument>,
+    request: &Request,
+) -> Result<OperationDocument, StoreError> {
+    let operation = operation(document, OperationKind::Deprovision, request);
+    preempt(transaction, document, request.at).await?;
+    for mut child in children {
+        preempt(transaction, &child, request.at).await?;
+        child.state = ResourceState::Deprovisioning;
+        child.current_operation_id = Some(operation.id.clone());
+        transaction.update_resource(&mut child).await?;
+    }
+    document.state = ResourceState::Deprovisioning;
+    document.current_operation_id = Some(operation.id.clone());
+    transaction.update_resource(document).await?;
+    enqueue(transaction, document, &operation, request.at).await?;
+    Ok(operation)
+}
+
+/// Stops what is going on with a resource: at once what no worker has, else
+/// before its next step.
+async fn preempt(transaction: &mut Transaction, document: &ResourceDocument, now: Timestamp) -> Result<(), StoreError> {
+    for operation in transaction.pending(&document.id).await? {
+        if transaction.preempt(&operation.id).await? {
+            transaction.end_operation(&preempted(operation, now), now + REMEMBERED).await?;
+        }
+    }
+    Ok(())
+}
+
+/// An operation that a delete has stopped.
+pub fn preempted(mut operation: OperationDocument, now: Timestamp) -> OperationDocument {
+    operation.provisioning_status = OperationStatus::Canceled;
+    operation.time_last_updated = now.to_string();
+    operation.time_ended = Some(now.to_string());
+    let message = "The resource is being deleted, so the operation was stopped.";
+    operation.error = Some(ArmError::new(ErrorCode::OperationPreempted, message));
+    operation
+}

@@ -1,0 +1,149 @@
+//! What the state of a subscription does to what it has (resource-provider.md
+//! 2.14).
+//!
+//! ```text
+//! Warned, Suspended --> each connector applied again, to stand still
+//! Registered        --> each that stands still applied again, to run
+//! Deleted           --> connectors removed, then their workspaces
+//! ```
+//!
+//! The operations are queued in the transaction that stores the state, so that
+//! none is lost; they read the state when they run, so that the latest wins. The
+//! sweeper asks for the same of what has fallen behind.
+
+use arm::ResourceType;
+use arm::operation::{OperationKind, OperationStatus};
+use arm::state::{ResourceState, SubscriptionState};
+use jiff::Timestamp;
+
+use crate::documents::{ResourceDocument, SubscriptionDocument};
+use crate::enqueue::{self, Request};
+use crate::store::{StoreError, Transaction};
+
+/// Stores where a subscription stands and queues what follows.
+///
+/// # Errors
+///
+/// [`StoreError`].
+pub async fn put(
+    transaction: &mut Transaction,
+    subscription: &str,
+    document: &SubscriptionDocument,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let before = transaction.lock_subscription(subscription).await?;
+    transaction.put_subscription(subscription, document).await?;
+    let which = match before.is_suspended() == document.state.is_suspended() {
+        true => Which::Differing,
+        // What runs now may just be applying what was true before.
+        false => Which::All,
+    };
+    follow(transaction, subscription, document.state, which, now).await.map(|_| ())
+}
+
+/// Queues what is to be done so that everything of a subscription is as its state
+/// says. How many operations that was.
+///
+/// # Errors
+///
+/// [`StoreError`].
+pub async fn catch_up(transaction: &mut Transaction, subscription: &str, now: Timestamp) -> Result<usize, StoreError> {
+    let state = transaction.lock_subscription(subscription).await?;
+    follow(transaction, subscription, state, Which::Differing, now).await
+}
+
+/// Which connectors are applied again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Which {
+    /// All that the cluster has.
+    All,
+    /// Those that the cluster was told otherwise of.
+    Differing,
+}
+
+async fn follow(
+    transaction: &mut Transaction,
+    subscription: &str,
+    state: SubscriptionState,
+    which: Which,
+    now: Timestamp,
+) -> Result<usize, StoreError> {
+    let mut count = 0;
+    match state {
+        SubscriptionState::Registered | SubscriptionState::Warned | SubscriptionState::Suspended => {
+            for document in transaction.resources_of(subscription).await? {
+                let is_told = document.infrastructure.is_suspended;
+                let differs = is_told.is_some_and(|told| told != state.is_suspended());
+                if is_connector(&document) && (differs || which == Which::All) {
+                    count += usize::from(reapply(transaction, &document, now).await?);
+                }
+            }
+        }
+        SubscriptionState::Deleted => {
+            let all = transaction.resources_of(subscription).await?;
+            for document in &all {
+                if document.state != ResourceState::Deprovisioning && is_next(document, &all) {
+                    remove(transaction, document.clone(), now).await?;
+                    count += 1;
+                }
+            }
+        }
+        // The customer has deleted everything before.
+        SubscriptionState::Unregistered => {}
+    }
+    Ok(count)
+}
+
+fn is_connector(document: &ResourceDocument) -> bool {
+    matches!(document.kind.resource_type(), ResourceType::IotConnector | ResourceType::IomtConnector)
+}
+
+/// Whether it is a resource's turn to be removed: connectors take what is below
+/// them along, and a workspace goes when it has none any more.
+fn is_next(document: &ResourceDocument, all: &[ResourceDocument]) -> bool {
+    match document.kind.resource_type() {
+        ResourceType::Workspace => {
+            let own = document.resource_id().collection_key(ResourceType::IotConnector);
+            !all.iter().any(|other| other.resource_id().key().starts_with(&own))
+        }
+        _ => is_connector(document),
+    }
+}
+
+/// Queues that a connector is applied again, unless that waits already. One that
+/// was never made, or is going, is left alone.
+async fn reapply(
+    transaction: &mut Transaction,
+    document: &ResourceDocument,
+    now: Timestamp,
+) -> Result<bool, StoreError> {
+    let was_never_made = document.last_good.is_none() && document.state.is_terminal();
+    if was_never_made || document.state == ResourceState::Deprovisioning {
+        return Ok(false);
+    }
+    let waits = transaction.pending(&document.id).await?.iter().any(|pending| {
+        // One that runs may have read the state before.
+        pending.provisioning_operation == OperationKind::Reapply
+            && pending.provisioning_status == OperationStatus::Requested
+    });
+    if waits {
+        return Ok(false);
+    }
+    let operation = enqueue::operation(document, OperationKind::Reapply, &Request::ours(now));
+    enqueue::enqueue(transaction, document, &operation, now).await?;
+    Ok(true)
+}
+
+/// Queues that a resource is removed, with what is below it.
+///
+/// # Errors
+///
+/// [`StoreError`].
+pub async fn remove(
+    transaction: &mut Transaction,
+    mut document: ResourceDocument,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let children = transaction.descendants(&document.resource_id()).await?;
+    enqueue::remove(transaction, &mut document, children, &Request::ours(now)).await.map(|_| ())
+}

@@ -1,0 +1,213 @@
+//! Looks, every few minutes, for what nobody is at and somebody should be
+//! (resource-provider.md 6.5, 4.10): one worker of all.
+//!
+//! Everything that is found is looked at again, locked, before anything is done
+//! about it, so that two that sweep at once would do no harm.
+
+use arm::operation::{OperationKind, OperationStatus};
+use arm::state::ResourceState;
+use arm::{ResourceId, Route};
+use delivery::away::error_chain;
+use jiff::{SignedDuration, Timestamp};
+use tokio::sync::watch;
+
+use super::{Worker, metrics, outcome};
+use crate::documents::{OperationDocument, ResourceDocument};
+use crate::enqueue::{self, Request};
+use crate::lifecycle;
+use crate::ports::TaggedGroup;
+use crate::store::{StoreError, Transaction};
+
+/// What one pass did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Swept {
+    /// Resources that nobody was at, which have an operation now.
+    pub enqueued: usize,
+    /// Resources that got the state in which their operation ended.
+    pub settled: usize,
+    /// Operations that let connectors run or stand still, or remove what a deleted
+    /// subscription has.
+    pub followed: usize,
+    /// Certificates that are being renewed.
+    pub renewals: usize,
+    /// Operations that were forgotten.
+    pub forgotten: u64,
+    /// Groups whose resource is gone; also those that were removed.
+    pub orphans: usize,
+}
+
+/// The lock by which one worker sweeps. It is not released: that it lapses is what
+/// begins the next pass.
+const LOCK: &str = "sweeper";
+
+impl Worker {
+    /// Sweeps until `stop` says so.
+    pub(super) async fn keep_sweeping(self, mut stop: watch::Receiver<bool>) {
+        while !*stop.borrow() {
+            match Box::pin(self.sweep()).await {
+                Ok(Some(swept)) if swept != Swept::default() => tracing::info!(?swept, "Swept"),
+                Ok(_) => {}
+                Err(error) => tracing::error!(error = error_chain(&error), "Sweeping failed, and is tried again"),
+            }
+            // Looks a little more often than it sweeps: whoever swept last may be gone.
+            let pause = outcome::jittered(self.settings.sweep_period);
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                _ = stop.changed() => {}
+            }
+        }
+    }
+
+    /// Sweeps, unless another worker has within the last period.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`]: then what is left is swept the next time.
+    pub async fn sweep(&self) -> Result<Option<Swept>, StoreError> {
+        let now = Timestamp::now();
+        let period = SignedDuration::try_from(self.settings.sweep_period).unwrap_or(SignedDuration::from_mins(5));
+        if !self.store.take_lock(LOCK, &format!("{} {now}", self.name), now, now + period).await? {
+            return Ok(None);
+        }
+        let mut swept = Swept::default();
+        for document in self.store.unsettled().await? {
+            self.settle(&document, &mut swept, now).await?;
+        }
+        for subscription in self.store.subscriptions_out_of_line().await? {
+            let mut transaction = self.store.begin().await?;
+            swept.followed += lifecycle::catch_up(&mut transaction, &subscription, now).await?;
+            transaction.commit().await?;
+        }
+        let tried = now - self.settings.renewal_pause;
+        for document in self.store.due_for_renewal(now, tried).await? {
+            swept.renewals += usize::from(self.renew_certificate(&document, now).await?);
+        }
+        let mut transaction = self.store.begin().await?;
+        swept.forgotten = transaction.forget_expired(now).await?;
+        transaction.commit().await?;
+        swept.orphans = self.sweep_orphans().await?;
+        metrics::count_sweep(&swept);
+        Ok(Some(swept))
+    }
+
+    /// A resource whose operation ended gets the state that belongs to that; one
+    /// that has none gets one.
+    async fn settle(&self, found: &ResourceDocument, swept: &mut Swept, now: Timestamp) -> Result<(), StoreError> {
+        let mut transaction = self.store.begin().await?;
+        transaction.lock(&found.resource_id()).await?;
+        let Some(mut document) = transaction.resource_by_id(&found.id).await? else { return Ok(()) };
+        let operation = match &document.current_operation_id {
+            Some(id) => transaction.operation(id).await?,
+            None => None,
+        };
+        match operation {
+            _ if document.state.is_terminal() => return Ok(()),
+            Some(operation) if !operation.provisioning_status.is_terminal() => return Ok(()),
+            Some(operation) => {
+                take_ending(&mut transaction, document, &operation).await?;
+                swept.settled += 1;
+            }
+            None if document.state == ResourceState::Deprovisioning => {
+                lifecycle::remove(&mut transaction, document, now).await?;
+                swept.enqueued += 1;
+            }
+            None => {
+                let kind = match document.last_good {
+                    Some(_) => OperationKind::Patch,
+                    None => OperationKind::Provision,
+                };
+                let operation = enqueue::operation(&document, kind, &Request::ours(now));
+                document.state = ResourceState::Accepted;
+                document.current_operation_id = Some(operation.id.clone());
+                transaction.update_resource(&mut document).await?;
+                enqueue::enqueue(&mut transaction, &document, &operation, now).await?;
+                swept.enqueued += 1;
+            }
+        }
+        tracing::warn!(resource = %found.id, "Nobody was at a resource");
+        transaction.commit().await
+    }
+
+    /// Queues that a certificate is renewed. Whether it is not yet being.
+    async fn renew_certificate(&self, found: &ResourceDocument, now: Timestamp) -> Result<bool, StoreError> {
+        let mut transaction = self.store.begin().await?;
+        transaction.lock(&found.resource_id()).await?;
+        let Some(document) = transaction.resource_by_id(&found.id).await? else { return Ok(false) };
+        if document.etag != found.etag || !transaction.pending(&document.id).await?.is_empty() {
+            return Ok(false);
+        }
+        let operation = enqueue::operation(&document, OperationKind::Renew, &Request::ours(now));
+        enqueue::enqueue(&mut transaction, &document, &operation, now).await?;
+        transaction.commit().await?;
+        Ok(true)
+    }
+
+    /// Reports the groups that nobody's resource has, and removes them where that
+    /// is wanted. How many there were.
+    async fn sweep_orphans(&self) -> Result<usize, StoreError> {
+        let groups = match self.platform.azure.tagged_resource_groups().await {
+            Ok(groups) => groups,
+            Err(error) => {
+                tracing::warn!(error = error_chain(&error), "The groups of ours could not be listed");
+                return Ok(0);
+            }
+        };
+        let mut count = 0;
+        for group in groups {
+            if !self.is_orphan(&group).await? {
+                continue;
+            }
+            count += 1;
+            tracing::warn!(group = group.name, subscription = group.subscription_id, "A group is nobody's");
+            if self.settings.removes_orphans {
+                match self.platform.azure.delete_tagged_resource_group(&group).await {
+                    Ok(()) => tracing::warn!(group = group.name, "A group that was nobody's is removed"),
+                    Err(error) => {
+                        tracing::error!(group = group.name, error = error_chain(&error), "A group was not removed");
+                    }
+                }
+            }
+        }
+        Ok(count)
+    }
+
+    /// Whether the resource that a group is for is gone, or has another group: a
+    /// resource's name is stored before its group is made, and kept until after it
+    /// is removed.
+    async fn is_orphan(&self, group: &TaggedGroup) -> Result<bool, StoreError> {
+        let Some(id) = resource_of(group) else { return Ok(false) };
+        let document = self.store.resource(&id).await?;
+        let own = document.and_then(|document| document.infrastructure.resource_group);
+        Ok(own.as_deref() != Some(group.name.as_str()))
+    }
+}
+
+/// The resource that a tag names; none, when it is not one of ours: then neither
+/// is the group.
+fn resource_of(group: &TaggedGroup) -> Option<ResourceId> {
+    match Route::of_path(&group.for_resource) {
+        Ok(Route::Resource(id)) => Some(id),
+        _ => None,
+    }
+}
+
+/// Gives a resource the state in which its operation ended.
+async fn take_ending(
+    transaction: &mut Transaction,
+    mut document: ResourceDocument,
+    operation: &OperationDocument,
+) -> Result<(), StoreError> {
+    let removes = operation.provisioning_operation == OperationKind::Deprovision;
+    if operation.provisioning_status == OperationStatus::Succeeded && !removes {
+        document.mark_good();
+    } else if operation.provisioning_status == OperationStatus::Succeeded && operation.resource_id == document.id {
+        return transaction.delete_resource(&document.id).await;
+    } else {
+        if !removes {
+            document.revert();
+        }
+        document.state = ResourceState::Failed;
+        document.provisioning_error.clone_from(&operation.error);
+    }
+    transaction.update_resource(&mut document).await
+}
