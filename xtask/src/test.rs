@@ -60,12 +60,12 @@ const TIERS: [Tier; 14] = [
     },
     Tier {
         name: "provider",
-        about: "the resource provider on PostgreSQL: its store, API and worker; connectors that it makes on this machine",
-        components: &["postgres", "python", "arm-python"],
+        about: "the resource provider on PostgreSQL: its store, API and worker; its ports on Azure over Azurite; connectors that it makes on this machine",
+        components: &["postgres", "azurite", "python", "arm-python"],
         needs_binaries: true,
         needs_package: false,
         runs: &[
-            &["-p", "resource-provider", "--test", "store", "--test", "api", "--test", "worker"],
+            &["-p", "resource-provider", "--test", "store", "--test", "api", "--test", "worker", "--test", "azure"],
             &["-p", "end-to-end", "--test", "provider"],
         ],
     },

@@ -108,4 +108,9 @@ impl ResourceManager {
     pub fn fail(&self, fault: Fault) {
         self.shared.state().faults.push(fault);
     }
+
+    /// Forgets the faults that nothing has met.
+    pub fn calm(&self) {
+        self.shared.state().faults.clear();
+    }
 }

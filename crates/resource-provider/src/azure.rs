@@ -63,6 +63,9 @@ pub enum AzureError {
     /// The certificates that are to be trusted, or the system's.
     #[error("no TLS can be made for Azure")]
     Tls(#[source] reqwest::Error),
+    /// Resource Manager's address.
+    #[error("the address of Resource Manager has no host of its own")]
+    Address,
 }
 
 impl AzurePorts {
@@ -71,9 +74,11 @@ impl AzurePorts {
     /// # Errors
     ///
     /// [`AzureError`].
-    pub fn new(settings: AzureSettings, credential: Arc<dyn TokenCredential>) -> Result<AzurePorts, AzureError> {
+    pub fn new(mut settings: AzureSettings, credential: Arc<dyn TokenCredential>) -> Result<AzurePorts, AzureError> {
+        settings.clusters = settings.clusters.into_iter().map(|(id, known)| (id.to_lowercase(), known)).collect();
+        let address = settings.resource_manager.address().ok_or(AzureError::Address)?;
         let rest = Rest::new(&settings, credential.clone()).map_err(AzureError::Tls)?;
-        let resource_manager = ResourceManager::new(&settings, rest.clone());
+        let resource_manager = ResourceManager::new(address, &settings, rest.clone());
         let identities = Pace::per_second(settings.identities_per_second);
         Ok(AzurePorts {
             settings,

@@ -27,6 +27,7 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, Preconditions};
 use kube::{Api, Client};
 use operator::resources::IotConnector;
+use operator::resources::identity::IdentityType;
 use tokio::time::{Instant, sleep};
 
 pub use self::connect::{ClusterReference, ClustersDocument, ConnectError};
@@ -34,7 +35,7 @@ use self::error::{doing, transient};
 pub use self::resource::resource;
 pub use self::settings::{ClusterSettings, InvalidSettings};
 use crate::documents::ScaleInfo;
-use crate::ports::{Cluster, ConnectorSpec, ErrorClass, PortError, WorkloadStatus};
+use crate::ports::{Cluster, ConnectorSpec, ErrorClass, PortError, ServiceAccount, WorkloadStatus};
 
 /// As whom fields are applied.
 pub const FIELD_MANAGER: &str = "iot-connector-resource-provider";
@@ -148,6 +149,13 @@ async fn wait_until<F: Future<Output = Result<bool, PortError>>>(
 
 #[async_trait]
 impl Cluster for Clusters {
+    /// The chart's: called as the connector.
+    fn service_account(&self, _: &ScaleInfo, connector: &str) -> Option<ServiceAccount> {
+        let is_trusted = self.settings.identity == IdentityType::WorkloadIdentity;
+        let namespace = self.settings.namespace.clone();
+        is_trusted.then(|| ServiceAccount { namespace, name: connector.to_owned() })
+    }
+
     async fn apply(&self, place: &ScaleInfo, connector: &ConnectorSpec) -> Result<(), PortError> {
         let site = self.at(place)?;
         let wanted = resource(connector, place, &self.settings).map_err(|error| PortError {

@@ -77,7 +77,11 @@ impl Outside {
     }
 
     async fn on_azure(file: &PlatformFile, settings: AzureSettings, store: &Store) -> anyhow::Result<Outside> {
-        let settings = AzureSettings { kubernetes_namespace: file.connectors.namespace.clone(), ..settings };
+        let settings = AzureSettings {
+            hub_partitions: file.connectors.internal_partitions,
+            subscriptions: file.pools.subscriptions(),
+            ..settings
+        };
         let credential = file.identity.settings().credential().context("there is nobody to be in Azure")?;
         let (clusters, pools) = places(file, store).await?;
         let ports = Arc::new(AzurePorts::new(settings, credential)?);

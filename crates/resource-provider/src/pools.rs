@@ -10,7 +10,7 @@
 //! workspace before it is given, under a lock, so it is the same the next time and
 //! counts for the next workspace. It is free when the document is gone.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use arm::gen2::Sku;
@@ -35,6 +35,15 @@ pub struct PoolsDocument {
     /// `dedicated`: the cluster of each workspace of the SKU Dedicated, by its
     /// resource id in any letter case.
     pub dedicated: BTreeMap<String, Pool>,
+}
+
+impl PoolsDocument {
+    /// The subscriptions of ours, each once.
+    pub fn subscriptions(&self) -> Vec<String> {
+        let pools = self.regions.values().flatten().chain(self.dedicated.values());
+        let all: BTreeSet<String> = pools.map(|pool| pool.subscription_id.to_lowercase()).collect();
+        all.into_iter().collect()
+    }
 }
 
 /// A cluster with what belongs to it.

@@ -191,9 +191,8 @@ pub struct Federation<'a> {
     pub group: &'a str,
     /// The identity.
     pub identity: &'a str,
-    /// The service account of a connector, in the namespace that its cluster has
-    /// for connectors.
-    pub service_account: &'a str,
+    /// What the pods run as.
+    pub service_account: &'a ServiceAccount,
 }
 
 /// Who may do what, where.
@@ -266,9 +265,24 @@ pub trait Blobs: Debug + Send + Sync {
     async fn delete_positions(&self, account: &str, container: &str) -> Result<(), PortError>;
 }
 
+/// What the pods of a connector run as in their cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServiceAccount {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+}
+
 /// The cluster that the workloads of a connector run on.
 #[async_trait]
 pub trait Cluster: Debug + Send + Sync {
+    /// What the pods of a connector will run as, which the workspace's identity
+    /// has to trust. None where nobody's tokens count, as on one machine.
+    fn service_account(&self, _place: &ScaleInfo, _connector: &str) -> Option<ServiceAccount> {
+        None
+    }
+
     /// Makes a connector as it should be, with all its destinations.
     async fn apply(&self, place: &ScaleInfo, connector: &ConnectorSpec) -> Result<(), PortError>;
     /// A workload of a connector, when the cluster has it.

@@ -25,6 +25,10 @@ impl Address {
             return None;
         }
         let id_of = |segments: &[&str]| format!("/{}", segments.join("/"));
+        if segments.len() == 3 && is(2, "resourcegroups") {
+            let (id, kind, name) = (id_of(&segments), "resourceGroups".to_owned(), String::new());
+            return Some(Address { id, kind, name, parent: None, action: None });
+        }
         let Some(provider) = segments.iter().rposition(|segment| segment.eq_ignore_ascii_case("providers")) else {
             return (segments.len() == 4 && is(2, "resourcegroups")).then(|| Address {
                 id: id_of(&segments),
@@ -80,6 +84,7 @@ mod tests {
         let assignments = "providers/Microsoft.Authorization/roleAssignments";
         let cases = [
             (group.to_owned(), false, "resourceGroups", "g", None, None),
+            ("/subscriptions/s/resourcegroups".to_owned(), false, "resourceGroups", "", None, None),
             (hubs.clone(), false, "Microsoft.EventHub/namespaces", "n", Some(group.to_owned()), None),
             (
                 format!("{hubs}/eventhubs/h"),

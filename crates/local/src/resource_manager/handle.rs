@@ -45,17 +45,19 @@ impl Held {
     }
 
     fn list(&self, address: &Address, filter: Option<&str>) -> Reply {
-        let parent = address.parent.as_ref().map(|parent| parent.to_lowercase()).unwrap_or_default();
-        if !self.is_scope(&parent) {
+        if address.parent.as_ref().is_some_and(|parent| !self.is_scope(&parent.to_lowercase())) {
             return Reply::error(404, "ResourceNotFound");
         }
         let below = format!("{}/", address.key());
-        let principal = filter.and_then(|filter| filter.strip_prefix("principalId eq '")?.strip_suffix('\''));
+        let asked = |begin: &str| filter.and_then(|filter| filter.strip_prefix(begin)?.strip_suffix('\''));
+        let (principal, tag) = (asked("principalId eq '"), asked("tagName eq '"));
         let is_meant = |resource: &&Resource| {
             let found = resource.body.pointer("/properties/principalId").and_then(Value::as_str);
-            principal.is_none_or(|principal| found == Some(principal))
+            let has = |tag: &str| resource.body["tags"].get(tag).is_some();
+            principal.is_none_or(|principal| found == Some(principal)) && tag.is_none_or(has)
         };
-        let values = self.resources.iter().filter(|(key, _)| key.starts_with(&below)).map(|(_, resource)| resource);
+        let is_one = |key: &str| key.strip_prefix(&below).is_some_and(|name| !name.contains('/'));
+        let values = self.resources.iter().filter(|(key, _)| is_one(key)).map(|(_, resource)| resource);
         let values: Vec<Value> = values.filter(is_meant).map(Resource::shown).collect();
         Reply::of(200, json!({ "value": values }))
     }
@@ -196,7 +198,7 @@ impl Held {
 
     fn begin(&mut self, key: String, course: Course, shown: Value, fails: bool) -> Reply {
         let number = self.operations.last_key_value().map_or(1, |(number, _)| number + 1);
-        self.operations.insert(number, Operation { key, looks: self.looks, fails });
+        self.operations.insert(number, Operation { key, looks: self.looks, fails, has_ended: false });
         match course {
             Course::Status => Reply { status: 201, operation: Some((number, course)), body: shown },
             _ => Reply { status: 202, operation: Some((number, course)), body: Value::Null },

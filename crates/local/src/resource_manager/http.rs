@@ -49,7 +49,13 @@ pub(super) async fn answer(
     if fault == Some(FaultKind::CutAfter) {
         return cut();
     }
-    respond(reply, &host)
+    let goes_on = reply.operation.is_some() || path.starts_with("/operations/");
+    let mut response = respond(reply, &host);
+    if goes_on {
+        // It takes looks here, and no time.
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(0));
+    }
+    response
 }
 
 fn route(
@@ -132,12 +138,6 @@ fn respond(reply: Reply, host: &str) -> Response {
         if let Ok(link) = HeaderValue::from_str(&link) {
             response.headers_mut().insert(name, link);
         }
-    }
-    if response.headers().contains_key("location")
-        || response.headers().contains_key("azure-asyncoperation")
-        || reply.status == 202
-    {
-        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(0));
     }
     response
 }

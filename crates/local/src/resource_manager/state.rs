@@ -70,6 +70,8 @@ pub struct Operation {
     pub looks: u32,
     /// Whether it fails.
     pub fails: bool,
+    /// Whether it is over: what is done to the resource later is none of its.
+    pub has_ended: bool,
 }
 
 impl Held {
@@ -114,10 +116,14 @@ impl Held {
     /// no such operation.
     pub fn look(&mut self, number: u64) -> Option<Result<bool, ()>> {
         let operation = self.operations.get_mut(&number)?;
+        if operation.has_ended {
+            return Some(if operation.fails { Err(()) } else { Ok(true) });
+        }
         if operation.looks > 0 {
             operation.looks -= 1;
             return Some(Ok(false));
         }
+        operation.has_ended = true;
         let Operation { key, fails, .. } = operation.clone();
         if fails {
             if let Some(resource) = self.resources.get_mut(&key) {

@@ -41,12 +41,6 @@ impl AzurePorts {
         issuer.ok_or_else(|| refused(ErrorCode::ClusterUnavailable, message))
     }
 
-    /// In which namespace of its cluster a place's connectors run.
-    pub(super) fn namespace(&self, place: &ScaleInfo) -> &str {
-        let known = self.known(place).and_then(|known| known.namespace.as_deref());
-        known.unwrap_or(&self.settings.kubernetes_namespace)
-    }
-
     fn known(&self, place: &ScaleInfo) -> Option<&super::KnownCluster> {
         self.settings.clusters.get(&place.aks_cluster_resource_id.to_lowercase())
     }

@@ -46,14 +46,9 @@ pub struct ResourceManager {
 }
 
 impl ResourceManager {
-    /// At the address of the settings.
-    pub fn new(settings: &AzureSettings, rest: Rest) -> ResourceManager {
-        ResourceManager {
-            rest,
-            base: settings.resource_manager.clone(),
-            scope: settings.resource_manager_scope.clone(),
-            wait: settings.operation_wait,
-        }
+    /// At an address.
+    pub fn new(base: Url, settings: &AzureSettings, rest: Rest) -> ResourceManager {
+        ResourceManager { rest, base, scope: settings.resource_manager_scope.clone(), wait: settings.operation_wait }
     }
 
     /// A resource; none when it is not there.
@@ -110,7 +105,12 @@ impl ResourceManager {
     /// fine.
     pub async fn delete(&self, target: Target<'_>) -> Result<(), Failure> {
         match self.send(Method::DELETE, self.url(target, ""), None).await {
-            Ok(answer) => self.watch(target, &answer).await.map(|_| ()),
+            Ok(answer) => {
+                let was_watched = self.watch(target, &answer).await?;
+                // Nothing said where to look on.
+                let goes_on = answer.status == 202 && !was_watched && self.get(target).await?.is_some();
+                if goes_on { Err(Failure::going(what(target), "Deleting", None)) } else { Ok(()) }
+            }
             Err(failure) if failure.status == Some(404) => Ok(()),
             Err(failure) => Err(failure),
         }
@@ -248,6 +248,18 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn a_token_is_shown_to_nobody_that_an_answer_names() {
+        let settings = AzureSettings::default();
+        let credential = ::azure::CredentialSettings::Development.credential().unwrap();
+        let rest = Rest::new(&settings, credential).unwrap();
+        let manager = ResourceManager::new(settings.resource_manager.address().unwrap(), &settings, rest);
+        assert!(manager.own("https://management.azure.com/operations/1").is_some());
+        for link in ["https://evil.example/", "http://management.azure.com/", "https://management.azure.com:1/", "/x"] {
+            assert_eq!(manager.own(link), None, "{link}");
+        }
+    }
 
     #[test]
     fn only_what_is_wanted_is_compared() {

@@ -8,7 +8,7 @@ use super::AzurePorts;
 use super::failure::{Failure, refused};
 use super::resource_manager::Target;
 use crate::documents::{InternalIdentity, ScaleInfo};
-use crate::ports::{Azure, Federation, PortError, RoleAssignment};
+use crate::ports::{Azure, Federation, PortError, RoleAssignment, TaggedGroup};
 
 /// The tag that says whose a resource group is (resource-provider.md 4.8).
 pub const CREATED_FOR: &str = "resourceCreatedFor";
@@ -43,6 +43,10 @@ pub fn hub_id(place: &ScaleInfo, hub: &str) -> String {
 /// The id of a rule on a hub.
 pub fn rule_id(place: &ScaleInfo, hub: &str, rule: &str) -> String {
     format!("{}/authorizationRules/{rule}", hub_id(place, hub))
+}
+
+fn created_for(group: &Value) -> Option<&str> {
+    group.get("tags")?.get(CREATED_FOR)?.as_str()
 }
 
 fn group_failed(failure: Failure) -> PortError {
@@ -81,6 +85,20 @@ impl AzurePorts {
         Ok(())
     }
 
+    /// Removes a group of ours with all that is in it: one that somebody else
+    /// made, or that is for something else by now, a person has to look at.
+    async fn remove_group(&self, subscription: &str, name: &str, only_for: Option<&str>) -> Result<(), PortError> {
+        let id = format!("/subscriptions/{subscription}/resourceGroups/{name}");
+        let target = Target { id: &id, version: GROUPS };
+        let Some(found) = self.resource_manager.get(target).await.map_err(group_failed)? else { return Ok(()) };
+        let is_ours = created_for(&found).is_some_and(|found| only_for.is_none_or(|only| only == found));
+        if !is_ours {
+            let message = format!("the resource group `{name}` is not ours by its tag `{CREATED_FOR}`");
+            return Err(refused(ErrorCode::StorageProvisioningFailed, message));
+        }
+        self.resource_manager.delete(target).await.map_err(group_failed)
+    }
+
     async fn delete(&self, id: &str, version: &'static str) -> Result<(), Failure> {
         self.resource_manager.delete(Target { id, version }).await
     }
@@ -96,15 +114,28 @@ impl Azure for AzurePorts {
     }
 
     async fn delete_resource_group(&self, place: &ScaleInfo, name: &str) -> Result<(), PortError> {
-        let target = Target { id: &group_id(place, name), version: GROUPS };
-        let Some(found) = self.resource_manager.get(target).await.map_err(group_failed)? else { return Ok(()) };
-        // All that is in it goes with it: a group that somebody else made has to
-        // be looked at by a person.
-        if found.pointer("/tags").and_then(|tags| tags.get(CREATED_FOR)).is_none() {
-            let message = format!("the resource group `{name}` has no tag `{CREATED_FOR}`, so it is not ours");
-            return Err(refused(ErrorCode::StorageProvisioningFailed, message));
+        self.remove_group(&place.subscription_id, name, None).await
+    }
+
+    async fn tagged_resource_groups(&self) -> Result<Vec<TaggedGroup>, PortError> {
+        let mut all = Vec::new();
+        for subscription in &self.settings.subscriptions {
+            let id = format!("/subscriptions/{subscription}/resourcegroups");
+            let filter = format!("tagName eq '{CREATED_FOR}'");
+            let listed = self.resource_manager.list(Target { id: &id, version: GROUPS }, Some(&filter)).await;
+            all.extend(listed.map_err(group_failed)?.iter().filter_map(|found| {
+                Some(TaggedGroup {
+                    subscription_id: subscription.clone(),
+                    name: found.get("name").and_then(Value::as_str)?.to_owned(),
+                    for_resource: created_for(found)?.to_owned(),
+                })
+            }));
         }
-        self.resource_manager.delete(target).await.map_err(group_failed)
+        Ok(all)
+    }
+
+    async fn delete_tagged_resource_group(&self, group: &TaggedGroup) -> Result<(), PortError> {
+        self.remove_group(&group.subscription_id, &group.name, Some(&group.for_resource)).await
     }
 
     async fn ensure_storage_account(&self, place: &ScaleInfo, group: &str, name: &str) -> Result<(), PortError> {
@@ -151,9 +182,10 @@ impl Azure for AzurePorts {
     }
 
     async fn ensure_federation(&self, place: &ScaleInfo, federation: Federation<'_>) -> Result<(), PortError> {
-        let account = format!("system:serviceaccount:{}:{}", self.namespace(place), federation.service_account);
+        let account = federation.service_account;
+        let subject = format!("system:serviceaccount:{}:{}", account.namespace, account.name);
         let wanted = json!({
-            "properties": { "issuer": self.issuer(place).await?, "subject": account, "audiences": [TOKEN_EXCHANGE] },
+            "properties": { "issuer": self.issuer(place).await?, "subject": subject, "audiences": [TOKEN_EXCHANGE] },
         });
         let target = Target { id: &federation_id(place, federation), version: IDENTITIES };
         self.resource_manager.ensure(target, &wanted).await.map_err(identity_failed)?;
@@ -165,18 +197,20 @@ impl Azure for AzurePorts {
     }
 
     async fn ensure_namespace(&self, place: &ScaleInfo) -> Result<(), PortError> {
+        let target = Target { id: &place.event_hub_namespace_resource_id, version: EVENT_HUBS };
+        let found = self.resource_manager.get(target).await.map_err(namespace_failed)?;
+        let is_closed = found.is_none_or(|found| found["properties"]["disableLocalAuth"] == true);
         let wanted = json!({
             "location": self.location(place).await?,
             "sku": { "name": "Standard", "tier": "Standard", "capacity": 1 },
-            "properties": { "isAutoInflateEnabled": false, "minimumTlsVersion": "1.2" },
+            "properties": {
+                "isAutoInflateEnabled": false,
+                "minimumTlsVersion": "1.2",
+                // Whether keys open it is decided when a rule comes, and then stays.
+                "disableLocalAuth": is_closed,
+            },
         });
-        let target = Target { id: &place.event_hub_namespace_resource_id, version: EVENT_HUBS };
-        let mut first = wanted.clone();
-        // Whether keys open it is decided when a rule comes, and then stays.
-        first["properties"]["disableLocalAuth"] = json!(true);
-        let is_there = self.resource_manager.get(target).await.map_err(namespace_failed)?.is_some();
-        let wanted = if is_there { &wanted } else { &first };
-        self.resource_manager.ensure(target, wanted).await.map_err(namespace_failed)?;
+        self.resource_manager.ensure(target, &wanted).await.map_err(namespace_failed)?;
         Ok(())
     }
 
@@ -186,20 +220,17 @@ impl Azure for AzurePorts {
 
     async fn ensure_event_hub(&self, place: &ScaleInfo, hub: &str) -> Result<(), PortError> {
         let target = Target { id: &hub_id(place, hub), version: EVENT_HUBS };
-        // Partitions never change: a hub with others, of other settings, is left.
-        if let Some(found) = self.resource_manager.get(target).await.map_err(hub_failed)? {
-            let days = json!({ "properties": { "messageRetentionInDays": self.settings.hub_retention_days } });
-            if super::resource_manager::holds(&found, &days) {
-                return Ok(());
-            }
-        }
+        // Partitions never change: a hub that has others, of other settings, keeps
+        // them.
+        let found = self.resource_manager.get(target).await.map_err(hub_failed)?;
+        let partitions = found.and_then(|found| found.pointer("/properties/partitionCount").and_then(Value::as_u64));
         let wanted = json!({
             "properties": {
-                "partitionCount": self.settings.hub_partitions,
+                "partitionCount": partitions.unwrap_or(u64::from(self.settings.hub_partitions)),
                 "messageRetentionInDays": self.settings.hub_retention_days,
             },
         });
-        self.resource_manager.put(target, &wanted).await.map_err(hub_failed)?;
+        self.resource_manager.ensure(target, &wanted).await.map_err(hub_failed)?;
         Ok(())
     }
 
@@ -242,5 +273,5 @@ impl Azure for AzurePorts {
 
 fn federation_id(place: &ScaleInfo, federation: Federation<'_>) -> String {
     let Federation { group, identity, service_account } = federation;
-    format!("{}/federatedIdentityCredentials/{service_account}", identity_id(place, group, identity))
+    format!("{}/federatedIdentityCredentials/{}", identity_id(place, group, identity), service_account.name)
 }

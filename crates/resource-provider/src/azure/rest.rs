@@ -31,12 +31,11 @@ impl fmt::Debug for Rest {
     }
 }
 
-/// A request.
-#[derive(Clone, Debug)]
+/// A request. Its query and its body can be secrets, so it does not print itself.
 pub struct Request<'r> {
     /// The verb.
     pub method: Method,
-    /// Where; its query may carry what only we may know, so it is never printed.
+    /// Where.
     pub url: Url,
     /// What its token has to be for.
     pub scope: &'r str,
@@ -104,9 +103,9 @@ impl Rest {
     async fn exchange(&self, request: Request<'_>, what: &str) -> Result<Answer, Failure> {
         let no_answer = |reason: &str| Failure::no_answer(what.to_owned(), reason);
         let token = self.credential.get_token(&[request.scope], None).await.map_err(|error| {
-            // Which of its parts failed is said in its own log; the text names
-            // hosts and tenants.
-            tracing::warn!(scope = request.scope, kind = ?error.kind(), "No token could be got");
+            // The text repeats what was answered.
+            let status = error.http_status().map(u16::from);
+            tracing::warn!(scope = request.scope, status, "No token could be got");
             no_answer("no token could be got")
         })?;
         let mut sent = self.http.request(request.method, request.url).bearer_auth(token.token.secret());

@@ -4,18 +4,22 @@ use std::collections::HashMap;
 use std::str::FromStr;
 use std::time::Duration;
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use url::Url;
 
-/// What the ports on Azure are told; the defaults are those of Azure's public
-/// cloud.
+/// What the ports on Azure are told, as the platform's file has it; the defaults
+/// are those of Azure's public cloud.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct AzureSettings {
     /// Resource Manager.
-    pub resource_manager: Url,
+    pub resource_manager: Endpoint,
     /// What its tokens are for.
     pub resource_manager_scope: String,
+    /// The subscriptions of ours in which resource groups are looked for that have
+    /// outlived what they were made for: those of the pools.
+    #[serde(skip)]
+    pub subscriptions: Vec<String>,
     /// Key vaults.
     pub vaults: Endpoint,
     /// What their tokens are for.
@@ -32,27 +36,25 @@ pub struct AzureSettings {
     /// The redundancy of storage accounts. Not every region has zones, so the
     /// default is what all of them have.
     pub storage_sku: String,
-    /// How many partitions a hub gets; it never changes.
+    /// How many partitions a hub gets, which the workloads are told too; it never
+    /// changes.
+    #[serde(skip)]
     pub hub_partitions: u32,
     /// How long a hub keeps events. Seven days is what Standard has at the most.
     pub hub_retention_days: u32,
-    /// In which namespace of its cluster a connector runs, unless `clusters`
-    /// says another.
-    #[serde(skip)]
-    pub kubernetes_namespace: String,
-    /// What is known of clusters, by their resource ids in lower case. The rest
-    /// is asked of Azure.
+    /// What is known of clusters, by their resource ids. The rest is asked of
+    /// Azure.
     pub clusters: HashMap<String, KnownCluster>,
     /// How many identities are made in a second, by this process (4.9: about
     /// eight in a tenant, so fewer when several processes work).
     pub identities_per_second: u32,
     /// How long one request may take.
-    #[serde(skip)]
+    #[serde(rename = "requestLimitSeconds", deserialize_with = "seconds")]
     pub request_limit: Duration,
     /// How long Azure is watched at what it has begun before the step is tried
     /// again later. Below a worker's patience, far above a namespace's usual
     /// minute.
-    #[serde(skip)]
+    #[serde(rename = "operationWaitSeconds", deserialize_with = "seconds")]
     pub operation_wait: Duration,
     /// PEM certificates of authorities that are trusted beside the system's: of
     /// a proxy, or of a stand-in.
@@ -68,16 +70,14 @@ pub struct KnownCluster {
     pub location: Option<String>,
     /// Who issues its service accounts' tokens.
     pub issuer: Option<String>,
-    /// In which namespace its connectors run.
-    pub namespace: Option<String>,
 }
 
-impl AzureSettings {
-    /// Azure's public cloud, with the namespace of connectors.
-    pub fn public_cloud(kubernetes_namespace: impl Into<String>) -> AzureSettings {
+impl Default for AzureSettings {
+    fn default() -> AzureSettings {
         AzureSettings {
-            resource_manager: address("https://management.azure.com/"),
+            resource_manager: Endpoint("https://management.azure.com".to_owned()),
             resource_manager_scope: "https://management.azure.com/.default".to_owned(),
+            subscriptions: Vec::new(),
             vaults: Endpoint("https://{name}.vault.azure.net".to_owned()),
             vault_scope: "https://vault.azure.net/.default".to_owned(),
             blobs: Endpoint("https://{name}.blob.core.windows.net".to_owned()),
@@ -87,7 +87,6 @@ impl AzureSettings {
             storage_sku: "Standard_LRS".to_owned(),
             hub_partitions: 4,
             hub_retention_days: 7,
-            kubernetes_namespace: kubernetes_namespace.into(),
             clusters: HashMap::new(),
             identities_per_second: 8,
             request_limit: Duration::from_secs(30),
@@ -97,14 +96,8 @@ impl AzureSettings {
     }
 }
 
-impl Default for AzureSettings {
-    fn default() -> AzureSettings {
-        AzureSettings::public_cloud("")
-    }
-}
-
-fn address(text: &str) -> Url {
-    Url::parse(text).expect("a literal address")
+fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    u64::deserialize(deserializer).map(Duration::from_secs)
 }
 
 /// The address of a service that each account has at a host of its own:
@@ -137,6 +130,11 @@ impl FromStr for Endpoint {
 }
 
 impl Endpoint {
+    /// The address itself, of a service that has one for all.
+    pub fn address(&self) -> Option<Url> {
+        Url::parse(&self.0).ok()
+    }
+
     /// The address of an account; none for a name that makes none.
     pub fn of(&self, name: &str) -> Option<Url> {
         // Names are ours, or an allocation's: nothing else may end up in a host.
@@ -151,6 +149,20 @@ impl Endpoint {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_file_does_not_say_is_the_public_clouds() {
+        let text = r#"{"operationWaitSeconds":5,"vaults":"https://{name}.vault.usgovcloudapi.net",
+            "clusters":{"/C":{"issuer":"https://i"}}}"#;
+        let settings: AzureSettings = serde_json::from_str(text).unwrap();
+        assert_eq!(settings.operation_wait, Duration::from_secs(5));
+        assert_eq!(settings.resource_manager.address().unwrap().as_str(), "https://management.azure.com/");
+        assert_eq!(settings.vaults.of("v").unwrap().as_str(), "https://v.vault.usgovcloudapi.net/");
+        assert_eq!(settings.clusters["/C"].issuer.as_deref(), Some("https://i"));
+        for bad in [r#"{"vaults":"http://{name}"}"#, r#"{"vault":"https://v"}"#] {
+            assert!(serde_json::from_str::<AzureSettings>(bad).is_err(), "{bad}");
+        }
+    }
 
     #[test]
     fn an_endpoint_takes_names_and_nothing_else() {

@@ -18,7 +18,7 @@ const VERSION: &str = "7.4";
 
 /// A certificate in a vault.
 #[derive(Clone, Copy, Debug)]
-pub struct Place<'p> {
+pub struct VaultCertificate<'p> {
     ports: &'p AzurePorts,
     vault: &'p str,
     name: &'p str,
@@ -68,13 +68,13 @@ fn unreadable() -> PortError {
 
 impl AzurePorts {
     /// A certificate in the vault of a place.
-    pub(super) fn certificate<'p>(&'p self, place: &'p ScaleInfo, name: &'p str) -> Place<'p> {
+    pub(super) fn certificate<'p>(&'p self, place: &'p ScaleInfo, name: &'p str) -> VaultCertificate<'p> {
         let vault = place.key_vault_resource_id.rsplit('/').next().unwrap_or_default();
-        Place { ports: self, vault, name }
+        VaultCertificate { ports: self, vault, name }
     }
 }
 
-impl Place<'_> {
+impl VaultCertificate<'_> {
     /// The newest version, when there is one.
     pub async fn get(self) -> Result<Option<Stored>, PortError> {
         match self.send(Method::GET, &["certificates", self.name], None).await? {

@@ -14,7 +14,7 @@ use super::{NamedFhirServices, files};
 use crate::documents::{Certificate, InternalIdentity, KubernetesObject, ScaleInfo};
 use crate::ports::{
     Allocation, AllocationRequest, Azure, Blobs, Certificates, Cluster, ConnectorSpec, ErrorClass, Federation,
-    Platform, PortError, RoleAssignment, TaggedGroup, WorkloadStatus,
+    Platform, PortError, RoleAssignment, ServiceAccount, TaggedGroup, WorkloadStatus,
 };
 
 /// When a gate is asked.
@@ -239,11 +239,11 @@ impl Azure for LocalCloud {
 
     async fn ensure_federation(&self, _: &ScaleInfo, federation: Federation<'_>) -> Result<(), PortError> {
         self.needs(&format!("identity {}", federation.identity), ErrorCode::IdentityCredentialUnavailable)?;
-        self.ensure(format!("federation {}", federation.service_account), federation.identity).await
+        self.ensure(format!("federation {}", federation.service_account.name), federation.identity).await
     }
 
     async fn delete_federation(&self, _: &ScaleInfo, federation: Federation<'_>) -> Result<(), PortError> {
-        self.remove(format!("federation {}", federation.service_account)).await
+        self.remove(format!("federation {}", federation.service_account.name)).await
     }
 
     async fn ensure_namespace(&self, place: &ScaleInfo) -> Result<(), PortError> {
@@ -328,6 +328,10 @@ impl Blobs for LocalCloud {
 
 #[async_trait]
 impl Cluster for LocalCloud {
+    fn service_account(&self, _: &ScaleInfo, connector: &str) -> Option<ServiceAccount> {
+        Some(ServiceAccount { namespace: "local".to_owned(), name: connector.to_owned() })
+    }
+
     async fn apply(&self, _: &ScaleInfo, connector: &ConnectorSpec) -> Result<(), PortError> {
         let call = format!("connector {}", connector.name);
         self.gate.pass(&call, Moment::Before).await?;

@@ -303,13 +303,14 @@ impl Stage<'_> {
             // Nobody is anybody's yet.
             return if step.is_removal() { Ok(()) } else { Err(missing("the workspace's identity").into()) };
         };
-        let service_account = ConnectorNames(&self.scene.subject.id).workload();
+        let connector = ConnectorNames(&self.scene.subject.id).workload();
+        let platform = &self.worker.platform;
+        let Some(service_account) = platform.cluster.service_account(place, &connector) else { return Ok(()) };
         let federation = Federation { group, identity: &identity.name, service_account: &service_account };
-        let azure = &self.worker.platform.azure;
         let change = || async {
             match step {
-                Step::Federation => azure.ensure_federation(place, federation).await?,
-                _ => azure.delete_federation(place, federation).await?,
+                Step::Federation => platform.azure.ensure_federation(place, federation).await?,
+                _ => platform.azure.delete_federation(place, federation).await?,
             }
             Ok(())
         };

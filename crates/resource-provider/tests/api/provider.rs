@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use resource_provider::api::{Api, ApiSettings};
 use resource_provider::local::{LocalIdentities, LocalKeys, NamedFhirServices};
-use resource_provider::ports::FhirService;
+use resource_provider::ports::{FhirService, FhirServices, Keys};
 use resource_provider::store::{Claim, Store};
 use serde_json::{Value, json};
 
@@ -28,6 +28,12 @@ pub struct Provider {
     url: String,
     api: Api,
     place: Option<Place>,
+}
+
+/// What is outside for the API, where it is not in memory.
+pub struct Outside {
+    pub fhir_services: Arc<dyn FhirServices>,
+    pub keys: Arc<dyn Keys>,
 }
 
 /// What came back.
@@ -108,7 +114,18 @@ impl Provider {
         Provider::over(self.store.clone(), settings, None).await
     }
 
+    /// One over what is outside.
+    pub async fn start_over(settings: ApiSettings, outside: Outside) -> Provider {
+        let place = Place::new().await;
+        let store = Store::open(&place.url).await.expect("a store");
+        Provider::between(store, settings, Some(place), Some(outside)).await
+    }
+
     async fn over(store: Store, settings: ApiSettings, place: Option<Place>) -> Provider {
+        Provider::between(store, settings, place, None).await
+    }
+
+    async fn between(store: Store, settings: ApiSettings, place: Option<Place>, outside: Option<Outside>) -> Provider {
         let fhir_services = Arc::new(NamedFhirServices::default());
         let service = |is_ready| FhirService {
             location: Location::new("westus2"),
@@ -119,12 +136,16 @@ impl Provider {
         fhir_services.put(&format!("{GROUP}/services/fhir1"), service(true));
         fhir_services.put(&format!("{GROUP}/services/fhir2"), service(true));
         fhir_services.put(&format!("{GROUP}/services/fhir3"), service(false));
+        let outside = outside.unwrap_or_else(|| Outside {
+            fhir_services: fhir_services.clone(),
+            keys: Arc::new(LocalKeys::of_host("devices.example")),
+        });
         let api = Api {
             store: store.clone(),
             settings: Arc::new(settings),
-            fhir_services: fhir_services.clone(),
+            fhir_services: outside.fhir_services,
             identities: Some(Arc::new(LocalIdentities)),
-            keys: Arc::new(LocalKeys::of_host("devices.example")),
+            keys: outside.keys,
         };
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let url = format!("http://{}", listener.local_addr().expect("an address"));
