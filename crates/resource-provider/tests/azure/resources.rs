@@ -157,7 +157,7 @@ async fn groups_are_found_by_what_they_were_made_for() {
     make_all(&cloud).await;
     let (subscription_id, for_resource) = (place().subscription_id, "/customers/ws1".to_owned());
     let group = TaggedGroup { subscription_id, name: GROUP.to_owned(), for_resource };
-    assert_eq!(cloud.ports.tagged_resource_groups().await.unwrap(), [group.clone()]);
+    assert_eq!(cloud.ports.tagged_resource_groups().await.unwrap(), std::slice::from_ref(&group));
     // One that is for something else by now is left.
     let before = TaggedGroup { for_resource: "/customers/ws0".to_owned(), ..group.clone() };
     let error = cloud.ports.delete_tagged_resource_group(&before).await.unwrap_err();
