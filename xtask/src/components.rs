@@ -36,7 +36,7 @@ pub struct Need {
 }
 
 /// All of them.
-pub const ALL: [Component; 19] = [
+pub const ALL: [Component; 20] = [
     Component {
         name: "hapi",
         variable: "IOTC_TEST_HAPI",
@@ -159,6 +159,13 @@ pub const ALL: [Component; 19] = [
         defined_by: &["tests/clients/arm/node/package.json", "tests/clients/arm/node/package-lock.json"],
         needs: NODE,
         install: |place| install_node(place, "tests/clients/arm/node"),
+    },
+    Component {
+        name: "schemathesis",
+        variable: "IOTC_TEST_SCHEMATHESIS",
+        defined_by: &["tests/clients/arm/schemathesis/requirements.txt"],
+        needs: PYTHON,
+        install: |place| install_python(place, "tests/clients/arm/schemathesis/requirements.txt"),
     },
     Component {
         name: "postgres",

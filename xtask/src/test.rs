@@ -71,8 +71,8 @@ const TIERS: [Tier; 14] = [
     },
     Tier {
         name: "provider-sdk",
-        about: "Azure's management clients before the resource provider",
-        components: &["arm-python", "arm-python-1", "arm-node", "postgres"],
+        about: "Azure's management clients and schemathesis before the resource provider",
+        components: &["arm-python", "arm-python-1", "arm-node", "schemathesis", "postgres"],
         needs_binaries: false,
         needs_package: false,
         // They wait more than they work.

@@ -62,12 +62,14 @@ pub enum Outcome {
     Failed { status: Option<u64>, code: Option<String>, message: String },
 }
 
+/// The folder of something that `cargo xtask` installs.
+pub fn component(variable: &str) -> PathBuf {
+    let folder = std::env::var_os(variable).map(PathBuf::from);
+    folder.unwrap_or_else(|| panic!("`{variable}` is not set; run this with `cargo xtask test provider-sdk`"))
+}
+
 impl Package {
     fn command(self) -> Command {
-        let component = |variable: &str| {
-            let folder = std::env::var_os(variable).map(PathBuf::from);
-            folder.unwrap_or_else(|| panic!("`{variable}` is not set; run this with `cargo xtask test provider-sdk`"))
-        };
         let python = |variable: &str| {
             let mut command = Command::new(component(variable).join("venv/bin/python"));
             command.arg(format!("{CLIENTS}/python/client.py"));

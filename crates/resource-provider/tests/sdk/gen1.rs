@@ -7,7 +7,7 @@ use super::bodies::{device_mapping, fhir_mapping};
 use super::client::{Client, Package};
 use super::server::Server;
 
-fn command(act: &str, below: &str, body: Value) -> Value {
+pub fn command(act: &str, below: &str, body: Value) -> Value {
     let id = format!("{GROUP}/services/fhir1/iomtconnectors{below}");
     let mut command = json!({ "do": act, "id": id, "version": "2020-05-01-preview" });
     if !body.is_null() {
@@ -20,15 +20,17 @@ fn summary(resource: &Value) -> String {
     format!("{} {}", resource["name"], resource["properties"]["provisioningState"]).replace('"', "")
 }
 
+/// The body of a connector.
+pub fn resolution(kind: &str) -> Value {
+    let properties = json!({ "serviceConfiguration": { "resourceIdentityResolutionType": kind } });
+    json!({ "location": "westus2", "properties": properties })
+}
+
 #[test]
 fn a_connector_with_a_connection_and_mappings_lives() {
     let server = Server::start();
     let mut client = Client::start(Package::Python, &server);
     let mut put = |below: &str, body: Value| summary(&client.run(&command("put", below, body)).done());
-    let resolution = |kind: &str| {
-        json!({ "location": "westus2",
-            "properties": { "serviceConfiguration": { "resourceIdentityResolutionType": kind } } })
-    };
     assert_eq!(put("/c12", resolution("Lookup")), "fhir1/c12 Succeeded");
     assert_eq!(put("/c12/connections/conn1", json!({ "location": "westus2" })), "fhir1/c12/conn1 Succeeded");
     for (name, content) in [("device", device_mapping("heartrate")), ("fhir", fhir_mapping())] {

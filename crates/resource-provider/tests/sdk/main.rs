@@ -7,6 +7,7 @@ mod authority;
 mod bodies;
 mod client;
 mod gen1;
+mod generated;
 #[path = "../front/issuer.rs"]
 #[allow(dead_code)]
 mod issuer;

@@ -88,7 +88,10 @@ impl Server {
         write("tls.key", &key);
         let services =
             json!({ format!("{GROUP}/services/fhir1"): { "location": "westus2", "url": "https://fhir.example" } });
-        let platform = write("platform.yaml", &json!({ "fhirServices": services }).to_string());
+        // Some send as fast as they can.
+        let unthrottled = json!({ "writesPerSecond": 100_000, "burst": 100_000 });
+        let platform =
+            write("platform.yaml", &json!({ "fhirServices": services, "throttle": unthrottled }).to_string());
         let sqlite = || format!("sqlite://{}", folder.path().join("store.db").display());
         let store = postgres.as_ref().map_or_else(sqlite, |postgres| postgres.url.clone());
         let issuer = runtime.block_on(Issuer::start());
@@ -113,9 +116,11 @@ impl Server {
         let trusted = reqwest::Certificate::from_pem(&fs::read(&authority).expect("a file")).expect("a certificate");
         let client = Client::builder().tls_certs_only([trusted]).build().expect("a client");
         runtime.block_on(process.is_ready(&health));
+        // Longer than any test takes.
+        let expiry = jiff::Timestamp::now().as_second() + 3600;
         Server {
             url: format!("https://{address}"),
-            token: issuer.token(&json!({})),
+            token: issuer.token(&json!({ "exp": expiry })),
             authority,
             store,
             platform,
