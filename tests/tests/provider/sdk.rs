@@ -39,8 +39,9 @@ impl Sdk {
         let told = self.told;
         self.told += 1;
         let answer = self.process.wait_for(&format!("{what} {names:?}"), LIMIT, |lines, _| {
-            let answers = lines.iter().filter(|line| line.starts_with("{\"done\"") || line.starts_with("{\"failed\""));
-            answers.skip(told).next().cloned()
+            let mut answers =
+                lines.iter().filter(|line| line.starts_with("{\"done\"") || line.starts_with("{\"failed\""));
+            answers.nth(told).cloned()
         });
         let answer: Value = serde_json::from_str(&answer).unwrap();
         assert!(answer.get("failed").is_none(), "{what} {names:?}: {answer}");
