@@ -172,10 +172,16 @@ fn of_finding(finding: &Finding, tree: &Text) -> ErrorDetail {
         });
         return detail("MissingField", format!("`{member}` is required."), pointer);
     }
-    if message.starts_with("No match found for template type ") {
-        let beside =
-            |pointer: String| format!("{}/templateType", pointer.strip_suffix("/template").unwrap_or(&pointer));
+    if let Some(rest) = message.strip_prefix("No match found for template type ") {
+        let beside = |pointer: String| {
+            let template = pointer.strip_suffix("/template").unwrap_or(&pointer);
+            format!("{template}/templateType")
+        };
+        let message = format!("Unknown templateType '{}'.", rest.trim_end_matches('.'));
         return detail("UnknownTemplateType", message, pointer.map(beside));
+    }
+    if message.starts_with("Expected TemplateType value ") && pointer.as_deref() == Some("") {
+        return detail("MissingField", "`templateType` is required.", Some("/templateType".to_owned()));
     }
     detail("InvalidField", message, pointer)
 }
@@ -266,7 +272,7 @@ mod tests {
                 r#"{"templateType":"JsonPathContent","template":{"typeName":"a"}},{"templateType":"XmlContent","template":{}}"#,
             ),
             MappingKind::Device,
-            "UnknownTemplateType /template/1/templateType: ",
+            "UnknownTemplateType /template/1/templateType: Unknown templateType 'XmlContent'.",
         );
         check(
             &fhir(r#"{"typeName":"a","codes":[],"periodInterval":30}"#),
@@ -280,6 +286,7 @@ mod tests {
         check(r#""{}""#, MappingKind::Device, "InvalidJson -: `content` has to be an object");
         check("[]", MappingKind::Device, "InvalidJson");
         check(&fhir("{}"), MappingKind::Device, "InvalidField /templateType");
+        check(r#"{"template":[]}"#, MappingKind::Device, "MissingField /templateType: `templateType` is required.");
         check(
             "{'templateType':'CollectionContent','template':[]}",
             MappingKind::Device,
