@@ -1,6 +1,7 @@
 //! Documents of resources.
 
 use arm::{DocumentId, ResourceId, ResourceType};
+use delivery::away::error_chain;
 use sqlx::any::AnyRow;
 use sqlx::{AnyExecutor, Row, query};
 
@@ -59,6 +60,23 @@ async fn one(query: Query, executor: impl AnyExecutor<'_>) -> Result<Option<Reso
 pub(super) async fn all(query: Query, executor: impl AnyExecutor<'_>) -> Result<Vec<ResourceDocument>, StoreError> {
     let rows = query.fetch_all(executor).await.map_err(StoreError::database("list resources"))?;
     rows.iter().map(document).collect()
+}
+
+/// The same without those that cannot be read: for what goes through the resources
+/// of many, whom one must not hold up.
+pub(super) async fn readable(
+    query: Query,
+    executor: impl AnyExecutor<'_>,
+) -> Result<Vec<ResourceDocument>, StoreError> {
+    let rows = query.fetch_all(executor).await.map_err(StoreError::database("list resources"))?;
+    let read = |row: &AnyRow| match document(row) {
+        Err(error @ StoreError::Document { .. }) => {
+            tracing::error!(error = error_chain(&error), "A resource cannot be read, and is passed over");
+            None
+        }
+        other => Some(other),
+    };
+    rows.iter().filter_map(read).collect()
 }
 
 fn document(row: &AnyRow) -> Result<ResourceDocument, StoreError> {
@@ -120,13 +138,14 @@ impl Store {
     }
 
     /// Where workspaces were placed, one for each; a Gen1 connector is its own.
+    /// Those that cannot be read are not among them.
     ///
     /// # Errors
     ///
-    /// [`StoreError::Database`], [`StoreError::Document`].
+    /// [`StoreError::Database`].
     pub async fn places(&self) -> Result<Vec<ScaleInfo>, StoreError> {
         let query = select!("WHERE kind = 'Workspace' OR kind = 'IomtConnector'");
-        Ok(all(query, &self.pool).await?.into_iter().filter_map(|document| document.scale).collect())
+        Ok(readable(query, &self.pool).await?.into_iter().filter_map(|document| document.scale).collect())
     }
 
     /// Whether any subscription has a workspace of a name.

@@ -136,6 +136,12 @@ pub fn age(operation: &OperationDocument) -> SignedDuration {
     enqueued.map_or(SignedDuration::ZERO, |enqueued| Timestamp::now().duration_since(enqueued))
 }
 
+/// It was claimed again and again, and never ended.
+pub fn poisoned() -> ArmError {
+    let message = "The operation could not be carried out. Contact support with the correlation id.";
+    ArmError::new(ErrorCode::InternalServerError, message)
+}
+
 /// It took too long.
 pub fn timed_out() -> PortError {
     PortError {

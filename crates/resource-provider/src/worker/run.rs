@@ -45,9 +45,7 @@ impl Worker {
         let mut wait = self.settings.backoff.0;
         for attempt in 1.. {
             let worked = if attempts > self.settings.claims_max {
-                let message = "The operation could not be carried out. Contact support with the correlation id.";
-                let error = ArmError::new(ErrorCode::InternalServerError, message);
-                self.end(operation.clone(), Ending::Failed(error)).await
+                self.end(operation.clone(), Ending::Failed(outcome::poisoned())).await
             } else if is_preempted {
                 self.end(operation.clone(), Ending::Preempted).await
             } else {

@@ -20,4 +20,5 @@ mod store_down;
 mod subscriptions;
 mod sweeper;
 mod undo;
+mod unreadable;
 mod waits;
