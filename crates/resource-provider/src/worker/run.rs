@@ -130,7 +130,7 @@ impl Worker {
             let mut below = Stage { worker: self, scene };
             let steps = Step::of_deprovision(below.scene.subject.kind.resource_type());
             for step in steps {
-                match self.retried(operation, &mut below, *step).await? {
+                match self.retried(operation, &mut below, (*step, Purpose::Act)).await? {
                     Outcome::Done => {}
                     Outcome::Lost => return Ok(false),
                     Outcome::Preempted => {
@@ -164,7 +164,7 @@ impl Worker {
             if operation.steps.iter().any(|done| done.name == name && done.outcome == StepOutcome::Done) {
                 continue;
             }
-            match self.retried(operation, stage, *step).await? {
+            match self.retried(operation, stage, (*step, Purpose::Act)).await? {
                 Outcome::Done => {}
                 other => return Ok(other),
             }
@@ -182,7 +182,7 @@ impl Worker {
         &self,
         operation: &OperationDocument,
         stage: &mut Stage<'_>,
-        step: Step,
+        (step, purpose): (Step, Purpose),
     ) -> Result<Outcome, StoreError> {
         let settings = &self.settings;
         let (mut begin, mut wait, mut attempt) = (Instant::now(), settings.backoff.0, 1);
@@ -192,7 +192,12 @@ impl Worker {
                 Some(true) => return Ok(Outcome::Preempted),
                 Some(false) => {}
             }
-            if outcome::age(operation) > settings.operation_limit {
+            // Undoing has a limit of its own for each step, which waiting counts for.
+            let is_late = match purpose {
+                Purpose::Act => outcome::age(operation) > settings.operation_limit,
+                Purpose::Undo => begin.elapsed() >= settings.step_limit,
+            };
+            if is_late {
                 return Ok(Outcome::Failed(step, outcome::timed_out()));
             }
             let timer = metrics::Timer::start(step, attempt);
@@ -206,12 +211,14 @@ impl Worker {
                     return Err(error);
                 }
                 // Waiting for another is no try of this one; the operation's age
-                // ends it.
+                // ends it, or the step's when it undoes.
                 Err(StepError::Waiting) => {
                     timer.stop("waiting");
                     let since = Instant::now();
                     sleep(outcome::jittered(settings.poll)).await;
-                    begin += since.elapsed();
+                    if purpose == Purpose::Act {
+                        begin += since.elapsed();
+                    }
                     continue;
                 }
                 Err(StepError::Port(error)) => error,
@@ -299,7 +306,7 @@ impl Worker {
             if operation.steps.iter().any(|done| done.name == undo.name()) {
                 continue;
             }
-            let outcome = match self.retried(operation, stage, undo).await? {
+            let outcome = match self.retried(operation, stage, (undo, Purpose::Undo)).await? {
                 Outcome::Done => StepOutcome::Compensated,
                 Outcome::Lost => return Ok(()),
                 Outcome::Preempted => return Ok(()),
@@ -319,7 +326,7 @@ impl Worker {
         stage.scene.subject.revert();
         let kind = stage.scene.subject.kind.resource_type();
         for step in Step::of_provision(kind).iter().filter(|step| **step != Step::OldPositions) {
-            match self.retried(operation, stage, *step).await? {
+            match self.retried(operation, stage, (*step, Purpose::Undo)).await? {
                 Outcome::Done => {}
                 Outcome::Lost | Outcome::Preempted => return Ok(()),
                 Outcome::Failed(step, error) => {
@@ -354,6 +361,15 @@ impl Worker {
         }
         Ok(())
     }
+}
+
+/// What a step is done for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Purpose {
+    /// What was asked for: no longer than an operation may take.
+    Act,
+    /// What was before: also when the operation took too long.
+    Undo,
 }
 
 /// How steps went.

@@ -7,6 +7,7 @@
 #[allow(dead_code)]
 mod bodies;
 mod faults;
+mod late;
 mod lives;
 #[path = "../store/places.rs"]
 #[allow(dead_code)]
