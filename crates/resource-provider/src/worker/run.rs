@@ -80,7 +80,8 @@ impl Worker {
         let Some(scene) = Scene::of(&self.store, subject).await? else {
             return self.end(operation.clone(), Ending::Gone).await;
         };
-        let mut stage = Stage { worker: self, scene };
+        let is_known = operation.provisioning_operation.is_upkeep();
+        let mut stage = Stage { worker: self, scene, is_known };
         // Whoever had it before was undoing it: what is undone is not taken for done.
         if operation.error.is_some() {
             return Box::pin(self.give_up(operation, stage)).await;
@@ -127,7 +128,7 @@ impl Worker {
     async fn remove_children(&self, operation: &mut OperationDocument, stage: &Stage<'_>) -> Result<bool, StoreError> {
         for child in self.store.descendants(&stage.scene.subject.resource_id()).await? {
             let Some(scene) = Scene::of(&self.store, child).await? else { continue };
-            let mut below = Stage { worker: self, scene };
+            let mut below = Stage { worker: self, scene, is_known: true };
             let steps = Step::of_deprovision(below.scene.subject.kind.resource_type());
             for step in steps {
                 match self.retried(operation, &mut below, (*step, Purpose::Act)).await? {
@@ -138,8 +139,7 @@ impl Worker {
                         return Ok(false);
                     }
                     Outcome::Failed(step, error) => {
-                        let scene = stage.scene.clone();
-                        Box::pin(self.fail(operation, Stage { worker: self, scene }, step, error)).await?;
+                        Box::pin(self.fail(operation, stage.clone(), step, error)).await?;
                         return Ok(false);
                     }
                 }
@@ -324,6 +324,7 @@ impl Worker {
     /// Makes the resource what it was when it last succeeded.
     async fn bring_back(&self, operation: &mut OperationDocument, stage: &mut Stage<'_>) -> Result<(), StoreError> {
         stage.scene.subject.revert();
+        stage.is_known = true;
         let kind = stage.scene.subject.kind.resource_type();
         for step in Step::of_provision(kind).iter().filter(|step| **step != Step::OldPositions) {
             match self.retried(operation, stage, (*step, Purpose::Undo)).await? {

@@ -6,22 +6,25 @@ use arm::infrastructure::{ConnectorNames, DestinationNames, WorkspaceNames};
 use arm::{ErrorCode, ResourceType};
 use uuid::Uuid;
 
-use super::Worker;
 use super::plan::Step;
 use super::scene::{
     CERTIFICATE_ROLE, DEVICE_RECEIVER, FHIR_ROLE, HUB_RECEIVER, HUB_SENDER, STORAGE_ROLE, Scene, missing, stored,
 };
+use super::{Worker, spec};
 use crate::ports::{AllocationRequest, ConnectorSpec, ErrorClass, Federation, PortError, Role, RoleAssignment, Scope};
 use crate::store::StoreError;
 
 /// What a step needs beside the documents.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Stage<'w> {
     /// Who works.
     pub worker: &'w Worker,
     /// The documents; what a step changes in `subject` is stored with its entry
     /// in the journal.
     pub scene: Scene,
+    /// Whether what is done was good before: then nobody is asked where things are
+    /// that are not ours.
+    pub is_known: bool,
 }
 
 /// Why a step did not succeed.
@@ -377,6 +380,29 @@ impl Stage<'_> {
     }
 
     async fn workload(&mut self) -> Result<(), StepError> {
+        let before = self.scene.subject.infrastructure.fhir_service.clone();
+        self.find_fhir_service().await?;
+        let done = self.make_workload().await;
+        if done.is_err() {
+            // What was good is applied again with the address that it had.
+            self.scene.subject.infrastructure.fhir_service = before;
+        }
+        done
+    }
+
+    /// Finds the FHIR service of what is worked on, as it is now. Without one, that
+    /// which is known is used; where none is, whoever needs it says so.
+    async fn find_fhir_service(&mut self) -> Result<(), PortError> {
+        let subject = &mut self.scene.subject;
+        if self.is_known && spec::known_address(subject)?.is_some() {
+            return Ok(());
+        }
+        subject.infrastructure.fhir_service =
+            spec::look_up(subject, self.worker.platform.fhir_services.as_ref()).await?;
+        Ok(())
+    }
+
+    async fn make_workload(&mut self) -> Result<(), StepError> {
         let applied = self.apply().await?;
         if self.is_connector() {
             self.scene.subject.infrastructure.is_suspended = Some(applied.is_suspended);

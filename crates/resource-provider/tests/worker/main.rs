@@ -9,6 +9,7 @@ mod bodies;
 mod faults;
 mod late;
 mod lives;
+mod outside;
 #[path = "../store/places.rs"]
 #[allow(dead_code)]
 mod places;
