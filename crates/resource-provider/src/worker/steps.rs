@@ -439,8 +439,14 @@ impl Stage<'_> {
             }
             let mut without = self.scene.clone();
             without.subject.state = arm::state::ResourceState::Deprovisioning;
-            Stage { worker: self.worker, scene: without }.apply().await?;
+            Stage { worker: self.worker, scene: without, is_known: true }.apply().await?;
+            let deadline = tokio::time::Instant::now() + self.worker.settings.ready_limit;
             while cluster.workload(&place, &connector, &workload).await?.is_some() {
+                if tokio::time::Instant::now() >= deadline {
+                    let message = format!("the workload `{workload}` is still there");
+                    let class = ErrorClass::Transient { retry_after_seconds: None };
+                    return Err(PortError { code: ErrorCode::ClusterUnavailable, class, message }.into());
+                }
                 tokio::time::sleep(self.worker.settings.poll).await;
             }
         }

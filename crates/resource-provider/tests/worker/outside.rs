@@ -1,8 +1,12 @@
-//! FHIR services that are gone.
+//! FHIR services that are gone, and pods that do not go.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use resource_provider::local::Open;
+use async_trait::async_trait;
+use resource_provider::documents::{KubernetesObject, ScaleInfo};
+use resource_provider::local::{LocalCloud, Open};
+use resource_provider::ports::{Cluster, ConnectorSpec, PortError, WorkloadStatus};
 use serde_json::json;
 
 use super::bodies::{CONNECTOR, destination};
@@ -54,4 +58,39 @@ async fn a_connector_is_stopped_without_the_service_above_it() {
     site.work().await;
     assert!(site.cloud.connectors()[0].is_suspended);
     assert!(site.document(GEN1_CONNECTOR).await.is_some());
+}
+
+/// A cluster whose pods do not go.
+#[derive(Debug)]
+struct Lingering(Arc<LocalCloud>);
+
+#[async_trait]
+impl Cluster for Lingering {
+    async fn apply(&self, place: &ScaleInfo, connector: &ConnectorSpec) -> Result<(), PortError> {
+        self.0.apply(place, connector).await
+    }
+
+    async fn workload(&self, _: &ScaleInfo, _: &str, name: &str) -> Result<Option<WorkloadStatus>, PortError> {
+        let object = KubernetesObject { uid: "1".to_owned(), name: name.to_owned() };
+        Ok(Some(WorkloadStatus { object, is_ready: false }))
+    }
+
+    async fn delete(&self, place: &ScaleInfo, connector: &str) -> Result<(), PortError> {
+        Cluster::delete(self.0.as_ref(), place, connector).await
+    }
+}
+
+#[tokio::test]
+async fn pods_that_do_not_go_are_not_waited_for_without_end() {
+    let site = Site::behind(Arc::new(Open)).await;
+    site.with_destination().await;
+    let deleted = site.provider.delete(DESTINATION, NEWEST).await.is(202);
+    let mut worker = site.worker();
+    worker.platform.cluster = Arc::new(Lingering(site.cloud.clone()));
+    let worked = tokio::time::timeout(Duration::from_secs(60), worker.work_once()).await;
+    assert!(worked.expect("it ends").unwrap());
+    let status = site.status(&deleted).await;
+    assert_eq!((&status["status"], &status["error"]["code"]), (&json!("Failed"), &json!("ClusterUnavailable")));
+    let again = site.provider.delete(DESTINATION, NEWEST).await.is(202);
+    assert_eq!(site.done(again).await["status"], "Succeeded");
 }
