@@ -69,7 +69,7 @@ impl Metrics {
         Metrics {
             steps: counter(
                 "iot_connector_provider_steps_total",
-                "Tries of steps, by step, outcome (done, waiting, again, failed, store) and which try it was.",
+                "Tries of steps, by step, outcome (done, waiting, again, failed, store, lost) and which try it was.",
                 &["step", "outcome", "attempt"],
             ),
             step_seconds: histogram(

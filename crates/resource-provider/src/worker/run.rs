@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use arm::operation::{OperationKind, OperationStatus};
 use arm::state::ResourceState;
-use arm::{ArmError, ErrorCode};
+use arm::{ArmError, DocumentId, ErrorCode};
 use delivery::away::error_chain;
 use jiff::Timestamp;
 use tokio::time::{Instant, sleep};
@@ -81,7 +81,7 @@ impl Worker {
             return self.end(operation.clone(), Ending::Gone).await;
         };
         let is_known = operation.provisioning_operation.is_upkeep();
-        let mut stage = Stage { worker: self, scene, is_known };
+        let mut stage = Stage { worker: self, scene, operation: operation.id.clone(), is_known };
         // Whoever had it before was undoing it: what is undone is not taken for done.
         if operation.error.is_some() {
             return Box::pin(self.give_up(operation, stage)).await;
@@ -100,7 +100,9 @@ impl Worker {
                 Some(_) => ResourceState::Updating,
                 None => ResourceState::Provisioning,
             };
-            self.begin(&mut stage.scene.subject, state).await?;
+            if !self.begin(&operation.id, &mut stage.scene.subject, state).await? {
+                return Ok(());
+            }
         }
         match self.perform_all(operation, &mut stage, steps).await? {
             Outcome::Done => self.end(operation.clone(), Ending::Succeeded).await,
@@ -110,17 +112,25 @@ impl Worker {
         }
     }
 
-    /// Shows that work has begun.
-    async fn begin(&self, subject: &mut ResourceDocument, state: ResourceState) -> Result<(), StoreError> {
+    /// Shows that work has begun. False when the operation is this worker's no more.
+    async fn begin(
+        &self,
+        operation: &DocumentId,
+        subject: &mut ResourceDocument,
+        state: ResourceState,
+    ) -> Result<bool, StoreError> {
         let mut transaction = self.store.begin().await?;
-        let Some(mut now) = transaction.resource_by_id(&subject.id).await? else { return Ok(()) };
+        if transaction.hold(operation, self.lease()).await?.is_none() {
+            return Ok(false);
+        }
+        let Some(mut now) = transaction.resource_by_id(&subject.id).await? else { return Ok(true) };
         if now.state == ResourceState::Accepted {
             now.state = state;
             transaction.update_resource(&mut now).await?;
             transaction.commit().await?;
         }
         *subject = now;
-        Ok(())
+        Ok(true)
     }
 
     /// Removes what is below, each as its own delete would. False when the
@@ -128,7 +138,7 @@ impl Worker {
     async fn remove_children(&self, operation: &mut OperationDocument, stage: &Stage<'_>) -> Result<bool, StoreError> {
         for child in self.store.descendants(&stage.scene.subject.resource_id()).await? {
             let Some(scene) = Scene::of(&self.store, child).await? else { continue };
-            let mut below = Stage { worker: self, scene, is_known: true };
+            let mut below = Stage { worker: self, scene, operation: operation.id.clone(), is_known: true };
             let steps = Step::of_deprovision(below.scene.subject.kind.resource_type());
             for step in steps {
                 match self.retried(operation, &mut below, (*step, Purpose::Act)).await? {
@@ -145,6 +155,9 @@ impl Worker {
                 }
             }
             let mut transaction = self.store.begin().await?;
+            if transaction.hold(&operation.id, self.lease()).await?.is_none() {
+                return Ok(false);
+            }
             transaction.delete_resource(&below.scene.subject.id).await?;
             transaction.commit().await?;
         }
@@ -221,6 +234,10 @@ impl Worker {
                     }
                     continue;
                 }
+                Err(StepError::Lost) => {
+                    timer.stop("lost");
+                    return Ok(Outcome::Lost);
+                }
                 Err(StepError::Port(error)) => error,
             };
             let (error_text, id) = (error_chain(&error), &operation.id);
@@ -259,11 +276,19 @@ impl Worker {
         Ok(true)
     }
 
-    /// Stores what a step has made up, before it is used.
-    pub(super) async fn store_made(&self, subject: &mut ResourceDocument) -> Result<(), StoreError> {
+    /// Stores what a step has made up, before it is used. False when the operation is
+    /// this worker's no more.
+    pub(super) async fn store_made(
+        &self,
+        operation: &DocumentId,
+        subject: &mut ResourceDocument,
+    ) -> Result<bool, StoreError> {
         let mut transaction = self.store.begin().await?;
+        if transaction.hold(operation, self.lease()).await?.is_none() {
+            return Ok(false);
+        }
         outcome::take_over(&mut transaction, subject).await?;
-        transaction.commit().await
+        transaction.commit().await.map(|()| true)
     }
 
     /// Stores why an operation fails, before anything is undone, and gives it up.

@@ -3,7 +3,7 @@
 use arm::desired::Properties;
 use arm::gen2::Sku;
 use arm::infrastructure::{ConnectorNames, DestinationNames, WorkspaceNames};
-use arm::{ErrorCode, ResourceType};
+use arm::{DocumentId, ErrorCode, ResourceType};
 use uuid::Uuid;
 
 use super::plan::Step;
@@ -22,6 +22,8 @@ pub struct Stage<'w> {
     /// The documents; what a step changes in `subject` is stored with its entry
     /// in the journal.
     pub scene: Scene,
+    /// The operation that it is done for.
+    pub operation: DocumentId,
     /// Whether what is done was good before: then nobody is asked where things are
     /// that are not ours.
     pub is_known: bool,
@@ -36,6 +38,8 @@ pub enum StepError {
     Store(StoreError),
     /// Another has what it needs: that is no failure.
     Waiting,
+    /// The operation is another worker's.
+    Lost,
 }
 
 /// What the cluster was asked for.
@@ -177,7 +181,9 @@ impl Stage<'_> {
                 Err(StepError::Port(error)) if error.code == ErrorCode::HashConflictOnDifferentRoleAssignmentIds => {
                     let id = Uuid::new_v4().to_string();
                     self.scene.subject.infrastructure.role_assignments.insert(key.to_owned(), id);
-                    self.worker.store_made(&mut self.scene.subject).await?;
+                    if !self.worker.store_made(&self.operation, &mut self.scene.subject).await? {
+                        return Err(StepError::Lost);
+                    }
                 }
                 other => return other,
             }
@@ -439,7 +445,8 @@ impl Stage<'_> {
             }
             let mut without = self.scene.clone();
             without.subject.state = arm::state::ResourceState::Deprovisioning;
-            Stage { worker: self.worker, scene: without, is_known: true }.apply().await?;
+            let operation = self.operation.clone();
+            Stage { worker: self.worker, scene: without, operation, is_known: true }.apply().await?;
             let deadline = tokio::time::Instant::now() + self.worker.settings.ready_limit;
             while cluster.workload(&place, &connector, &workload).await?.is_some() {
                 if tokio::time::Instant::now() >= deadline {

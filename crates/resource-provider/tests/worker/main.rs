@@ -8,6 +8,7 @@
 mod bodies;
 mod faults;
 mod late;
+mod leases;
 mod lives;
 mod outside;
 #[path = "../store/places.rs"]
