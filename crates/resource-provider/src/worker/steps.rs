@@ -11,6 +11,7 @@ use super::scene::{
     CERTIFICATE_ROLE, DEVICE_RECEIVER, FHIR_ROLE, HUB_RECEIVER, HUB_SENDER, STORAGE_ROLE, Scene, missing, stored,
 };
 use super::{Worker, spec};
+use crate::documents::IngestDefinition;
 use crate::ports::{AllocationRequest, ConnectorSpec, ErrorClass, Federation, PortError, Role, RoleAssignment, Scope};
 use crate::store::StoreError;
 
@@ -466,14 +467,17 @@ impl Stage<'_> {
     async fn positions(&mut self, step: Step) -> Result<(), StepError> {
         let Ok(account) = self.scene.storage_account() else { return Ok(()) };
         let subject = &self.scene.subject;
-        let epoch = subject.ingest_definition.as_ref().map_or(0, |ingest| ingest.epoch);
+        let ingest = subject.ingest_definition.as_ref();
         let containers: Vec<String> = match subject.kind.resource_type() {
             ResourceType::FhirDestination => vec![DestinationNames(&subject.id).workload()],
             ResourceType::IomtConnector => {
                 vec![ConnectorNames(&subject.id).checkpoints(1), DestinationNames(&subject.id).workload()]
             }
             _ => {
-                let last = if step == Step::OldPositions { epoch.saturating_sub(1) } else { epoch };
+                let last = match step {
+                    Step::OldPositions => ingest.map_or(0, |ingest| ingest.epoch.saturating_sub(1)),
+                    _ => ingest.map_or(0, IngestDefinition::highest),
+                };
                 (1..=last).map(|epoch| ConnectorNames(&subject.id).checkpoints(epoch)).collect()
             }
         };

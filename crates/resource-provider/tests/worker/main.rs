@@ -6,6 +6,7 @@
 #[path = "../api/bodies.rs"]
 #[allow(dead_code)]
 mod bodies;
+mod epochs;
 mod faults;
 mod late;
 mod leases;
