@@ -123,9 +123,13 @@ fn is_next(document: &ResourceDocument, all: &[ResourceDocument]) -> bool {
     }
 }
 
-/// Queues that a connector is applied again, unless that waits already. One that
-/// was never made, or is going, is left alone.
-async fn reapply(
+/// Queues that a resource is applied again as it was good last, unless that waits
+/// already. One that was never made, or is going, is left alone.
+///
+/// # Errors
+///
+/// [`StoreError`].
+pub async fn reapply(
     transaction: &mut Transaction,
     document: &ResourceDocument,
     now: Timestamp,

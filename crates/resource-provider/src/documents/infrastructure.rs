@@ -64,6 +64,10 @@ pub struct Infrastructure {
     /// before the cluster was told of it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub is_suspended: Option<bool>,
+    /// Whether a change failed and what was good could not be brought back: the
+    /// sweeper has it tried again.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub is_half_changed: bool,
 }
 
 /// The ids of role assignments, by what is granted: `hubSender`.

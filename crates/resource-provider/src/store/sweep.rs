@@ -45,6 +45,21 @@ impl Store {
         readable(query, &self.pool).await
     }
 
+    /// Resources whose last change failed, and that nothing is going on with, where
+    /// what was good could not be brought back.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Database`].
+    pub async fn half_changed(&self) -> Result<Vec<ResourceDocument>, StoreError> {
+        let query = select!(
+            "AS r WHERE is_half_changed = 1 AND state = 'Failed' \
+             AND NOT EXISTS (SELECT 1 FROM operations AS o WHERE o.resource_id = r.id \
+             AND o.status IN ('Requested', 'Running')) ORDER BY key LIMIT $1"
+        );
+        readable(query.bind(FOUND_MAX), &self.pool).await
+    }
+
     /// Subscriptions that have a connector which runs and should not, or the other
     /// way round; and deleted ones that still have anything.
     ///

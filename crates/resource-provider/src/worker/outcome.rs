@@ -62,7 +62,10 @@ pub async fn settle(
                 settle_children(transaction, operation, error).await?;
             }
             if let Some(mut resource) = resource.filter(|resource| is_of(resource, operation)) {
-                if !removes {
+                if removes {
+                    // What is half gone is not brought back.
+                    resource.infrastructure.is_half_changed = false;
+                } else {
                     resource.revert();
                 }
                 resource.state = ResourceState::Failed;
@@ -83,6 +86,7 @@ async fn settle_children(
 ) -> Result<(), StoreError> {
     for mut child in transaction.descendants(&operation.resource).await? {
         if is_of(&child, operation) {
+            child.infrastructure.is_half_changed = false;
             child.state = ResourceState::Failed;
             child.provisioning_error = Some(error.clone());
             transaction.update_resource(&mut child).await?;

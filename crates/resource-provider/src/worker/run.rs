@@ -89,7 +89,13 @@ impl Worker {
         if removes && !Box::pin(self.remove_children(operation, &stage)).await? {
             return Ok(());
         }
-        let steps = Step::of(operation.provisioning_operation, stage.scene.subject.kind.resource_type());
+        let kind = stage.scene.subject.kind.resource_type();
+        let does = operation.provisioning_operation;
+        let steps = match does {
+            // Of a change that failed more than the workload may be left.
+            OperationKind::Reapply if stage.scene.subject.infrastructure.is_half_changed => Step::of_return(kind),
+            _ => Step::of(does, kind).to_vec(),
+        };
         if operation.provisioning_operation.is_upkeep() {
             // Of what is wanted since, others take care.
             if stage.scene.subject.state == ResourceState::Deprovisioning || !stage.scene.subject.revert() {
@@ -104,8 +110,12 @@ impl Worker {
                 return Ok(());
             }
         }
-        match self.perform_all(operation, &mut stage, steps).await? {
-            Outcome::Done => self.end(operation.clone(), Ending::Succeeded).await,
+        match self.perform_all(operation, &mut stage, &steps).await? {
+            Outcome::Done => {
+                // A renewal leaves the rest as it is.
+                let is_whole = does == OperationKind::Renew || self.mark_whole(operation, &mut stage).await?;
+                if is_whole { self.end(operation.clone(), Ending::Succeeded).await } else { Ok(()) }
+            }
             Outcome::Lost => Ok(()),
             Outcome::Preempted => self.end(operation.clone(), Ending::Preempted).await,
             Outcome::Failed(step, error) => Box::pin(self.fail(operation, stage, step, error)).await,
@@ -350,19 +360,31 @@ impl Worker {
     async fn bring_back(&self, operation: &mut OperationDocument, stage: &mut Stage<'_>) -> Result<(), StoreError> {
         stage.scene.subject.revert();
         stage.is_known = true;
-        let kind = stage.scene.subject.kind.resource_type();
-        for step in Step::of_provision(kind).iter().filter(|step| **step != Step::OldPositions) {
-            match self.retried(operation, stage, (*step, Purpose::Undo)).await? {
+        for step in Step::of_return(stage.scene.subject.kind.resource_type()) {
+            match self.retried(operation, stage, (step, Purpose::Undo)).await? {
                 Outcome::Done => {}
                 Outcome::Lost | Outcome::Preempted => return Ok(()),
                 Outcome::Failed(step, error) => {
                     let error = error_chain(&error);
                     tracing::error!(operation = %operation.id, ?step, error, "What was good could not be brought back");
-                    return Ok(());
+                    let (outcome, at) = (StepOutcome::CompensationFailed, Timestamp::now().to_string());
+                    operation.steps.push(Journaled { name: step.name(), outcome, at });
+                    stage.scene.subject.infrastructure.is_half_changed = true;
+                    return self.journal(operation, &mut stage.scene.subject).await.map(|_| ());
                 }
             }
         }
-        Ok(())
+        self.mark_whole(operation, stage).await.map(|_| ())
+    }
+
+    /// Stores that a resource is what its document says, where it was not. False when
+    /// the operation is this worker's no more.
+    async fn mark_whole(&self, operation: &mut OperationDocument, stage: &mut Stage<'_>) -> Result<bool, StoreError> {
+        let subject = &mut stage.scene.subject;
+        if std::mem::take(&mut subject.infrastructure.is_half_changed) {
+            return self.journal(operation, subject).await;
+        }
+        Ok(true)
     }
 
     /// Ends an operation: the resource gets its final state in the same

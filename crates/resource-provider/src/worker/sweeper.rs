@@ -31,6 +31,8 @@ pub struct Swept {
     /// Operations that let connectors run or stand still, or remove what a deleted
     /// subscription has.
     pub followed: usize,
+    /// Failed changes of which what was good is brought back now.
+    pub restored: usize,
     /// Certificates that are being renewed.
     pub renewals: usize,
     /// Operations that were forgotten.
@@ -81,6 +83,9 @@ impl Worker {
         }
         for subscription in self.store.subscriptions_out_of_line().await? {
             swept.followed += unless_its_own(&subscription, self.follow(&subscription, now).await)?;
+        }
+        for document in self.store.half_changed().await? {
+            swept.restored += unless_its_own(&document.id, self.restore(&document, now).await)?;
         }
         let tried = now - self.settings.renewal_pause;
         for document in self.store.due_for_renewal(now, tried).await? {
@@ -177,6 +182,18 @@ impl Worker {
         }
         tracing::warn!(resource = %found.id, "Nobody was at a resource");
         transaction.commit().await
+    }
+
+    /// Queues that what was good is brought back, unless that waits. How many that was.
+    async fn restore(&self, found: &ResourceDocument, now: Timestamp) -> Result<usize, StoreError> {
+        let mut transaction = self.store.begin().await?;
+        transaction.lock(&found.resource_id()).await?;
+        let Some(document) = transaction.resource_by_id(&found.id).await? else { return Ok(0) };
+        if document.etag != found.etag || !lifecycle::reapply(&mut transaction, &document, now).await? {
+            return Ok(0);
+        }
+        transaction.commit().await?;
+        Ok(1)
     }
 
     /// Queues that a certificate is renewed, unless it is being. How many that was.

@@ -8,6 +8,7 @@
 mod bodies;
 mod epochs;
 mod faults;
+mod half_changed;
 mod late;
 mod leases;
 mod lives;
