@@ -119,7 +119,7 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
     };
     stop.send_replace(true);
     if let Some(worker) = worker {
-        worker.await.context("the worker broke off")?;
+        worker.await.context("the worker broke off")?.context("the sweeper broke off")?;
     }
     if ended.is_ok() && settings.role.answers() {
         requests.await?;
