@@ -17,7 +17,7 @@ use arm::state::ResourceState;
 use super::scene::{Scene, missing, stored};
 use super::steps::StepError;
 use crate::documents::{ConnectionDefinition, FhirAddress, ResourceDocument};
-use crate::ports::{ConnectorSpec, DestinationSpec, ErrorClass, FhirServices, PortError};
+use crate::ports::{ConnectorSpec, DestinationSpec, ErrorClass, FhirServices, Platform, PortError};
 use crate::store::Store;
 
 /// A mapping's blob, and what the mapping means.
@@ -26,11 +26,8 @@ type Mapping = (String, String);
 impl Scene {
     /// The connector, with the destinations that are made or being made. None for
     /// one that could do nothing: a Gen1 connector without both of its mappings.
-    pub async fn connector_spec(
-        &self,
-        store: &Store,
-        fhir_services: &dyn FhirServices,
-    ) -> Result<Option<ConnectorSpec>, StepError> {
+    pub async fn connector_spec(&self, store: &Store, platform: &Platform) -> Result<Option<ConnectorSpec>, StepError> {
+        let fhir_services = platform.fhir_services.as_ref();
         let mut connector = self.connector().clone();
         if connector.id != self.subject.id {
             connector.revert();
@@ -52,7 +49,8 @@ impl Scene {
                 [Some(device), Some(fhir)] => {
                     let service = address(&connector, fhir_services).await?;
                     let service = service.ok_or_else(|| missing("the FHIR service above the connector"))?;
-                    Some(self.of_gen1(&connector, properties, (device, fhir), service)?)
+                    let host = self.host_of_hubs(platform.cluster.event_hubs_suffix())?;
+                    Some(self.of_gen1(&connector, properties, (device, fhir), (host, service))?)
                 }
                 _ => None,
             },
@@ -95,22 +93,27 @@ impl Scene {
         })
     }
 
+    /// The host of the workspace's namespace.
+    fn host_of_hubs(&self, suffix: &str) -> Result<String, PortError> {
+        let namespace = self.place()?.event_hub_namespace_resource_id.rsplit('/').next().unwrap_or_default();
+        Ok(format!("{namespace}.{suffix}"))
+    }
+
     /// Its own hub is its source, and the FHIR service above it its destination.
     fn of_gen1(
         &self,
         connector: &ResourceDocument,
         properties: &IomtConnector,
         ((device_mapping, device_mapping_hash), (fhir_mapping, fhir_mapping_hash)): (Mapping, Mapping),
-        service: FhirAddress,
+        (host, service): (String, FhirAddress),
     ) -> Result<ConnectorSpec, PortError> {
         let infrastructure = &connector.infrastructure;
-        let namespace = self.place()?.event_hub_namespace_resource_id.rsplit('/').next().unwrap_or_default();
         Ok(ConnectorSpec {
             name: ConnectorNames(&connector.id).workload(),
             endpoint: IngestionEndpoint {
                 event_hub_name: stored(&infrastructure.device_hub_name, "the hub that devices send to")?.to_owned(),
                 consumer_group: None,
-                fully_qualified_event_hub_namespace: format!("{namespace}.servicebus.windows.net"),
+                fully_qualified_event_hub_namespace: host,
             },
             epoch: 1,
             internal_hub: stored(&infrastructure.event_hub_name, "the connector's hub")?.to_owned(),

@@ -371,7 +371,7 @@ impl Stage<'_> {
         let (platform, place, store) = (&self.worker.platform, self.scene.place()?, &self.worker.store);
         let subscription = store.subscription_state(&self.scene.subject.subscription_id).await?;
         let is_suspended = subscription.is_suspended();
-        let spec = self.scene.connector_spec(store, platform.fhir_services.as_ref()).await?;
+        let spec = self.scene.connector_spec(store, platform).await?;
         let Some(spec) = spec.map(|spec| ConnectorSpec { is_suspended, ..spec }) else {
             let name = ConnectorNames(&self.scene.connector().id).workload();
             platform.cluster.delete(place, &name).await?;

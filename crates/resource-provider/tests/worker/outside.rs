@@ -60,6 +60,49 @@ async fn a_connector_is_stopped_without_the_service_above_it() {
     assert!(site.document(GEN1_CONNECTOR).await.is_some());
 }
 
+/// A cluster in another cloud.
+#[derive(Debug)]
+struct Elsewhere(Arc<LocalCloud>);
+
+#[async_trait]
+impl Cluster for Elsewhere {
+    fn event_hubs_suffix(&self) -> &str {
+        "servicebus.example"
+    }
+
+    async fn apply(&self, place: &ScaleInfo, connector: &ConnectorSpec) -> Result<(), PortError> {
+        self.0.apply(place, connector).await
+    }
+
+    async fn workload(
+        &self,
+        place: &ScaleInfo,
+        connector: &str,
+        workload: &str,
+    ) -> Result<Option<WorkloadStatus>, PortError> {
+        self.0.workload(place, connector, workload).await
+    }
+
+    async fn delete(&self, place: &ScaleInfo, connector: &str) -> Result<(), PortError> {
+        Cluster::delete(self.0.as_ref(), place, connector).await
+    }
+}
+
+/// The hub that devices of the first generation send to is where the cluster's cloud
+/// has its hubs.
+#[tokio::test]
+async fn the_host_of_hubs_is_the_clusters_to_say() {
+    let site = Site::behind(Arc::new(Open)).await;
+    site.with_gen1().await;
+    let host = |site: &Site| site.cloud.connectors()[0].endpoint.fully_qualified_event_hub_namespace.clone();
+    assert!(host(&site).ends_with(".servicebus.windows.net"), "{}", host(&site));
+    let mut worker = site.worker();
+    worker.platform.cluster = Arc::new(Elsewhere(site.cloud.clone()));
+    site.provider.subscription_is("Suspended").await.is(200);
+    while worker.work_once().await.unwrap() {}
+    assert!(host(&site).ends_with(".servicebus.example"), "{}", host(&site));
+}
+
 /// A cluster whose pods do not go.
 #[derive(Debug)]
 struct Lingering(Arc<LocalCloud>);
