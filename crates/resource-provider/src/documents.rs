@@ -5,7 +5,9 @@ mod operation;
 mod resource;
 mod subscription;
 
-pub use infrastructure::{Certificate, Infrastructure, InternalIdentity, KubernetesObject, RoleAssignments, ScaleInfo};
+pub use infrastructure::{
+    Certificate, FhirAddress, Infrastructure, InternalIdentity, KubernetesObject, RoleAssignments, ScaleInfo,
+};
 pub use operation::{DocumentKind, InternalError, OperationDocument, Step, StepOutcome};
 pub use resource::{ConnectionDefinition, DocumentType, IngestDefinition, LastGood, ResourceDocument, SearchIndex};
 pub use subscription::SubscriptionDocument;

@@ -156,6 +156,10 @@ impl Cluster for Clusters {
         is_trusted.then(|| ServiceAccount { namespace, name: connector.to_owned() })
     }
 
+    fn event_hubs_suffix(&self) -> &str {
+        &self.settings.event_hubs_suffix
+    }
+
     async fn apply(&self, place: &ScaleInfo, connector: &ConnectorSpec) -> Result<(), PortError> {
         let site = self.at(place)?;
         let wanted = resource(connector, place, &self.settings).map_err(|error| PortError {

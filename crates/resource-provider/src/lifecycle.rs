@@ -14,6 +14,7 @@
 use arm::ResourceType;
 use arm::operation::{OperationKind, OperationStatus};
 use arm::state::{ResourceState, SubscriptionState};
+use delivery::away::error_chain;
 use jiff::Timestamp;
 
 use crate::documents::{ResourceDocument, SubscriptionDocument};
@@ -75,7 +76,7 @@ async fn follow(
                 let is_told = document.infrastructure.is_suspended;
                 let differs = is_told.is_some_and(|told| told != state.is_suspended());
                 if is_connector(&document) && (differs || which == Which::All) {
-                    count += usize::from(reapply(transaction, &document, now).await?);
+                    count += unless_unreadable(&document, reapply(transaction, &document, now).await)?;
                 }
             }
         }
@@ -83,8 +84,8 @@ async fn follow(
             let all = transaction.resources_of(subscription).await?;
             for document in &all {
                 if document.state != ResourceState::Deprovisioning && is_next(document, &all) {
-                    remove(transaction, document.clone(), now).await?;
-                    count += 1;
+                    let removed = remove(transaction, document.clone(), now).await;
+                    count += unless_unreadable(document, removed.map(|()| true))?;
                 }
             }
         }
@@ -92,6 +93,18 @@ async fn follow(
         SubscriptionState::Unregistered => {}
     }
     Ok(count)
+}
+
+/// 1 for what was queued. A document that cannot be read holds up no other of its
+/// subscription: the sweeper comes back.
+fn unless_unreadable(document: &ResourceDocument, queued: Result<bool, StoreError>) -> Result<usize, StoreError> {
+    match queued {
+        Err(error @ StoreError::Document { .. }) => {
+            tracing::error!(resource = %document.id, error = error_chain(&error), "A resource cannot follow");
+            Ok(0)
+        }
+        other => other.map(usize::from),
+    }
 }
 
 fn is_connector(document: &ResourceDocument) -> bool {
@@ -110,9 +123,13 @@ fn is_next(document: &ResourceDocument, all: &[ResourceDocument]) -> bool {
     }
 }
 
-/// Queues that a connector is applied again, unless that waits already. One that
-/// was never made, or is going, is left alone.
-async fn reapply(
+/// Queues that a resource is applied again as it was good last, unless that waits
+/// already. One that was never made, or is going, is left alone.
+///
+/// # Errors
+///
+/// [`StoreError`].
+pub async fn reapply(
     transaction: &mut Transaction,
     document: &ResourceDocument,
     now: Timestamp,

@@ -104,7 +104,8 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
             name: uuid::Uuid::new_v4().to_string().into(),
         };
         let worker = tokio::spawn(worker.run(stopped));
-        working = Box::pin(async move { worker.await.context("the worker broke off") });
+        working =
+            Box::pin(async move { worker.await.context("the worker broke off")?.context("the sweeper broke off") });
     }
 
     let told = async {

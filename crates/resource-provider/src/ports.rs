@@ -283,6 +283,11 @@ pub trait Cluster: Debug + Send + Sync {
         None
     }
 
+    /// What the host names of Event Hubs namespaces end with where its pods run.
+    fn event_hubs_suffix(&self) -> &str {
+        "servicebus.windows.net"
+    }
+
     /// Makes a connector as it should be, with all its destinations.
     async fn apply(&self, place: &ScaleInfo, connector: &ConnectorSpec) -> Result<(), PortError>;
     /// A workload of a connector, when the cluster has it.

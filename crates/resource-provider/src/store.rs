@@ -21,7 +21,7 @@ use std::time::Duration;
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
 use sqlx::{AnyConnection, AnyPool, Executor};
 
-pub use operations::{Claim, Claimed, Enqueued, PendingCount};
+pub use operations::{Claim, Claimed, Enqueued, PendingCount, Poisoned};
 pub use resources::{Listed, Page};
 
 /// A store that cannot be reached, or that says no.

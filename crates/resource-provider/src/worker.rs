@@ -27,7 +27,7 @@ use std::time::Duration;
 use delivery::away::error_chain;
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 
 pub use self::plan::Step;
 pub use self::sweeper::Swept;
@@ -99,9 +99,14 @@ pub struct Worker {
 impl Worker {
     /// Works and sweeps until `stop` says so; what is being done then is given back,
     /// to be claimed by another.
-    pub async fn run(self, mut stop: watch::Receiver<bool>) {
+    ///
+    /// # Errors
+    ///
+    /// [`JoinError`] when the sweeper broke off: then this worker has stopped.
+    pub async fn run(self, mut stop: watch::Receiver<bool>) -> Result<(), JoinError> {
         let mut running = JoinSet::new();
-        let sweeping = tokio::spawn(self.clone().keep_sweeping(stop.clone()));
+        let mut swept = Ok(());
+        let mut sweeping = tokio::spawn(self.clone().keep_sweeping(stop.clone()));
         while !*stop.borrow() {
             let has_room = running.len() < self.settings.operations_max;
             let claimed = if has_room { self.claim().await } else { Ok(None) };
@@ -117,6 +122,11 @@ impl Worker {
             tokio::select! {
                 () = tokio::time::sleep(self.settings.poll) => {}
                 Some(ended) = running.join_next() => outcome::log_ended(ended),
+                // By itself when it is told to stop, as this one is; else by a panic.
+                ended = &mut sweeping => {
+                    swept = ended;
+                    break;
+                }
                 _ = stop.changed() => {}
             }
         }
@@ -127,6 +137,7 @@ impl Worker {
             let error = error_chain(&error);
             tracing::warn!(error, "What the worker was at was not given back, and waits until its lease lapses");
         }
+        swept
     }
 
     /// Carries out one operation, if there is one to be had. Whether there was.

@@ -83,6 +83,11 @@ async fn begin(
         return Ok(Err(nested("The connector still has connections or mappings.")));
     }
     if id.kind == ResourceType::IotMapping {
+        // Others are written over by their ETag; nothing of this one is written.
+        let now = transaction.resource_by_id(&document.id).await?;
+        if now.is_none_or(|now| now.etag != document.etag) {
+            return Err(StoreError::Conflict);
+        }
         transaction.delete_resource(&document.id).await?;
         transaction.commit().await?;
         return Ok(Ok(Answer::empty()));

@@ -63,7 +63,7 @@ impl Failure {
         }
         match self.status {
             None => true,
-            Some(status) => matches!(status, 202 | 408 | 409 | 412 | 429) || status >= 500,
+            Some(status) => matches!(status, 202 | 401 | 408 | 409 | 412 | 429) || status >= 500,
         }
     }
 
@@ -105,6 +105,7 @@ mod tests {
         let cases = [
             (None, "no answer", true, ErrorCode::EventHubProvisioningFailed),
             (Some(202), "Creating", true, ErrorCode::EventHubProvisioningFailed),
+            (Some(401), "ExpiredAuthenticationToken", true, ErrorCode::EventHubProvisioningFailed),
             (Some(408), "", true, ErrorCode::EventHubProvisioningFailed),
             (Some(409), "Conflict", true, ErrorCode::EventHubProvisioningFailed),
             (Some(409), "StorageAccountAlreadyTaken", false, ErrorCode::EventHubProvisioningFailed),

@@ -56,10 +56,18 @@ pub struct Infrastructure {
     /// Of a connector or destination: its workload.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kubernetes: Option<KubernetesObject>,
+    /// Of a destination or Gen1 connector: its FHIR service, as it was found when
+    /// its workload was last made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fhir_service: Option<FhirAddress>,
     /// Of a connector: whether the cluster was last told to let it stand; none
     /// before the cluster was told of it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub is_suspended: Option<bool>,
+    /// Whether a change failed and what was good could not be brought back: the
+    /// sweeper has it tried again.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub is_half_changed: bool,
 }
 
 /// The ids of role assignments, by what is granted: `hubSender`.
@@ -80,6 +88,19 @@ pub struct InternalIdentity {
     /// Whom roles are granted.
     #[serde(default)]
     pub principal_id: String,
+}
+
+/// Where a FHIR service is. It is not ours, and may be gone by now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FhirAddress {
+    /// Its resource id.
+    pub resource_id: String,
+    /// Its base URL.
+    pub url: String,
+    /// What tokens for it have to be for, where that is not its base URL.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audience: Option<String>,
 }
 
 /// A certificate in the vault. The key is there and nowhere else.

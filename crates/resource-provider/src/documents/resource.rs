@@ -138,8 +138,12 @@ pub struct SearchIndex {
 pub struct IngestDefinition {
     /// The hub.
     pub connection_definition: ConnectionDefinition,
-    /// One more whenever the hub changes: then reading begins anew.
+    /// Another whenever the hub changes: then reading begins anew.
     pub epoch: u32,
+    /// The highest that there ever was, also of a change that failed: the positions
+    /// of one hub are never another's.
+    #[serde(default)]
+    pub highest_epoch: u32,
 }
 
 /// A hub, with its kind.
@@ -183,12 +187,20 @@ impl IngestDefinition {
     /// says.
     pub fn next(endpoint: &IngestionEndpoint, before: Option<&IngestDefinition>) -> IngestDefinition {
         let epoch = match before {
-            Some(IngestDefinition { connection_definition: ConnectionDefinition::EventHub(last), epoch }) => {
-                if endpoint.is_same_stream(last) { *epoch } else { epoch + 1 }
+            Some(before) => {
+                let ConnectionDefinition::EventHub(last) = &before.connection_definition;
+                if endpoint.is_same_stream(last) { before.epoch } else { before.highest() + 1 }
             }
             None => 1,
         };
-        IngestDefinition { connection_definition: ConnectionDefinition::EventHub(endpoint.clone()), epoch }
+        let highest_epoch = before.map_or(0, IngestDefinition::highest).max(epoch);
+        let connection_definition = ConnectionDefinition::EventHub(endpoint.clone());
+        IngestDefinition { connection_definition, epoch, highest_epoch }
+    }
+
+    /// The highest epoch that there ever was.
+    pub fn highest(&self) -> u32 {
+        self.highest_epoch.max(self.epoch)
     }
 }
 
@@ -310,7 +322,11 @@ impl ResourceDocument {
     pub fn revert(&mut self) -> bool {
         let Some(good) = self.last_good.clone() else { return false };
         self.assign(good.desired);
+        let highest = self.ingest_definition.as_ref().map_or(0, IngestDefinition::highest);
         self.ingest_definition = good.ingest_definition;
+        if let Some(ingest) = &mut self.ingest_definition {
+            ingest.highest_epoch = ingest.highest().max(highest);
+        }
         true
     }
 }

@@ -2,7 +2,8 @@
 //! (resource-provider.md 6.1).
 
 use arm::DocumentId;
-use arm::operation::OperationStatus;
+use arm::operation::{OperationKind, OperationStatus};
+use delivery::away::error_chain;
 use jiff::Timestamp;
 use sqlx::any::AnyRow;
 use sqlx::{Row, query};
@@ -32,6 +33,22 @@ pub struct Claimed {
     pub attempts: u32,
     /// Whether a delete wants it to stop.
     pub is_preempted: bool,
+}
+
+/// An operation that was claimed too often and cannot be carried out, by what is
+/// known of it beside its document.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Poisoned {
+    /// Its id.
+    pub id: DocumentId,
+    /// The document of its resource.
+    pub resource_id: DocumentId,
+    /// What it does.
+    pub kind: OperationKind,
+    /// When it was asked for.
+    pub at: Timestamp,
+    /// Its document, if that can be read.
+    pub document: Option<OperationDocument>,
 }
 
 /// What an operation is queued as.
@@ -78,6 +95,20 @@ fn claimed(row: &AnyRow) -> Result<Claimed, StoreError> {
     })
 }
 
+fn poisoned(row: &AnyRow) -> Result<Poisoned, StoreError> {
+    let column = StoreError::database("give a column");
+    let text = |name: &str| row.try_get::<String, _>(name).map_err(&column);
+    let id = text("id")?;
+    let at: i64 = row.try_get("enqueued_at").map_err(&column)?;
+    Ok(Poisoned {
+        resource_id: read(&id, &format!("\"{}\"", text("resource_id")?))?,
+        kind: read(&id, &format!("\"{}\"", text("kind")?))?,
+        at: Timestamp::from_microsecond(at).unwrap_or_default(),
+        document: read(&id, &text("body")?).ok(),
+        id: read(&id, &format!("\"{id}\""))?,
+    })
+}
+
 fn status(document: &OperationDocument) -> String {
     format!("{:?}", document.provisioning_status)
 }
@@ -99,11 +130,13 @@ impl Store {
     }
 
     /// Takes the oldest operation that can go on: the first of its queue, that
-    /// nobody has, or whose worker has let its lease lapse.
+    /// nobody has, or whose worker has let its lease lapse. One whose document
+    /// cannot be read is passed over: it counts as claimed, so that it is not looked
+    /// at again before the lease lapses, and is poison some day.
     ///
     /// # Errors
     ///
-    /// [`StoreError::Database`], [`StoreError::Document`].
+    /// [`StoreError::Database`].
     pub async fn claim(&self, claim: Claim<'_>) -> Result<Option<Claimed>, StoreError> {
         let claiming = StoreError::database("claim an operation");
         let now = claim.now.as_microsecond();
@@ -133,12 +166,39 @@ impl Store {
             if update.execute(&mut *transaction.inner).await.map_err(&claiming)?.rows_affected() != 1 {
                 continue;
             }
-            let row = select!("WHERE id = $1").bind(id).fetch_one(&mut *transaction.inner).await;
-            let claimed = claimed(&row.map_err(&claiming)?)?;
+            let row = select!("WHERE id = $1").bind(id.clone()).fetch_one(&mut *transaction.inner).await;
+            let claimed = claimed(&row.map_err(&claiming)?);
             transaction.commit().await?;
-            return Ok(Some(claimed));
+            match claimed {
+                Ok(claimed) => return Ok(Some(claimed)),
+                Err(error @ StoreError::Document { .. }) => {
+                    tracing::error!(operation = %id, error = error_chain(&error), "An operation cannot be read");
+                }
+                Err(error) => return Err(error),
+            }
         }
         Ok(None)
+    }
+
+    /// The operations that were claimed more often than `claims_max` and have not
+    /// ended.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Database`].
+    pub async fn poisoned(&self, claims_max: u32) -> Result<Vec<Poisoned>, StoreError> {
+        let sql = "SELECT id, resource_id, kind, enqueued_at, body FROM operations \
+                   WHERE status IN ('Requested', 'Running') AND attempts > $1 ORDER BY enqueued_at, id LIMIT 100";
+        let rows = query(sql).bind(i64::from(claims_max)).fetch_all(&self.pool).await;
+        let rows = rows.map_err(StoreError::database("look for poison"))?;
+        let read = |row: &AnyRow| match poisoned(row) {
+            Err(error @ StoreError::Document { .. }) => {
+                tracing::error!(error = error_chain(&error), "An operation cannot be ended");
+                None
+            }
+            other => Some(other),
+        };
+        rows.iter().filter_map(read).collect()
     }
 
     /// How many operations have not ended.
@@ -316,6 +376,22 @@ impl Transaction {
         let update = update.bind(status(document)).bind(write(document.id.as_str(), document)?);
         let update = update.bind(expires.as_microsecond()).bind(document.id.as_str().to_owned());
         update.execute(&mut *self.inner).await.map(|_| ()).map_err(StoreError::database("end an operation"))
+    }
+
+    /// Ends an operation as failed by what stands beside its document, which is
+    /// left as it is. False when it has ended.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Database`].
+    pub async fn fail_unread(&mut self, id: &DocumentId, expires: Timestamp) -> Result<bool, StoreError> {
+        let update = query(
+            "UPDATE operations SET status = 'Failed', lease_owner = NULL, lease_until = 0, expires_at = $1 \
+             WHERE id = $2 AND status IN ('Requested', 'Running')",
+        );
+        let update = update.bind(expires.as_microsecond()).bind(id.as_str().to_owned());
+        let done = update.execute(&mut *self.inner).await.map_err(StoreError::database("end an operation"))?;
+        Ok(done.rows_affected() == 1)
     }
 
     /// The operations of resources that are not over, oldest first.

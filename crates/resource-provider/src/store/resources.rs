@@ -1,6 +1,7 @@
 //! Documents of resources.
 
 use arm::{DocumentId, ResourceId, ResourceType};
+use delivery::away::error_chain;
 use sqlx::any::AnyRow;
 use sqlx::{AnyExecutor, Row, query};
 
@@ -59,6 +60,23 @@ async fn one(query: Query, executor: impl AnyExecutor<'_>) -> Result<Option<Reso
 pub(super) async fn all(query: Query, executor: impl AnyExecutor<'_>) -> Result<Vec<ResourceDocument>, StoreError> {
     let rows = query.fetch_all(executor).await.map_err(StoreError::database("list resources"))?;
     rows.iter().map(document).collect()
+}
+
+/// The same without those that cannot be read: for what goes through the resources
+/// of many, whom one must not hold up.
+pub(super) async fn readable(
+    query: Query,
+    executor: impl AnyExecutor<'_>,
+) -> Result<Vec<ResourceDocument>, StoreError> {
+    let rows = query.fetch_all(executor).await.map_err(StoreError::database("list resources"))?;
+    let read = |row: &AnyRow| match document(row) {
+        Err(error @ StoreError::Document { .. }) => {
+            tracing::error!(error = error_chain(&error), "A resource cannot be read, and is passed over");
+            None
+        }
+        other => Some(other),
+    };
+    rows.iter().filter_map(read).collect()
 }
 
 fn document(row: &AnyRow) -> Result<ResourceDocument, StoreError> {
@@ -120,13 +138,14 @@ impl Store {
     }
 
     /// Where workspaces were placed, one for each; a Gen1 connector is its own.
+    /// Those that cannot be read are not among them.
     ///
     /// # Errors
     ///
-    /// [`StoreError::Database`], [`StoreError::Document`].
+    /// [`StoreError::Database`].
     pub async fn places(&self) -> Result<Vec<ScaleInfo>, StoreError> {
         let query = select!("WHERE kind = 'Workspace' OR kind = 'IomtConnector'");
-        Ok(all(query, &self.pool).await?.into_iter().filter_map(|document| document.scale).collect())
+        Ok(readable(query, &self.pool).await?.into_iter().filter_map(|document| document.scale).collect())
     }
 
     /// Whether any subscription has a workspace of a name.
@@ -238,12 +257,13 @@ impl Transaction {
         let (resource, body) = (document.resource_id(), write(document.id.as_str(), document)?);
         let insert = query(
             "INSERT INTO resources (id, key, collection, subscription, kind, state, etag, renew_at, is_suspended, \
-             body) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+             is_half_changed, body) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
         );
         let insert = insert.bind(document.id.as_str().to_owned()).bind(resource.key()).bind(collection(&resource));
         let insert = insert.bind(resource.subscription.to_lowercase()).bind(format!("{:?}", resource.kind));
         let insert = insert.bind(format!("{:?}", document.state)).bind(document.etag.clone());
-        let insert = insert.bind(renew_at(document)).bind(is_suspended(document)).bind(body);
+        let insert = insert.bind(renew_at(document)).bind(is_suspended(document));
+        let insert = insert.bind(i64::from(document.infrastructure.is_half_changed)).bind(body);
         insert.execute(&mut *self.inner).await.map(|_| ()).map_err(StoreError::database("write a resource"))
     }
 
@@ -256,11 +276,12 @@ impl Transaction {
         let before = std::mem::replace(&mut document.etag, next_etag());
         let body = write(document.id.as_str(), document)?;
         let update = query(
-            "UPDATE resources SET state = $1, etag = $2, renew_at = $3, is_suspended = $4, body = $5 \
-             WHERE id = $6 AND etag = $7",
+            "UPDATE resources SET state = $1, etag = $2, renew_at = $3, is_suspended = $4, \
+             is_half_changed = $5, body = $6 WHERE id = $7 AND etag = $8",
         );
         let update = update.bind(format!("{:?}", document.state)).bind(document.etag.clone());
-        let update = update.bind(renew_at(document)).bind(is_suspended(document)).bind(body);
+        let update = update.bind(renew_at(document)).bind(is_suspended(document));
+        let update = update.bind(i64::from(document.infrastructure.is_half_changed)).bind(body);
         let update = update.bind(document.id.as_str().to_owned()).bind(before);
         let done = update.execute(&mut *self.inner).await.map_err(StoreError::database("write a resource"))?;
         if done.rows_affected() == 1 { Ok(()) } else { Err(StoreError::Conflict) }

@@ -1,10 +1,10 @@
 //! What is not as it should be, as far as the store can tell
-//! (resource-provider.md 6.5).
+//! (resource-provider.md 6.5). Resources that cannot be read are passed over.
 
 use jiff::Timestamp;
 use sqlx::{Row, query};
 
-use super::resources::{all, select};
+use super::resources::{readable, select};
 use super::{Store, StoreError, Transaction};
 use crate::documents::ResourceDocument;
 
@@ -17,7 +17,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`StoreError::Database`], [`StoreError::Document`].
+    /// [`StoreError::Database`].
     pub async fn unsettled(&self) -> Result<Vec<ResourceDocument>, StoreError> {
         let query = select!(
             "AS r WHERE state IN ('Accepted', 'Provisioning', 'Updating', 'Deprovisioning') \
@@ -25,7 +25,7 @@ impl Store {
              AND o.status IN ('Requested', 'Running') AND o.kind IN ('Provision', 'Patch', 'Deprovision')) \
              ORDER BY key LIMIT $1"
         );
-        all(query.bind(FOUND_MAX), &self.pool).await
+        readable(query.bind(FOUND_MAX), &self.pool).await
     }
 
     /// Connectors whose certificate is to be renewed, but for those that it was
@@ -33,7 +33,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`StoreError::Database`], [`StoreError::Document`].
+    /// [`StoreError::Database`].
     pub async fn due_for_renewal(&self, now: Timestamp, tried: Timestamp) -> Result<Vec<ResourceDocument>, StoreError> {
         let query = select!(
             "AS r WHERE renew_at <= $1 AND state IN ('Provisioned', 'Failed') \
@@ -42,7 +42,22 @@ impl Store {
              ORDER BY renew_at LIMIT $3"
         );
         let query = query.bind(now.as_microsecond()).bind(tried.as_microsecond()).bind(FOUND_MAX);
-        all(query, &self.pool).await
+        readable(query, &self.pool).await
+    }
+
+    /// Resources whose last change failed, and that nothing is going on with, where
+    /// what was good could not be brought back.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Database`].
+    pub async fn half_changed(&self) -> Result<Vec<ResourceDocument>, StoreError> {
+        let query = select!(
+            "AS r WHERE is_half_changed = 1 AND state = 'Failed' \
+             AND NOT EXISTS (SELECT 1 FROM operations AS o WHERE o.resource_id = r.id \
+             AND o.status IN ('Requested', 'Running')) ORDER BY key LIMIT $1"
+        );
+        readable(query.bind(FOUND_MAX), &self.pool).await
     }
 
     /// Subscriptions that have a connector which runs and should not, or the other
@@ -71,9 +86,9 @@ impl Transaction {
     ///
     /// # Errors
     ///
-    /// [`StoreError::Database`], [`StoreError::Document`].
+    /// [`StoreError::Database`].
     pub async fn resources_of(&mut self, subscription: &str) -> Result<Vec<ResourceDocument>, StoreError> {
         let query = select!("WHERE subscription = $1 ORDER BY key").bind(subscription.to_lowercase());
-        all(query, &mut *self.inner).await
+        readable(query, &mut *self.inner).await
     }
 }

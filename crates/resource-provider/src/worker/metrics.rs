@@ -69,7 +69,7 @@ impl Metrics {
         Metrics {
             steps: counter(
                 "iot_connector_provider_steps_total",
-                "Tries of steps, by step, outcome (done, waiting, again, failed, store) and which try it was.",
+                "Tries of steps, by step, outcome (done, waiting, again, failed, store, lost) and which try it was.",
                 &["step", "outcome", "attempt"],
             ),
             step_seconds: histogram(
@@ -94,7 +94,8 @@ impl Metrics {
             ),
             swept: counter(
                 "iot_connector_provider_swept_total",
-                "What the sweeper did: operations enqueued, resources settled, subscriptions followed, renewals begun, \
+                "What the sweeper did: operations enqueued, resources settled, subscriptions followed, failed changes restored, \
+                 renewals begun, \
                  operations forgotten.",
                 &["what"],
             ),
@@ -158,6 +159,7 @@ pub(super) fn count_sweep(swept: &Swept) {
         ("enqueued", swept.enqueued as u64),
         ("settled", swept.settled as u64),
         ("followed", swept.followed as u64),
+        ("restored", swept.restored as u64),
         ("renewals", swept.renewals as u64),
         ("forgotten", swept.forgotten),
     ];

@@ -62,7 +62,10 @@ pub async fn settle(
                 settle_children(transaction, operation, error).await?;
             }
             if let Some(mut resource) = resource.filter(|resource| is_of(resource, operation)) {
-                if !removes {
+                if removes {
+                    // What is half gone is not brought back.
+                    resource.infrastructure.is_half_changed = false;
+                } else {
                     resource.revert();
                 }
                 resource.state = ResourceState::Failed;
@@ -83,6 +86,7 @@ async fn settle_children(
 ) -> Result<(), StoreError> {
     for mut child in transaction.descendants(&operation.resource).await? {
         if is_of(&child, operation) {
+            child.infrastructure.is_half_changed = false;
             child.state = ResourceState::Failed;
             child.provisioning_error = Some(error.clone());
             transaction.update_resource(&mut child).await?;
@@ -134,6 +138,12 @@ pub fn shown(error: &PortError, subject: &ResourceDocument) -> ArmError {
 pub fn age(operation: &OperationDocument) -> SignedDuration {
     let enqueued: Option<Timestamp> = operation.time_enqueued.parse().ok();
     enqueued.map_or(SignedDuration::ZERO, |enqueued| Timestamp::now().duration_since(enqueued))
+}
+
+/// It was claimed again and again, and never ended.
+pub fn poisoned() -> ArmError {
+    let message = "The operation could not be carried out. Contact support with the correlation id.";
+    ArmError::new(ErrorCode::InternalServerError, message)
 }
 
 /// It took too long.

@@ -97,7 +97,10 @@ impl Step {
         match operation {
             OperationKind::Provision | OperationKind::Patch => Step::of_provision(kind),
             OperationKind::Deprovision => Step::of_deprovision(kind),
-            OperationKind::Reapply => &[Workload],
+            OperationKind::Reapply => match kind {
+                ResourceType::Workspace | ResourceType::Connection | ResourceType::IotMapping => &[],
+                _ => &[Workload],
+            },
             OperationKind::Renew => &[Certificate, Workload],
         }
     }
@@ -142,6 +145,11 @@ impl Step {
             ResourceType::IomtMapping => &[Names, MappingBlob, Workload],
             ResourceType::IotMapping => &[],
         }
+    }
+
+    /// What makes a resource again what it was when it last succeeded.
+    pub fn of_return(kind: ResourceType) -> Vec<Step> {
+        Step::of_provision(kind).iter().copied().filter(|step| *step != OldPositions).collect()
     }
 
     /// What a delete of a type does, after its children are gone.

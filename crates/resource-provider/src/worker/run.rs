@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use arm::operation::{OperationKind, OperationStatus};
 use arm::state::ResourceState;
-use arm::{ArmError, ErrorCode};
+use arm::{ArmError, DocumentId, ErrorCode};
 use delivery::away::error_chain;
 use jiff::Timestamp;
 use tokio::time::{Instant, sleep};
@@ -45,9 +45,7 @@ impl Worker {
         let mut wait = self.settings.backoff.0;
         for attempt in 1.. {
             let worked = if attempts > self.settings.claims_max {
-                let message = "The operation could not be carried out. Contact support with the correlation id.";
-                let error = ArmError::new(ErrorCode::InternalServerError, message);
-                self.end(operation.clone(), Ending::Failed(error)).await
+                self.end(operation.clone(), Ending::Failed(outcome::poisoned())).await
             } else if is_preempted {
                 self.end(operation.clone(), Ending::Preempted).await
             } else {
@@ -82,7 +80,8 @@ impl Worker {
         let Some(scene) = Scene::of(&self.store, subject).await? else {
             return self.end(operation.clone(), Ending::Gone).await;
         };
-        let mut stage = Stage { worker: self, scene };
+        let is_known = operation.provisioning_operation.is_upkeep();
+        let mut stage = Stage { worker: self, scene, operation: operation.id.clone(), is_known };
         // Whoever had it before was undoing it: what is undone is not taken for done.
         if operation.error.is_some() {
             return Box::pin(self.give_up(operation, stage)).await;
@@ -90,7 +89,13 @@ impl Worker {
         if removes && !Box::pin(self.remove_children(operation, &stage)).await? {
             return Ok(());
         }
-        let steps = Step::of(operation.provisioning_operation, stage.scene.subject.kind.resource_type());
+        let kind = stage.scene.subject.kind.resource_type();
+        let does = operation.provisioning_operation;
+        let steps = match does {
+            // Of a change that failed more than the workload may be left.
+            OperationKind::Reapply if stage.scene.subject.infrastructure.is_half_changed => Step::of_return(kind),
+            _ => Step::of(does, kind).to_vec(),
+        };
         if operation.provisioning_operation.is_upkeep() {
             // Of what is wanted since, others take care.
             if stage.scene.subject.state == ResourceState::Deprovisioning || !stage.scene.subject.revert() {
@@ -101,27 +106,41 @@ impl Worker {
                 Some(_) => ResourceState::Updating,
                 None => ResourceState::Provisioning,
             };
-            self.begin(&mut stage.scene.subject, state).await?;
+            if !self.begin(&operation.id, &mut stage.scene.subject, state).await? {
+                return Ok(());
+            }
         }
-        match self.perform_all(operation, &mut stage, steps).await? {
-            Outcome::Done => self.end(operation.clone(), Ending::Succeeded).await,
+        match self.perform_all(operation, &mut stage, &steps).await? {
+            Outcome::Done => {
+                // A renewal leaves the rest as it is.
+                let is_whole = does == OperationKind::Renew || self.mark_whole(operation, &mut stage).await?;
+                if is_whole { self.end(operation.clone(), Ending::Succeeded).await } else { Ok(()) }
+            }
             Outcome::Lost => Ok(()),
             Outcome::Preempted => self.end(operation.clone(), Ending::Preempted).await,
             Outcome::Failed(step, error) => Box::pin(self.fail(operation, stage, step, error)).await,
         }
     }
 
-    /// Shows that work has begun.
-    async fn begin(&self, subject: &mut ResourceDocument, state: ResourceState) -> Result<(), StoreError> {
+    /// Shows that work has begun. False when the operation is this worker's no more.
+    async fn begin(
+        &self,
+        operation: &DocumentId,
+        subject: &mut ResourceDocument,
+        state: ResourceState,
+    ) -> Result<bool, StoreError> {
         let mut transaction = self.store.begin().await?;
-        let Some(mut now) = transaction.resource_by_id(&subject.id).await? else { return Ok(()) };
+        if transaction.hold(operation, self.lease()).await?.is_none() {
+            return Ok(false);
+        }
+        let Some(mut now) = transaction.resource_by_id(&subject.id).await? else { return Ok(true) };
         if now.state == ResourceState::Accepted {
             now.state = state;
             transaction.update_resource(&mut now).await?;
             transaction.commit().await?;
         }
         *subject = now;
-        Ok(())
+        Ok(true)
     }
 
     /// Removes what is below, each as its own delete would. False when the
@@ -129,10 +148,10 @@ impl Worker {
     async fn remove_children(&self, operation: &mut OperationDocument, stage: &Stage<'_>) -> Result<bool, StoreError> {
         for child in self.store.descendants(&stage.scene.subject.resource_id()).await? {
             let Some(scene) = Scene::of(&self.store, child).await? else { continue };
-            let mut below = Stage { worker: self, scene };
+            let mut below = Stage { worker: self, scene, operation: operation.id.clone(), is_known: true };
             let steps = Step::of_deprovision(below.scene.subject.kind.resource_type());
             for step in steps {
-                match self.retried(operation, &mut below, *step).await? {
+                match self.retried(operation, &mut below, (*step, Purpose::Act)).await? {
                     Outcome::Done => {}
                     Outcome::Lost => return Ok(false),
                     Outcome::Preempted => {
@@ -140,13 +159,15 @@ impl Worker {
                         return Ok(false);
                     }
                     Outcome::Failed(step, error) => {
-                        let scene = stage.scene.clone();
-                        Box::pin(self.fail(operation, Stage { worker: self, scene }, step, error)).await?;
+                        Box::pin(self.fail(operation, stage.clone(), step, error)).await?;
                         return Ok(false);
                     }
                 }
             }
             let mut transaction = self.store.begin().await?;
+            if transaction.hold(&operation.id, self.lease()).await?.is_none() {
+                return Ok(false);
+            }
             transaction.delete_resource(&below.scene.subject.id).await?;
             transaction.commit().await?;
         }
@@ -166,7 +187,7 @@ impl Worker {
             if operation.steps.iter().any(|done| done.name == name && done.outcome == StepOutcome::Done) {
                 continue;
             }
-            match self.retried(operation, stage, *step).await? {
+            match self.retried(operation, stage, (*step, Purpose::Act)).await? {
                 Outcome::Done => {}
                 other => return Ok(other),
             }
@@ -184,7 +205,7 @@ impl Worker {
         &self,
         operation: &OperationDocument,
         stage: &mut Stage<'_>,
-        step: Step,
+        (step, purpose): (Step, Purpose),
     ) -> Result<Outcome, StoreError> {
         let settings = &self.settings;
         let (mut begin, mut wait, mut attempt) = (Instant::now(), settings.backoff.0, 1);
@@ -194,7 +215,12 @@ impl Worker {
                 Some(true) => return Ok(Outcome::Preempted),
                 Some(false) => {}
             }
-            if outcome::age(operation) > settings.operation_limit {
+            // Undoing has a limit of its own for each step, which waiting counts for.
+            let is_late = match purpose {
+                Purpose::Act => outcome::age(operation) > settings.operation_limit,
+                Purpose::Undo => begin.elapsed() >= settings.step_limit,
+            };
+            if is_late {
                 return Ok(Outcome::Failed(step, outcome::timed_out()));
             }
             let timer = metrics::Timer::start(step, attempt);
@@ -208,13 +234,19 @@ impl Worker {
                     return Err(error);
                 }
                 // Waiting for another is no try of this one; the operation's age
-                // ends it.
+                // ends it, or the step's when it undoes.
                 Err(StepError::Waiting) => {
                     timer.stop("waiting");
                     let since = Instant::now();
                     sleep(outcome::jittered(settings.poll)).await;
-                    begin += since.elapsed();
+                    if purpose == Purpose::Act {
+                        begin += since.elapsed();
+                    }
                     continue;
+                }
+                Err(StepError::Lost) => {
+                    timer.stop("lost");
+                    return Ok(Outcome::Lost);
                 }
                 Err(StepError::Port(error)) => error,
             };
@@ -254,11 +286,19 @@ impl Worker {
         Ok(true)
     }
 
-    /// Stores what a step has made up, before it is used.
-    pub(super) async fn store_made(&self, subject: &mut ResourceDocument) -> Result<(), StoreError> {
+    /// Stores what a step has made up, before it is used. False when the operation is
+    /// this worker's no more.
+    pub(super) async fn store_made(
+        &self,
+        operation: &DocumentId,
+        subject: &mut ResourceDocument,
+    ) -> Result<bool, StoreError> {
         let mut transaction = self.store.begin().await?;
+        if transaction.hold(operation, self.lease()).await?.is_none() {
+            return Ok(false);
+        }
         outcome::take_over(&mut transaction, subject).await?;
-        transaction.commit().await
+        transaction.commit().await.map(|()| true)
     }
 
     /// Stores why an operation fails, before anything is undone, and gives it up.
@@ -301,7 +341,7 @@ impl Worker {
             if operation.steps.iter().any(|done| done.name == undo.name()) {
                 continue;
             }
-            let outcome = match self.retried(operation, stage, undo).await? {
+            let outcome = match self.retried(operation, stage, (undo, Purpose::Undo)).await? {
                 Outcome::Done => StepOutcome::Compensated,
                 Outcome::Lost => return Ok(()),
                 Outcome::Preempted => return Ok(()),
@@ -319,19 +359,32 @@ impl Worker {
     /// Makes the resource what it was when it last succeeded.
     async fn bring_back(&self, operation: &mut OperationDocument, stage: &mut Stage<'_>) -> Result<(), StoreError> {
         stage.scene.subject.revert();
-        let kind = stage.scene.subject.kind.resource_type();
-        for step in Step::of_provision(kind).iter().filter(|step| **step != Step::OldPositions) {
-            match self.retried(operation, stage, *step).await? {
+        stage.is_known = true;
+        for step in Step::of_return(stage.scene.subject.kind.resource_type()) {
+            match self.retried(operation, stage, (step, Purpose::Undo)).await? {
                 Outcome::Done => {}
                 Outcome::Lost | Outcome::Preempted => return Ok(()),
                 Outcome::Failed(step, error) => {
                     let error = error_chain(&error);
                     tracing::error!(operation = %operation.id, ?step, error, "What was good could not be brought back");
-                    return Ok(());
+                    let (outcome, at) = (StepOutcome::CompensationFailed, Timestamp::now().to_string());
+                    operation.steps.push(Journaled { name: step.name(), outcome, at });
+                    stage.scene.subject.infrastructure.is_half_changed = true;
+                    return self.journal(operation, &mut stage.scene.subject).await.map(|_| ());
                 }
             }
         }
-        Ok(())
+        self.mark_whole(operation, stage).await.map(|_| ())
+    }
+
+    /// Stores that a resource is what its document says, where it was not. False when
+    /// the operation is this worker's no more.
+    async fn mark_whole(&self, operation: &mut OperationDocument, stage: &mut Stage<'_>) -> Result<bool, StoreError> {
+        let subject = &mut stage.scene.subject;
+        if std::mem::take(&mut subject.infrastructure.is_half_changed) {
+            return self.journal(operation, subject).await;
+        }
+        Ok(true)
     }
 
     /// Ends an operation: the resource gets its final state in the same
@@ -356,6 +409,15 @@ impl Worker {
         }
         Ok(())
     }
+}
+
+/// What a step is done for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Purpose {
+    /// What was asked for: no longer than an operation may take.
+    Act,
+    /// What was before: also when the operation took too long.
+    Undo,
 }
 
 /// How steps went.

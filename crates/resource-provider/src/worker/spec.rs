@@ -2,8 +2,10 @@
 //!
 //! Of the resource that is worked on, what is wanted; of the others, what was good
 //! last: what is wanted of those is the business of their own operations, which may
-//! wait behind this one.
+//! wait behind this one. Nor is anybody asked where the FHIR services of the others
+//! are: one that is gone holds up its own destination only.
 
+use arm::ErrorCode;
 use arm::desired::Properties;
 use arm::gen1::{IomtConnector, IomtMapping};
 use arm::gen2::fhir_destination::FhirServiceId;
@@ -11,12 +13,11 @@ use arm::gen2::{FhirDestination, FhirTarget, IngestionEndpoint, IotConnector};
 use arm::infrastructure::{ConnectorNames, DestinationNames};
 use arm::mapping_content::MappingKind;
 use arm::state::ResourceState;
-use arm::{ErrorCode, ResourceId};
 
 use super::scene::{Scene, missing, stored};
 use super::steps::StepError;
-use crate::documents::{ConnectionDefinition, ResourceDocument};
-use crate::ports::{ConnectorSpec, DestinationSpec, ErrorClass, FhirService, FhirServices, PortError};
+use crate::documents::{ConnectionDefinition, FhirAddress, ResourceDocument};
+use crate::ports::{ConnectorSpec, DestinationSpec, ErrorClass, FhirServices, Platform, PortError};
 use crate::store::Store;
 
 /// A mapping's blob, and what the mapping means.
@@ -25,11 +26,8 @@ type Mapping = (String, String);
 impl Scene {
     /// The connector, with the destinations that are made or being made. None for
     /// one that could do nothing: a Gen1 connector without both of its mappings.
-    pub async fn connector_spec(
-        &self,
-        store: &Store,
-        fhir_services: &dyn FhirServices,
-    ) -> Result<Option<ConnectorSpec>, StepError> {
+    pub async fn connector_spec(&self, store: &Store, platform: &Platform) -> Result<Option<ConnectorSpec>, StepError> {
+        let fhir_services = platform.fhir_services.as_ref();
         let mut connector = self.connector().clone();
         if connector.id != self.subject.id {
             connector.revert();
@@ -49,8 +47,10 @@ impl Scene {
             }
             Properties::IomtConnector(properties) => match mappings(&children) {
                 [Some(device), Some(fhir)] => {
-                    let service = service_above(&id, fhir_services).await?;
-                    Some(self.of_gen1(&connector, properties, (device, fhir), service)?)
+                    let service = address(&connector, fhir_services).await?;
+                    let service = service.ok_or_else(|| missing("the FHIR service above the connector"))?;
+                    let host = self.host_of_hubs(platform.cluster.event_hubs_suffix())?;
+                    Some(self.of_gen1(&connector, properties, (device, fhir), (host, service))?)
                 }
                 _ => None,
             },
@@ -93,22 +93,27 @@ impl Scene {
         })
     }
 
+    /// The host of the workspace's namespace.
+    fn host_of_hubs(&self, suffix: &str) -> Result<String, PortError> {
+        let namespace = self.place()?.event_hub_namespace_resource_id.rsplit('/').next().unwrap_or_default();
+        Ok(format!("{namespace}.{suffix}"))
+    }
+
     /// Its own hub is its source, and the FHIR service above it its destination.
     fn of_gen1(
         &self,
         connector: &ResourceDocument,
         properties: &IomtConnector,
         ((device_mapping, device_mapping_hash), (fhir_mapping, fhir_mapping_hash)): (Mapping, Mapping),
-        service: FhirService,
+        (host, service): (String, FhirAddress),
     ) -> Result<ConnectorSpec, PortError> {
         let infrastructure = &connector.infrastructure;
-        let namespace = self.place()?.event_hub_namespace_resource_id.rsplit('/').next().unwrap_or_default();
         Ok(ConnectorSpec {
             name: ConnectorNames(&connector.id).workload(),
             endpoint: IngestionEndpoint {
                 event_hub_name: stored(&infrastructure.device_hub_name, "the hub that devices send to")?.to_owned(),
                 consumer_group: None,
-                fully_qualified_event_hub_namespace: format!("{namespace}.servicebus.windows.net"),
+                fully_qualified_event_hub_namespace: host,
             },
             epoch: 1,
             internal_hub: stored(&infrastructure.event_hub_name, "the connector's hub")?.to_owned(),
@@ -147,10 +152,51 @@ fn mappings(children: &[ResourceDocument]) -> [Option<Mapping>; 2] {
     mappings
 }
 
-/// The FHIR service above a Gen1 connector.
-async fn service_above(connector: &ResourceId, fhir_services: &dyn FhirServices) -> Result<FhirService, PortError> {
-    let service = fhir_services.get(&connector.fhir_service().unwrap_or_default()).await?;
-    service.ok_or_else(|| missing("the FHIR service above the connector"))
+/// The resource id of the FHIR service of a destination or Gen1 connector; none of
+/// a destination that is given the URL.
+fn fhir_service(document: &ResourceDocument) -> Result<Option<String>, PortError> {
+    let id = document.resource_id();
+    match &document.properties {
+        Properties::FhirDestination(FhirDestination { target: FhirTarget::FhirServiceResourceId(text), .. }) => {
+            let service = FhirServiceId::read(text, &id).map_err(|error| gone(error.code))?;
+            Ok(Some(service.path))
+        }
+        Properties::IomtConnector(_) => Ok(id.fhir_service()),
+        _ => Ok(None),
+    }
+}
+
+fn gone(code: ErrorCode) -> PortError {
+    let message = "the FHIR service of a destination is not there any more".to_owned();
+    PortError { code, class: ErrorClass::Permanent, message }
+}
+
+/// Where it is, as far as that is known from before.
+pub fn known_address(document: &ResourceDocument) -> Result<Option<FhirAddress>, PortError> {
+    let Some(service) = fhir_service(document)? else { return Ok(None) };
+    let known = document.infrastructure.fhir_service.clone();
+    Ok(known.filter(|known| known.resource_id.eq_ignore_ascii_case(&service)))
+}
+
+/// Where it is now, as the directory says; none when it is not there.
+pub async fn look_up(
+    document: &ResourceDocument,
+    fhir_services: &dyn FhirServices,
+) -> Result<Option<FhirAddress>, PortError> {
+    let Some(resource_id) = fhir_service(document)? else { return Ok(None) };
+    let found = fhir_services.get(&resource_id).await?;
+    Ok(found.map(|found| FhirAddress { resource_id, url: found.url, audience: found.audience }))
+}
+
+/// Where it is: the directory is asked only when nothing is known.
+async fn address(
+    document: &ResourceDocument,
+    fhir_services: &dyn FhirServices,
+) -> Result<Option<FhirAddress>, PortError> {
+    match known_address(document)? {
+        Some(known) => Ok(Some(known)),
+        None => look_up(document, fhir_services).await,
+    }
 }
 
 async fn destination(
@@ -160,14 +206,8 @@ async fn destination(
 ) -> Result<DestinationSpec, PortError> {
     let (fhir_url, fhir_audience) = match &properties.target {
         FhirTarget::FhirServerUrl(url) => (url.clone(), None),
-        FhirTarget::FhirServiceResourceId(text) => {
-            let gone = |code| PortError {
-                code,
-                class: ErrorClass::Permanent,
-                message: "the FHIR service of a destination is not there any more".to_owned(),
-            };
-            let service = FhirServiceId::read(text, &document.resource_id()).map_err(|error| gone(error.code))?;
-            let found = fhir_services.get(&service.path).await?;
+        FhirTarget::FhirServiceResourceId(_) => {
+            let found = address(document, fhir_services).await?;
             let found = found.ok_or_else(|| gone(ErrorCode::FhirServiceNotFound))?;
             (found.url, found.audience)
         }

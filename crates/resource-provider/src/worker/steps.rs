@@ -3,25 +3,31 @@
 use arm::desired::Properties;
 use arm::gen2::Sku;
 use arm::infrastructure::{ConnectorNames, DestinationNames, WorkspaceNames};
-use arm::{ErrorCode, ResourceType};
+use arm::{DocumentId, ErrorCode, ResourceType};
 use uuid::Uuid;
 
-use super::Worker;
 use super::plan::Step;
 use super::scene::{
     CERTIFICATE_ROLE, DEVICE_RECEIVER, FHIR_ROLE, HUB_RECEIVER, HUB_SENDER, STORAGE_ROLE, Scene, missing, stored,
 };
+use super::{Worker, spec};
+use crate::documents::IngestDefinition;
 use crate::ports::{AllocationRequest, ConnectorSpec, ErrorClass, Federation, PortError, Role, RoleAssignment, Scope};
 use crate::store::StoreError;
 
 /// What a step needs beside the documents.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Stage<'w> {
     /// Who works.
     pub worker: &'w Worker,
     /// The documents; what a step changes in `subject` is stored with its entry
     /// in the journal.
     pub scene: Scene,
+    /// The operation that it is done for.
+    pub operation: DocumentId,
+    /// Whether what is done was good before: then nobody is asked where things are
+    /// that are not ours.
+    pub is_known: bool,
 }
 
 /// Why a step did not succeed.
@@ -33,6 +39,8 @@ pub enum StepError {
     Store(StoreError),
     /// Another has what it needs: that is no failure.
     Waiting,
+    /// The operation is another worker's.
+    Lost,
 }
 
 /// What the cluster was asked for.
@@ -174,7 +182,9 @@ impl Stage<'_> {
                 Err(StepError::Port(error)) if error.code == ErrorCode::HashConflictOnDifferentRoleAssignmentIds => {
                     let id = Uuid::new_v4().to_string();
                     self.scene.subject.infrastructure.role_assignments.insert(key.to_owned(), id);
-                    self.worker.store_made(&mut self.scene.subject).await?;
+                    if !self.worker.store_made(&self.operation, &mut self.scene.subject).await? {
+                        return Err(StepError::Lost);
+                    }
                 }
                 other => return other,
             }
@@ -361,7 +371,7 @@ impl Stage<'_> {
         let (platform, place, store) = (&self.worker.platform, self.scene.place()?, &self.worker.store);
         let subscription = store.subscription_state(&self.scene.subject.subscription_id).await?;
         let is_suspended = subscription.is_suspended();
-        let spec = self.scene.connector_spec(store, platform.fhir_services.as_ref()).await?;
+        let spec = self.scene.connector_spec(store, platform).await?;
         let Some(spec) = spec.map(|spec| ConnectorSpec { is_suspended, ..spec }) else {
             let name = ConnectorNames(&self.scene.connector().id).workload();
             platform.cluster.delete(place, &name).await?;
@@ -377,6 +387,29 @@ impl Stage<'_> {
     }
 
     async fn workload(&mut self) -> Result<(), StepError> {
+        let before = self.scene.subject.infrastructure.fhir_service.clone();
+        self.find_fhir_service().await?;
+        let done = self.make_workload().await;
+        if done.is_err() {
+            // What was good is applied again with the address that it had.
+            self.scene.subject.infrastructure.fhir_service = before;
+        }
+        done
+    }
+
+    /// Finds the FHIR service of what is worked on, as it is now. Without one, that
+    /// which is known is used; where none is, whoever needs it says so.
+    async fn find_fhir_service(&mut self) -> Result<(), PortError> {
+        let subject = &mut self.scene.subject;
+        if self.is_known && spec::known_address(subject)?.is_some() {
+            return Ok(());
+        }
+        subject.infrastructure.fhir_service =
+            spec::look_up(subject, self.worker.platform.fhir_services.as_ref()).await?;
+        Ok(())
+    }
+
+    async fn make_workload(&mut self) -> Result<(), StepError> {
         let applied = self.apply().await?;
         if self.is_connector() {
             self.scene.subject.infrastructure.is_suspended = Some(applied.is_suspended);
@@ -413,8 +446,15 @@ impl Stage<'_> {
             }
             let mut without = self.scene.clone();
             without.subject.state = arm::state::ResourceState::Deprovisioning;
-            Stage { worker: self.worker, scene: without }.apply().await?;
+            let operation = self.operation.clone();
+            Stage { worker: self.worker, scene: without, operation, is_known: true }.apply().await?;
+            let deadline = tokio::time::Instant::now() + self.worker.settings.ready_limit;
             while cluster.workload(&place, &connector, &workload).await?.is_some() {
+                if tokio::time::Instant::now() >= deadline {
+                    let message = format!("the workload `{workload}` is still there");
+                    let class = ErrorClass::Transient { retry_after_seconds: None };
+                    return Err(PortError { code: ErrorCode::ClusterUnavailable, class, message }.into());
+                }
                 tokio::time::sleep(self.worker.settings.poll).await;
             }
         }
@@ -427,14 +467,17 @@ impl Stage<'_> {
     async fn positions(&mut self, step: Step) -> Result<(), StepError> {
         let Ok(account) = self.scene.storage_account() else { return Ok(()) };
         let subject = &self.scene.subject;
-        let epoch = subject.ingest_definition.as_ref().map_or(0, |ingest| ingest.epoch);
+        let ingest = subject.ingest_definition.as_ref();
         let containers: Vec<String> = match subject.kind.resource_type() {
             ResourceType::FhirDestination => vec![DestinationNames(&subject.id).workload()],
             ResourceType::IomtConnector => {
                 vec![ConnectorNames(&subject.id).checkpoints(1), DestinationNames(&subject.id).workload()]
             }
             _ => {
-                let last = if step == Step::OldPositions { epoch.saturating_sub(1) } else { epoch };
+                let last = match step {
+                    Step::OldPositions => ingest.map_or(0, |ingest| ingest.epoch.saturating_sub(1)),
+                    _ => ingest.map_or(0, IngestDefinition::highest),
+                };
                 (1..=last).map(|epoch| ConnectorNames(&subject.id).checkpoints(epoch)).collect()
             }
         };

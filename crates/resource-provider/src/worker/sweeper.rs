@@ -4,6 +4,8 @@
 //! Everything that is found is looked at again, locked, before anything is done
 //! about it, so that two that sweep at once would do no harm.
 
+use std::fmt::Display;
+
 use arm::operation::{OperationKind, OperationStatus};
 use arm::state::ResourceState;
 use arm::{ResourceId, Route};
@@ -11,12 +13,13 @@ use delivery::away::error_chain;
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::watch;
 
-use super::{Worker, metrics, outcome};
+use super::outcome::{self, Ending};
+use super::{Worker, metrics};
 use crate::documents::{OperationDocument, ResourceDocument};
-use crate::enqueue::{self, Request};
+use crate::enqueue::{self, REMEMBERED, Request};
 use crate::lifecycle;
 use crate::ports::TaggedGroup;
-use crate::store::{StoreError, Transaction};
+use crate::store::{Poisoned, StoreError, Transaction};
 
 /// What one pass did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -28,6 +31,8 @@ pub struct Swept {
     /// Operations that let connectors run or stand still, or remove what a deleted
     /// subscription has.
     pub followed: usize,
+    /// Failed changes of which what was good is brought back now.
+    pub restored: usize,
     /// Certificates that are being renewed.
     pub renewals: usize,
     /// Operations that were forgotten.
@@ -70,17 +75,21 @@ impl Worker {
             return Ok(None);
         }
         let mut swept = Swept::default();
+        for poisoned in self.store.poisoned(self.settings.claims_max).await? {
+            swept.settled += unless_its_own(&poisoned.id, self.end_poisoned(&poisoned, now).await)?;
+        }
         for document in self.store.unsettled().await? {
-            self.settle(&document, &mut swept, now).await?;
+            unless_its_own(&document.id, self.settle(&document, &mut swept, now).await)?;
         }
         for subscription in self.store.subscriptions_out_of_line().await? {
-            let mut transaction = self.store.begin().await?;
-            swept.followed += lifecycle::catch_up(&mut transaction, &subscription, now).await?;
-            transaction.commit().await?;
+            swept.followed += unless_its_own(&subscription, self.follow(&subscription, now).await)?;
+        }
+        for document in self.store.half_changed().await? {
+            swept.restored += unless_its_own(&document.id, self.restore(&document, now).await)?;
         }
         let tried = now - self.settings.renewal_pause;
         for document in self.store.due_for_renewal(now, tried).await? {
-            swept.renewals += usize::from(self.renew_certificate(&document, now).await?);
+            swept.renewals += unless_its_own(&document.id, self.renew_certificate(&document, now).await)?;
         }
         let mut transaction = self.store.begin().await?;
         swept.forgotten = transaction.forget_expired(now).await?;
@@ -88,6 +97,53 @@ impl Worker {
         swept.orphans = self.sweep_orphans().await?;
         metrics::count_sweep(&swept);
         Ok(Some(swept))
+    }
+
+    /// Ends an operation that no worker can end: its document cannot be read, or its
+    /// resource's. How many it ended.
+    async fn end_poisoned(&self, found: &Poisoned, now: Timestamp) -> Result<usize, StoreError> {
+        let resource = match self.store.resource_by_id(&found.resource_id).await {
+            // Workers end it.
+            Ok(_) if found.document.is_some() => return Ok(0),
+            Ok(resource) => resource,
+            Err(error @ StoreError::Document { .. }) => {
+                tracing::error!(operation = %found.id, error = error_chain(&error), "Its resource cannot be read");
+                None
+            }
+            Err(error) => return Err(error),
+        };
+        let expires = now + REMEMBERED;
+        let mut transaction = self.store.begin().await?;
+        if !transaction.fail_unread(&found.id, expires).await? {
+            return Ok(0);
+        }
+        let mut operation = found.document.clone();
+        if let Some(resource) = &resource {
+            transaction.lock(&resource.resource_id()).await?;
+            // Clients still ask how it went: what its document was is known but for its journal.
+            let mut known = enqueue::operation(resource, found.kind, &Request::ours(found.at));
+            known.id = found.id.clone();
+            outcome::settle(&mut transaction, &mut known, &Ending::Failed(outcome::poisoned())).await?;
+            operation = Some(known);
+        }
+        if let Some(mut operation) = operation {
+            operation.provisioning_status = OperationStatus::Failed;
+            operation.error = Some(outcome::poisoned());
+            operation.time_last_updated = now.to_string();
+            operation.time_ended = Some(now.to_string());
+            transaction.end_operation(&operation, expires).await?;
+        }
+        transaction.commit().await?;
+        tracing::error!(operation = %found.id, "An operation that could not be carried out is ended");
+        Ok(1)
+    }
+
+    /// Queues what is to follow a subscription's state. How many operations that was.
+    async fn follow(&self, subscription: &str, now: Timestamp) -> Result<usize, StoreError> {
+        let mut transaction = self.store.begin().await?;
+        let count = lifecycle::catch_up(&mut transaction, subscription, now).await?;
+        transaction.commit().await?;
+        Ok(count)
     }
 
     /// A resource whose operation ended gets the state that belongs to that; one
@@ -128,18 +184,30 @@ impl Worker {
         transaction.commit().await
     }
 
-    /// Queues that a certificate is renewed. Whether it is not yet being.
-    async fn renew_certificate(&self, found: &ResourceDocument, now: Timestamp) -> Result<bool, StoreError> {
+    /// Queues that what was good is brought back, unless that waits. How many that was.
+    async fn restore(&self, found: &ResourceDocument, now: Timestamp) -> Result<usize, StoreError> {
         let mut transaction = self.store.begin().await?;
         transaction.lock(&found.resource_id()).await?;
-        let Some(document) = transaction.resource_by_id(&found.id).await? else { return Ok(false) };
+        let Some(document) = transaction.resource_by_id(&found.id).await? else { return Ok(0) };
+        if document.etag != found.etag || !lifecycle::reapply(&mut transaction, &document, now).await? {
+            return Ok(0);
+        }
+        transaction.commit().await?;
+        Ok(1)
+    }
+
+    /// Queues that a certificate is renewed, unless it is being. How many that was.
+    async fn renew_certificate(&self, found: &ResourceDocument, now: Timestamp) -> Result<usize, StoreError> {
+        let mut transaction = self.store.begin().await?;
+        transaction.lock(&found.resource_id()).await?;
+        let Some(document) = transaction.resource_by_id(&found.id).await? else { return Ok(0) };
         if document.etag != found.etag || !transaction.pending(&document.id).await?.is_empty() {
-            return Ok(false);
+            return Ok(0);
         }
         let operation = enqueue::operation(&document, OperationKind::Renew, &Request::ours(now));
         enqueue::enqueue(&mut transaction, &document, &operation, now).await?;
         transaction.commit().await?;
-        Ok(true)
+        Ok(1)
     }
 
     /// Reports the groups that nobody's resource has, and removes them where that
@@ -154,7 +222,7 @@ impl Worker {
         };
         let mut count = 0;
         for group in groups {
-            if !self.is_orphan(&group).await? {
+            if unless_its_own(&group.name, self.is_orphan(&group).await)? == 0 {
                 continue;
             }
             count += 1;
@@ -171,14 +239,26 @@ impl Worker {
         Ok(count)
     }
 
-    /// Whether the resource that a group is for is gone, or has another group: a
+    /// 1 when the resource that a group is for is gone, or has another group: a
     /// resource's name is stored before its group is made, and kept until after it
     /// is removed.
-    async fn is_orphan(&self, group: &TaggedGroup) -> Result<bool, StoreError> {
-        let Some(id) = resource_of(group) else { return Ok(false) };
+    async fn is_orphan(&self, group: &TaggedGroup) -> Result<usize, StoreError> {
+        let Some(id) = resource_of(group) else { return Ok(0) };
         let document = self.store.resource(&id).await?;
         let own = document.and_then(|document| document.infrastructure.resource_group);
-        Ok(own.as_deref() != Some(group.name.as_str()))
+        Ok(usize::from(own.as_deref() != Some(group.name.as_str())))
+    }
+}
+
+/// What was done about one thing. What is wrong with that one alone holds up no
+/// other: it is looked at again in the next pass.
+fn unless_its_own<T: Default>(what: &impl Display, done: Result<T, StoreError>) -> Result<T, StoreError> {
+    match done {
+        Err(error @ (StoreError::Document { .. } | StoreError::Conflict)) => {
+            tracing::error!(%what, error = error_chain(&error), "Something was not swept, and is looked at again");
+            Ok(T::default())
+        }
+        other => other,
     }
 }
 

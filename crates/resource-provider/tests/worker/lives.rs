@@ -177,5 +177,18 @@ async fn a_worker_runs_until_it_is_told_to_stop() {
     });
     ended.await.expect("it ends");
     stop.send(true).unwrap();
-    running.await.unwrap();
+    running.await.unwrap().unwrap();
+}
+
+/// A sweeper that breaks off does not go unseen: its worker stops, and says so.
+#[tokio::test]
+async fn a_worker_ends_when_its_sweeper_breaks_off() {
+    let site = Site::behind(Arc::new(Open)).await;
+    let mut worker = site.worker();
+    // No time lies so long ago.
+    worker.settings.renewal_pause = jiff::SignedDuration::MAX;
+    let (stop, stopped) = tokio::sync::watch::channel(false);
+    let ended = tokio::time::timeout(std::time::Duration::from_secs(60), worker.run(stopped)).await;
+    let error = ended.expect("it ends by itself").unwrap_err();
+    assert!(error.is_panic() && !*stop.borrow(), "{error}");
 }

@@ -6,8 +6,13 @@
 #[path = "../api/bodies.rs"]
 #[allow(dead_code)]
 mod bodies;
+mod epochs;
 mod faults;
+mod half_changed;
+mod late;
+mod leases;
 mod lives;
+mod outside;
 #[path = "../store/places.rs"]
 #[allow(dead_code)]
 mod places;
@@ -20,4 +25,5 @@ mod store_down;
 mod subscriptions;
 mod sweeper;
 mod undo;
+mod unreadable;
 mod waits;

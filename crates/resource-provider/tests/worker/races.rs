@@ -59,7 +59,7 @@ async fn with_workers<T>(site: &Site, count: usize, act: impl Future<Output = T>
     let done = tokio::time::timeout(LIMIT, act).await.expect("it ends in time");
     stop.send(true).unwrap();
     for worker in workers {
-        worker.await.unwrap();
+        worker.await.unwrap().unwrap();
     }
     done
 }

@@ -44,7 +44,7 @@ async fn postgres_goes_and_comes_back() {
     };
     tokio::time::timeout(LIMIT, all).await.expect("all is carried out");
     stop.send(true).unwrap();
-    running.await.unwrap();
+    running.await.unwrap().unwrap();
     assert_eq!(site.cloud.connector_count(), 3);
 }
 
