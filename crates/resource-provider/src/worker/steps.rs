@@ -428,7 +428,19 @@ impl Stage<'_> {
                 let code = ErrorCode::WorkloadNotReady;
                 return Err(PortError { code, class: ErrorClass::Permanent, message }.into());
             }
-            tokio::time::sleep(self.worker.settings.poll).await;
+            self.pause().await?;
+        }
+    }
+
+    /// The time between two looks at what is awaited; over when the operation is to
+    /// stop.
+    async fn pause(&self) -> Result<(), StepError> {
+        tokio::time::sleep(self.worker.settings.poll).await;
+        match self.worker.store.renew(&self.operation, self.worker.lease()).await? {
+            Some(false) => Ok(()),
+            // A delete wants it to stop, which whoever tries the step sees.
+            Some(true) => Err(StepError::Waiting),
+            None => Err(StepError::Lost),
         }
     }
 
@@ -455,7 +467,7 @@ impl Stage<'_> {
                     let class = ErrorClass::Transient { retry_after_seconds: None };
                     return Err(PortError { code: ErrorCode::ClusterUnavailable, class, message }.into());
                 }
-                tokio::time::sleep(self.worker.settings.poll).await;
+                self.pause().await?;
             }
         }
         self.scene.subject.infrastructure.kubernetes = None;

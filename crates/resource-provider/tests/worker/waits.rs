@@ -3,9 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
-use resource_provider::local::Open;
+use resource_provider::documents::ScaleInfo;
+use resource_provider::local::{LocalCloud, Open};
+use resource_provider::ports::{Cluster, ConnectorSpec, PortError, WorkloadStatus};
 use resource_provider::worker::metrics;
+use serde_json::json;
+use tokio::sync::Notify;
 
 use super::bodies::{CONNECTOR, connector};
 use super::provider::NEWEST;
@@ -44,4 +49,48 @@ async fn the_lock_of_a_workspace_is_waited_for() {
     assert_eq!(site.status(&made).await["status"], "Succeeded");
     let done = r#"iot_connector_provider_operations_total{code="",command="Provision",outcome="Succeeded",type="workspaces/iotconnectors"}"#;
     assert!(counted(&site, done).await > 0);
+}
+
+/// A cluster whose workloads never come up.
+#[derive(Debug)]
+struct NeverReady(Arc<LocalCloud>, Arc<Notify>);
+
+#[async_trait]
+impl Cluster for NeverReady {
+    async fn apply(&self, place: &ScaleInfo, connector: &ConnectorSpec) -> Result<(), PortError> {
+        Cluster::apply(&*self.0, place, connector).await
+    }
+
+    async fn workload(&self, place: &ScaleInfo, of: &str, name: &str) -> Result<Option<WorkloadStatus>, PortError> {
+        let found = self.0.workload(place, of, name).await?;
+        self.1.notify_one();
+        Ok(found.map(|status| WorkloadStatus { is_ready: false, ..status }))
+    }
+
+    async fn delete(&self, place: &ScaleInfo, connector: &str) -> Result<(), PortError> {
+        Cluster::delete(&*self.0, place, connector).await
+    }
+}
+
+/// A delete does not wait until a workload that never comes up is given up.
+#[tokio::test]
+async fn a_delete_stops_the_wait_for_a_workload() {
+    let site = Site::behind(Arc::new(Open)).await;
+    site.with_workspace().await;
+    let made = site.provider.put(CONNECTOR, NEWEST, &connector()).await.is(201);
+    let mut worker = site.worker();
+    worker.settings.ready_limit = Duration::from_secs(3600);
+    let looked = Arc::new(Notify::new());
+    worker.platform.cluster = Arc::new(NeverReady(site.cloud.clone(), looked.clone()));
+    let delete = async {
+        looked.notified().await;
+        site.provider.delete(CONNECTOR, NEWEST).await.is(202)
+    };
+    let both = async { tokio::join!(worker.work_once(), delete) };
+    let (worked, deleted) = tokio::time::timeout(Duration::from_secs(60), both).await.expect("it ends");
+    assert!(worked.unwrap());
+    let status = site.status(&made).await;
+    assert_eq!((&status["status"], &status["error"]["code"]), (&json!("Canceled"), &json!("OperationPreempted")));
+    assert_eq!(site.done(deleted).await["status"], "Succeeded");
+    site.provider.get(CONNECTOR, NEWEST).await.is(404);
 }
