@@ -159,14 +159,31 @@ fn findings(text: &str, kind: MappingKind) -> Vec<ErrorDetail> {
     errors.map(|finding| of_finding(&finding, &tree)).collect()
 }
 
+/// A finding as a client reads it. The loader points at the object that lacks a
+/// member, or whose member cannot be used; a client gets the member.
 fn of_finding(finding: &Finding, tree: &Text) -> ErrorDetail {
     let message = finding.message.trim();
-    let code = match message {
-        _ if message.starts_with("Required property ") => "MissingField",
-        _ if message.starts_with("No match found for template type ") => "UnknownTemplateType",
-        _ => "InvalidField",
-    };
-    detail(code, message, finding.place.and_then(|place| tree.pointer(place)))
+    let pointer = finding.place.and_then(|place| tree.pointer(place));
+    if let Some(rest) = message.strip_prefix("Required property '") {
+        let member = camel_case(rest.split('\'').next().unwrap_or_default());
+        let pointer = pointer.map(|pointer| match pointer.ends_with(&format!("/{member}")) {
+            true => pointer,
+            false => format!("{pointer}/{member}"),
+        });
+        return detail("MissingField", format!("`{member}` is required."), pointer);
+    }
+    if message.starts_with("No match found for template type ") {
+        let beside =
+            |pointer: String| format!("{}/templateType", pointer.strip_suffix("/template").unwrap_or(&pointer));
+        return detail("UnknownTemplateType", message, pointer.map(beside));
+    }
+    detail("InvalidField", message, pointer)
+}
+
+/// A member's name as customers write it, where the loader has that of .NET.
+fn camel_case(name: &str) -> String {
+    let mut letters = name.chars();
+    letters.next().map_or_else(String::new, |first| first.to_lowercase().chain(letters).collect())
 }
 
 fn detail(code: &str, message: impl Into<String>, target: Option<String>) -> ErrorDetail {
@@ -242,14 +259,14 @@ mod tests {
                 r#"{"templateType":"JsonPathContent","template":{"typeName":"a"}},{"templateType":"XmlContent","template":{}}"#,
             ),
             MappingKind::Device,
-            "MissingField /template/0/template: Required property 'TypeMatchExpression'",
+            "MissingField /template/0/template/typeMatchExpression: `typeMatchExpression` is required.",
         );
         check(
             &device(
                 r#"{"templateType":"JsonPathContent","template":{"typeName":"a"}},{"templateType":"XmlContent","template":{}}"#,
             ),
             MappingKind::Device,
-            "UnknownTemplateType /template/1",
+            "UnknownTemplateType /template/1/templateType: ",
         );
         check(
             &fhir(r#"{"typeName":"a","codes":[],"periodInterval":30}"#),

@@ -16,6 +16,7 @@ mod stack;
 mod summary;
 mod supervisor;
 
+use std::fs::TryLockError;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -108,6 +109,8 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     // The demo's counts are those of its events alone, so it starts from nothing.
     let fresh = arguments.demo.then(tempfile::tempdir).transpose().context("cannot make a folder for the demo")?;
     let state = fresh.as_ref().map_or(arguments.state.as_path(), tempfile::TempDir::path);
+    // Held until the end: a second stack would write over what this one reads.
+    let _lock = lock(state)?;
     let plan = Plan::new(&arguments, state)?;
     let (said, mut heard) = mpsc::channel(256);
     let (stop, stopping) = watch::channel(false);
@@ -329,6 +332,20 @@ fn closing_line(summary: &Summary) -> String {
 fn fhir_url(text: &str) -> Result<url::Url, String> {
     let url = url::Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
     url.ok_or_else(|| "expected an absolute URL with http or https".to_owned())
+}
+
+/// Takes a state folder for this process; the system gives it back with it.
+fn lock(state: &Path) -> anyhow::Result<std::fs::File> {
+    let path = made(state)?.join("up.lock");
+    let file = std::fs::OpenOptions::new().create(true).append(true).open(&path);
+    let file = file.with_context(|| format!("cannot use `{}`", path.display()))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => {
+            bail!("another `iotc up` runs over `{}`; stop it, or choose another folder with --state", state.display())
+        }
+        Err(TryLockError::Error(error)) => Err(error).with_context(|| format!("cannot lock `{}`", path.display())),
+    }
 }
 
 /// The folder of a path, made when missing.

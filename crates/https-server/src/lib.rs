@@ -120,18 +120,34 @@ pub fn acceptor(chain: &str, key: &str, clients: Clients) -> anyhow::Result<TlsA
     Ok(TlsAcceptor::from(Arc::new(config)))
 }
 
+/// Whether somebody was told which authority signs the certificate (`ca.crt`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Authority {
+    /// All clients were, at the start: of another they have to be told, so serving
+    /// cannot go on.
+    Told,
+    /// Nobody was: clients know their authorities from elsewhere.
+    Untold,
+}
+
 /// The certificate of a folder, kept as the folder has it.
 pub struct Kept {
     folder: PathBuf,
     read: Files,
     clients: Clients,
+    authority: Authority,
     acceptor: watch::Sender<TlsAcceptor>,
 }
 
 impl Kept {
     /// What was read from `folder`, and how it is served.
-    pub fn new(folder: &Path, read: Files, clients: Clients, acceptor: watch::Sender<TlsAcceptor>) -> Kept {
-        Kept { folder: folder.to_owned(), read, clients, acceptor }
+    pub fn new(
+        folder: &Path,
+        read: Files,
+        (clients, authority): (Clients, Authority),
+        acceptor: watch::Sender<TlsAcceptor>,
+    ) -> Kept {
+        Kept { folder: folder.to_owned(), read, clients, authority, acceptor }
     }
 
     /// Looks again and again, and gives why serving cannot go on.
@@ -144,18 +160,15 @@ impl Kept {
         }
     }
 
-    /// Serves a renewed certificate from now on. Of another authority all who were
-    /// told have to be told, which happens at the start.
+    /// Serves a renewed certificate from now on.
     fn look(&mut self) -> anyhow::Result<()> {
         // Files that are being replaced are looked at again.
         let Ok(read) = read(&self.folder) else { return Ok(()) };
         if read == self.read {
             return Ok(());
         }
-        anyhow::ensure!(
-            read.authority == self.read.authority,
-            "the authority of the server's certificate is another now"
-        );
+        let is_same = read.authority == self.read.authority || self.authority == Authority::Untold;
+        anyhow::ensure!(is_same, "the authority of the server's certificate is another now");
         match acceptor(&read.chain, &read.key, self.clients) {
             Ok(acceptor) => {
                 self.acceptor.send_replace(acceptor);

@@ -43,7 +43,7 @@ fn takes_a_renewed_certificate_and_no_other_authority() {
     write(&authority.issue(), &authority.0.pem());
     let first = read(folder.path()).unwrap();
     let (sender, mut served) = watch::channel(acceptor(&first.chain, &first.key, Clients::Anonymous).unwrap());
-    let mut kept = Kept::new(folder.path(), first, Clients::Anonymous, sender);
+    let mut kept = Kept::new(folder.path(), first, (Clients::Anonymous, super::Authority::Told), sender);
     kept.look().unwrap();
     assert!(!served.has_changed().unwrap(), "it is the same");
     write(&authority.issue(), &authority.0.pem());
@@ -56,6 +56,9 @@ fn takes_a_renewed_certificate_and_no_other_authority() {
     let other = Authority::make();
     write(&other.issue(), &other.0.pem());
     assert!(kept.look().is_err());
+    kept.authority = super::Authority::Untold;
+    kept.look().unwrap();
+    assert!(served.has_changed().unwrap(), "nobody was told of the one before");
 }
 
 /// A server with these limits, and how to speak to it.

@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::Context as _;
 use clap::Parser;
+use https_server::Authority::Told;
 use https_server::{Clients, Kept, Limits};
 use kube::Client;
 use kube::runtime::events::{Recorder, Reporter};
@@ -182,7 +183,7 @@ async fn serve_lag(
     let acceptor = files.is_none().then(|| renewed.clone());
     tasks.spawn(Renewal { authority, server: name.to_owned(), issued, acceptor, told }.keep());
     if let Some((folder, read)) = files {
-        tasks.spawn(Kept::new(folder, read, Clients::Anonymous, renewed).keep());
+        tasks.spawn(Kept::new(folder, read, (Clients::Anonymous, Told), renewed).keep());
     }
     Ok(LagOffer {
         url: url.as_str().trim_end_matches('/').to_owned(),

@@ -74,36 +74,50 @@ impl Front {
         }
         Ok(caller)
     }
+
+    async fn answer(self, request: Request, next: Next) -> Response {
+        // The body, which cannot be shared, is not looked at here.
+        let (mut request, body) = request.into_parts();
+        say_scheme(&mut request);
+        let (method, asked) = (request.method.clone(), request.headers.clone());
+        let mut entry = is_write(&method).then(|| Entry::of(&request));
+        let refuse = |error: &ArmError| refusal(error, self.retry_after_seconds, &method, &asked);
+        let response = match self.admit(&mut request).await {
+            Ok(caller) => {
+                entry = entry.map(|entry| entry.by(caller, &request.headers));
+                let answering = next.run(Request::from_parts(request, body));
+                match tokio::time::timeout(ANSWER_LIMIT, answering).await {
+                    Ok(response) => response,
+                    Err(_) => refuse(&ArmError::new(ErrorCode::ServiceUnavailable, "The service is busy. Try again.")),
+                }
+            }
+            Err(error) => {
+                let mut response = refuse(&error);
+                if error.code == ErrorCode::AuthenticationFailed {
+                    response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+                }
+                response
+            }
+        };
+        if let Some(entry) = entry {
+            self.audit.write(&entry, &response);
+        }
+        response
+    }
 }
 
 async fn pass(State(front): State<Front>, request: Request, next: Next) -> Response {
-    // The body, which cannot be shared, is not looked at here.
-    let (mut request, body) = request.into_parts();
-    say_scheme(&mut request);
-    let (method, asked) = (request.method.clone(), request.headers.clone());
-    let mut entry = is_write(&method).then(|| Entry::of(&request));
-    let refuse = |error: &ArmError| refusal(error, front.retry_after_seconds, &method, &asked);
-    let response = match front.admit(&mut request).await {
-        Ok(caller) => {
-            entry = entry.map(|entry| entry.by(caller, &request.headers));
-            let answering = next.run(Request::from_parts(request, body));
-            match tokio::time::timeout(ANSWER_LIMIT, answering).await {
-                Ok(response) => response,
-                Err(_) => refuse(&ArmError::new(ErrorCode::ServiceUnavailable, "The service is busy. Try again.")),
-            }
-        }
+    let (method, asked, retry_after) = (request.method().clone(), request.headers().clone(), front.retry_after_seconds);
+    // A task of its own: a client that goes away stops neither what it asked for
+    // nor the line about it.
+    match tokio::spawn(Box::pin(front.answer(request, next))).await {
+        Ok(response) => response,
         Err(error) => {
-            let mut response = refuse(&error);
-            if error.code == ErrorCode::AuthenticationFailed {
-                response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-            }
-            response
+            tracing::error!(%error, "A request broke off");
+            let message = "An unexpected error occurred. Try again later.";
+            refusal(&ArmError::new(ErrorCode::InternalServerError, message), retry_after, &method, &asked)
         }
-    };
-    if let Some(entry) = entry {
-        front.audit.write(&entry, &response);
     }
-    response
 }
 
 fn is_write(method: &Method) -> bool {

@@ -11,7 +11,7 @@ use std::time::Duration;
 use anyhow::Context;
 use axum::Router;
 use clap::Parser;
-use https_server::{Clients, Kept, Limits};
+use https_server::{Authority, Clients, Kept, Limits};
 use resource_provider::api::Api;
 use resource_provider::front::audit::Audit;
 use resource_provider::front::callers::Callers;
@@ -30,8 +30,13 @@ use tokio::task::{JoinError, JoinSet};
 /// What goes on until the process is told to stop; whatever ends before takes it
 /// along.
 type Tasks = JoinSet<anyhow::Error>;
-/// The answering of requests; it ends when it was told to.
-type Requests = Pin<Box<dyn Future<Output = anyhow::Result<()>> + Send>>;
+/// A part of the work; it ends when it was told to.
+type Part = Pin<Box<dyn Future<Output = anyhow::Result<()>> + Send>>;
+
+/// Connections at once. Whoever opens one and says nothing holds it for seconds, so
+/// there are many more than ARM needs; who may open any is the network's to say
+/// (`api.from` of the chart).
+const CONNECTIONS_MAX: usize = 4096;
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -59,20 +64,18 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
     let mut tasks = Tasks::new();
     let (stop, stopped) = watch::channel(false);
 
-    let probes = health::routes(store.clone(), callers.clone());
-    let listener = listen(settings.health).await?;
-    tasks.spawn(async move {
-        let ended = axum::serve(listener, probes).await;
-        anyhow::anyhow!("probes are not answered any more").context(format!("{ended:?}"))
-    });
-
-    let mut requests: Requests = Box::pin(std::future::pending());
-    let outside = Outside::open(&platform, &store).await.context("the platform's file cannot be used")?;
+    serve_http(settings.health, health::probes(store.clone(), callers.clone()), &mut tasks).await?;
+    if let Some(address) = settings.metrics {
+        serve_http(address, health::metrics(store.clone()), &mut tasks).await?;
+    }
+    let outside = Outside::open(&platform, &store, settings.role, settings.development.dry_run).await;
+    let outside = outside.context("the platform's file cannot be used")?;
+    let mut requests: Part = Box::pin(std::future::pending());
     if settings.role.answers() {
         let api = Api {
             store: store.clone(),
             settings: Arc::new(settings.api(&platform)),
-            fhir_services: outside.platform.fhir_services.clone(),
+            fhir_services: outside.fhir_services,
             identities: outside.identities,
             keys: outside.keys,
         };
@@ -92,15 +95,18 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
             anyhow::anyhow!("the front door's certificates are not kept any more")
         });
     }
-    let worker = settings.role.works().then(|| {
+    let mut working: Part = Box::pin(std::future::pending());
+    if let Some(outside) = outside.platform.filter(|_| settings.role.works()) {
         let worker = Worker {
             store: store.clone(),
-            platform: outside.platform,
+            platform: outside,
             settings: platform.worker(),
             name: uuid::Uuid::new_v4().to_string().into(),
         };
-        tokio::spawn(worker.run(stopped))
-    });
+        let worker = tokio::spawn(worker.run(stopped));
+        working =
+            Box::pin(async move { worker.await.context("the worker broke off")?.context("the sweeper broke off") });
+    }
 
     let told = async {
         tokio::select! {
@@ -114,18 +120,34 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
     };
     let ended = tokio::select! {
         ended = tasks.join_next() => Err(ended_task(ended)),
-        ended = &mut requests => Err(ended.err().unwrap_or_else(|| anyhow::anyhow!("requests are not answered any more"))),
+        ended = &mut requests => Err(ended_early(ended, "requests are not answered any more")),
+        ended = &mut working => Err(ended_early(ended, "operations are not carried out any more")),
         () = told => Ok(()),
     };
     stop.send_replace(true);
-    if let Some(worker) = worker {
-        worker.await.context("the worker broke off")?.context("the sweeper broke off")?;
-    }
-    if ended.is_ok() && settings.role.answers() {
-        requests.await?;
+    if ended.is_ok() {
+        // Requests that are there are answered while the worker gives back what it has.
+        let role = settings.role;
+        let requests = async { if role.answers() { requests.await } else { Ok(()) } };
+        let working = async { if role.works() { working.await } else { Ok(()) } };
+        tokio::try_join!(requests, working)?;
     }
     store.close().await;
     ended
+}
+
+/// Answers plain HTTP for as long as the process goes on.
+async fn serve_http(address: SocketAddr, routes: Router, tasks: &mut Tasks) -> anyhow::Result<()> {
+    let listener = listen(address).await?;
+    tasks.spawn(async move {
+        let ended = axum::serve(listener, routes).await;
+        anyhow::anyhow!("{address} is not answered any more").context(format!("{ended:?}"))
+    });
+    Ok(())
+}
+
+fn ended_early(ended: anyhow::Result<()>, what: &'static str) -> anyhow::Error {
+    ended.err().unwrap_or_else(|| anyhow::Error::msg(what))
 }
 
 /// Done when standard input ends. A thread of its own reads it, since the runtime
@@ -148,7 +170,7 @@ async fn answer(
     routes: Router,
     tasks: &mut Tasks,
     mut stopped: watch::Receiver<bool>,
-) -> anyhow::Result<Requests> {
+) -> anyhow::Result<Part> {
     let listener = listen(settings.listen).await?;
     let stop = async move {
         // Whoever says it is gone only when the process is.
@@ -161,11 +183,12 @@ async fn answer(
         }));
     };
     let files = https_server::read(folder)?;
-    let clients = if settings.callers.asks_for_certificates() { Clients::Asked } else { Clients::Anonymous };
+    let clients = if settings.callers.has_certificates() { Clients::Asked } else { Clients::Anonymous };
     let (renewed, acceptor) = watch::channel(https_server::acceptor(&files.chain, &files.key, clients)?);
-    tasks.spawn(Kept::new(folder, files, clients, renewed).keep());
+    tasks.spawn(Kept::new(folder, files, (clients, Authority::Untold), renewed).keep());
     Ok(Box::pin(async move {
-        https_server::serve(listener, acceptor, routes, Limits::default(), stop).await;
+        let limits = Limits { connections: CONNECTIONS_MAX, ..Limits::default() };
+        https_server::serve(listener, acceptor, routes, limits, stop).await;
         Ok(())
     }))
 }

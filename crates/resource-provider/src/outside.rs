@@ -17,14 +17,17 @@ use crate::azure::{AzurePorts, AzureSettings};
 use crate::kubernetes::{Clusters, ClustersDocument};
 use crate::local::{LocalCloud, LocalIdentities, LocalKeys, Machine, MachineSettings, Open};
 use crate::pools::Pools;
-use crate::ports::{IdentityIssuer, Keys, Platform};
-use crate::settings::PlatformFile;
+use crate::ports::{FhirServices, IdentityIssuer, Keys, Platform};
+use crate::settings::{PlatformFile, Role};
 use crate::store::Store;
 
-/// Everything that is outside.
+/// Everything that is outside, as far as a role uses it.
 pub struct Outside {
-    /// For the worker; its FHIR services are the API's too.
-    pub platform: Platform,
+    /// For the worker: none for a process that only answers, which may reach no
+    /// cluster.
+    pub platform: Option<Platform>,
+    /// For the API.
+    pub fhir_services: Arc<dyn FhirServices>,
     /// For the API.
     pub keys: Arc<dyn Keys>,
     /// For the API, where no ARM makes identities.
@@ -61,47 +64,66 @@ impl Outside {
     /// # Errors
     ///
     /// What of the file cannot be used.
-    pub async fn open(file: &PlatformFile, store: &Store) -> anyhow::Result<Outside> {
+    pub async fn open(file: &PlatformFile, store: &Store, role: Role, is_dry_run: bool) -> anyhow::Result<Outside> {
         match (&file.azure, &file.machine) {
             (Some(_), Some(_)) => bail!("`azure` and `machine`: expected one of them"),
-            (Some(settings), None) => Outside::on_azure(file, settings.clone(), store).await,
+            (Some(settings), None) => Outside::on_azure(file, settings.clone(), store, role).await,
+            (None, Some(_)) if role != Role::All => {
+                bail!("`machine` is for a process of the role `all`: its state is one process's")
+            }
             (None, Some(settings)) => Outside::on_machine(file, settings.clone(), store).await,
             (None, None) if !file.clusters.is_empty() => {
                 bail!("`clusters` without `azure` or `machine`: nothing would be made for them")
             }
-            (None, None) => {
-                tracing::warn!("The platform's file names no platform: what is asked for is remembered, and not made");
+            (None, None) if is_dry_run => {
+                tracing::warn!("A dry run: what is asked for is remembered, and not made");
                 Ok(Outside::remembering(file))
             }
+            // Or customers would be told that there is what there is not.
+            (None, None) => bail!("expected `azure` or `machine` in PLATFORM_FILE; or DRY_RUN, to make nothing"),
         }
     }
 
-    async fn on_azure(file: &PlatformFile, settings: AzureSettings, store: &Store) -> anyhow::Result<Outside> {
+    async fn on_azure(
+        file: &PlatformFile,
+        settings: AzureSettings,
+        store: &Store,
+        role: Role,
+    ) -> anyhow::Result<Outside> {
         let settings = AzureSettings {
             hub_partitions: file.connectors.internal_partitions,
             subscriptions: file.pools.subscriptions(),
             ..settings
         };
         let credential = file.identity.settings().credential().context("there is nobody to be in Azure")?;
-        let (clusters, pools) = places(file, store).await?;
         let ports = Arc::new(AzurePorts::new(settings, credential)?);
-        let platform = Platform {
-            allocation: Arc::new(pools),
-            azure: ports.clone(),
-            certificates: ports.clone(),
-            blobs: ports.clone(),
-            cluster: Arc::new(clusters),
-            fhir_services: match file.fhir_services.is_empty() {
-                true => ports.clone(),
-                false => Arc::new(file.named_fhir_services()),
-            },
+        let fhir_services: Arc<dyn FhirServices> = match file.fhir_services.is_empty() {
+            true => ports.clone(),
+            false => Arc::new(file.named_fhir_services()),
         };
-        Ok(Outside { platform, keys: ports, identities: None })
+        let platform = match role.works() {
+            false => None,
+            true => {
+                let (clusters, pools) = places(file, store).await?;
+                Some(Platform {
+                    allocation: Arc::new(pools),
+                    azure: ports.clone(),
+                    certificates: ports.clone(),
+                    blobs: ports.clone(),
+                    cluster: Arc::new(clusters),
+                    fhir_services: fhir_services.clone(),
+                })
+            }
+        };
+        Ok(Outside { platform, fhir_services, keys: ports, identities: None })
     }
 
     /// Hubs and names are this machine's; workloads too, unless there is a cluster.
     async fn on_machine(file: &PlatformFile, settings: MachineSettings, store: &Store) -> anyhow::Result<Outside> {
         let blobs = settings.blobs.clone();
+        if file.clusters.is_empty() {
+            settings.check_programs()?;
+        }
         let machine =
             Machine::open(settings, file.named_fhir_services()).context("this machine cannot be the platform")?;
         let mut platform = machine.platform();
@@ -113,13 +135,17 @@ impl Outside {
             platform.blobs = Arc::new(blobs);
             platform.cluster = Arc::new(clusters);
         }
-        Ok(Outside { platform, keys: machine.keys(), identities: Some(Arc::new(LocalIdentities)) })
+        let identities: Option<Arc<dyn IdentityIssuer>> = Some(Arc::new(LocalIdentities));
+        let fhir_services = platform.fhir_services.clone();
+        Ok(Outside { platform: Some(platform), fhir_services, keys: machine.keys(), identities })
     }
 
     fn remembering(file: &PlatformFile) -> Outside {
         let cloud = LocalCloud::behind(Arc::new(Open));
+        let fhir_services = Arc::new(file.named_fhir_services());
         Outside {
-            platform: cloud.platform(Arc::new(file.named_fhir_services())),
+            platform: Some(cloud.platform(fhir_services.clone())),
+            fhir_services,
             keys: Arc::new(LocalKeys::of_host("localhost")),
             identities: Some(Arc::new(LocalIdentities)),
         }

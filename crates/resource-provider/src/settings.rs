@@ -2,7 +2,7 @@
 //! the platform's file.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use arm::Location;
 use arm::desired::Rules;
 use clap::{Parser, ValueEnum};
 use jiff::SignedDuration;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use url::Url;
 
@@ -61,10 +61,14 @@ pub struct Settings {
     /// Where requests are answered.
     #[arg(long, env = "LISTEN_ADDRESS", value_name = "ADDRESS", default_value = "127.0.0.1:8443")]
     pub listen: SocketAddr,
-    /// Where probes and Prometheus are answered, without TLS.
+    /// Where probes are answered, without TLS.
     #[arg(long, env = "HEALTH_ADDRESS", value_name = "ADDRESS", default_value = "127.0.0.1:8081")]
     pub health: SocketAddr,
-    /// The store: `sqlite://FILE`, or `postgres://…` for more than one machine.
+    /// Where Prometheus is answered, without TLS. Without it nobody is.
+    #[arg(long, env = "METRICS_ADDRESS", value_name = "ADDRESS")]
+    pub metrics: Option<SocketAddr>,
+    /// The store: `sqlite://FILE`, or `postgres://…` for more than one machine. A password belongs into the environment:
+    /// a command line is seen by others.
     #[arg(
         long,
         env = "STORE_URL",
@@ -137,6 +141,10 @@ pub struct DevelopmentSettings {
     /// Register a subscription when it first writes.
     #[arg(long, env = "REGISTER_ON_FIRST_USE")]
     pub register_on_first_use: bool,
+    /// Make nothing: remember what is asked for, as long as the process lives, where the platform's file has neither
+    /// `azure` nor `machine`.
+    #[arg(long, env = "DRY_RUN")]
+    pub dry_run: bool,
     /// Stop in good order when standard input ends, as on SIGTERM.
     #[arg(long, env = "STOP_ON_STDIN_END")]
     pub stop_on_stdin_end: bool,
@@ -146,8 +154,9 @@ pub struct DevelopmentSettings {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct PlatformFile {
-    /// Where tracked resources may be made. Default: anywhere.
-    pub regions: Vec<Location>,
+    /// Where tracked resources may be made. Default: the regions of the documents
+    /// that the provider is made after (resource-provider.md 9, row 35).
+    pub regions: Option<Vec<Location>>,
     /// Where and for whom they may be made. Default: wherever, for whoever.
     pub switches: Switches,
     /// How many resources there may be.
@@ -201,7 +210,15 @@ impl PlatformFile {
     }
 }
 
+/// The regions of the two documents that the provider is made after.
+const REGIONS: [&str; 4] = ["West Europe", "West US 2", "North Central US", "UK West"];
+
 impl PlatformFile {
+    /// Where tracked resources may be made.
+    pub fn regions(&self) -> Vec<Location> {
+        self.regions.clone().unwrap_or_else(|| REGIONS.iter().map(|region| Location::new(*region)).collect())
+    }
+
     /// The directory of the FHIR services that are named.
     pub fn named_fhir_services(&self) -> NamedFhirServices {
         let services = NamedFhirServices::default();
@@ -227,7 +244,7 @@ impl PlatformFile {
 
     /// The manifest of the first generation's types (resource-provider.md 3.9).
     pub fn manifest(&self, endpoint: &Url) -> serde_json::Value {
-        let regions: Vec<String> = self.regions.iter().map(|region| region.as_str().to_owned()).collect();
+        let regions: Vec<String> = self.regions().iter().map(|region| region.as_str().to_owned()).collect();
         arm::manifest::gen1_manifest(endpoint.as_str(), &regions)
     }
 }
@@ -240,6 +257,7 @@ impl Settings {
     /// What is not.
     pub fn check(&self) -> anyhow::Result<()> {
         let callers = &self.callers;
+        check_store(self.store.expose_secret())?;
         if !self.role.answers() {
             return Ok(());
         }
@@ -271,7 +289,7 @@ impl Settings {
     pub fn api(&self, platform: &PlatformFile) -> ApiSettings {
         ApiSettings {
             rules: platform.rules.clone(),
-            regions: platform.regions.clone(),
+            regions: platform.regions(),
             switches: platform.switches.clone(),
             limits: platform.limits,
             retry_after_seconds: self.retry_after_seconds,
@@ -282,18 +300,31 @@ impl Settings {
     }
 }
 
+/// Refuses a PostgreSQL on another machine whose certificate is not looked at: the
+/// driver's own default goes on without TLS.
+fn check_store(url: &str) -> anyhow::Result<()> {
+    let Some(url) = url.strip_prefix("postgres").and_then(|_| Url::parse(url).ok()) else { return Ok(()) };
+    let option = |name: &str| url.query_pairs().find(|(key, _)| key == name).map(|(_, value)| value.into_owned());
+    let host = option("host").or_else(|| url.host_str().map(str::to_owned)).unwrap_or_default();
+    let is_here = host.is_empty()
+        || host.starts_with('/')
+        || host.starts_with("%2F")
+        || host == "localhost"
+        || host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
+    if is_here || matches!(option("sslmode").as_deref(), Some("verify-full" | "verify-ca")) {
+        return Ok(());
+    }
+    bail!("STORE_URL: a PostgreSQL on another machine wants `sslmode=verify-full` (or verify-ca), and has it not")
+}
+
 impl CallerSettings {
-    fn has_certificates(&self) -> bool {
+    /// Whether clients are known by certificates, and so asked for them.
+    pub fn has_certificates(&self) -> bool {
         !self.client_certificate_thumbprints.is_empty() || self.client_certificate_metadata_url.is_some()
     }
 
     fn has_tokens(&self) -> bool {
         !self.token_issuers.is_empty()
-    }
-
-    /// Whether clients are asked for a certificate.
-    pub fn asks_for_certificates(&self) -> bool {
-        self.has_certificates()
     }
 
     /// Those who may call.
@@ -344,6 +375,8 @@ mod tests {
             (tokens.to_vec(), "lets nobody in"),
             (tokens[..2].to_vec(), "--token-audiences"),
             (vec!["--client-certificate-thumbprints", "AB"], "not a thumbprint"),
+            (vec!["--no-authentication", "--store", "postgres://u:p@db.example/x"], "sslmode=verify-full"),
+            (vec!["--role", "worker", "--store", "postgres://db.example/x?sslmode=require"], "sslmode=verify-full"),
             (vec!["--retry-after-seconds", "0"], "0 is not in 1..=600"),
         ] {
             let error = settings(&arguments).expect_err(why);
@@ -351,13 +384,19 @@ mod tests {
         }
         assert!(settings(&["--role", "worker", "--listen", "0.0.0.0:1"]).is_ok(), "a worker answers nobody");
         assert!(settings(&["--no-authentication"]).is_ok());
+        for store in
+            ["postgres:///x?host=/run/pg", "postgres://127.0.0.1/x", "postgres://db.example/x?sslmode=verify-full"]
+        {
+            assert!(settings(&["--no-authentication", "--store", store]).is_ok(), "{store}");
+        }
         assert!(settings(&[&certificates[..], &["--tls", "t", "--listen", "0.0.0.0:1"]].concat()).is_ok());
         assert!(settings(&[&tokens[..], &["--front-door-app-ids", "arm"]].concat()).is_ok());
     }
 
     #[test]
     fn the_store_is_not_shown() {
-        let settings = settings(&["--no-authentication", "--store", "postgres://me:secret@db/provider"]).unwrap();
+        let settings =
+            settings(&["--no-authentication", "--store", "postgres://me:secret@localhost/provider"]).unwrap();
         assert!(!format!("{settings:?}").contains("secret"), "{settings:?}");
     }
 

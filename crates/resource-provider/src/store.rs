@@ -15,6 +15,7 @@ mod resources;
 mod subscriptions;
 mod sweep;
 
+use std::os::unix::fs::OpenOptionsExt;
 use std::time::Duration;
 
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
@@ -106,7 +107,10 @@ impl Store {
         let scheme = url.split(':').next().unwrap_or_default();
         let (dialect, url) = match scheme {
             "sqlite" if url.contains('?') => (Dialect::Sqlite, url.to_owned()),
-            "sqlite" => (Dialect::Sqlite, format!("{url}?mode=rwc")),
+            "sqlite" => {
+                make_private(url)?;
+                (Dialect::Sqlite, format!("{url}?mode=rwc"))
+            }
             "postgres" | "postgresql" => (Dialect::Postgres, url.to_owned()),
             other => return Err(StoreError::UnknownScheme { scheme: other.to_owned() }),
         };
@@ -149,6 +153,17 @@ impl Store {
     pub async fn close(&self) {
         self.pool.close().await;
     }
+}
+
+/// Makes the file of a store that is not there yet, for nobody else to read: it has
+/// the URLs of credentials. What SQLite makes beside it has its mode.
+fn make_private(url: &str) -> Result<(), StoreError> {
+    let path = url.trim_start_matches("sqlite:").trim_start_matches("//");
+    if path.is_empty() || path == ":memory:" {
+        return Ok(());
+    }
+    let made = std::fs::OpenOptions::new().create(true).append(true).mode(0o600).open(path);
+    made.map(drop).map_err(|error| StoreError::database("open")(sqlx::Error::Io(error)))
 }
 
 /// Sets up a connection.

@@ -1,8 +1,6 @@
 {{/* Context of what is made for a role: root, role. */}}
 {{- define "provider.name" -}}{{ .root.Release.Name }}-{{ .role }}{{- end }}
 
-{{- define "provider.account" -}}{{ .Release.Name }}{{- end }}
-
 {{- define "provider.selectorLabels" -}}
 app.kubernetes.io/name: resource-provider
 app.kubernetes.io/instance: {{ .root.Release.Name | quote }}

@@ -58,6 +58,17 @@ fn connectors_are_written_where_it_is_named_and_nowhere_else() {
 }
 
 #[test]
+fn a_platform_that_makes_nothing_is_refused() {
+    let refusal = |value: &str| render(&Values::default().json(value)).expect_err("it is refused");
+    assert!(refusal("platform.azure=null").contains("platform.azure: expected"));
+    assert!(refusal("platform.machine={}").contains("platform.machine: expected one of regions, switches"));
+    assert!(refusal("platform.reigons=[]").contains("platform.reigons: expected one of"));
+    let kubeconfig = r#"platform.clusters=[{"resourceId":"a","kubeconfig":"/etc/iot-connector/clusters/a.yaml"}]"#;
+    assert!(refusal(kubeconfig).contains("clusters.secretName: expected the Secret of"));
+    assert!(refusal("metrics.enabled=true").contains("metrics.from: expected who may read them"));
+}
+
+#[test]
 fn a_provider_that_nobody_could_call_is_refused() {
     let refusal = |values: Values| render(&values).expect_err("it is refused");
     let nobody = || Values::default().set_strings(&["callers.clientCertificateMetadataUrl="]);

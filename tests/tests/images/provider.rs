@@ -25,6 +25,7 @@ fn a_provider_is_ready_as_nobody_on_a_read_only_root() {
     let port = free_port();
     let plan = Plan::default()
         .writes(store.path(), "/store")
+        .env("DRY_RUN", "true")
         .env("NO_AUTHENTICATION", "true")
         .env("STORE_URL", "sqlite:///store/provider.db")
         .env("LISTEN_ADDRESS", format!("127.0.0.1:{}", free_port()))

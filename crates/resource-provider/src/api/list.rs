@@ -1,6 +1,7 @@
 //! GET of all resources within something (resource-provider.md 2.12).
 
 use arm::route::Scope;
+use arm::state::SubscriptionState;
 use arm::{ArmError, ErrorCode, ResourceId};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -18,6 +19,10 @@ const PAGE: usize = 100;
 /// Answers with a part of a list.
 pub async fn list(api: &Api, call: &Call, scope: &Scope) -> Result<Answer, ArmError> {
     let subscription = readable(api, &scope.subscription).await?;
+    if subscription == SubscriptionState::Unregistered {
+        // Its customer has deleted everything before (resource-provider.md 2.14).
+        return Ok(Answer::ok(r#"{"value":[]}"#.to_owned()));
+    }
     check_parent(api, scope).await?;
     let count = match call.parameter("$top") {
         None => PAGE,

@@ -34,6 +34,10 @@ pub async fn check_name(api: &Api, call: &Call, subscription: &str) -> Result<An
     if let Err(error) = ResourceType::Workspace.check_name(&name) {
         return taken("Invalid", &error.message);
     }
+    if is("workspaces") && api.settings.rules.reserved_names.iter().any(|reserved| reserved.eq_ignore_ascii_case(&name))
+    {
+        return taken("Invalid", "The name is reserved.");
+    }
     let owner = match is("workspaces") {
         true => api.store.name_owner(&name).await?,
         false => None,

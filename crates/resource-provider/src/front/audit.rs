@@ -6,6 +6,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
@@ -17,6 +18,9 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::callers::Caller;
+
+/// How much of a path is written: those of resources have less than half.
+const PATH_MAX: usize = 2048;
 
 /// Where it is written.
 #[derive(Debug)]
@@ -74,7 +78,7 @@ impl Entry {
         let headers = &request.headers;
         Entry {
             method: request.method.to_string(),
-            path: request.uri.path().to_owned(),
+            path: request.uri.path().chars().take(PATH_MAX).collect(),
             caller: None,
             tenant_id: None,
             object_id: None,
@@ -110,7 +114,8 @@ impl Audit {
     /// A file that cannot be opened.
     pub fn open(file: Option<&Path>) -> anyhow::Result<Audit> {
         let Some(path) = file else { return Ok(Audit(Place::StandardOutput)) };
-        let file = OpenOptions::new().create(true).append(true).open(path);
+        // It has names of people.
+        let file = OpenOptions::new().create(true).append(true).mode(0o600).open(path);
         let file = file.with_context(|| format!("cannot open the audit log {}", path.display()))?;
         Ok(Audit(Place::File(Mutex::new(file))))
     }

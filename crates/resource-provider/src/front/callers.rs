@@ -48,7 +48,7 @@ impl Callers {
             if certificates.allow(shown) {
                 return Ok(Caller::FrontDoor);
             }
-            if bearer(request).is_none() {
+            if tokens.is_none() || bearer(request).is_none() {
                 let message = "The client certificate is not one of the front door's.";
                 return Err(ArmError::new(ErrorCode::Forbidden, message));
             }

@@ -6,6 +6,7 @@ use arm::{ArmError, ErrorCode};
 use governor::clock::DefaultClock;
 use governor::state::keyed::HashMapStateStore;
 use governor::{Quota, RateLimiter};
+use percent_encoding::percent_decode_str;
 use serde::Deserialize;
 
 /// What a subscription may write; the rest waits.
@@ -55,7 +56,9 @@ impl Throttle {
         if self.buckets.len() > BUCKETS_MAX {
             self.buckets.retain_recent();
         }
-        self.buckets.check_key(&subscription.to_ascii_lowercase()).map_err(|_| {
+        // As the API reads it: one subscription has one bucket, however it is written.
+        let subscription = percent_decode_str(subscription).decode_utf8_lossy().to_ascii_lowercase();
+        self.buckets.check_key(&subscription).map_err(|_| {
             let message = "There are too many writes of this subscription. Try again later.";
             ArmError::new(ErrorCode::TooManyRequests, message)
         })
@@ -75,6 +78,7 @@ mod tests {
         let error = throttle.check(&path("A")).unwrap_err();
         assert_eq!(error.code, ErrorCode::TooManyRequests);
         assert!(error.can_be_retried());
+        assert!(throttle.check(&path("%61")).is_err(), "it is the same one");
         assert!(throttle.check(&path("b")).is_ok());
         assert!(throttle.check("/providers/Microsoft.HealthcareApis/operations").is_ok());
         assert!(throttle.check("/providers/Microsoft.HealthcareApis/operations").is_ok());

@@ -4,6 +4,7 @@
 //! bearer token --header: kid--> key of the issuer --signature, issuer, audience, time--> application id
 //! ```
 
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use jsonwebtoken::jwk::JwkSet;
@@ -14,11 +15,16 @@ use url::Url;
 
 use super::callers::Caller;
 
-/// How old the keys may get; the issuer drops a key that it gave up.
+/// How old the keys get before others are asked for: the issuer drops a key that
+/// it gave up.
 const KEYS_AGE_MAX: Duration = Duration::from_secs(24 * 3600);
+/// How old they may get while the issuer is away.
+const KEYS_LIMIT: Duration = Duration::from_secs(3 * 24 * 3600);
 /// How often an unknown key makes us look again: callers can send as many as they
 /// like.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
+/// How often it is tried while there are none at all.
+const TRY_EVERY: Duration = Duration::from_secs(2);
 const READ_LIMIT: Duration = Duration::from_secs(5);
 
 /// Whose tokens count.
@@ -56,14 +62,37 @@ pub enum Refused {
 pub struct Tokens {
     settings: TokenSettings,
     client: reqwest::Client,
-    keys: Mutex<Keys>,
+    keys: RwLock<Keys>,
+    looking: Mutex<()>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Keys {
-    set: Option<JwkSet>,
+    set: Option<Arc<JwkSet>>,
     read: Option<Instant>,
     tried: Option<Instant>,
+}
+
+impl Keys {
+    fn is_good(&self) -> bool {
+        self.read.is_some_and(|read| read.elapsed() < KEYS_AGE_MAX)
+    }
+
+    fn has(&self, kid: &str) -> bool {
+        self.set.as_ref().is_some_and(|set| set.find(kid).is_some())
+    }
+
+    /// How long after a look the next may be.
+    fn pause(&self) -> Duration {
+        if self.set.is_none() { TRY_EVERY } else { LOOK_EVERY }
+    }
+
+    fn key(&self, kid: &str) -> Result<DecodingKey, Refused> {
+        let set = self.set.as_ref().filter(|_| self.read.is_some_and(|read| read.elapsed() < KEYS_LIMIT));
+        let key = set.ok_or(Refused::NoKeys)?.find(kid);
+        let key = key.ok_or(Refused::Token("its key is not one of the issuer's"))?;
+        DecodingKey::from_jwk(key).map_err(|_| Refused::Token("its key cannot be used"))
+    }
 }
 
 #[derive(Deserialize)]
@@ -79,7 +108,7 @@ struct Claims {
 impl Tokens {
     /// Reads tokens with keys that are fetched when the first comes.
     pub fn new(settings: TokenSettings, client: reqwest::Client) -> Tokens {
-        Tokens { settings, client, keys: Mutex::default() }
+        Tokens { settings, client, keys: RwLock::default(), looking: Mutex::default() }
     }
 
     /// Whose a token is.
@@ -115,22 +144,40 @@ impl Tokens {
     }
 
     async fn key(&self, kid: &str) -> Result<DecodingKey, Refused> {
-        // One reads for all that wait.
-        let mut keys = self.keys.lock().await;
-        let is_old = keys.read.is_none_or(|read| read.elapsed() > KEYS_AGE_MAX);
-        let is_unknown = keys.set.as_ref().is_none_or(|set| set.find(kid).is_none());
-        let may_look = keys.tried.is_none_or(|tried| tried.elapsed() > LOOK_EVERY) || keys.set.is_none();
-        if (is_old || is_unknown) && may_look {
-            keys.tried = Some(Instant::now());
-            match self.read().await {
-                Ok(set) => (keys.set, keys.read) = (Some(set), Some(Instant::now())),
-                // Those at hand hold on while the issuer is away.
-                Err(error) => tracing::warn!(error = format!("{error:#}"), "The keys of tokens cannot be read"),
-            }
+        let known = self.known();
+        if known.has(kid) && known.is_good() {
+            return known.key(kid);
         }
-        let set = keys.set.as_ref().ok_or(Refused::NoKeys)?;
-        let key = set.find(kid).ok_or(Refused::Token("its key is not one of the issuer's"))?;
-        DecodingKey::from_jwk(key).map_err(|_| Refused::Token("its key cannot be used"))
+        // One looks for all. Who shows a key that is known does not wait for it.
+        let looking = match known.has(kid) {
+            true => self.looking.try_lock().ok(),
+            false => Some(self.looking.lock().await),
+        };
+        if looking.is_some() {
+            self.look(kid).await;
+        }
+        self.known().key(kid)
+    }
+
+    /// Reads the keys, unless that was just done.
+    async fn look(&self, kid: &str) {
+        let known = self.known();
+        let is_needed = !known.is_good() || !known.has(kid);
+        if !is_needed || known.tried.is_some_and(|tried| tried.elapsed() < known.pause()) {
+            return;
+        }
+        let read = self.read().await;
+        let mut keys = self.keys.write().unwrap_or_else(PoisonError::into_inner);
+        keys.tried = Some(Instant::now());
+        match read {
+            Ok(set) => (keys.set, keys.read) = (Some(Arc::new(set)), Some(Instant::now())),
+            // Those at hand hold on while the issuer is away, for a while.
+            Err(error) => tracing::warn!(error = format!("{error:#}"), "The keys of tokens cannot be read"),
+        }
+    }
+
+    fn known(&self) -> Keys {
+        self.keys.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     async fn read(&self) -> anyhow::Result<JwkSet> {

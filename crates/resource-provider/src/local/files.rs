@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 
 use arm::ErrorCode;
@@ -24,18 +25,24 @@ pub fn write(path: &Path, value: &impl Serialize) -> io::Result<()> {
     write_text(path, &serde_json::to_vec_pretty(value)?)
 }
 
-/// Writes a file, and makes the folders above it.
+/// Writes a file, and makes the folders above it: for nobody else to read.
 pub fn write_text(path: &Path, text: &[u8]) -> io::Result<()> {
     if let Some(folder) = path.parent() {
-        fs::create_dir_all(folder)?;
+        make_folder(folder)?;
     }
     // Beside it, so that whoever reads meanwhile reads the old one or the new.
     let mut new = path.as_os_str().to_owned();
     new.push(".new");
-    let mut file = fs::File::create(&new)?;
+    let mut file = fs::OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&new)?;
     file.write_all(text)?;
     file.sync_all()?;
     fs::rename(&new, path)
+}
+
+/// Makes a folder and those above it, for nobody else to look into: dead letters
+/// hold what devices sent.
+pub fn make_folder(path: &Path) -> io::Result<()> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
 /// Removes a file, if it is there.

@@ -12,6 +12,7 @@
 
 use std::fs::{File, TryLockError};
 use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,6 +27,7 @@ use super::NamedFhirServices;
 use super::blobs::Accounts;
 use super::cloud::LocalCloud;
 use super::environment::Surroundings;
+use super::files;
 use super::hubs::{Hubs, LISTEN_RULE, Right};
 use super::process::Programs;
 use super::processes::Processes;
@@ -75,6 +77,23 @@ pub struct Machine {
     _lock: Arc<File>,
 }
 
+impl MachineSettings {
+    /// Whether workloads could be started.
+    ///
+    /// # Errors
+    ///
+    /// Which program is not there.
+    pub fn check_programs(&self) -> io::Result<()> {
+        for program in ["normalize", "group-convert"] {
+            let path = self.programs.join(program);
+            if !path.is_file() {
+                return Err(io::Error::other(format!("`machine.programs`: there is no `{}`", path.display())));
+            }
+        }
+        Ok(())
+    }
+}
+
 impl Machine {
     /// Opens the state and runs again what ran before. Needs a runtime.
     ///
@@ -84,8 +103,10 @@ impl Machine {
     /// same workloads running.
     pub fn open(settings: MachineSettings, fhir_services: NamedFhirServices) -> io::Result<Machine> {
         let MachineSettings { state, programs, event_hubs_port, administration_port, .. } = settings;
-        std::fs::create_dir_all(&state)?;
+        files::make_folder(&state)?;
         let state = state.canonicalize()?;
+        // Dead letters hold what devices sent, also where somebody else made the folder.
+        std::fs::set_permissions(&state, std::fs::Permissions::from_mode(0o700))?;
         let lock = File::options().create(true).append(true).open(state.join("lock"))?;
         lock.try_lock().map_err(|error| match error {
             TryLockError::WouldBlock => io::Error::other(format!("another process uses `{}`", state.display())),
@@ -258,6 +279,8 @@ mod tests {
             administration_token: folder.path().join("token"),
             window_seconds: window_seconds(),
         };
+        let missing = settings.check_programs().unwrap_err().to_string();
+        assert!(missing.starts_with("`machine.programs`: there is no"), "{missing}");
         let machine = Machine::open(settings.clone(), NamedFhirServices::default()).unwrap();
         let error = Machine::open(settings.clone(), NamedFhirServices::default()).unwrap_err().to_string();
         assert!(error.starts_with("another process uses"), "{error}");

@@ -72,7 +72,7 @@ impl Processes {
         client: reqwest::Client,
     ) -> io::Result<Processes> {
         for made in [&folder, &programs.logs] {
-            std::fs::create_dir_all(made)?;
+            super::files::make_folder(made)?;
         }
         let (programs, mut state) = (Arc::new(programs), State::default());
         for entry in std::fs::read_dir(&folder)? {

@@ -154,10 +154,7 @@ impl Store {
     ///
     /// [`StoreError::Database`].
     pub async fn is_workspace(&self, name: &str) -> Result<bool, StoreError> {
-        let select = query("SELECT 1 FROM resources WHERE kind = 'Workspace' AND key LIKE $1 ESCAPE '\\' LIMIT 1");
-        let pattern = format!("%/workspaces/{}", name.to_lowercase().replace('_', "\\_"));
-        let row = select.bind(pattern).fetch_optional(&self.pool).await;
-        Ok(row.map_err(StoreError::database("look for a name"))?.is_some())
+        self.begin().await?.is_workspace(name).await
     }
 
     /// A part of a list, of `count` at the most, after a key.

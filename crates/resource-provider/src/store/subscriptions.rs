@@ -90,4 +90,16 @@ impl Transaction {
             select.fetch_one(&mut *self.inner).await.and_then(|row| row.try_get(0)).map_err(&reserving)?;
         Ok(owner == subscription)
     }
+
+    /// Whether any subscription has a workspace of a name.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Database`].
+    pub async fn is_workspace(&mut self, name: &str) -> Result<bool, StoreError> {
+        let select = query("SELECT 1 FROM resources WHERE kind = 'Workspace' AND key LIKE $1 ESCAPE '\\' LIMIT 1");
+        let pattern = format!("%/workspaces/{}", name.to_lowercase().replace('_', "\\_"));
+        let row = select.bind(pattern).fetch_optional(&mut *self.inner).await;
+        Ok(row.map_err(StoreError::database("look for a name"))?.is_some())
+    }
 }

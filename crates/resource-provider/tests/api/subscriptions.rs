@@ -55,5 +55,8 @@ async fn the_first_use_registers_where_that_is_wanted() {
     let provider = Provider::start_with(settings).await;
     provider.put("workspaces/ws1", NEWEST, &workspace()).await.is(201);
     provider.subscription_is("Unregistered").await.is(200);
+    let listed = provider.get("workspaces", NEWEST).await.is(200);
+    assert_eq!(listed.body, serde_json::json!({ "value": [] }), "its customer has deleted everything");
+    provider.get("workspaces/ws1", NEWEST).await.is(200);
     provider.put("workspaces/ws2", NEWEST, &workspace()).await.is_error(409, "MissingSubscriptionRegistration");
 }

@@ -85,6 +85,8 @@ async fn a_name_is_one_subscriptions_in_the_whole_cloud() {
     let refused = provider.put(&format!("{theirs}/workspaces/Ws1"), NEWEST, &workspace()).await;
     refused.is_error(409, "Conflict");
     assert_eq!((refused.header("retry-after"), &refused.body["error"]["target"]), (None, &json!("name")));
+    let beside = GROUP.replace("rg1", "rg2");
+    provider.put(&format!("{beside}/workspaces/ws1"), NEWEST, &workspace()).await.is_error(409, "Conflict");
     provider.work().await;
     provider.delete("workspaces/ws1", NEWEST).await.is(202);
     provider.work().await;
@@ -132,4 +134,17 @@ async fn what_is_not_supported_says_so() {
     provider.send(Method::POST, &path, NEWEST, "{}", &[]).await.is_error(400, "ResourceMoveNotSupported");
     let operations = provider.get("/providers/Microsoft.HealthcareApis/operations", NEWEST).await.is(200);
     assert!(operations.body["value"].as_array().unwrap().len() > 20);
+}
+
+#[tokio::test]
+async fn a_reserved_name_is_not_free() {
+    let mut settings = ApiSettings { retry_after_seconds: 1, ..ApiSettings::default() };
+    settings.rules.reserved_names = vec!["microsoft".to_owned()];
+    let provider = Provider::start_with(settings).await;
+    provider.subscription_is("Registered").await;
+    provider.put("workspaces/Microsoft", NEWEST, &workspace()).await.is_error(400, "ReservedResourceName");
+    let path = format!("/subscriptions/{SUBSCRIPTION}/providers/Microsoft.HealthcareApis/checkNameAvailability");
+    let body = json!({ "name": "MICROSOFT", "type": "Microsoft.HealthcareApis/workspaces" }).to_string();
+    let answer = provider.send(Method::POST, &path, NEWEST, &body, &[]).await.is(200).body;
+    assert_eq!((&answer["nameAvailable"], &answer["reason"]), (&json!(false), &json!("Invalid")));
 }

@@ -142,6 +142,8 @@ impl Site {
         };
         let mut allowed = role(include_str!("../../../../deploy/azure/provider-role.json"));
         allowed.extend(role(include_str!("../../../../deploy/azure/customer-role.json")));
+        // The API is in this process too.
+        allowed.extend(role(include_str!("../../../../deploy/azure/api-role.json")));
         let is_allowed = |action: &String| allowed.iter().any(|allowed| allowed.eq_ignore_ascii_case(action));
         let missing: Vec<String> =
             self.cloud.resource_manager.actions().into_iter().filter(|action| !is_allowed(action)).collect();

@@ -24,7 +24,7 @@ async fn register(program: &Program, client: &Client) -> (StatusCode, Value) {
 #[tokio::test]
 async fn the_front_door_is_known_by_its_certificate() {
     let (ours, strangers) = (client_certificate(), client_certificate());
-    let program = Program::start(&["--client-certificate-thumbprints", &thumbprint(&ours)]).await;
+    let program = Program::start(&["--dry-run", "--client-certificate-thumbprints", &thumbprint(&ours)]).await;
     let (status, error) = register(&program, &program.client(None)).await;
     assert_eq!((status.as_u16(), &error["error"]["code"]), (401, &json!("AuthenticationFailed")));
     let (status, error) = register(&program, &program.client(Some(&strangers))).await;
@@ -63,6 +63,7 @@ async fn the_front_door_is_known_by_its_certificate() {
 async fn an_application_is_not_believed_for_whom_it_asks() {
     let issuer = Issuer::start().await;
     let program = Program::start(&[
+        "--dry-run",
         "--token-issuers",
         ISSUER,
         "--token-audiences",
@@ -101,7 +102,7 @@ async fn whoever_writes_too_often_waits() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("platform.yaml");
     std::fs::write(&file, "throttle: { writesPerSecond: 1, burst: 2 }").unwrap();
-    let program = Program::start(&["--no-authentication", "--platform", file.to_str().unwrap()]).await;
+    let program = Program::start(&["--dry-run", "--no-authentication", "--platform", file.to_str().unwrap()]).await;
     let client = program.client(None);
     let mut statuses = Vec::new();
     for _ in 0..4 {
@@ -109,4 +110,26 @@ async fn whoever_writes_too_often_waits() {
     }
     assert_eq!(&statuses[..2], [200, 200]);
     assert!(statuses.contains(&429), "{statuses:?}");
+}
+
+/// What was made is written down, whether or not somebody is there for the answer.
+#[tokio::test]
+async fn who_goes_away_before_the_answer_is_written_down() {
+    let program = Program::start(&["--dry-run", "--no-authentication", "--register-on-first-use"]).await;
+    let client = program.client(None);
+    let put = |number: usize| {
+        let path =
+            WORKSPACE.replace("ws1", &format!("ws{number}")).replace("-111122223333/", &format!("-{number:012}/"));
+        program.request(&client, Method::PUT, &path).json(&json!({ "location": "westus2" }))
+    };
+    for number in 0..40 {
+        let wait = std::time::Duration::from_millis(number as u64 / 2);
+        // Whether an answer came is left to chance.
+        let _ = tokio::time::timeout(wait, put(number).send()).await;
+    }
+    for number in 0..40 {
+        assert!(put(number).send().await.unwrap().status().is_success(), "{number}");
+    }
+    let made = program.audit().iter().filter(|line| line["status"] == 201).count();
+    assert_eq!(made, 40, "each was made once, by a request that is written down");
 }

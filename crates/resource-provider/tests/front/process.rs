@@ -18,6 +18,7 @@ pub struct Program {
     child: Child,
     pub address: String,
     pub health: String,
+    pub metrics: String,
     pub folder: TempDir,
     authority: CertifiedIssuer<'static, KeyPair>,
 }
@@ -52,10 +53,22 @@ impl Program {
         let server = CertificateParams::new(["127.0.0.1".to_owned()]).unwrap().signed_by(&key, &authority).unwrap();
         std::fs::write(folder.path().join("tls.crt"), server.pem()).unwrap();
         std::fs::write(folder.path().join("tls.key"), key.serialize_pem()).unwrap();
-        let (address, health) = (format!("127.0.0.1:{}", free_port()), format!("127.0.0.1:{}", free_port()));
+        let address = || format!("127.0.0.1:{}", free_port());
+        let (address, health, metrics) = (address(), address(), address());
         let store = format!("sqlite://{}", folder.path().join("store.db").display());
         let child = Program::command()
-            .args(["--listen", &address, "--health", &health, "--store", &store, "--retry-after-seconds", "1"])
+            .args([
+                "--listen",
+                &address,
+                "--health",
+                &health,
+                "--metrics",
+                &metrics,
+                "--store",
+                &store,
+                "--retry-after-seconds",
+                "1",
+            ])
             .arg("--tls")
             .arg(folder.path())
             .arg("--audit")
@@ -64,7 +77,7 @@ impl Program {
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        let mut program = Program { child, address, health, folder, authority };
+        let mut program = Program { child, address, health, metrics, folder, authority };
         program.is_ready().await;
         program
     }

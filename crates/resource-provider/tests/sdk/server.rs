@@ -107,6 +107,7 @@ impl Server {
                 ("PLATFORM_FILE", &platform.display().to_string()),
                 ("RETRY_AFTER_SECONDS", "1"),
                 ("FRONT_DOOR", "true"),
+                ("DRY_RUN", "true"),
                 ("TOKEN_ISSUERS", ISSUER),
                 ("TOKEN_AUDIENCES", AUDIENCE),
                 ("TOKEN_KEYS_URL", &issuer.keys),

@@ -189,7 +189,9 @@ async fn check_room(
     let limits = &api.settings.limits;
     let (count, most) = match (id.kind, id.parent()) {
         (ResourceType::Workspace, _) => {
-            if !transaction.reserve_name(id.own_name(), &id.subscription).await? {
+            let is_ours = transaction.reserve_name(id.own_name(), &id.subscription).await?;
+            // Nor does another group of the same subscription have it.
+            if !is_ours || transaction.is_workspace(id.own_name()).await? {
                 let message = format!(
                     "The name `{}` is already in use. Names of workspaces are unique in the cloud: choose another.",
                     id.own_name()
