@@ -25,7 +25,7 @@ use arm::{ArmError, ErrorCode, Location, Route};
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, State};
-use axum::http::{HeaderMap, Method, Uri};
+use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use axum::response::Response;
 use delivery::away::error_chain;
 use serde::Deserialize;
@@ -174,10 +174,11 @@ async fn handle(
             Ok(call) => Box::pin(api.answer(&call)).await,
             Err(error) => Err(error),
         },
-        Err(_) => {
-            let message = format!("The body has more than {BODY_BYTES_MAX} bytes, or did not come whole.");
+        Err(rejection) if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => {
+            let message = format!("The body has more than {BODY_BYTES_MAX} bytes.");
             Err(ArmError::new(ErrorCode::RequestEntityTooLarge, message))
         }
+        Err(_) => Err(ArmError::new(ErrorCode::InvalidRequestContent, "The body did not come whole.")),
     };
     let answer = answered.unwrap_or_else(|error| Answer::error(&error, api.settings.retry_after_seconds));
     tracing::info!(%method, status = answer.status(), request_id, "Answered");

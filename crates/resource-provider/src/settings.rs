@@ -273,6 +273,19 @@ impl Settings {
         if callers.has_certificates() && self.tls.is_none() {
             bail!("client certificates need TLS: set TLS_PATH");
         }
+        let trusted = [
+            ("CLIENT_CERTIFICATE_METADATA_URL", &callers.client_certificate_metadata_url),
+            ("TOKEN_KEYS_URL", &callers.token_keys_url),
+        ];
+        for (name, url) in trusted {
+            // What stands there says who may call.
+            if url
+                .as_ref()
+                .is_some_and(|url| url.scheme() != "https" && !is_this_machine(url.host_str().unwrap_or_default()))
+            {
+                bail!("{name} wants https, for whatever is not on this machine");
+            }
+        }
         if callers.has_tokens() && callers.front_door_app_ids.is_empty() && callers.application_ids.is_empty() {
             bail!("TOKEN_ISSUERS without FRONT_DOOR_APP_IDS or APPLICATION_IDS lets nobody in");
         }
@@ -300,17 +313,18 @@ impl Settings {
     }
 }
 
+fn is_this_machine(host: &str) -> bool {
+    host == "localhost" || host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
 /// Refuses a PostgreSQL on another machine whose certificate is not looked at: the
 /// driver's own default goes on without TLS.
 fn check_store(url: &str) -> anyhow::Result<()> {
     let Some(url) = url.strip_prefix("postgres").and_then(|_| Url::parse(url).ok()) else { return Ok(()) };
     let option = |name: &str| url.query_pairs().find(|(key, _)| key == name).map(|(_, value)| value.into_owned());
     let host = option("host").or_else(|| url.host_str().map(str::to_owned)).unwrap_or_default();
-    let is_here = host.is_empty()
-        || host.starts_with('/')
-        || host.starts_with("%2F")
-        || host == "localhost"
-        || host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
+    let is_socket = host.is_empty() || host.starts_with('/') || host.starts_with("%2F");
+    let is_here = is_socket || is_this_machine(&host);
     if is_here || matches!(option("sslmode").as_deref(), Some("verify-full" | "verify-ca")) {
         return Ok(());
     }
@@ -373,6 +387,10 @@ mod tests {
             ([&["--no-authentication"], &certificates[..]].concat(), "leaves no use"),
             (certificates.to_vec(), "need TLS"),
             (tokens.to_vec(), "lets nobody in"),
+            (
+                [&tokens[..5], &["http://k.example/", "--front-door-app-ids", "arm"]].concat(),
+                "TOKEN_KEYS_URL wants https",
+            ),
             (tokens[..2].to_vec(), "--token-audiences"),
             (vec!["--client-certificate-thumbprints", "AB"], "not a thumbprint"),
             (vec!["--no-authentication", "--store", "postgres://u:p@db.example/x"], "sslmode=verify-full"),
