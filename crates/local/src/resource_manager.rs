@@ -7,7 +7,7 @@
 //! GET                   /operations/{n}            what goes on
 //! ```
 //!
-//! It knows the types of [`kinds`], the versions of each, what a body needs and
+//! It knows the types of `kinds`, the versions of each, what a body needs and
 //! what has to be there before. What takes Azure time takes some looks here, and
 //! no time: an operation ends when it has been looked at so often. Faults come
 //! when a test asks for them.
