@@ -146,3 +146,27 @@ async fn an_epoch_begins_with_another_hub_only() {
     provider.work().await;
     assert_eq!(epoch().await, 3);
 }
+
+/// With and without its first slash an id is the same one, and is shown as it was
+/// written last.
+#[tokio::test]
+async fn an_id_is_given_back_as_it_was_written_last() {
+    let provider = Provider::start().await;
+    provider.with_connector().await;
+    let path = format!("{CONNECTOR}/fhirdestinations/dest1");
+    let spelled = |id: &str| {
+        let mut body = destination();
+        body["properties"]["fhirServiceResourceId"] = json!(id);
+        body
+    };
+    let id = destination()["properties"]["fhirServiceResourceId"].as_str().unwrap().trim_start_matches('/').to_owned();
+    for text in [format!("/{id}"), id.clone(), id.to_uppercase()] {
+        provider.put(&path, NEWEST, &spelled(&text)).await;
+        provider.work().await;
+        let again = provider.put(&path, NEWEST, &spelled(&text)).await.is(200);
+        assert_eq!(again.header("azure-asyncoperation"), None, "{text}: there is nothing to do");
+        let shown = provider.get(&path, NEWEST).await.is(200);
+        assert_eq!(shown.body["properties"]["fhirServiceResourceId"], text);
+        assert_eq!(shown.state(), "Succeeded");
+    }
+}

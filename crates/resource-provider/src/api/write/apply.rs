@@ -1,6 +1,6 @@
 //! Writes what was decided, if all is still as it was.
 
-use arm::desired::Properties;
+use arm::desired::{Desired, Properties};
 use arm::encounter::Encounter;
 use arm::operation::OperationKind;
 use arm::state::{ResourceState, SubscriptionState};
@@ -32,7 +32,7 @@ pub async fn apply(
     match (plan.encounter, seen) {
         (Encounter::Create, seen) => create(api, call, id, seen, plan).await,
         (Encounter::Change, Seen { before: Some(before), .. }) => change(api, call, id, verb, before, plan).await,
-        (Encounter::Nothing, Seen { before: Some(before), .. }) => nothing(api, call, id, before).await,
+        (Encounter::Nothing, Seen { before: Some(before), .. }) => nothing(api, call, id, before, plan.desired).await,
         (Encounter::Join, Seen { before: Some(before), .. }) => join(api, call, &before).await,
         // Neither is met by a PUT or PATCH, nor is what is met not there.
         (Encounter::Delete | Encounter::NoContent | Encounter::Proceed, _) | (_, Seen { before: None, .. }) => {
@@ -117,15 +117,20 @@ async fn change(
     Ok(Ok(answer.retry_after(api.settings.retry_after_seconds).etag(&document.etag)))
 }
 
-/// Everything is as it was asked for; only the letters of the id may be others.
+/// Everything is as it was asked for; only the letters may be others, of the id and
+/// of what means the same. They are given back as they were written last.
 async fn nothing(
     api: &Api,
     call: &Call,
     id: &ResourceId,
     mut document: ResourceDocument,
+    desired: Desired,
 ) -> Result<Result<Answer, ArmError>, StoreError> {
-    if document.resource_id() != *id {
+    let letters = |desired: &Desired| serde_json::to_string(&(&desired.location, &desired.properties)).ok();
+    if document.resource_id() != *id || letters(&document.desired()) != letters(&desired) {
         document.set_id(id);
+        document.set_desired(desired);
+        document.mark_good();
         let mut transaction = api.store.begin().await?;
         transaction.update_resource(&mut document).await?;
         transaction.commit().await?;
