@@ -65,8 +65,10 @@ pub struct FhirDestination {
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Allowed {
     /// `fhirServerUrl` in the place of `fhirServiceResourceId`.
+    #[serde(rename = "allowManualFhirUrl")]
     pub manual_url: bool,
     /// The resolution `LookupWithEncounter`.
+    #[serde(rename = "allowLookupWithEncounter")]
     pub encounter: bool,
 }
 
