@@ -421,8 +421,9 @@ mod tests {
     #[test]
     fn a_platforms_file_says_what_it_does_not_know() {
         let read = |text: &str| serde_saphyr::from_str::<PlatformFile>(text);
-        let file =
-            read("regions: [westus2]\nlimits: { destinations: 3 }\nrules: { destinations: { allowManualFhirUrl: true } }");
+        let file = read(
+            "regions: [westus2]\nlimits: { destinations: 3 }\nrules: { destinations: { allowManualFhirUrl: true } }",
+        );
         let file = file.unwrap();
         assert_eq!((file.limits.destinations, file.limits.connectors), (3, 10));
         assert!(file.rules.destinations.manual_url);
