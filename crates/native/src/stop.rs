@@ -4,7 +4,6 @@ use std::io;
 
 use futures::future::{BoxFuture, Shared};
 use futures::{FutureExt, StreamExt, stream};
-use settings::NativeOptions;
 use tokio::signal::unix::{SignalKind, signal as listen};
 use tokio::sync::oneshot;
 
@@ -18,13 +17,18 @@ pub struct Stop(pub(crate) Shared<BoxFuture<'static, ()>>);
 
 impl Stop {
     /// Listens for SIGTERM and SIGINT from now on, and for the end of standard
-    /// input when the options say so.
+    /// input where that is asked for.
     ///
     /// # Errors
     ///
     /// Signals cannot be listened for.
-    pub fn listen(options: &NativeOptions) -> io::Result<Stop> {
-        Ok(Stop(signal(options.process.stop_on_stdin_end)?.shared()))
+    pub fn listen(on_stdin_end: bool) -> io::Result<Stop> {
+        Ok(Stop(signal(on_stdin_end)?.shared()))
+    }
+
+    /// Waits for it.
+    pub async fn told(self) {
+        self.0.await;
     }
 }
 

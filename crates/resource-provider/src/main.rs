@@ -12,6 +12,7 @@ use anyhow::Context;
 use axum::Router;
 use clap::Parser;
 use https_server::{Authority, Clients, Kept, Limits};
+use native::Stop;
 use resource_provider::api::Api;
 use resource_provider::front::audit::Audit;
 use resource_provider::front::callers::Callers;
@@ -23,7 +24,6 @@ use resource_provider::store::Store;
 use resource_provider::worker::Worker;
 use secrecy::ExposeSecret;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
 
@@ -52,7 +52,7 @@ async fn main() -> ExitCode {
 }
 
 async fn serve(settings: Settings) -> anyhow::Result<()> {
-    let (mut term, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let stop_sign = Stop::listen(settings.development.stop_on_stdin_end).context("signals cannot be listened for")?;
     let platform = PlatformFile::read(settings.platform.as_deref())?;
     if let Some(endpoint) = &settings.manifest {
         return writeln!(std::io::stdout(), "{:#}", platform.manifest(endpoint)).context("standard output");
@@ -109,11 +109,7 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
     }
 
     let told = async {
-        tokio::select! {
-            _ = term.recv() => {}
-            _ = interrupt.recv() => {}
-            () = stdin_end(), if settings.development.stop_on_stdin_end => {}
-        }
+        stop_sign.told().await;
         if settings.role.answers() {
             tokio::time::sleep(Duration::from_secs(settings.serve_on_seconds)).await;
         }
@@ -148,19 +144,6 @@ async fn serve_http(address: SocketAddr, routes: Router, tasks: &mut Tasks) -> a
 
 fn ended_early(ended: anyhow::Result<()>, what: &'static str) -> anyhow::Error {
     ended.err().unwrap_or_else(|| anyhow::Error::msg(what))
-}
-
-/// Done when standard input ends. A thread of its own reads it, since the runtime
-/// waits for its own at the end of the process.
-async fn stdin_end() {
-    let (ended, end) = tokio::sync::oneshot::channel();
-    std::thread::spawn(move || {
-        let copied = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
-        // Nobody waits any more when the process ends for another reason.
-        let _ = ended.send(copied.is_ok());
-    });
-    // The sender lives until standard input has ended.
-    let _ = end.await;
 }
 
 /// Answers requests, over TLS where there is a certificate, until `stopped`; those

@@ -49,7 +49,8 @@ async fn run(telemetry: &mut Telemetry) -> anyhow::Result<()> {
         (Front::Native, Some(options)) => {
             let reading =
                 Reading { windowed: true, longest_request: settings.fhir.request_timeout, serves_on: Duration::ZERO };
-            let stop = native::Stop::listen(&options).context("signals cannot be listened for")?;
+            let stop =
+                native::Stop::listen(options.process.stop_on_stdin_end).context("signals cannot be listened for")?;
             let convert = begin(settings)?;
             native::run(stop, options, convert, Arc::new(LoopMetrics(Stage::GroupConvert)), reading, Router::new())
                 .await

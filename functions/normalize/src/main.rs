@@ -59,7 +59,8 @@ async fn run(telemetry: &mut Telemetry) -> anyhow::Result<()> {
         (Front::Native, Some(options)) => {
             let serves_on = settings.ingest_token.as_ref().map_or(Duration::ZERO, |_| INGEST_SERVES_ON);
             let reading = Reading { windowed: false, longest_request: azure::event_hubs::SEND_TIMEOUT, serves_on };
-            let stop = native::Stop::listen(&options).context("signals cannot be listened for")?;
+            let stop =
+                native::Stop::listen(options.process.stop_on_stdin_end).context("signals cannot be listened for")?;
             let (normalize, routes) = begin(settings);
             native::run(stop, options, normalize, Arc::new(LoopMetrics(Stage::Normalize)), reading, routes).await
         }
