@@ -42,8 +42,13 @@ pub async fn check_name(api: &Api, call: &Call, subscription: &str) -> Result<An
         true => api.store.name_owner(&name).await?,
         false => None,
     };
-    let is_there = is("workspaces") && api.store.is_workspace(&name).await?;
-    if is_there || owner.is_some_and(|owner| !owner.eq_ignore_ascii_case(subscription)) {
+    let is_taken = match owner {
+        // Who has a workspace has its name.
+        None => false,
+        Some(owner) if owner.eq_ignore_ascii_case(subscription) => api.store.is_workspace(&name, &owner).await?,
+        Some(_) => true,
+    };
+    if is_taken {
         return taken("AlreadyExists", "The name is already in use.");
     }
     Ok(Answer::ok(json!({ "nameAvailable": true }).to_string()))

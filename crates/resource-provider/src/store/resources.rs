@@ -5,6 +5,7 @@ use delivery::away::error_chain;
 use sqlx::any::AnyRow;
 use sqlx::{AnyExecutor, Row, query};
 
+use super::subscriptions::is_workspace;
 use super::{Store, StoreError, Transaction, read, write};
 use crate::documents::{ResourceDocument, ScaleInfo};
 
@@ -148,13 +149,13 @@ impl Store {
         Ok(readable(query, &self.pool).await?.into_iter().filter_map(|document| document.scale).collect())
     }
 
-    /// Whether any subscription has a workspace of a name.
+    /// Whether a subscription has a workspace of a name.
     ///
     /// # Errors
     ///
     /// [`StoreError::Database`].
-    pub async fn is_workspace(&self, name: &str) -> Result<bool, StoreError> {
-        self.begin().await?.is_workspace(name).await
+    pub async fn is_workspace(&self, name: &str, subscription: &str) -> Result<bool, StoreError> {
+        is_workspace(&self.pool, name, subscription).await
     }
 
     /// A part of a list, of `count` at the most, after a key.

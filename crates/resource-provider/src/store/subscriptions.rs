@@ -1,7 +1,7 @@
 //! Documents of subscriptions, and names that are unique in the cloud.
 
 use arm::state::SubscriptionState;
-use sqlx::{Row, query};
+use sqlx::{AnyExecutor, Row, query};
 
 use super::{Store, StoreError, Transaction, read, write};
 use crate::documents::SubscriptionDocument;
@@ -91,15 +91,26 @@ impl Transaction {
         Ok(owner == subscription)
     }
 
-    /// Whether any subscription has a workspace of a name.
+    /// Whether a subscription has a workspace of a name.
     ///
     /// # Errors
     ///
     /// [`StoreError::Database`].
-    pub async fn is_workspace(&mut self, name: &str) -> Result<bool, StoreError> {
-        let select = query("SELECT 1 FROM resources WHERE kind = 'Workspace' AND key LIKE $1 ESCAPE '\\' LIMIT 1");
-        let pattern = format!("%/workspaces/{}", name.to_lowercase().replace('_', "\\_"));
-        let row = select.bind(pattern).fetch_optional(&mut *self.inner).await;
-        Ok(row.map_err(StoreError::database("look for a name"))?.is_some())
+    pub async fn is_workspace(&mut self, name: &str, subscription: &str) -> Result<bool, StoreError> {
+        is_workspace(&mut *self.inner, name, subscription).await
     }
+}
+
+/// Looks among the workspaces of one subscription, which are few.
+pub(super) async fn is_workspace(
+    executor: impl AnyExecutor<'_>,
+    name: &str,
+    subscription: &str,
+) -> Result<bool, StoreError> {
+    let select = query(
+        "SELECT 1 FROM resources WHERE subscription = $1 AND kind = 'Workspace' AND key LIKE $2 ESCAPE '\\' LIMIT 1",
+    );
+    let pattern = format!("%/workspaces/{}", name.to_lowercase().replace('_', "\\_"));
+    let row = select.bind(subscription.to_lowercase()).bind(pattern).fetch_optional(executor).await;
+    Ok(row.map_err(StoreError::database("look for a name"))?.is_some())
 }

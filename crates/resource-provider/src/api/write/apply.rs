@@ -196,7 +196,7 @@ async fn check_room(
         (ResourceType::Workspace, _) => {
             let is_ours = transaction.reserve_name(id.own_name(), &id.subscription).await?;
             // Nor does another group of the same subscription have it.
-            if !is_ours || transaction.is_workspace(id.own_name()).await? {
+            if !is_ours || transaction.is_workspace(id.own_name(), &id.subscription).await? {
                 let message = format!(
                     "The name `{}` is already in use. Names of workspaces are unique in the cloud: choose another.",
                     id.own_name()
