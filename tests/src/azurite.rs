@@ -14,6 +14,9 @@ use crate::process::{Running, free_port};
 /// with its well-known key.
 pub const SAS: &str = "sv=2022-11-02&ss=b&srt=sco&sp=rwdlacuptf&se=2035-01-01T00%3A00%3A00Z&spr=https%2Chttp&sig=zzsL%2FbJ7IrNGWDFRAGaim6Mv6k%2Fjo1C2Hamj47SurgA%3D";
 
+/// Azurite's well-known account and key, as connection strings have them.
+pub const ACCOUNT: &str = "AccountName=devstoreaccount1;AccountKey=Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
+
 /// A running Azurite.
 #[derive(Debug)]
 pub struct Azurite {

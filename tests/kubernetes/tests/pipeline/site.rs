@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::MutexGuard;
 use std::time::Duration;
 
-use end_to_end::azurite::{Azurite, SAS};
+use end_to_end::azurite::{ACCOUNT, Azurite, SAS};
 use end_to_end::fhir::Fhir;
 use end_to_end::hapi::Hapi;
 use end_to_end::hub::{EventHub, To};
@@ -29,9 +29,6 @@ pub const INTERNAL_HUB: &str = "normalizeddata";
 pub const NAMESPACE: &str = "ward";
 /// The chart's release, and the name of the connector.
 pub const RELEASE: &str = "ward7";
-
-/// Azurite's well-known account and key.
-const ACCOUNT: &str = "AccountName=devstoreaccount1;AccountKey=Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
 
 /// Until something has come of an event, or of nothing coming.
 pub const LIMIT: Duration = Duration::from_secs(180);

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::MutexGuard;
 use std::time::Duration;
 
-use end_to_end::azurite::{Azurite, SAS};
+use end_to_end::azurite::{ACCOUNT, Azurite, SAS};
 use end_to_end::fhir::Fhir;
 use end_to_end::gate::Gate;
 use end_to_end::hapi::Hapi;
@@ -31,9 +31,6 @@ pub const NAMESPACE: &str = "iot-connectors";
 const SYSTEM: &str = "iot-connector-system";
 /// The resource id of the cluster.
 const CLUSTER: &str = "/subscriptions/p/resourceGroups/g/providers/Microsoft.ContainerService/managedClusters/aks1";
-
-/// Azurite's well-known account and key.
-const ACCOUNT: &str = "AccountName=devstoreaccount1;AccountKey=Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
 
 /// Until something has come of what was asked for.
 pub const LIMIT: Duration = Duration::from_secs(240);
