@@ -4,7 +4,7 @@
 //! azure + pools + clusters   --> Azure, Kubernetes
 //! machine                    --> this machine: for development
 //! machine + pools + clusters --> the same with Kubernetes
-//! neither                    --> a cloud that only remembers: for trials
+//! neither, in a dry run      --> a cloud that only remembers
 //! ```
 
 use std::sync::Arc;

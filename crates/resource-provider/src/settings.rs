@@ -150,6 +150,9 @@ pub struct DevelopmentSettings {
     pub stop_on_stdin_end: bool,
 }
 
+/// The regions of the two documents that the provider is made after.
+const REGIONS: [&str; 4] = ["West Europe", "West US 2", "North Central US", "UK West"];
+
 /// The platform's file, YAML or JSON.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
@@ -208,12 +211,7 @@ impl PlatformFile {
         let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
         serde_saphyr::from_str(&text).with_context(|| format!("{} is not a platform's file", file.display()))
     }
-}
 
-/// The regions of the two documents that the provider is made after.
-const REGIONS: [&str; 4] = ["West Europe", "West US 2", "North Central US", "UK West"];
-
-impl PlatformFile {
     /// Where tracked resources may be made.
     pub fn regions(&self) -> Vec<Location> {
         self.regions.clone().unwrap_or_else(|| REGIONS.iter().map(|region| Location::new(*region)).collect())
@@ -278,11 +276,9 @@ impl Settings {
             ("TOKEN_KEYS_URL", &callers.token_keys_url),
         ];
         for (name, url) in trusted {
+            let is_safe = |url: &Url| url.scheme() == "https" || is_this_machine(url.host_str().unwrap_or_default());
             // What stands there says who may call.
-            if url
-                .as_ref()
-                .is_some_and(|url| url.scheme() != "https" && !is_this_machine(url.host_str().unwrap_or_default()))
-            {
+            if url.as_ref().is_some_and(|url| !is_safe(url)) {
                 bail!("{name} wants https, for whatever is not on this machine");
             }
         }
