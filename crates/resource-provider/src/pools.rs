@@ -23,7 +23,7 @@ use tokio::time::sleep;
 use uuid::Uuid;
 
 use crate::documents::{ResourceDocument, ScaleInfo};
-use crate::ports::{Allocation, AllocationRequest, ErrorClass, PortError};
+use crate::ports::{Allocation, AllocationRequest, PortError};
 use crate::store::{Store, StoreError};
 
 /// Where workspaces may go.
@@ -208,8 +208,7 @@ impl Allocation for Pools {
 
 /// There is no place now; there may be one later.
 fn unavailable(message: &str) -> PortError {
-    let class = ErrorClass::Transient { retry_after_seconds: None };
-    PortError { code: ErrorCode::ScaleInfoUnavailable, class, message: message.to_owned() }
+    PortError::transient(ErrorCode::ScaleInfoUnavailable, message)
 }
 
 fn away(error: StoreError) -> PortError {

@@ -24,6 +24,19 @@ pub struct PortError {
     pub message: String,
 }
 
+impl PortError {
+    /// One that may pass by itself.
+    pub fn transient(code: ErrorCode, message: impl Into<String>) -> PortError {
+        let class = ErrorClass::Transient { retry_after_seconds: None };
+        PortError { code, class, message: message.into() }
+    }
+
+    /// One that stays.
+    pub fn permanent(code: ErrorCode, message: impl Into<String>) -> PortError {
+        PortError { code, class: ErrorClass::Permanent, message: message.into() }
+    }
+}
+
 /// What can be done about an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ErrorClass {
@@ -127,7 +140,7 @@ pub trait Azure: Debug + Send + Sync {
     /// Removes one of them and what is left in it.
     async fn delete_tagged_resource_group(&self, group: &TaggedGroup) -> Result<(), PortError> {
         let message = format!("the group `{}` cannot be removed here", group.name);
-        Err(PortError { code: ErrorCode::InternalServerError, class: ErrorClass::Permanent, message })
+        Err(PortError::permanent(ErrorCode::InternalServerError, message))
     }
 
     /// A storage account.

@@ -40,6 +40,14 @@ pub enum KeyType {
 }
 
 impl KeyType {
+    /// As Event Hubs calls it, and our own API.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            KeyType::Primary => "PrimaryKey",
+            KeyType::Secondary => "SecondaryKey",
+        }
+    }
+
     /// Reads the body of `regenerateKeys`: `{"keyType":"PrimaryKey"}`, or
     /// `keyName`, `primary`.
     ///

@@ -6,7 +6,7 @@ use arm::ErrorCode;
 use async_trait::async_trait;
 
 use super::AzurePorts;
-use super::failure::{Failure, refused};
+use super::failure::Failure;
 use crate::ports::{Blobs, MAPPINGS, PortError};
 
 fn failed(what: &str, error: &StorageError) -> PortError {
@@ -21,7 +21,7 @@ fn failed(what: &str, error: &StorageError) -> PortError {
 
 impl AzurePorts {
     fn container(&self, account: &str, name: &str) -> Result<TextBlobs, PortError> {
-        let cannot = |reason: &str| refused(ErrorCode::StorageProvisioningFailed, reason);
+        let cannot = |reason: &str| PortError::permanent(ErrorCode::StorageProvisioningFailed, reason);
         let mut url = self.settings.blobs.of(account).ok_or_else(|| cannot("not the name of a storage account"))?;
         if let Ok(mut segments) = url.path_segments_mut() {
             segments.pop_if_empty().push(name);

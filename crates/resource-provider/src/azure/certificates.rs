@@ -8,7 +8,6 @@ use jiff::Timestamp;
 
 use super::AzurePorts;
 use super::credential::Credential;
-use super::failure::refused;
 use super::vault::{Stored, Tags};
 use crate::documents::{Certificate, ScaleInfo};
 use crate::ports::{Certificates, ErrorClass, PortError};
@@ -57,7 +56,7 @@ impl AzurePorts {
     async fn fetch(&self, identity: &SystemAssigned) -> Result<Credential, PortError> {
         let message = "the identity has no credential URL";
         let url = identity.credential_url.as_deref();
-        let url = url.ok_or_else(|| refused(ErrorCode::IdentityCredentialUnavailable, message))?;
+        let url = url.ok_or_else(|| PortError::permanent(ErrorCode::IdentityCredentialUnavailable, message))?;
         self.credential_at(url).await
     }
 }

@@ -8,7 +8,6 @@ use arm::ErrorCode;
 use serde_json::Value;
 
 use super::AzurePorts;
-use super::failure::refused;
 use super::resource_manager::Target;
 use crate::documents::ScaleInfo;
 use crate::ports::PortError;
@@ -38,7 +37,7 @@ impl AzurePorts {
         }
         let issuer = self.cluster_facts(place).await?.issuer;
         let message = "the cluster has no OpenID Connect issuer, which workload identities need";
-        issuer.ok_or_else(|| refused(ErrorCode::ClusterUnavailable, message))
+        issuer.ok_or_else(|| PortError::permanent(ErrorCode::ClusterUnavailable, message))
     }
 
     fn known(&self, place: &ScaleInfo) -> Option<&super::KnownCluster> {
@@ -60,7 +59,7 @@ impl AzurePorts {
             text.map(str::to_owned)
         };
         let Some(location) = text("/location") else {
-            return Err(refused(ErrorCode::ClusterUnavailable, "the cluster of the place is not there"));
+            return Err(PortError::permanent(ErrorCode::ClusterUnavailable, "the cluster of the place is not there"));
         };
         let facts = ClusterFacts { location, issuer: text("/properties/oidcIssuerProfile/issuerURL") };
         if facts.issuer.is_some() {

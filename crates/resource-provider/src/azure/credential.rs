@@ -12,7 +12,6 @@ use serde::Deserialize;
 use url::Url;
 
 use super::AzurePorts;
-use super::failure::refused;
 use super::rest::Request;
 use crate::ports::PortError;
 
@@ -46,7 +45,7 @@ struct Answered {
 struct SecretText(String);
 
 fn unavailable(message: &str) -> PortError {
-    refused(ErrorCode::IdentityCredentialUnavailable, message)
+    PortError::permanent(ErrorCode::IdentityCredentialUnavailable, message)
 }
 
 impl AzurePorts {

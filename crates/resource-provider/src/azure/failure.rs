@@ -91,11 +91,6 @@ impl Failure {
     }
 }
 
-/// A failure that no request of ours can mend.
-pub fn refused(code: ErrorCode, message: impl Into<String>) -> PortError {
-    PortError { code, class: ErrorClass::Permanent, message: message.into() }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -8,7 +8,6 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::AzurePorts;
-use super::failure::refused;
 use super::resource_manager::Target;
 use super::resources::{EVENT_HUBS, rule_id};
 use crate::ports::{ConnectionRule, Keys, PortError};
@@ -32,14 +31,18 @@ impl AzurePorts {
     ) -> Result<ConnectionKeys, PortError> {
         let connector = rule.connector;
         let (Some(place), Some(hub)) = (&connector.scale, &connector.infrastructure.device_hub_name) else {
-            return Err(refused(ErrorCode::EventHubProvisioningFailed, "the connector has no hub for devices"));
+            return Err(PortError::permanent(
+                ErrorCode::EventHubProvisioningFailed,
+                "the connector has no hub for devices",
+            ));
         };
         let id = rule_id(place, hub, rule.connection);
         let target = Target { id: &id, version: EVENT_HUBS };
         let answer = self.resource_manager.post(target, action, body).await;
         let answer = answer.map_err(|failure| failure.port(ErrorCode::EventHubProvisioningFailed))?;
-        let unreadable =
-            |_| refused(ErrorCode::EventHubProvisioningFailed, "the answer about a rule's keys cannot be read");
+        let unreadable = |_| {
+            PortError::permanent(ErrorCode::EventHubProvisioningFailed, "the answer about a rule's keys cannot be read")
+        };
         let Answered { primary_key, secondary_key, primary_connection_string, secondary_connection_string } =
             serde_json::from_value(answer).map_err(unreadable)?;
         Ok(ConnectionKeys {
@@ -59,10 +62,6 @@ impl Keys for AzurePorts {
     }
 
     async fn regenerate(&self, rule: ConnectionRule<'_>, key: KeyType) -> Result<ConnectionKeys, PortError> {
-        let key = match key {
-            KeyType::Primary => "PrimaryKey",
-            KeyType::Secondary => "SecondaryKey",
-        };
-        self.ask(rule, "regenerateKeys", Some(&json!({ "keyType": key }))).await
+        self.ask(rule, "regenerateKeys", Some(&json!({ "keyType": key.as_str() }))).await
     }
 }

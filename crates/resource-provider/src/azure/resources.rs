@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use serde_json::{Value, json};
 
 use super::AzurePorts;
-use super::failure::{Failure, refused};
+use super::failure::Failure;
 use super::resource_manager::Target;
 use crate::documents::{InternalIdentity, ScaleInfo};
 use crate::ports::{Azure, Federation, PortError, RoleAssignment, TaggedGroup};
@@ -94,7 +94,7 @@ impl AzurePorts {
         let is_ours = created_for(&found).is_some_and(|found| only_for.is_none_or(|only| only == found));
         if !is_ours {
             let message = format!("the resource group `{name}` is not ours by its tag `{CREATED_FOR}`");
-            return Err(refused(ErrorCode::StorageProvisioningFailed, message));
+            return Err(PortError::permanent(ErrorCode::StorageProvisioningFailed, message));
         }
         self.resource_manager.delete(target).await.map_err(group_failed)
     }

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use url::Url;
 
 use super::AzurePorts;
-use super::failure::{Failure, refused};
+use super::failure::Failure;
 use super::rest::Request;
 use crate::documents::ScaleInfo;
 use crate::ports::PortError;
@@ -63,7 +63,7 @@ fn failed(failure: Failure) -> PortError {
 }
 
 fn unreadable() -> PortError {
-    refused(ErrorCode::KeyVaultAccessFailed, "the vault gave a certificate that cannot be read")
+    PortError::permanent(ErrorCode::KeyVaultAccessFailed, "the vault gave a certificate that cannot be read")
 }
 
 impl AzurePorts {
@@ -130,7 +130,10 @@ impl VaultCertificate<'_> {
         body: Option<&Value>,
     ) -> Result<Result<Value, Failure>, PortError> {
         let url = self.url(path).ok_or_else(|| {
-            refused(ErrorCode::KeyVaultAccessFailed, "the place names no key vault, or not as one is named")
+            PortError::permanent(
+                ErrorCode::KeyVaultAccessFailed,
+                "the place names no key vault, or not as one is named",
+            )
         })?;
         let request = Request { method, url, scope: &self.ports.settings.vault_scope, body };
         Ok(self.ports.rest.send(request).await.map(|answer| answer.body))

@@ -27,8 +27,7 @@ pub fn doing(what: &'static str) -> impl Fn(kube::Error) -> PortError {
 
 /// Something is not so yet.
 pub fn transient(message: &str) -> PortError {
-    let class = ErrorClass::Transient { retry_after_seconds: None };
-    PortError { code: ErrorCode::ClusterUnavailable, class, message: message.to_owned() }
+    PortError::transient(ErrorCode::ClusterUnavailable, message)
 }
 
 fn class(error: &kube::Error) -> ErrorClass {

@@ -15,7 +15,7 @@ use arm::ErrorCode;
 use async_trait::async_trait;
 
 use super::files;
-use crate::ports::{Blobs, ErrorClass, PortError};
+use crate::ports::{Blobs, PortError};
 
 /// The folder of all accounts.
 #[derive(Clone, Debug)]
@@ -53,7 +53,7 @@ fn inside(path: &Path) -> Result<(), PortError> {
         return Ok(());
     }
     let message = format!("`{}` is not a name in a storage account", path.display());
-    Err(PortError { code: ErrorCode::StorageProvisioningFailed, class: ErrorClass::Permanent, message })
+    Err(PortError::permanent(ErrorCode::StorageProvisioningFailed, message))
 }
 
 #[async_trait]

@@ -13,8 +13,8 @@ use async_trait::async_trait;
 use super::{NamedFhirServices, files};
 use crate::documents::{Certificate, InternalIdentity, KubernetesObject, ScaleInfo};
 use crate::ports::{
-    Allocation, AllocationRequest, Azure, Blobs, Certificates, Cluster, ConnectorSpec, ErrorClass, Federation,
-    Platform, PortError, RoleAssignment, ServiceAccount, TaggedGroup, WorkloadStatus,
+    Allocation, AllocationRequest, Azure, Blobs, Certificates, Cluster, ConnectorSpec, Federation, Platform, PortError,
+    RoleAssignment, ServiceAccount, TaggedGroup, WorkloadStatus,
 };
 
 /// When a gate is asked.
@@ -154,7 +154,7 @@ impl LocalCloud {
         if self.all().contains_key(name) {
             return Ok(());
         }
-        Err(PortError { code, class: ErrorClass::Permanent, message: format!("there is no {name}") })
+        Err(PortError::permanent(code, format!("there is no {name}")))
     }
 }
 

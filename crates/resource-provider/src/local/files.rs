@@ -9,7 +9,7 @@ use arm::ErrorCode;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::ports::{ErrorClass, PortError};
+use crate::ports::PortError;
 
 /// Reads a file of JSON; none when it is not there.
 pub fn read<T: DeserializeOwned>(path: &Path) -> io::Result<Option<T>> {
@@ -64,9 +64,6 @@ fn absent_is_fine(done: io::Result<()>) -> io::Result<()> {
 
 /// What a port says when the disk does not do it; it may the next time.
 pub fn failed(path: &Path, error: &io::Error) -> PortError {
-    PortError {
-        code: ErrorCode::StorageProvisioningFailed,
-        class: ErrorClass::Transient { retry_after_seconds: None },
-        message: format!("`{}` cannot be used: {error}", path.display()),
-    }
+    let message = format!("`{}` cannot be used: {error}", path.display());
+    PortError::transient(ErrorCode::StorageProvisioningFailed, message)
 }

@@ -87,12 +87,8 @@ impl Hubs {
 
     /// The keys of a rule, one of which is new.
     pub async fn regenerate(&self, hub: &str, rule: &str, key: KeyType) -> Result<ConnectionKeys, PortError> {
-        let key = match key {
-            KeyType::Primary => "PrimaryKey",
-            KeyType::Secondary => "SecondaryKey",
-        };
         let path = ["hubs", hub, "authorizationrules", rule, "regenerateKeys"];
-        let keys = self.call(Method::POST, &path, json!({ "keyType": key })).await?;
+        let keys = self.call(Method::POST, &path, json!({ "keyType": key.as_str() })).await?;
         self.connection_keys(hub, keys)
     }
 

@@ -33,7 +33,7 @@ use super::process::Programs;
 use super::processes::Processes;
 use super::sas_blobs::SasBlobs;
 use crate::documents::{InternalIdentity, ScaleInfo};
-use crate::ports::{Azure, ConnectionRule, ErrorClass, Federation, Keys, Platform, PortError, RoleAssignment};
+use crate::ports::{Azure, ConnectionRule, Federation, Keys, Platform, PortError, RoleAssignment};
 
 /// How long the stand-in may take to answer.
 const ANSWER_LIMIT: Duration = Duration::from_secs(15);
@@ -167,10 +167,11 @@ impl Keys for Machine {
 }
 
 fn device_hub<'r>(rule: ConnectionRule<'r>) -> Result<&'r str, PortError> {
-    rule.connector.infrastructure.device_hub_name.as_deref().ok_or_else(|| PortError {
-        code: arm::ErrorCode::EventHubProvisioningFailed,
-        class: ErrorClass::Permanent,
-        message: "the connector has no hub that devices send to".to_owned(),
+    rule.connector.infrastructure.device_hub_name.as_deref().ok_or_else(|| {
+        PortError::permanent(
+            arm::ErrorCode::EventHubProvisioningFailed,
+            "the connector has no hub that devices send to",
+        )
     })
 }
 

@@ -23,7 +23,7 @@ use super::environment::{Surroundings, Workload, workloads};
 use super::files;
 use super::process::{LOOK_PERIOD, Programs, Supervised};
 use crate::documents::{KubernetesObject, ScaleInfo};
-use crate::ports::{Cluster, ConnectorSpec, ErrorClass, PortError, WorkloadStatus};
+use crate::ports::{Cluster, ConnectorSpec, PortError, WorkloadStatus};
 
 /// How long processes may take to be gone, which is longer than it takes to kill
 /// them.
@@ -213,6 +213,5 @@ impl Cluster for Processes {
 }
 
 fn unavailable(message: String) -> PortError {
-    let class = ErrorClass::Transient { retry_after_seconds: None };
-    PortError { code: ErrorCode::ClusterUnavailable, class, message }
+    PortError::transient(ErrorCode::ClusterUnavailable, message)
 }

@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use serde::Deserialize;
 use url::Url;
 
-use crate::ports::{Blobs, ErrorClass, MAPPINGS, PortError};
+use crate::ports::{Blobs, MAPPINGS, PortError};
 
 /// Where the account is, and how it is opened.
 #[derive(Clone, Debug, Deserialize)]
@@ -53,8 +53,7 @@ fn said(what: &'static str) -> impl Fn(StorageError) -> PortError {
 }
 
 fn failed(message: &str) -> PortError {
-    let class = ErrorClass::Transient { retry_after_seconds: None };
-    PortError { code: ErrorCode::StorageProvisioningFailed, class, message: message.to_owned() }
+    PortError::transient(ErrorCode::StorageProvisioningFailed, message)
 }
 
 #[async_trait]

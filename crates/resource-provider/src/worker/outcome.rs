@@ -12,7 +12,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::documents::{OperationDocument, ResourceDocument};
 use crate::enqueue::preempted;
 use crate::lifecycle;
-use crate::ports::{ErrorClass, PortError};
+use crate::ports::PortError;
 use crate::store::{StoreError, Transaction};
 
 /// How an operation ends.
@@ -148,11 +148,7 @@ pub fn poisoned() -> ArmError {
 
 /// It took too long.
 pub fn timed_out() -> PortError {
-    PortError {
-        code: ErrorCode::OperationTimedOut,
-        class: ErrorClass::Permanent,
-        message: "the operation took too long".to_owned(),
-    }
+    PortError::permanent(ErrorCode::OperationTimedOut, "the operation took too long")
 }
 
 /// Between half of a duration and all of it, so that workers that failed together

@@ -5,7 +5,7 @@ use arm::{ErrorCode, ResourceType};
 use uuid::Uuid;
 
 use crate::documents::{InternalIdentity, ResourceDocument, ScaleInfo};
-use crate::ports::{ErrorClass, PortError};
+use crate::ports::PortError;
 use crate::store::{Store, StoreError};
 
 /// The resource that is worked on, and what is above it.
@@ -146,9 +146,6 @@ pub fn stored<'v>(value: &'v Option<String>, what: &str) -> Result<&'v str, Port
 
 /// Something is not known that has to be.
 pub fn missing(what: &str) -> PortError {
-    PortError {
-        code: ErrorCode::InternalServerError,
-        class: ErrorClass::Permanent,
-        message: format!("{what} is not known: the resource above was not made whole"),
-    }
+    let message = format!("{what} is not known: the resource above was not made whole");
+    PortError::permanent(ErrorCode::InternalServerError, message)
 }

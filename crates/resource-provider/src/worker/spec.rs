@@ -17,7 +17,7 @@ use arm::state::ResourceState;
 use super::scene::{Scene, missing, stored};
 use super::steps::StepError;
 use crate::documents::{ConnectionDefinition, FhirAddress, ResourceDocument};
-use crate::ports::{ConnectorSpec, DestinationSpec, ErrorClass, FhirServices, Platform, PortError};
+use crate::ports::{ConnectorSpec, DestinationSpec, FhirServices, Platform, PortError};
 use crate::store::Store;
 
 /// A mapping's blob, and what the mapping means.
@@ -167,8 +167,7 @@ fn fhir_service(document: &ResourceDocument) -> Result<Option<String>, PortError
 }
 
 fn gone(code: ErrorCode) -> PortError {
-    let message = "the FHIR service of a destination is not there any more".to_owned();
-    PortError { code, class: ErrorClass::Permanent, message }
+    PortError::permanent(code, "the FHIR service of a destination is not there any more")
 }
 
 /// Where it is, as far as that is known from before.

@@ -12,7 +12,7 @@ use super::scene::{
 };
 use super::{Worker, spec};
 use crate::documents::IngestDefinition;
-use crate::ports::{AllocationRequest, ConnectorSpec, ErrorClass, Federation, PortError, Role, RoleAssignment, Scope};
+use crate::ports::{AllocationRequest, ConnectorSpec, Federation, PortError, Role, RoleAssignment, Scope};
 use crate::store::StoreError;
 
 /// What a step needs beside the documents.
@@ -191,7 +191,7 @@ impl Stage<'_> {
         }
         let message = "Azure took one id of a role assignment after the other for colliding".to_owned();
         let code = ErrorCode::HashConflictOnDifferentRoleAssignmentIds;
-        Err(PortError { code, class: ErrorClass::Permanent, message }.into())
+        Err(PortError::permanent(code, message).into())
     }
 
     async fn revoke(&mut self, key: &str) -> Result<(), StepError> {
@@ -425,8 +425,7 @@ impl Stage<'_> {
             }
             if tokio::time::Instant::now() >= deadline {
                 let message = format!("the workload `{workload}` was not ready in time");
-                let code = ErrorCode::WorkloadNotReady;
-                return Err(PortError { code, class: ErrorClass::Permanent, message }.into());
+                return Err(PortError::permanent(ErrorCode::WorkloadNotReady, message).into());
             }
             self.pause().await?;
         }
@@ -464,8 +463,7 @@ impl Stage<'_> {
             while cluster.workload(&place, &connector, &workload).await?.is_some() {
                 if tokio::time::Instant::now() >= deadline {
                     let message = format!("the workload `{workload}` is still there");
-                    let class = ErrorClass::Transient { retry_after_seconds: None };
-                    return Err(PortError { code: ErrorCode::ClusterUnavailable, class, message }.into());
+                    return Err(PortError::transient(ErrorCode::ClusterUnavailable, message).into());
                 }
                 self.pause().await?;
             }
