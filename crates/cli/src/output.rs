@@ -1,4 +1,4 @@
-//! Results, on standard output.
+//! Results, on standard output, and notes about them, on standard error.
 
 use std::fmt::Display;
 use std::io::{self, ErrorKind, Write};
@@ -10,4 +10,10 @@ pub fn print(result: &impl Display) -> io::Result<()> {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
         done => done,
     }
+}
+
+/// Tells the user something beside the result. Where nobody reads that any more there
+/// is nobody to tell, and nobody to tell of it.
+pub fn note(text: impl Display) {
+    let _ = writeln!(io::stderr().lock(), "{text}");
 }

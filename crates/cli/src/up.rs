@@ -17,7 +17,6 @@ mod summary;
 mod supervisor;
 
 use std::fs::TryLockError;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -27,6 +26,7 @@ use local::functions_host::Answered;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
+use crate::output::{note, print};
 use input::{Input, Line, Lines};
 use stack::{Plan, Stack};
 use summary::Summary;
@@ -90,7 +90,7 @@ pub struct Arguments {
     fhir_port: u16,
     /// Start the resource provider in the place of the functions: connectors are
     /// made by requests to it, as to Azure Resource Manager.
-    #[arg(long, conflicts_with_all = ["device_mapping", "front", "demo"])]
+    #[arg(long, conflicts_with_all = ["device_mapping", "resource_identity", "front", "http_port", "demo"])]
     with_provider: bool,
     /// Port of the resource provider; another when it is taken.
     #[arg(long, default_value_t = 8443, requires = "with_provider")]
@@ -132,16 +132,16 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     };
     let summary = session.summary;
     if arguments.with_provider {
-        eprintln!("\nstopping");
+        note("\nstopping");
     } else if !arguments.demo {
-        eprintln!("\n{summary}\nstopping");
+        note(format_args!("\n{summary}\nstopping"));
     }
     // Whoever still runs gets the sign to stop; nobody left is as good.
     let _ = stop.send(true);
     let ending = async {
         while let Some(ended) = children.join_next().await {
             if let Ok(Err(error)) = ended {
-                eprintln!("{error:#}");
+                note(format_args!("{error:#}"));
             }
         }
     };
@@ -151,7 +151,7 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     if let Ok(ExitCode::SUCCESS) = done
         && arguments.demo
     {
-        println!("{}", closing_line(&summary));
+        print(&closing_line(&summary))?;
     }
     done
 }
@@ -171,7 +171,7 @@ impl Session<'_> {
         let stack = Stack::ready(self.plan, heard).await?;
         stack.register(&self.arguments.register_device, self.arguments.device_mapping.is_none()).await?;
         if !self.arguments.demo {
-            eprintln!("{}", self.plan.welcome());
+            note(self.plan.welcome());
         }
         let mut input = Input::new(self.plan.event_hubs_address(), "devicedata");
         let lines = match self.arguments.input.as_deref() {
@@ -235,10 +235,10 @@ impl Session<'_> {
                     let read: Vec<Line> = read.into_iter().flatten().collect();
                     self.sent += input.send_lines(&read).await?;
                     if let Some(error) = failed {
-                        eprintln!("error: the input cannot be read on: {error}");
+                        note(format_args!("error: the input cannot be read on: {error}"));
                     }
                     if ended {
-                        eprintln!("sent {} events", self.sent);
+                        note(format_args!("sent {} events", self.sent));
                         lines = None;
                     }
                 }
@@ -246,7 +246,7 @@ impl Session<'_> {
                     let summary = self.summary.to_string();
                     // The fates of a connector's events are in its own log.
                     if summary != shown && !self.arguments.with_provider {
-                        eprintln!("{summary}\n");
+                        note(format_args!("{summary}\n"));
                         shown = summary;
                     }
                 }
@@ -255,9 +255,8 @@ impl Session<'_> {
     }
 
     async fn show_demo(&mut self, stack: &Stack) -> anyhow::Result<ExitCode> {
-        println!("{}\n", stack.observation("bloodpressure").await?);
-        println!("{}", self.summary);
-        std::io::stdout().flush()?;
+        print(&format_args!("{}\n", stack.observation("bloodpressure").await?))?;
+        print(&self.summary)?;
         stack.check(&self.summary).await?;
         Ok(ExitCode::SUCCESS)
     }
@@ -268,7 +267,7 @@ impl Session<'_> {
         if let Some(error) = error_of(line)
             && !self.errors.iter().any(|shown| shown == error)
         {
-            eprintln!("{name}: {error}");
+            note(format_args!("{name}: {error}"));
             self.errors.push(error.to_owned());
             if self.errors.len() > ERRORS_REMEMBERED {
                 self.errors.remove(0);
@@ -286,7 +285,7 @@ impl Session<'_> {
                     self.show_error(name, &line);
                 }
             }
-            Said::Ended { name, how } => eprintln!("{name} ended ({how}); starting it again"),
+            Said::Ended { name, how } => note(format_args!("{name} ended ({how}); starting it again")),
             Said::GivenUp { name } => {
                 bail!("{name} ends again and again, see {}", self.plan.logs().join(format!("{name}.log")).display())
             }

@@ -16,6 +16,8 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 use tokio::sync::mpsc;
 
+use crate::output::note;
+
 /// How many events go into one send at the most.
 pub const BATCH_EVENTS_MAX: usize = 100;
 /// How often a send is tried again while the hub is being started again.
@@ -81,7 +83,9 @@ impl Input {
                 Ok(()) => return Ok(events.len()),
                 Err(ClientError::TooLarge { index, bytes, bytes_max }) => {
                     let (line, _) = events.remove(index);
-                    eprintln!("line {line} of the input makes {bytes} bytes and a hub takes {bytes_max}: not sent");
+                    note(format_args!(
+                        "line {line} of the input makes {bytes} bytes and a hub takes {bytes_max}: not sent"
+                    ));
                     continue;
                 }
                 Err(error) => error,

@@ -15,6 +15,7 @@ use url::Url;
 use super::provider::ProviderPlan;
 use super::supervisor::{Program, Said};
 use super::{Arguments, Front, Summary, apps, made};
+use crate::output::{note, print};
 
 /// How long the parts may take to start.
 const START_PATIENCE: Duration = Duration::from_secs(60);
@@ -350,8 +351,7 @@ impl Stack {
         if observations == 0 || observations > saved {
             bail!("the server holds {observations} Observations for {saved} measurements saved");
         }
-        println!("{observations} Observations can be read back from {}", self.fhir);
-        Ok(())
+        Ok(print(&format_args!("{observations} Observations can be read back from {}", self.fhir))?)
     }
 
     async fn observations(&self) -> anyhow::Result<Vec<Value>> {
@@ -398,10 +398,10 @@ fn check_mapping(path: &Path, text: &[u8], is_device: bool) {
     };
     for finding in &findings {
         let severity = if finding.is_error() { "error" } else { "warning" };
-        eprintln!("{severity}: {}", show(finding));
+        note(format_args!("{severity}: {}", show(finding)));
     }
     if findings.iter().any(Finding::is_error) {
-        eprintln!("\nhint: correct the file; events wait until then\n");
+        note("\nhint: correct the file; events wait until then\n");
     }
 }
 

@@ -15,6 +15,8 @@ use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWriteExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::sync::{mpsc, watch};
 
+use crate::output::note;
+
 /// A child that ends this often within [`RESTART_WINDOW`] has a defect that
 /// starting it again does not mend.
 const RESTARTS_MAX: usize = 10;
@@ -126,7 +128,7 @@ fn read_output(child: &mut Child, program: &Program, logs: &Path, said: &mpsc::S
             tokio::join!(copy_lines(output, &log, Some((name, &said))), copy_lines(errors, &log, None));
         if let Err(error) = of_output.and(of_errors) {
             // A log that cannot be written does not stop the path.
-            eprintln!("cannot write `{}`: {error}", log.display());
+            note(format_args!("cannot write `{}`: {error}", log.display()));
         }
     });
 }
