@@ -143,7 +143,7 @@ fn host_and_port(endpoint: &str) -> Result<(String, Option<u16>), InvalidConnect
 }
 
 /// Whether a host, a name or an address, is this machine.
-pub(crate) fn is_loopback(host: &str) -> bool {
+pub fn is_loopback(host: &str) -> bool {
     match Host::parse(host) {
         Ok(Host::Ipv4(address)) => address.is_loopback(),
         Ok(Host::Ipv6(address)) => address.is_loopback(),

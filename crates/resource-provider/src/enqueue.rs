@@ -77,21 +77,15 @@ pub async fn enqueue(
     operation: &OperationDocument,
     at: Timestamp,
 ) -> Result<(), StoreError> {
-    let parent = match &document.parent_id {
-        Some(parent) => transaction.resource_by_id(parent).await?,
-        None => None,
-    };
-    let queue = queue(parent.as_ref(), document);
-    transaction.insert_operation(operation, Enqueued { queue: &queue, at }).await
+    transaction.insert_operation(operation, Enqueued { queue: queue(document).as_str(), at }).await
 }
 
 /// Of whose operations one runs at a time: those of a connector and what is
 /// below it, and those of a workspace.
-fn queue(parent: Option<&ResourceDocument>, document: &ResourceDocument) -> String {
-    let own = || document.id.to_string();
+fn queue(document: &ResourceDocument) -> &DocumentId {
     match document.kind.resource_type() {
-        ResourceType::Workspace | ResourceType::IotConnector | ResourceType::IomtConnector => own(),
-        _ => parent.map_or_else(own, |parent| parent.id.to_string()),
+        ResourceType::Workspace | ResourceType::IotConnector | ResourceType::IomtConnector => &document.id,
+        _ => document.parent_id.as_ref().unwrap_or(&document.id),
     }
 }
 

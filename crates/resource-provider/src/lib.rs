@@ -16,6 +16,7 @@ pub mod lifecycle;
 pub mod local;
 pub mod openapi;
 pub mod outside;
+pub mod platform_file;
 pub mod pools;
 pub mod ports;
 pub mod settings;

@@ -16,9 +16,10 @@ use serde::Deserialize;
 use crate::azure::{AzurePorts, AzureSettings};
 use crate::kubernetes::{Clusters, ClustersDocument};
 use crate::local::{LocalCloud, LocalIdentities, LocalKeys, Machine, MachineSettings, Open};
+use crate::platform_file::PlatformFile;
 use crate::pools::Pools;
 use crate::ports::{FhirServices, IdentityIssuer, Keys, Platform};
-use crate::settings::{PlatformFile, Role};
+use crate::settings::Role;
 use crate::store::Store;
 
 /// Everything that is outside, as far as a role uses it.

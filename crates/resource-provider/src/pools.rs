@@ -7,20 +7,17 @@
 //! ```
 //!
 //! Nothing is counted but documents: a place is written on the document of its
-//! workspace before it is given, under a lock, so it is the same the next time and
-//! counts for the next workspace. It is free when the document is gone.
+//! workspace before it is given, so it is the same the next time and counts for the
+//! next workspace. It is free when the document is gone. One transaction at a time
+//! gives places, so that the last one is given once.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 use arm::gen2::Sku;
 use arm::infrastructure::WorkspaceNames;
 use arm::{DocumentId, ErrorCode, Location};
 use async_trait::async_trait;
-use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
-use tokio::time::sleep;
-use uuid::Uuid;
 
 use crate::documents::{ResourceDocument, ScaleInfo};
 use crate::ports::{Allocation, AllocationRequest, PortError};
@@ -87,13 +84,8 @@ pub struct Pools {
     dedicated: BTreeMap<String, Pool>,
 }
 
-/// Who decides about places: one at a time, so that the last one is given once.
-const LOCK: &str = "allocation";
-/// How long one may take, who has died meanwhile.
-const LOCK_LIMIT: SignedDuration = SignedDuration::from_secs(20);
-/// How often and how long apart it is asked for, before the step is tried again.
-const LOCK_TRIES: u32 = 20;
-const LOCK_WAIT: Duration = Duration::from_millis(100);
+/// What only one does at a time.
+const ALLOCATION: &str = "allocation";
 
 impl Pools {
     /// Pools over a store.
@@ -118,44 +110,22 @@ impl Pools {
         Ok(Pools { store, regions, dedicated })
     }
 
-    async fn place(&self, request: AllocationRequest<'_>) -> Result<ScaleInfo, PortError> {
-        let workspace = self.store.resource_by_id(request.workspace).await.map_err(away)?;
-        let mut workspace = workspace.ok_or_else(|| unavailable("the workspace is not there any more"))?;
-        if let Some(place) = &workspace.scale {
-            return Ok(place.clone());
+    /// The pool that a workspace goes to, where others are `placed`.
+    fn choose(
+        &self,
+        request: AllocationRequest<'_>,
+        workspace: &ResourceDocument,
+        placed: &[ScaleInfo],
+    ) -> Result<&Pool, PortError> {
+        if request.sku == Sku::Dedicated {
+            let own = self.dedicated.get(&workspace.resource_id().key());
+            return own.ok_or_else(|| unavailable("the workspace has no cluster of its own yet"));
         }
-        let pool = match request.sku {
-            Sku::Dedicated => {
-                let own = self.dedicated.get(&workspace.resource_id().key());
-                own.ok_or_else(|| unavailable("the workspace has no cluster of its own yet"))?
-            }
-            Sku::Consumption => self.least_used(request.region).await?,
-        };
-        let group = WorkspaceNames(request.workspace).resource_group();
-        let place = pool.place(format!(
-            "/subscriptions/{}/resourceGroups/{group}/providers/Microsoft.EventHub/namespaces/{}",
-            pool.subscription_id, request.event_hub_namespace
-        ));
-        workspace.scale = Some(place.clone());
-        self.write(&mut workspace).await.map_err(away)?;
-        Ok(place)
-    }
-
-    /// The pool of a region that has the fewest workspaces, of those that take
-    /// another.
-    async fn least_used(&self, region: &Location) -> Result<&Pool, PortError> {
-        let pools = self.regions.get(&region.short()).ok_or_else(|| unavailable("the region has no pool"))?;
-        let placed = self.store.places().await.map_err(away)?;
+        let pools = self.regions.get(&request.region.short()).ok_or_else(|| unavailable("the region has no pool"))?;
         let used = |pool: &&Pool| placed.iter().filter(|place| pool.has(place)).count();
         let has_room = |pool: &&Pool| pool.capacity.is_none_or(|capacity| used(pool) < capacity);
         let least = pools.iter().filter(has_room).min_by_key(used);
         least.ok_or_else(|| unavailable("all pools of the region are full"))
-    }
-
-    async fn write(&self, workspace: &mut ResourceDocument) -> Result<(), StoreError> {
-        let mut transaction = self.store.begin().await?;
-        transaction.update_resource(workspace).await?;
-        transaction.commit().await
     }
 }
 
@@ -180,29 +150,34 @@ impl Pool {
 #[async_trait]
 impl Allocation for Pools {
     async fn allocate(&self, request: AllocationRequest<'_>) -> Result<ScaleInfo, PortError> {
-        let owner = Uuid::new_v4().to_string();
-        for attempt in 0.. {
-            let now = Timestamp::now();
-            if self.store.take_lock(LOCK, &owner, now, now + LOCK_LIMIT).await.map_err(away)? {
-                break;
-            }
-            if attempt >= LOCK_TRIES {
-                return Err(unavailable("other workspaces are being placed"));
-            }
-            sleep(LOCK_WAIT).await;
+        let mut transaction = self.store.begin().await.map_err(away)?;
+        transaction.enter(ALLOCATION).await.map_err(away)?;
+        let workspace = transaction.resource_by_id(request.workspace).await.map_err(away)?;
+        let mut workspace = workspace.ok_or_else(|| unavailable("the workspace is not there any more"))?;
+        if let Some(place) = workspace.scale {
+            return Ok(place);
         }
-        let place = self.place(request).await;
-        self.store.release_lock(LOCK, &owner).await.map_err(away)?;
-        place
+        let placed = transaction.places().await.map_err(away)?;
+        let pool = self.choose(request, &workspace, &placed)?;
+        let group = WorkspaceNames(request.workspace).resource_group();
+        let place = pool.place(format!(
+            "/subscriptions/{}/resourceGroups/{group}/providers/Microsoft.EventHub/namespaces/{}",
+            pool.subscription_id, request.event_hub_namespace
+        ));
+        workspace.scale = Some(place.clone());
+        transaction.update_resource(&mut workspace).await.map_err(away)?;
+        transaction.commit().await.map_err(away)?;
+        Ok(place)
     }
 
     async fn release(&self, workspace: &DocumentId) -> Result<(), PortError> {
-        let document = self.store.resource_by_id(workspace).await.map_err(away)?;
+        let mut transaction = self.store.begin().await.map_err(away)?;
+        let document = transaction.resource_by_id(workspace).await.map_err(away)?;
         if let Some(mut document) = document.filter(|document| document.scale.is_some()) {
             document.scale = None;
-            self.write(&mut document).await.map_err(away)?;
+            transaction.update_resource(&mut document).await.map_err(away)?;
         }
-        Ok(())
+        transaction.commit().await.map_err(away)
     }
 }
 

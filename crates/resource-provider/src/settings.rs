@@ -1,32 +1,19 @@
-//! What the resource provider is told: by environment variables or flags, and by
-//! the platform's file.
+//! What the resource provider is told by environment variables or flags.
 
-use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::net::SocketAddr;
+use std::path::PathBuf;
 
-use anyhow::{Context, bail};
-use arm::Location;
-use arm::desired::Rules;
+use anyhow::bail;
+use azure::connection_string::is_loopback;
 use clap::{Parser, ValueEnum};
-use jiff::SignedDuration;
 use secrecy::{ExposeSecret, SecretString};
-use serde::Deserialize;
 use url::Url;
 
-use crate::api::{ApiSettings, Limits, Switches};
-use crate::azure::AzureSettings;
+use crate::api::ApiSettings;
 use crate::front::callers::Callers;
 use crate::front::certificates::{AllowedCertificates, Thumbprint};
-use crate::front::throttle::ThrottleSettings;
 use crate::front::tokens::{TokenSettings, Tokens};
-use crate::kubernetes::{ClusterReference, ClusterSettings};
-use crate::local::{MachineSettings, NamedFhirServices};
-use crate::outside::ProviderIdentity;
-use crate::pools::PoolsDocument;
-use crate::ports::FhirService;
-use crate::worker::WorkerSettings;
+use crate::platform_file::PlatformFile;
 
 /// Which part of the work a process does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -150,103 +137,6 @@ pub struct DevelopmentSettings {
     pub stop_on_stdin_end: bool,
 }
 
-/// The regions of the two documents that the provider is made after.
-const REGIONS: [&str; 4] = ["West Europe", "West US 2", "North Central US", "UK West"];
-
-/// The platform's file, YAML or JSON.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-pub struct PlatformFile {
-    /// Where tracked resources may be made. Default: the regions of the documents
-    /// that the provider is made after (resource-provider.md 9, row 35).
-    pub regions: Option<Vec<Location>>,
-    /// Where and for whom they may be made. Default: wherever, for whoever.
-    pub switches: Switches,
-    /// How many resources there may be.
-    pub limits: Limits,
-    /// What resources may be.
-    pub rules: Rules,
-    /// How often a subscription may write.
-    pub throttle: ThrottleSettings,
-    /// Whether a Gen1 connector with children is kept from being deleted.
-    pub gen1_delete_requires_no_children: bool,
-    /// The FHIR services of the platform by their resource ids, where no directory
-    /// knows them; `*` stands for any segment.
-    pub fhir_services: BTreeMap<String, NamedFhirService>,
-    /// Whether resource groups of ours are removed whose resource is gone, not only
-    /// reported.
-    pub removes_orphans: bool,
-    /// As whom the provider works in Azure.
-    pub identity: ProviderIdentity,
-    /// Azure, where things are made there.
-    pub azure: Option<AzureSettings>,
-    /// Everything on this machine: for development.
-    pub machine: Option<MachineSettings>,
-    /// Where workspaces are placed.
-    pub pools: PoolsDocument,
-    /// The clusters that connectors run on.
-    pub clusters: Vec<ClusterReference>,
-    /// What all connectors share.
-    pub connectors: ClusterSettings,
-}
-
-/// A FHIR service that is ready.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct NamedFhirService {
-    /// Where it is.
-    pub location: Location,
-    /// Its base URL.
-    pub url: String,
-}
-
-impl PlatformFile {
-    /// Reads the file; none is as good as an empty one.
-    ///
-    /// # Errors
-    ///
-    /// What cannot be read, with its place.
-    pub fn read(file: Option<&Path>) -> anyhow::Result<PlatformFile> {
-        let Some(file) = file else { return Ok(PlatformFile::default()) };
-        let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
-        serde_saphyr::from_str(&text).with_context(|| format!("{} is not a platform's file", file.display()))
-    }
-
-    /// Where tracked resources may be made.
-    pub fn regions(&self) -> Vec<Location> {
-        self.regions.clone().unwrap_or_else(|| REGIONS.iter().map(|region| Location::new(*region)).collect())
-    }
-
-    /// The directory of the FHIR services that are named.
-    pub fn named_fhir_services(&self) -> NamedFhirServices {
-        let services = NamedFhirServices::default();
-        for (id, NamedFhirService { location, url }) in &self.fhir_services {
-            services
-                .put(id, FhirService { location: location.clone(), is_ready: true, url: url.clone(), audience: None });
-        }
-        services
-    }
-
-    /// What the worker is told. On a laptop somebody waits, and nobody else's
-    /// services are asked.
-    pub fn worker(&self) -> WorkerSettings {
-        let settings = WorkerSettings { removes_orphans: self.removes_orphans, ..WorkerSettings::default() };
-        match &self.machine {
-            None => settings,
-            // So soon is gone on with what a killed provider has begun.
-            Some(_) => {
-                WorkerSettings { poll: Duration::from_millis(200), lease: SignedDuration::from_secs(10), ..settings }
-            }
-        }
-    }
-
-    /// The manifest of the first generation's types (resource-provider.md 3.9).
-    pub fn manifest(&self, endpoint: &Url) -> serde_json::Value {
-        let regions: Vec<String> = self.regions().iter().map(|region| region.as_str().to_owned()).collect();
-        arm::manifest::gen1_manifest(endpoint.as_str(), &regions)
-    }
-}
-
 impl Settings {
     /// Whether what is asked for is safe.
     ///
@@ -276,7 +166,7 @@ impl Settings {
             ("TOKEN_KEYS_URL", &callers.token_keys_url),
         ];
         for (name, url) in trusted {
-            let is_safe = |url: &Url| url.scheme() == "https" || is_this_machine(url.host_str().unwrap_or_default());
+            let is_safe = |url: &Url| url.scheme() == "https" || is_loopback(url.host_str().unwrap_or_default());
             // What stands there says who may call.
             if url.as_ref().is_some_and(|url| !is_safe(url)) {
                 bail!("{name} wants https, for whatever is not on this machine");
@@ -309,10 +199,6 @@ impl Settings {
     }
 }
 
-fn is_this_machine(host: &str) -> bool {
-    host == "localhost" || host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
-}
-
 /// Refuses a PostgreSQL on another machine whose certificate is not looked at: the
 /// driver's own default goes on without TLS.
 fn check_store(url: &str) -> anyhow::Result<()> {
@@ -320,7 +206,7 @@ fn check_store(url: &str) -> anyhow::Result<()> {
     let option = |name: &str| url.query_pairs().find(|(key, _)| key == name).map(|(_, value)| value.into_owned());
     let host = option("host").or_else(|| url.host_str().map(str::to_owned)).unwrap_or_default();
     let is_socket = host.is_empty() || host.starts_with('/') || host.starts_with("%2F");
-    let is_here = is_socket || is_this_machine(&host);
+    let is_here = is_socket || is_loopback(&host);
     if is_here || matches!(option("sslmode").as_deref(), Some("verify-full" | "verify-ca")) {
         return Ok(());
     }
@@ -412,38 +298,5 @@ mod tests {
         let settings =
             settings(&["--no-authentication", "--store", "postgres://me:secret@localhost/provider"]).unwrap();
         assert!(!format!("{settings:?}").contains("secret"), "{settings:?}");
-    }
-
-    #[test]
-    fn a_platforms_file_says_what_it_does_not_know() {
-        let read = |text: &str| serde_saphyr::from_str::<PlatformFile>(text);
-        let file = read(
-            "regions: [westus2]\nlimits: { destinations: 3 }\nrules: { destinations: { allowManualFhirUrl: true } }",
-        );
-        let file = file.unwrap();
-        assert_eq!((file.limits.destinations, file.limits.connectors), (3, 10));
-        assert!(file.rules.destinations.manual_url);
-        let azure = read("azure: { storageSku: Standard_ZRS }").unwrap().azure.unwrap();
-        assert_eq!((azure.storage_sku.as_str(), azure.hub_partitions), ("Standard_ZRS", 4));
-        assert_eq!(azure.request_limit, std::time::Duration::from_secs(30), "what is not in the file is as it was");
-        for wrong in [
-            "region: [westus2]",
-            "limits: { workspace: 1 }",
-            "throttle: { burst: 0 }",
-            "azure: { vaults: 'http://{name}' }",
-        ] {
-            assert!(read(wrong).is_err(), "{wrong}");
-        }
-    }
-
-    #[test]
-    fn the_pages_file_for_one_machine_can_be_read() {
-        let page = include_str!("../../../docs/resource-provider.md");
-        let (_, rest) = page.split_once("```yaml\nmachine:").expect("an example");
-        let (example, _) = rest.split_once("```").expect("its end");
-        let file: PlatformFile = serde_saphyr::from_str(&format!("machine:{example}")).expect("a platform's file");
-        assert_eq!(file.machine.as_ref().map(|machine| machine.administration_port), Some(5673));
-        assert_eq!(file.fhir_services.len(), 1);
-        assert!(file.worker().lease < PlatformFile::default().worker().lease);
     }
 }

@@ -10,19 +10,25 @@
 //! SQLite lets one writer in at a time, and in PostgreSQL the row that is
 //! decided about is locked first ([`Transaction::lock`]).
 
+mod leases;
 mod operations;
 mod resources;
 mod subscriptions;
 mod sweep;
 
 use std::os::unix::fs::OpenOptionsExt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
-use sqlx::{AnyConnection, AnyPool, Executor};
+use sqlx::{AnyConnection, AnyPool, AssertSqlSafe, Connection, Executor};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
 
-pub use operations::{Claim, Claimed, Enqueued, PendingCount, Poisoned};
+pub use leases::{Claim, Claimed};
+pub use operations::{Enqueued, PendingCount};
 pub use resources::{Listed, Page};
+pub use sweep::Poisoned;
 
 /// A store that cannot be reached, or that says no.
 #[derive(Debug, thiserror::Error)]
@@ -81,19 +87,38 @@ enum Dialect {
     Postgres,
 }
 
+impl Dialect {
+    /// What PostgreSQL locks rows by that are read, against everybody.
+    const FOR_UPDATE: &'static str = " FOR UPDATE";
+    /// The same, against whoever would change them.
+    const FOR_SHARE: &'static str = " FOR SHARE";
+}
+
+type Query = sqlx::query::Query<'static, sqlx::Any, sqlx::any::AnyArguments>;
+
 /// See the module.
 #[derive(Clone, Debug)]
 pub struct Store {
     pool: AnyPool,
     dialect: Dialect,
+    /// SQLite's one writer, of those in this process: they come in turn, where the
+    /// database would have each look again now and then.
+    writer: Arc<Semaphore>,
 }
 
 /// How many connections a process has. PostgreSQL takes a hundred in all by
 /// default; an API and its worker need few, since transactions are short.
 const CONNECTIONS_MAX: u32 = 8;
+/// What SQLite calls the order of bytes, for the migrations to name: in that of a
+/// language, `/` may count for nothing. One process at a time, since `IF NOT EXISTS`
+/// does not wait for another that does the same.
+const BYTEWISE: &str = r#"BEGIN; SELECT pg_advisory_xact_lock(7209065);
+    CREATE COLLATION IF NOT EXISTS "BINARY" FROM "C"; COMMIT"#;
 /// How long a request waits for a connection: requests have 20 s in all
 /// (resource-provider.md 2.2).
 const ACQUIRE_LIMIT: Duration = Duration::from_secs(5);
+/// How long a connection that was given back is taken for whole.
+const FRESH: Duration = Duration::from_secs(1);
 
 impl Store {
     /// Opens `sqlite://file`, made when it is not there, or `postgres://…`, and
@@ -117,10 +142,22 @@ impl Store {
         let opening = StoreError::database("open");
         let options: AnyConnectOptions = url.parse().map_err(&opening)?;
         let pool = AnyPoolOptions::new().max_connections(CONNECTIONS_MAX).acquire_timeout(ACQUIRE_LIMIT);
+        // One that was in use a moment ago is not asked first whether it still is.
+        let pool = pool.test_before_acquire(false).before_acquire(|connection, known| {
+            Box::pin(async move {
+                if known.idle_for > FRESH {
+                    connection.ping().await?;
+                }
+                Ok(true)
+            })
+        });
         let pool = pool.after_connect(move |connection, _| Box::pin(prepare(connection, dialect)));
         let pool = pool.connect_with(options).await.map_err(&opening)?;
+        if dialect == Dialect::Postgres {
+            pool.execute(BYTEWISE).await.map_err(&opening)?;
+        }
         sqlx::migrate!("./migrations").run(&pool).await.map_err(StoreError::Migration)?;
-        Ok(Store { pool, dialect })
+        Ok(Store { pool, dialect, writer: Arc::new(Semaphore::new(1)) })
     }
 
     /// Whether the database answers.
@@ -139,14 +176,19 @@ impl Store {
     ///
     /// [`StoreError::Database`].
     pub async fn begin(&self) -> Result<Transaction, StoreError> {
-        let begin = match self.dialect {
-            // Takes the one writer's place at once: a transaction that reads
-            // first and writes later would fail when another wrote in between.
-            Dialect::Sqlite => "BEGIN IMMEDIATE",
-            Dialect::Postgres => "BEGIN",
+        let beginning = StoreError::database("begin a transaction");
+        let (begin, turn) = match self.dialect {
+            Dialect::Sqlite => {
+                let turn = timeout(ACQUIRE_LIMIT, Arc::clone(&self.writer).acquire_owned()).await;
+                let turn = turn.ok().and_then(Result::ok).ok_or_else(|| beginning(sqlx::Error::PoolTimedOut))?;
+                // Takes the one writer's place at once: a transaction that reads
+                // first and writes later would fail when another wrote in between.
+                ("BEGIN IMMEDIATE", Some(turn))
+            }
+            Dialect::Postgres => ("BEGIN", None),
         };
-        let inner = self.pool.begin_with(begin).await.map_err(StoreError::database("begin a transaction"))?;
-        Ok(Transaction { inner })
+        let inner = self.pool.begin_with(begin).await.map_err(beginning)?;
+        Ok(Transaction { inner, dialect: self.dialect, _turn: turn })
     }
 
     /// Lets go of all connections.
@@ -180,9 +222,20 @@ async fn prepare(connection: &mut AnyConnection, dialect: Dialect) -> Result<(),
 /// Looks and writes that take effect together, or not at all when it is dropped.
 pub struct Transaction {
     inner: sqlx::Transaction<'static, sqlx::Any>,
+    dialect: Dialect,
+    /// Given back after what is before it has ended.
+    _turn: Option<OwnedSemaphorePermit>,
 }
 
 impl Transaction {
+    /// A query that locks what it finds; in SQLite the transaction has everything.
+    fn locking(&self, select: &'static str, lock: &str) -> Query {
+        match self.dialect {
+            Dialect::Sqlite => sqlx::query(select),
+            Dialect::Postgres => sqlx::query(AssertSqlSafe(format!("{select}{lock}"))),
+        }
+    }
+
     /// Makes it take effect.
     ///
     /// # Errors

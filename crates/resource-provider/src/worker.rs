@@ -20,6 +20,8 @@ mod scene;
 mod spec;
 mod steps;
 mod sweeper;
+mod undo;
+mod workload;
 
 use std::sync::Arc;
 use std::time::Duration;

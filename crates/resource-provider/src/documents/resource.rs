@@ -318,6 +318,18 @@ impl ResourceDocument {
         self.state = ResourceState::Provisioned;
     }
 
+    /// Shows why the last operation failed: with what was good before, unless it was to
+    /// be removed; what is half gone is not brought back.
+    pub fn mark_failed(&mut self, error: Option<ArmError>, was_removal: bool) {
+        if was_removal {
+            self.infrastructure.is_half_changed = false;
+        } else {
+            self.revert();
+        }
+        self.provisioning_error = error;
+        self.state = ResourceState::Failed;
+    }
+
     /// Goes back to what was good last. False when nothing ever was.
     pub fn revert(&mut self) -> bool {
         let Some(good) = self.last_good.clone() else { return false };

@@ -6,16 +6,16 @@ use sqlx::any::AnyRow;
 use sqlx::{AnyExecutor, Row, query};
 
 use super::subscriptions::is_workspace;
-use super::{Store, StoreError, Transaction, read, write};
+use super::{Dialect, Query, Store, StoreError, Transaction, read, write};
 use crate::documents::{ResourceDocument, ScaleInfo};
 
-/// A part of a list.
+/// A part of a list, in the order of names.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Page {
-    /// In the order of their keys.
+    /// Those of this part.
     pub documents: Vec<ResourceDocument>,
-    /// The key after which the next part begins.
-    pub next: Option<String>,
+    /// Whether others come after them.
+    pub has_more: bool,
 }
 
 /// What a list is of.
@@ -28,6 +28,18 @@ pub enum Listed<'l> {
     Subscription(&'l str, ResourceType),
 }
 
+impl Listed<'_> {
+    /// The position of a resource in the list, which stays when others come and go.
+    pub fn position(self, document: &ResourceDocument) -> String {
+        let key = document.resource_id().key();
+        match self {
+            Listed::Collection(_) => key,
+            // Names are not unique beyond a group.
+            Listed::Subscription(..) => format!("{} {key}", document.name),
+        }
+    }
+}
+
 /// A query for documents.
 macro_rules! select {
     ($rest:literal) => {
@@ -35,8 +47,6 @@ macro_rules! select {
     };
 }
 pub(super) use select;
-
-type Query = sqlx::query::Query<'static, sqlx::Any, sqlx::any::AnyArguments>;
 
 fn by_key(resource: &ResourceId) -> Query {
     select!("WHERE key = $1").bind(resource.key())
@@ -138,17 +148,6 @@ impl Store {
         all(below(resource), &self.pool).await
     }
 
-    /// Where workspaces were placed, one for each; a Gen1 connector is its own.
-    /// Those that cannot be read are not among them.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError::Database`].
-    pub async fn places(&self) -> Result<Vec<ScaleInfo>, StoreError> {
-        let query = select!("WHERE kind = 'Workspace' OR kind = 'IomtConnector'");
-        Ok(readable(query, &self.pool).await?.into_iter().filter_map(|document| document.scale).collect())
-    }
-
     /// Whether a subscription has a workspace of a name.
     ///
     /// # Errors
@@ -158,7 +157,8 @@ impl Store {
         is_workspace(&self.pool, name, subscription).await
     }
 
-    /// A part of a list, of `count` at the most, after a key.
+    /// A part of a list, of `count` at the most, after a [position](Listed::position);
+    /// from the beginning after an empty one.
     ///
     /// # Errors
     ///
@@ -167,18 +167,22 @@ impl Store {
         let limit = (count + 1) as i64;
         let query = match listed {
             Listed::Collection(prefix) => {
-                select!("WHERE collection = $1 AND key > $2 ORDER BY key LIMIT $3").bind(prefix.to_owned())
+                let query = select!("WHERE collection = $1 AND key > $2 ORDER BY key LIMIT $3");
+                query.bind(prefix.to_owned()).bind(after.to_owned())
             }
             Listed::Subscription(subscription, kind) => {
-                let query = select!("WHERE subscription = $1 AND kind = $2 AND key > $3 ORDER BY key LIMIT $4");
-                query.bind(subscription.to_lowercase()).bind(format!("{kind:?}"))
+                let query = select!(
+                    "WHERE subscription = $1 AND kind = $2 AND (name, key) > ($3, $4) ORDER BY name, key LIMIT $5"
+                );
+                let (name, key) = after.split_once(' ').unwrap_or((after, ""));
+                let query = query.bind(subscription.to_lowercase()).bind(format!("{kind:?}"));
+                query.bind(name.to_owned()).bind(key.to_owned())
             }
         };
-        let mut documents = all(query.bind(after.to_owned()).bind(limit), &self.pool).await?;
+        let mut documents = all(query.bind(limit), &self.pool).await?;
         let has_more = documents.len() > count;
         documents.truncate(count);
-        let next = documents.last().filter(|_| has_more).map(|last| last.resource_id().key());
-        Ok(Page { documents, next })
+        Ok(Page { documents, has_more })
     }
 }
 
@@ -209,8 +213,7 @@ impl Transaction {
     ///
     /// [`StoreError::Database`].
     pub async fn lock(&mut self, resource: &ResourceId) -> Result<(), StoreError> {
-        // A write that changes nothing locks the row in either database.
-        let lock = query("UPDATE resources SET state = state WHERE key = $1").bind(resource.key());
+        let lock = self.locking("SELECT 1 FROM resources WHERE key = $1", Dialect::FOR_UPDATE).bind(resource.key());
         lock.execute(&mut *self.inner).await.map(|_| ()).map_err(StoreError::database("lock a resource"))
     }
 
@@ -221,6 +224,17 @@ impl Transaction {
     /// [`StoreError::Database`], [`StoreError::Document`].
     pub async fn descendants(&mut self, resource: &ResourceId) -> Result<Vec<ResourceDocument>, StoreError> {
         all(below(resource), &mut *self.inner).await
+    }
+
+    /// Where workspaces were placed, one for each; a Gen1 connector is its own.
+    /// Those that cannot be read are not among them.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Database`].
+    pub async fn places(&mut self) -> Result<Vec<ScaleInfo>, StoreError> {
+        let query = select!("WHERE kind = 'Workspace' OR kind = 'IomtConnector'");
+        Ok(readable(query, &mut *self.inner).await?.into_iter().filter_map(|document| document.scale).collect())
     }
 
     /// How many children of a type there are, in any state.
@@ -257,10 +271,11 @@ impl Transaction {
         document.etag = next_etag();
         let (resource, body) = (document.resource_id(), write(document.id.as_str(), document)?);
         let insert = query(
-            "INSERT INTO resources (id, key, collection, subscription, kind, state, etag, renew_at, is_suspended, \
-             is_half_changed, body) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+            "INSERT INTO resources (id, key, collection, name, subscription, kind, state, etag, renew_at, \
+             is_suspended, is_half_changed, body) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
         );
         let insert = insert.bind(document.id.as_str().to_owned()).bind(resource.key()).bind(collection(&resource));
+        let insert = insert.bind(document.name.clone());
         let insert = insert.bind(resource.subscription.to_lowercase()).bind(format!("{:?}", resource.kind));
         let insert = insert.bind(format!("{:?}", document.state)).bind(document.etag.clone());
         let insert = insert.bind(renew_at(document)).bind(is_suspended(document));

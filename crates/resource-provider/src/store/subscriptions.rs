@@ -3,7 +3,7 @@
 use arm::state::SubscriptionState;
 use sqlx::{AnyExecutor, Row, query};
 
-use super::{Store, StoreError, Transaction, read, write};
+use super::{Dialect, Store, StoreError, Transaction, read, write};
 use crate::documents::SubscriptionDocument;
 
 impl Store {
@@ -44,18 +44,30 @@ impl Store {
 }
 
 impl Transaction {
-    /// Where a subscription stands, and stands until the end.
+    /// Where a subscription stands, and stands until the end. Nobody else looks at it
+    /// so meanwhile: what it has can be counted.
     ///
     /// # Errors
     ///
     /// [`StoreError::Database`], [`StoreError::Document`].
     pub async fn lock_subscription(&mut self, id: &str) -> Result<SubscriptionState, StoreError> {
+        self.held_subscription(id, Dialect::FOR_UPDATE).await
+    }
+
+    /// Where a subscription stands, and stands until the end. Others may look at it so
+    /// too.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Database`], [`StoreError::Document`].
+    pub async fn share_subscription(&mut self, id: &str) -> Result<SubscriptionState, StoreError> {
+        self.held_subscription(id, Dialect::FOR_SHARE).await
+    }
+
+    async fn held_subscription(&mut self, id: &str, hold: &str) -> Result<SubscriptionState, StoreError> {
         let locking = StoreError::database("lock a subscription");
-        // A write that changes nothing locks the row in either database.
-        let lock = query("UPDATE subscriptions SET state = state WHERE id = $1").bind(id.to_lowercase());
-        lock.execute(&mut *self.inner).await.map_err(&locking)?;
-        let select = query("SELECT body FROM subscriptions WHERE id = $1").bind(id.to_lowercase());
-        let row = select.fetch_optional(&mut *self.inner).await.map_err(&locking)?;
+        let select = self.locking("SELECT body FROM subscriptions WHERE id = $1", hold);
+        let row = select.bind(id.to_lowercase()).fetch_optional(&mut *self.inner).await.map_err(&locking)?;
         let Some(row) = row else { return Ok(SubscriptionState::Unregistered) };
         let body: String = row.try_get(0).map_err(&locking)?;
         read(id, &body).map(|document: SubscriptionDocument| document.state)
@@ -101,16 +113,14 @@ impl Transaction {
     }
 }
 
-/// Looks among the workspaces of one subscription, which are few.
+/// Looks among the workspaces of one subscription.
 pub(super) async fn is_workspace(
     executor: impl AnyExecutor<'_>,
     name: &str,
     subscription: &str,
 ) -> Result<bool, StoreError> {
-    let select = query(
-        "SELECT 1 FROM resources WHERE subscription = $1 AND kind = 'Workspace' AND key LIKE $2 ESCAPE '\\' LIMIT 1",
-    );
-    let pattern = format!("%/workspaces/{}", name.to_lowercase().replace('_', "\\_"));
-    let row = select.bind(subscription.to_lowercase()).bind(pattern).fetch_optional(executor).await;
+    let select = query("SELECT 1 FROM resources WHERE subscription = $1 AND kind = 'Workspace' AND name = $2 LIMIT 1");
+    let select = select.bind(subscription.to_lowercase()).bind(name.to_lowercase());
+    let row = select.fetch_optional(executor).await;
     Ok(row.map_err(StoreError::database("look for a name"))?.is_some())
 }

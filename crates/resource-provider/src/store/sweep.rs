@@ -1,17 +1,72 @@
 //! What is not as it should be, as far as the store can tell
 //! (resource-provider.md 6.5). Resources that cannot be read are passed over.
 
+use arm::DocumentId;
+use arm::operation::OperationKind;
+use delivery::away::error_chain;
 use jiff::Timestamp;
+use sqlx::any::AnyRow;
 use sqlx::{Row, query};
 
 use super::resources::{readable, select};
-use super::{Store, StoreError, Transaction};
-use crate::documents::ResourceDocument;
+use super::{Store, StoreError, Transaction, read};
+use crate::documents::{OperationDocument, ResourceDocument};
 
 /// How many are looked at in one pass: what is left is the next one's.
 const FOUND_MAX: i64 = 500;
 
+/// An operation that was claimed too often and cannot be carried out, by what is
+/// known of it beside its document.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Poisoned {
+    /// Its id.
+    pub id: DocumentId,
+    /// The document of its resource.
+    pub resource_id: DocumentId,
+    /// What it does.
+    pub kind: OperationKind,
+    /// When it was asked for.
+    pub at: Timestamp,
+    /// Its document, if that can be read.
+    pub document: Option<OperationDocument>,
+}
+
+fn poisoned(row: &AnyRow) -> Result<Poisoned, StoreError> {
+    let column = StoreError::database("give a column");
+    let text = |name: &str| row.try_get::<String, _>(name).map_err(&column);
+    let id = text("id")?;
+    let at: i64 = row.try_get("enqueued_at").map_err(&column)?;
+    Ok(Poisoned {
+        resource_id: read(&id, &format!("\"{}\"", text("resource_id")?))?,
+        kind: read(&id, &format!("\"{}\"", text("kind")?))?,
+        at: Timestamp::from_microsecond(at).unwrap_or_default(),
+        document: read(&id, &text("body")?).ok(),
+        id: read(&id, &format!("\"{id}\""))?,
+    })
+}
+
 impl Store {
+    /// The operations that were claimed more often than `claims_max` and have not
+    /// ended.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Database`].
+    pub async fn poisoned(&self, claims_max: u32) -> Result<Vec<Poisoned>, StoreError> {
+        let sql = "SELECT id, resource_id, kind, enqueued_at, body FROM operations \
+                   WHERE status IN ('Requested', 'Running') AND attempts > $1 ORDER BY enqueued_at, id LIMIT 100";
+        let rows = query(sql).bind(i64::from(claims_max)).fetch_all(&self.pool).await;
+        let rows = rows.map_err(StoreError::database("look for poison"))?;
+        let read = |row: &AnyRow| match poisoned(row) {
+            Err(error @ StoreError::Document { .. }) => {
+                tracing::error!(error = error_chain(&error), "An operation cannot be ended");
+                None
+            }
+            other => Some(other),
+        };
+        rows.iter().filter_map(read).collect()
+    }
+
     /// Resources that something is to be done with, by an operation that is not
     /// theirs or has ended. Those that go with their parent are among them.
     ///
@@ -81,6 +136,22 @@ impl Store {
 }
 
 impl Transaction {
+    /// Ends an operation as failed by what stands beside its document, which is
+    /// left as it is. False when it has ended.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Database`].
+    pub async fn fail_unread(&mut self, id: &DocumentId, expires: Timestamp) -> Result<bool, StoreError> {
+        let update = query(
+            "UPDATE operations SET status = 'Failed', lease_owner = NULL, lease_until = 0, expires_at = $1 \
+             WHERE id = $2 AND status IN ('Requested', 'Running')",
+        );
+        let update = update.bind(expires.as_microsecond()).bind(id.as_str().to_owned());
+        let done = update.execute(&mut *self.inner).await.map_err(StoreError::database("end an operation"))?;
+        Ok(done.rows_affected() == 1)
+    }
+
     /// Everything that a subscription has, in the order of keys: parents before
     /// what is below them.
     ///

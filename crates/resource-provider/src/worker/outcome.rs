@@ -4,7 +4,7 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 use std::time::Duration;
 
 use arm::operation::{OperationKind, OperationStatus};
-use arm::state::{ResourceState, SubscriptionState};
+use arm::state::SubscriptionState;
 use arm::{ArmError, ErrorCode};
 use delivery::away::error_chain;
 use jiff::{SignedDuration, Timestamp};
@@ -62,14 +62,7 @@ pub async fn settle(
                 settle_children(transaction, operation, error).await?;
             }
             if let Some(mut resource) = resource.filter(|resource| is_of(resource, operation)) {
-                if removes {
-                    // What is half gone is not brought back.
-                    resource.infrastructure.is_half_changed = false;
-                } else {
-                    resource.revert();
-                }
-                resource.state = ResourceState::Failed;
-                resource.provisioning_error = Some(error.clone());
+                resource.mark_failed(Some(error.clone()), removes);
                 transaction.update_resource(&mut resource).await?;
             }
         }
@@ -86,9 +79,7 @@ async fn settle_children(
 ) -> Result<(), StoreError> {
     for mut child in transaction.descendants(&operation.resource).await? {
         if is_of(&child, operation) {
-            child.infrastructure.is_half_changed = false;
-            child.state = ResourceState::Failed;
-            child.provisioning_error = Some(error.clone());
+            child.mark_failed(Some(error.clone()), true);
             transaction.update_resource(&mut child).await?;
         }
     }

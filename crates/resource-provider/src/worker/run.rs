@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use arm::DocumentId;
 use arm::operation::{OperationKind, OperationStatus};
 use arm::state::ResourceState;
-use arm::{ArmError, DocumentId, ErrorCode};
 use delivery::away::error_chain;
 use jiff::Timestamp;
 use tokio::time::{Instant, sleep};
@@ -15,7 +15,7 @@ use super::plan::Step;
 use super::scene::Scene;
 use super::steps::{Stage, StepError};
 use super::{Worker, metrics};
-use crate::documents::{InternalError, OperationDocument, ResourceDocument, Step as Journaled, StepOutcome};
+use crate::documents::{OperationDocument, ResourceDocument, Step as Journaled, StepOutcome};
 use crate::enqueue::REMEMBERED;
 use crate::ports::{ErrorClass, PortError};
 use crate::store::{Claimed, StoreError};
@@ -201,7 +201,7 @@ impl Worker {
 
     /// Does a step, again and again while that can help (resource-provider.md
     /// 6.3).
-    async fn retried(
+    pub(super) async fn retried(
         &self,
         operation: &OperationDocument,
         stage: &mut Stage<'_>,
@@ -271,7 +271,7 @@ impl Worker {
 
     /// Writes the journal and what was made, together. False when the operation
     /// is this worker's no more.
-    async fn journal(
+    pub(super) async fn journal(
         &self,
         operation: &mut OperationDocument,
         subject: &mut ResourceDocument,
@@ -301,95 +301,9 @@ impl Worker {
         transaction.commit().await.map(|()| true)
     }
 
-    /// Stores why an operation fails, before anything is undone, and gives it up.
-    async fn fail(
-        &self,
-        operation: &mut OperationDocument,
-        mut stage: Stage<'_>,
-        step: Step,
-        error: PortError,
-    ) -> Result<(), StoreError> {
-        operation.internal_error = Some(InternalError { step: step.name(), message: error_chain(&error) });
-        operation.error = Some(outcome::shown(&error, &stage.scene.subject));
-        if !self.journal(operation, &mut stage.scene.subject).await? {
-            return Ok(());
-        }
-        Box::pin(self.give_up(operation, stage)).await
-    }
-
-    /// Undoes a create, or brings back what was good before a change; a delete is
-    /// left where it stands for the next one, and work of our own for the sweeper.
-    async fn give_up(&self, operation: &mut OperationDocument, mut stage: Stage<'_>) -> Result<(), StoreError> {
-        let changes = matches!(operation.provisioning_operation, OperationKind::Provision | OperationKind::Patch);
-        if changes && stage.scene.subject.last_good.is_none() {
-            self.compensate(operation, &mut stage).await?;
-        } else if changes {
-            self.bring_back(operation, &mut stage).await?;
-        }
-        let unknown = || ArmError::new(ErrorCode::InternalServerError, "The operation failed.");
-        let error = operation.error.clone().unwrap_or_else(unknown);
-        self.end(operation.clone(), Ending::Failed(error)).await
-    }
-
-    /// Undoes what was done, the last first; the step that failed may have got
-    /// half way.
-    async fn compensate(&self, operation: &mut OperationDocument, stage: &mut Stage<'_>) -> Result<(), StoreError> {
-        let all = Step::of_provision(stage.scene.subject.kind.resource_type());
-        let failed = operation.internal_error.as_ref().map(|error| error.step.clone());
-        let reached = all.iter().position(|step| Some(step.name()) == failed).map_or(all, |index| &all[..=index]);
-        for undo in reached.iter().rev().filter_map(|step| step.undo()) {
-            if operation.steps.iter().any(|done| done.name == undo.name()) {
-                continue;
-            }
-            let outcome = match self.retried(operation, stage, (undo, Purpose::Undo)).await? {
-                Outcome::Done => StepOutcome::Compensated,
-                Outcome::Lost => return Ok(()),
-                Outcome::Preempted => return Ok(()),
-                Outcome::Failed(..) => StepOutcome::CompensationFailed,
-            };
-            let at = Timestamp::now().to_string();
-            operation.steps.push(Journaled { name: undo.name(), outcome, at });
-            if !self.journal(operation, &mut stage.scene.subject).await? {
-                return Ok(());
-            }
-        }
-        Ok(())
-    }
-
-    /// Makes the resource what it was when it last succeeded.
-    async fn bring_back(&self, operation: &mut OperationDocument, stage: &mut Stage<'_>) -> Result<(), StoreError> {
-        stage.scene.subject.revert();
-        stage.is_known = true;
-        for step in Step::of_return(stage.scene.subject.kind.resource_type()) {
-            match self.retried(operation, stage, (step, Purpose::Undo)).await? {
-                Outcome::Done => {}
-                Outcome::Lost | Outcome::Preempted => return Ok(()),
-                Outcome::Failed(step, error) => {
-                    let error = error_chain(&error);
-                    tracing::error!(operation = %operation.id, ?step, error, "What was good could not be brought back");
-                    let (outcome, at) = (StepOutcome::CompensationFailed, Timestamp::now().to_string());
-                    operation.steps.push(Journaled { name: step.name(), outcome, at });
-                    stage.scene.subject.infrastructure.is_half_changed = true;
-                    return self.journal(operation, &mut stage.scene.subject).await.map(|_| ());
-                }
-            }
-        }
-        self.mark_whole(operation, stage).await.map(|_| ())
-    }
-
-    /// Stores that a resource is what its document says, where it was not. False when
-    /// the operation is this worker's no more.
-    async fn mark_whole(&self, operation: &mut OperationDocument, stage: &mut Stage<'_>) -> Result<bool, StoreError> {
-        let subject = &mut stage.scene.subject;
-        if std::mem::take(&mut subject.infrastructure.is_half_changed) {
-            return self.journal(operation, subject).await;
-        }
-        Ok(true)
-    }
-
     /// Ends an operation: the resource gets its final state in the same
     /// transaction.
-    async fn end(&self, mut operation: OperationDocument, ending: Ending) -> Result<(), StoreError> {
+    pub(super) async fn end(&self, mut operation: OperationDocument, ending: Ending) -> Result<(), StoreError> {
         let now = Timestamp::now();
         let mut transaction = self.store.begin().await?;
         if transaction.hold(&operation.id, self.lease()).await?.is_none() {
@@ -413,7 +327,7 @@ impl Worker {
 
 /// What a step is done for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Purpose {
+pub(super) enum Purpose {
     /// What was asked for: no longer than an operation may take.
     Act,
     /// What was before: also when the operation took too long.
@@ -422,7 +336,7 @@ enum Purpose {
 
 /// How steps went.
 #[derive(Debug)]
-enum Outcome {
+pub(super) enum Outcome {
     /// Well.
     Done,
     /// The operation is another worker's.

@@ -283,11 +283,7 @@ async fn take_ending(
     } else if operation.provisioning_status == OperationStatus::Succeeded && operation.resource_id == document.id {
         return transaction.delete_resource(&document.id).await;
     } else {
-        if !removes {
-            document.revert();
-        }
-        document.state = ResourceState::Failed;
-        document.provisioning_error.clone_from(&operation.error);
+        document.mark_failed(operation.error.clone(), removes);
     }
     transaction.update_resource(&mut document).await
 }

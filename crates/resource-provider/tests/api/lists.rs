@@ -2,7 +2,7 @@
 
 use reqwest::Method;
 
-use super::bodies::{CONNECTOR, connector, workspace};
+use super::bodies::{CONNECTOR, connector, destination, workspace};
 use super::provider::{GROUP, NEWEST, Provider, SUBSCRIPTION};
 
 #[tokio::test]
@@ -22,6 +22,28 @@ async fn a_list_goes_on_until_its_end() {
         pages += 1;
     }
     assert_eq!((pages, names), (3, (0..5).map(|number| format!("ws1/iot{number}")).collect()));
+}
+
+/// Nineteen destinations may have mappings of half a megabyte each, and ARM takes
+/// answers of 8 MB.
+#[tokio::test]
+async fn a_page_is_no_larger_than_arm_takes() {
+    let provider = Provider::start().await;
+    provider.with_connector().await;
+    let mut large = destination();
+    large["properties"]["fhirMapping"]["content"]["note"] = "x".repeat(500 * 1024).into();
+    for number in 0..17 {
+        provider.put(&format!("{CONNECTOR}/fhirdestinations/dest{number:02}"), NEWEST, &large).await.is(201);
+    }
+    let all = format!("http://host{GROUP}/{CONNECTOR}/fhirdestinations?api-version={NEWEST}");
+    let (mut next, mut counts) = (Some(all), Vec::new());
+    while let Some(url) = next {
+        let page = provider.follow(&url).await.is(200).body;
+        assert!(page.to_string().len() < 8_000_000);
+        counts.push(page["value"].as_array().unwrap().len());
+        next = page["nextLink"].as_str().map(str::to_owned);
+    }
+    assert_eq!(counts, [13, 4]);
 }
 
 #[tokio::test]

@@ -105,8 +105,10 @@ impl Postgres {
         let socket = folder.path().display().to_string();
         let url = format!("postgres://iotc@{}/postgres", socket.replace('/', "%2F"));
         let server = Postgres { url, programs, folder, options };
-        let initdb = ["--auth=trust", "--username=iotc", "--no-sync", "--encoding=UTF8", "--locale=C"];
-        server.run("initdb", &initdb);
+        let user = ["--auth=trust", "--username=iotc", "--no-sync"];
+        // As one that is rented: in the order of a language.
+        let order = ["--encoding=UTF8", "--locale=C", "--locale-provider=icu", "--icu-locale=en-US"];
+        server.run("initdb", &[&user[..], &order].concat());
         server.resume();
         Some(server)
     }

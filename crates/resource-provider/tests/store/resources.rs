@@ -1,10 +1,10 @@
 use arm::ResourceType;
 use arm::state::{ResourceState, SubscriptionState};
-use resource_provider::documents::SubscriptionDocument;
+use resource_provider::documents::{ResourceDocument, SubscriptionDocument};
 use resource_provider::store::{Listed, Store, StoreError};
 
 use super::each_store;
-use super::samples::{SUBSCRIPTION, id, resource};
+use super::samples::{SUBSCRIPTION, id, in_group, resource};
 
 const CONNECTOR: &str = "workspaces/ws1/iotconnectors/iot1";
 
@@ -80,16 +80,37 @@ fn lists_have_pages_and_no_strangers() {
             let page = store.list(Listed::Collection(&collection), &after, 3).await.unwrap();
             names.extend(page.documents.iter().map(|document| document.display_name.clone()));
             pages += 1;
-            match page.next {
-                Some(next) => after = next,
+            match page.documents.last().filter(|_| page.has_more) {
+                Some(last) => after = Listed::Collection(&collection).position(last),
                 None => break,
             }
         }
         assert_eq!(pages, 3);
         assert_eq!(names, (0..7).map(|number| format!("ws1/iot{number}")).collect::<Vec<_>>());
         let all = store.list(Listed::Subscription(SUBSCRIPTION, ResourceType::Workspace), "", 10).await.unwrap();
-        assert_eq!(all.documents.len(), 2);
-        assert_eq!(all.next, None);
+        assert_eq!((all.documents.len(), all.has_more), (2, false));
+    });
+}
+
+/// The order of bytes; that of English has `_` before `-`.
+#[test]
+fn a_list_of_many_groups_is_in_the_order_of_names() {
+    each_store(|store| async move {
+        for (group, name) in [("b", "Bbb"), ("a_b", "aaa"), ("a-b", "aaa"), ("a", "ccc")] {
+            insert(&store, &[&in_group(group, &format!("services/s/iomtconnectors/{name}"))]).await;
+        }
+        let listed = Listed::Subscription(SUBSCRIPTION, ResourceType::IomtConnector);
+        let (mut found, mut after) = (Vec::new(), String::new());
+        loop {
+            let page = store.list(listed, &after, 2).await.unwrap();
+            let named = |it: &ResourceDocument| format!("{} {}", it.resource_group_name, it.display_name);
+            found.extend(page.documents.iter().map(named));
+            match page.documents.last().filter(|_| page.has_more) {
+                Some(last) => after = listed.position(last),
+                None => break,
+            }
+        }
+        assert_eq!(found, ["a-b s/aaa", "a_b s/aaa", "b s/Bbb", "a s/ccc"]);
     });
 }
 

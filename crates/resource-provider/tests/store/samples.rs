@@ -8,8 +8,14 @@ use resource_provider::documents::{DocumentKind, OperationDocument, ResourceDocu
 
 pub const SUBSCRIPTION: &str = "0b1f6471-1bf0-4dda-aec3-111122223333";
 
+/// The path of a resource in a group.
+pub fn in_group(group: &str, path: &str) -> String {
+    format!("/subscriptions/{SUBSCRIPTION}/resourceGroups/{group}/providers/Microsoft.HealthcareApis/{path}")
+}
+
+/// An id by its path, or by what of it is in the group `rg1`.
 pub fn id(path: &str) -> ResourceId {
-    let path = format!("/subscriptions/{SUBSCRIPTION}/resourceGroups/rg1/providers/Microsoft.HealthcareApis/{path}");
+    let path = if path.starts_with('/') { path.to_owned() } else { in_group("rg1", path) };
     match Route::of_path(&path) {
         Ok(Route::Resource(id)) => id,
         other => panic!("{other:?}"),

@@ -144,20 +144,6 @@ fn a_lease_that_lapsed_is_anothers() {
 }
 
 #[test]
-fn what_is_let_go_is_tried_when_it_is_due() {
-    each_store(|store| async move {
-        let connector = resource("workspaces/ws1/iotconnectors/iot1", None);
-        enqueue(&store, &connector, "a", 1).await;
-        let first = store.claim(claim("w1", 5)).await.unwrap().unwrap();
-        let mut transaction = store.begin().await.unwrap();
-        assert!(transaction.release(&first.document, claim("w1", 6), second(30)).await.unwrap());
-        transaction.commit().await.unwrap();
-        assert_eq!(claimed(&store, claim("w2", 29)).await, None);
-        assert_eq!(claimed(&store, claim("w2", 30)).await, Some(first.document.id));
-    });
-}
-
-#[test]
 fn a_delete_stops_what_runs_and_ends_what_nobody_has() {
     each_store(|store| async move {
         let connector = resource("workspaces/ws1/iotconnectors/iot1", None);

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::SignedDuration;
 use resource_provider::local::Open;
 use sqlx::{Connection, Executor};
 use tokio::sync::watch;
@@ -23,7 +24,10 @@ async fn postgres_goes_and_comes_back() {
     let site = Site::on(&server.url, Arc::new(Open)).await;
     site.with_workspace().await;
     let (stop, stopped) = watch::channel(false);
-    let running = tokio::spawn(site.worker().run(stopped));
+    let mut worker = site.worker();
+    // What it was at when the store went, it or another goes on with soon.
+    worker.settings.lease = SignedDuration::from_secs(3);
+    let running = tokio::spawn(worker.run(stopped));
     let mut made = Vec::new();
     for round in 0..3 {
         let path = format!("workspaces/ws1/iotconnectors/iot{round}");

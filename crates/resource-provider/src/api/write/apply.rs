@@ -49,7 +49,7 @@ async fn create(
     plan: Plan,
 ) -> Result<Result<Answer, ArmError>, StoreError> {
     let mut transaction = api.store.begin().await?;
-    check_registered(&mut transaction, id).await?;
+    check_registered(transaction.lock_subscription(&id.subscription).await?)?;
     if let Some(parent) = &seen.parent {
         check_unchanged(&mut transaction, parent).await?;
     }
@@ -85,7 +85,7 @@ async fn change(
     plan: Plan,
 ) -> Result<Result<Answer, ArmError>, StoreError> {
     let mut transaction = api.store.begin().await?;
-    check_registered(&mut transaction, id).await?;
+    check_registered(transaction.share_subscription(&id.subscription).await?)?;
     let is_work = document.state != ResourceState::Provisioned
         || document.properties != plan.desired.properties
         || document.has_identity != plan.desired.has_identity
@@ -165,10 +165,10 @@ fn needs_work(properties: &Properties) -> bool {
     !matches!(properties, Properties::IotMapping(_))
 }
 
-/// Lets the state of the subscription not change until the end: what it does to
-/// its resources is done to this one too. A conflict when it has changed.
-async fn check_registered(transaction: &mut Transaction, id: &ResourceId) -> Result<(), StoreError> {
-    match transaction.lock_subscription(&id.subscription).await? {
+/// A conflict when the state of the subscription has changed. It does not until the
+/// end: what it does to its resources is done to this one too.
+fn check_registered(subscription: SubscriptionState) -> Result<(), StoreError> {
+    match subscription {
         SubscriptionState::Registered => Ok(()),
         _ => Err(StoreError::Conflict),
     }
