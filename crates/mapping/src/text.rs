@@ -113,17 +113,24 @@ impl Text {
         if self.place == place {
             return Some(String::new());
         }
-        let below = |token: &str, value: &Text| value.pointer(place).map(|rest| format!("/{token}{rest}"));
-        match &self.value {
+        // In the order of the text, so it is the last that begins before.
+        let last = |count: usize| count.checked_sub(1);
+        let (token, value) = match &self.value {
             TextValue::Array(elements) => {
-                elements.iter().enumerate().find_map(|(index, element)| below(&index.to_string(), element))
+                let index = last(elements.partition_point(|element| element.place <= place))?;
+                (index.to_string(), &elements[index])
             }
-            TextValue::Object(members) => members.iter().find_map(|member| {
+            TextValue::Object(members) => {
+                let member = &members[last(members.partition_point(|member| member.place <= place))?];
                 let token = member.name.replace('~', "~0").replace('/', "~1");
-                if member.place == place { Some(format!("/{token}")) } else { below(&token, &member.value) }
-            }),
-            _ => None,
-        }
+                if member.place == place {
+                    return Some(format!("/{token}"));
+                }
+                (token, &member.value)
+            }
+            _ => return None,
+        };
+        value.pointer(place).map(|rest| format!("/{token}{rest}"))
     }
 }
 

@@ -79,3 +79,30 @@ fn finds_members_as_the_reference_connector_does() {
     assert_eq!(member("B"), Some(TextValue::Integer("5".into())));
     assert_eq!(member("c"), None);
 }
+
+#[test]
+fn every_place_has_its_pointer() {
+    fn check(tree: &Text, value: &Text, pointer: &str) -> usize {
+        assert_eq!(tree.pointer(value.place).as_deref(), Some(pointer));
+        let below = match &value.value {
+            TextValue::Array(elements) => {
+                let each = elements.iter().enumerate();
+                each.map(|(index, element)| check(tree, element, &format!("{pointer}/{index}"))).sum()
+            }
+            TextValue::Object(members) => {
+                let each = members.iter().map(|member| {
+                    let pointer = format!("{pointer}/{}", member.name.replace('~', "~0").replace('/', "~1"));
+                    assert_eq!(tree.pointer(member.place).as_ref(), Some(&pointer));
+                    check(tree, &member.value, &pointer)
+                });
+                each.sum()
+            }
+            _ => 0,
+        };
+        1 + below
+    }
+    let text = "{\"a\":[1,[],{\"b/c\":null,\"~\":\n[{\"d\":1}, {}\n,\"x\"]}],\n \"e\": {\"f\":2.5},\"g\":true}";
+    let tree = Text::read(text.as_bytes()).unwrap().unwrap();
+    assert_eq!(check(&tree, &tree, ""), 14);
+    assert_eq!(tree.pointer(Place { line: 9, column: 1 }), None);
+}
