@@ -43,7 +43,7 @@ pub use id::DocumentId;
 pub use location::Location;
 pub use resource::Resource;
 pub use resource_id::ResourceId;
-pub use resource_type::ResourceType;
+pub use resource_type::{Generation, ResourceType};
 pub use route::Route;
 
 /// The namespace of the provider (resource-provider.md 1.2).

@@ -14,7 +14,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use axum::serve::Listener;
 use axum::{Extension, Router};
 use hyper::server::conn::http1;
@@ -108,8 +108,9 @@ pub struct PeerCertificate(pub Option<CertificateDer<'static>>);
 /// What of the two cannot be used; never the key.
 pub fn acceptor(chain: &str, key: &str, clients: Clients) -> anyhow::Result<TlsAcceptor> {
     let chain = CertificateDer::pem_slice_iter(chain.as_bytes()).collect::<Result<Vec<_>, _>>();
-    let chain = chain.context("the certificate of the server is not PEM")?;
-    let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).context("the key of the server is not PEM")?;
+    let chain = chain.context("tls.crt, the certificate of the server, is not PEM")?;
+    ensure!(!chain.is_empty(), "tls.crt holds no certificate (PEM)");
+    let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).context("tls.key holds no key of the server (PEM)")?;
     let provider = Arc::new(aws_lc_rs::default_provider());
     let config = ServerConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions()?;
     let config = match clients {

@@ -198,7 +198,10 @@ impl From<StoreError> for ArmError {
     fn from(error: StoreError) -> ArmError {
         tracing::error!(error = error_chain(&error), "The store failed");
         match error {
-            StoreError::Document { .. } | StoreError::Migration(_) | StoreError::UnknownScheme { .. } => {
+            StoreError::Document { .. }
+            | StoreError::Migration(_)
+            | StoreError::UnknownScheme { .. }
+            | StoreError::File { .. } => {
                 ArmError::new(ErrorCode::InternalServerError, "An unexpected error occurred. Try again later.")
             }
             StoreError::Database { .. } | StoreError::Conflict => {

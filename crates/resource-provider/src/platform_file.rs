@@ -81,7 +81,10 @@ impl PlatformFile {
     pub fn read(file: Option<&Path>) -> anyhow::Result<PlatformFile> {
         let Some(file) = file else { return Ok(PlatformFile::default()) };
         let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
-        serde_saphyr::from_str(&text).with_context(|| format!("{} is not a platform's file", file.display()))
+        // In one line, for a log.
+        let options = serde_saphyr::options! { with_snippet: false };
+        let read = serde_saphyr::from_str_with_options(&text, options);
+        read.with_context(|| format!("{} is not a platform's file", file.display()))
     }
 
     /// Where tracked resources may be made.

@@ -39,6 +39,15 @@ pub enum StoreError {
         /// What stands before the colon.
         scheme: String,
     },
+    /// The file of SQLite cannot be made or opened.
+    #[error("the file `{path}` cannot be used")]
+    File {
+        /// Which.
+        path: String,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
     /// The database did not do it.
     #[error("the database did not {doing}")]
     Database {
@@ -141,6 +150,13 @@ impl Store {
         };
         let opening = StoreError::database("open");
         let options: AnyConnectOptions = url.parse().map_err(&opening)?;
+        // The pool would try until its time is over, and not say what is wrong.
+        let alone = async {
+            let mut connection = AnyConnection::connect_with(&options).await?;
+            prepare(&mut connection, dialect).await?;
+            connection.close().await
+        };
+        timeout(ACQUIRE_LIMIT, alone).await.unwrap_or(Err(sqlx::Error::PoolTimedOut)).map_err(&opening)?;
         let pool = AnyPoolOptions::new().max_connections(CONNECTIONS_MAX).acquire_timeout(ACQUIRE_LIMIT);
         // One that was in use a moment ago is not asked first whether it still is.
         let pool = pool.test_before_acquire(false).before_acquire(|connection, known| {
@@ -205,7 +221,7 @@ fn make_private(url: &str) -> Result<(), StoreError> {
         return Ok(());
     }
     let made = std::fs::OpenOptions::new().create(true).append(true).mode(0o600).open(path);
-    made.map(drop).map_err(|error| StoreError::database("open")(sqlx::Error::Io(error)))
+    made.map(drop).map_err(|source| StoreError::File { path: path.to_owned(), source })
 }
 
 /// Sets up a connection.

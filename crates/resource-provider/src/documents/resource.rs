@@ -1,5 +1,6 @@
 //! The document of a resource.
 
+use arm::Generation;
 use arm::desired::{Desired, Properties};
 use arm::gen2::IngestionEndpoint;
 use arm::identity::SystemAssigned;
@@ -61,7 +62,13 @@ pub struct ResourceDocument {
     /// The document of the resource of ours above it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent_id: Option<DocumentId>,
-    /// The name of what is above it; the FHIR service's, for a Gen1 connector.
+    /// What that is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent_type: Option<DocumentType>,
+    /// Its name, in Gen2.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent_name: Option<String>,
+    /// The same in Gen1: the FHIR service's, for a connector.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent_service_name: Option<String>,
     /// What lookups without letter case compare.
@@ -130,6 +137,9 @@ pub struct SearchIndex {
     pub resource_type_name: String,
     /// In capitals.
     pub provider_name_space: String,
+    /// In small letters, in Gen2.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent_name: Option<String>,
 }
 
 /// What a connector reads (resource-provider.md 4.12).
@@ -213,6 +223,11 @@ impl ResourceDocument {
         desired: Desired,
     ) -> ResourceDocument {
         let kind = resource.kind;
+        let above = resource.names.iter().rev().nth(1).cloned();
+        let (service_above, resource_above) = match kind.generation() {
+            Generation::Gen1 => (above, None),
+            Generation::Gen2 => (None, above),
+        };
         let mut document = ResourceDocument {
             kind: DocumentType::of(kind),
             id,
@@ -225,12 +240,15 @@ impl ResourceDocument {
             name: String::new(),
             display_name: String::new(),
             parent_id: parent.map(|parent| parent.id.clone()),
-            parent_service_name: resource.names.iter().rev().nth(1).cloned(),
+            parent_type: parent.map(|parent| parent.kind),
+            parent_name: resource_above.clone(),
+            parent_service_name: service_above,
             search_index: SearchIndex {
                 name: String::new(),
                 resource_group_name: String::new(),
                 resource_type_name: String::new(),
                 provider_name_space: arm::NAMESPACE.to_uppercase(),
+                parent_name: resource_above.map(|name| name.to_lowercase()),
             },
             state: ResourceState::Accepted,
             current_operation_id: None,

@@ -1,6 +1,7 @@
 //! Destinations, connectors and mappings of the second generation
 //! (resource-provider.md 4.3 to 4.6), with the aliases of section 9.
 
+use arm::Route;
 use serde_json::json;
 
 use super::bodies::{CONNECTOR, connector, destination, device_mapping, fhir_mapping};
@@ -28,6 +29,37 @@ async fn a_destination_is_one_under_all_its_names() {
     provider.delete(&path("fhirdestinations"), NEWEST).await.is(202);
     provider.work().await;
     provider.get(&path("destinations"), FIRST).await.is_error(404, "ResourceNotFound");
+}
+
+/// As resource-provider.md 4.14 has it.
+#[tokio::test]
+async fn a_connector_is_stored_with_what_is_above_it() {
+    let provider = Provider::start().await;
+    provider.with_connector().await;
+    let stored = async |path: &str| {
+        let path = format!("{GROUP}/{path}");
+        let Ok(Route::Resource(id)) = Route::of_path(&path) else { panic!("{path}") };
+        serde_json::to_value(provider.store.resource(&id).await.unwrap().expect("it is stored")).unwrap()
+    };
+    let (workspace, connector) = (stored("workspaces/ws1").await, stored(CONNECTOR).await);
+    for (member, expected) in [
+        ("type", json!("iotConnectorGen2")),
+        ("name", json!("ws1/iot1")),
+        ("parentId", workspace["id"].clone()),
+        ("parentName", json!("ws1")),
+        ("parentType", json!("workspace")),
+        (
+            "searchIndex",
+            json!({
+                "name": "ws1/iot1", "parentName": "ws1", "resourceGroupName": "RG1",
+                "resourceTypeName": "MICROSOFT.HEALTHCAREAPIS/WORKSPACES/IOTCONNECTORS",
+                "providerNameSpace": "MICROSOFT.HEALTHCAREAPIS",
+            }),
+        ),
+    ] {
+        assert_eq!(connector[member], expected, "{member}");
+    }
+    assert_eq!((&workspace["parentId"], &workspace["parentName"]), (&json!(null), &json!(null)));
 }
 
 #[tokio::test]
