@@ -48,6 +48,12 @@ impl IngestionEndpoint {
             ));
         };
         let asked: Asked = typed(value, TARGET)?;
+        if value.get("iotHubName").is_some_and(|name| !name.is_null()) {
+            let message = "`iotHubName` is not supported: give the name and host of the IoT Hub's Event Hub-compatible \
+                           endpoint as `eventHubName` and `fullyQualifiedEventHubNamespace`.";
+            let target = format!("{TARGET}.iotHubName");
+            return Err(ArmError::at(ErrorCode::InvalidIngestionEndpoint, target, message));
+        }
         let event_hub_name = asked.event_hub_name.unwrap_or_default();
         if !is_entity_name(&event_hub_name, 256) {
             return Err(wrong("eventHubName"));
@@ -159,7 +165,8 @@ mod tests {
 
     #[test]
     fn other_kinds_of_endpoints_are_not_known() {
-        for value in [None, Some(json!({ "iotHubName": "h" })), Some(json!({}))] {
+        let beside = json!({ "iotHubName": "h", "eventHubName": "h", "fullyQualifiedEventHubNamespace": "a.b" });
+        for value in [None, Some(json!({ "iotHubName": "h" })), Some(beside), Some(json!({}))] {
             let error = IngestionEndpoint::read(value.as_ref(), &[]).unwrap_err();
             assert_eq!(error.code, ErrorCode::InvalidIngestionEndpoint);
         }

@@ -9,13 +9,14 @@ use serde_json::{Map, json};
 use super::Api;
 use super::answer::Answer;
 use super::call::Call;
-use super::write::{ATTEMPTS_MAX, busy};
+use super::write::{ATTEMPTS_MAX, busy, check_writable};
 use crate::documents::SubscriptionDocument;
 use crate::lifecycle;
 use crate::store::StoreError;
 
-/// Says whether a name is free.
+/// Says whether a name is free. Like any POST that is for those who may write.
 pub async fn check_name(api: &Api, call: &Call, subscription: &str) -> Result<Answer, ArmError> {
+    check_writable(api, subscription).await?;
     let body = Body::read(&call.body)?;
     let required = |name: &str| {
         let message = format!("`{name}` is required.");

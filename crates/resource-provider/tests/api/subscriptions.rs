@@ -25,6 +25,8 @@ async fn a_suspended_subscription_reads_and_deletes() {
     assert_eq!(answered.body["properties"]["tenantId"], "t");
     assert_eq!(provider.get(CONNECTOR, NEWEST).await.is(200).state(), "Suspended");
     provider.put(CONNECTOR, NEWEST, &connector()).await.is_error(409, "ReadOnlyDisabledSubscription");
+    let check = format!("/subscriptions/{SUBSCRIPTION}/providers/Microsoft.HealthcareApis/checkNameAvailability");
+    provider.send(Method::POST, &check, NEWEST, "{}", &[]).await.is_error(409, "ReadOnlyDisabledSubscription");
     provider.subscription_is("Warned").await.is(200);
     provider.delete(CONNECTOR, NEWEST).await.is(202);
     provider.work().await;

@@ -74,13 +74,17 @@ async fn a_name_is_one_subscriptions_in_the_whole_cloud() {
         async move { provider.send(Method::POST, &path, NEWEST, &body, &[]).await.is(200).body }
     };
     let other = "1b1f6471-1bf0-4dda-aec3-111122223333";
+    let registered = |state: &'static str| {
+        let (path, provider) = (format!("/subscriptions/{other}"), &provider);
+        let body = json!({ "state": state }).to_string();
+        async move { provider.send(Method::PUT, &path, "2.0", &body, &[]).await.is(200) }
+    };
+    registered("Registered").await;
     assert_eq!(check("ws1", SUBSCRIPTION).await, json!({ "nameAvailable": true }));
     assert_eq!(check("w", SUBSCRIPTION).await["reason"], "Invalid");
     provider.put("workspaces/ws1", NEWEST, &workspace()).await.is(201);
     assert_eq!(check("WS1", other).await["reason"], "AlreadyExists");
     assert_eq!(check("ws1", SUBSCRIPTION).await["reason"], "AlreadyExists");
-    let register = format!("/subscriptions/{other}");
-    provider.send(Method::PUT, &register, "2.0", r#"{"state":"Registered"}"#, &[]).await.is(200);
     let theirs = GROUP.replace(SUBSCRIPTION, other);
     let refused = provider.put(&format!("{theirs}/workspaces/Ws1"), NEWEST, &workspace()).await;
     refused.is_error(409, "Conflict");

@@ -23,6 +23,8 @@ pub enum Fault {
     Refuse,
     /// The same, of what removes.
     RefuseRemoval,
+    /// From there on everything fails for good, what removes as well.
+    RefuseAll,
     /// It fails once, and can be tried again.
     Busy,
     /// Azure takes the id of a role assignment for colliding.
@@ -85,7 +87,12 @@ impl Gate for Trap {
         if self.fault == Fault::RefuseRemoval && call.starts_with("no ") && moment == Moment::Before {
             return refused(ErrorCode::EventHubProvisioningFailed, ErrorClass::Permanent);
         }
-        if self.fault == Fault::Refuse && (call.starts_with("no ") || moment == Moment::After) {
+        let is_let_through = match self.fault {
+            Fault::Refuse => call.starts_with("no ") || moment == Moment::After,
+            Fault::RefuseAll => moment == Moment::After,
+            _ => false,
+        };
+        if is_let_through {
             return Ok(());
         }
         let at = self.at.load(Ordering::SeqCst);
@@ -95,7 +102,9 @@ impl Gate for Trap {
                 self.sprung.notify_one();
                 std::future::pending().await
             }
-            Fault::Refuse if seen >= at => refused(ErrorCode::EventHubProvisioningFailed, ErrorClass::Permanent),
+            Fault::Refuse | Fault::RefuseAll if seen >= at => {
+                refused(ErrorCode::EventHubProvisioningFailed, ErrorClass::Permanent)
+            }
             Fault::Busy if seen == at => {
                 refused(ErrorCode::EventHubProvisioningFailed, ErrorClass::Transient { retry_after_seconds: None })
             }
@@ -275,6 +284,41 @@ async fn check_refused(command: Command) {
         at += 1;
     }
     assert!(at > 2, "{command:?} made {at} calls");
+}
+
+/// A create that fails, and what undoes it fails too: that is kept, and the DELETE, or
+/// another PUT, does what was left.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_could_not_be_undone_goes_with_the_delete() {
+    let nothing = Site::behind(Trap::new(Fault::RefuseAll)).await;
+    nothing.with_workspace().await;
+    let nothing = nothing.cloud.things().len();
+    let (mut at, mut left) = (0, 0);
+    loop {
+        let trap = Trap::new(Fault::RefuseAll);
+        let site = Site::behind(trap.clone()).await;
+        let answer = Command::CreateConnector.send(&site).await;
+        trap.arm(at);
+        site.worker().work_once().await.unwrap();
+        let is_over = trap.seen.load(Ordering::SeqCst) <= at;
+        trap.disarm();
+        if is_over {
+            break;
+        }
+        assert_eq!(site.status(&answer).await["status"], "Failed", "call {at}");
+        assert_eq!(site.provider.get(CONNECTOR, NEWEST).await.state(), "Failed", "call {at}");
+        left += usize::from(site.cloud.things().len() > nothing);
+        if at % 2 == 1 {
+            let again = site.provider.put(CONNECTOR, NEWEST, &connector()).await.is(200);
+            assert_eq!(site.done(again).await["status"], "Succeeded", "call {at}");
+        }
+        let deleted = site.provider.delete(CONNECTOR, NEWEST).await.is(202);
+        assert_eq!(site.done(deleted).await["status"], "Succeeded", "call {at}");
+        let things = site.cloud.things();
+        assert_eq!((things.len(), site.cloud.connector_count()), (nothing, 0), "call {at}: {things:?}");
+        at += 1;
+    }
+    assert!(at > 3 && left > 2, "{at} calls, {left} of which left something");
 }
 
 #[tokio::test]
