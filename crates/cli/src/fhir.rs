@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use operator::resources::{Fhir, Status};
+use custom_resources::{Fhir, Status};
 use serde_json::json;
 
 use self::cluster::{Cluster, ClusterArguments};
@@ -159,7 +159,7 @@ fn summary(fhir: &Fhir) -> String {
 
 #[cfg(test)]
 mod tests {
-    use operator::resources::FhirSpec;
+    use custom_resources::FhirSpec;
 
     use super::*;
 

@@ -239,7 +239,7 @@ mod tests {
             let manifest = manifest::read(&text, "ns1", 0).unwrap().remove(0);
             let status = ApiStatus::failure("data: Invalid value: 5ecret", "Invalid").with_code(code).boxed();
             let error = apply_error(&manifest, kube::Error::Api(status));
-            let text = crate::error_text::error_text(&error);
+            let text = custom_resources::error_text::error_text(&error);
             assert_eq!(text.contains("5ecret"), quotes, "{kind} {code}: {text}");
         }
     }

@@ -13,6 +13,8 @@ use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Duration;
 
+use custom_resources::Charted;
+use custom_resources::error_text::error_text;
 use futures::channel::mpsc;
 use futures::stream::BoxStream;
 use futures::{SinkExt, Stream, StreamExt};
@@ -28,11 +30,9 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use crate::error_text::error_text;
 use crate::heartbeat::{Heartbeat, ROUND};
 use crate::manifest::{KINDS, MANAGED_BY, OPERATOR};
 use crate::reconcile::{Context, ReconcileError, reconcile, report_failure};
-use crate::resources::Charted;
 use crate::{metrics, readiness};
 
 /// Changes that wait to be looked at. More are not read from the API server

@@ -16,6 +16,7 @@
 
 use std::time::Duration;
 
+use custom_resources::error_text::error_text;
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use k8s_openapi::jiff::Timestamp;
@@ -23,7 +24,6 @@ use kube::api::{ObjectMeta, PostParams};
 use kube::{Api, Client};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::error_text::error_text;
 use crate::heartbeat::Heartbeat;
 
 /// How long a Lease holds after it was renewed.

@@ -5,10 +5,11 @@
 //! inventory - render              --> what to prune, after all of it was applied
 //! ```
 
+use custom_resources::InventoryItem;
+
 use std::collections::BTreeMap;
 
 use crate::manifest::Manifest;
-use crate::resources::InventoryItem;
 
 /// Kind and name.
 pub type Key = (String, String);

@@ -7,7 +7,7 @@
 //! ```
 //!
 //! Kubernetes objects are written in the charts and nowhere else (design.md
-//! D8). What decides is pure: `values`, `manifest`, `inventory`, `readiness`
+//! D8). What decides is pure: `custom_resources::values`, `manifest`, `inventory`, `readiness`
 //! and `conditions`; `cluster`, `chart` and `election` do I/O.
 
 pub mod chart;
@@ -15,7 +15,6 @@ pub mod cluster;
 pub mod conditions;
 pub mod controller;
 pub mod election;
-pub mod error_text;
 pub mod heartbeat;
 pub mod http;
 pub mod inventory;
@@ -25,7 +24,5 @@ pub mod metrics;
 pub mod platform;
 pub mod readiness;
 pub mod reconcile;
-pub mod resources;
 pub mod retry;
 pub mod settings;
-pub mod values;

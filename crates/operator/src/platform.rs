@@ -8,12 +8,12 @@
 use std::path::Path;
 
 use anyhow::{Context, bail};
+use custom_resources::Charted;
+use custom_resources::error_text::error_text;
+use custom_resources::values;
 use serde_json::Value;
 
 use crate::chart::{Charts, RenderError};
-use crate::error_text::error_text;
-use crate::resources::Charted;
-use crate::values;
 
 /// Reads a file of values; none is as good as an empty one.
 pub fn read(file: Option<&Path>) -> anyhow::Result<Value> {

@@ -5,11 +5,11 @@
 //! is ready (resource-provider.md 4.11). One that is suspended is ready when
 //! nothing of it runs.
 
+use custom_resources::WorkloadStatus;
 use serde_json::Value;
 
 use crate::conditions::Verdict;
 use crate::manifest::{COMPONENT, DESTINATION, Manifest};
-use crate::resources::WorkloadStatus;
 
 /// An object as it was after it was applied.
 pub struct Applied<'a> {

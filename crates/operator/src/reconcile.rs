@@ -16,6 +16,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use custom_resources::error_text::error_text;
+use custom_resources::values;
+use custom_resources::{Charted, InventoryItem};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::ServiceAccount;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
@@ -26,7 +29,6 @@ use serde_json::{Value, json};
 
 use crate::chart::{Charts, RenderError};
 use crate::cluster::{ApplyError, Objects, is_conflict, is_forbidden};
-use crate::error_text::error_text;
 use crate::heartbeat::Heartbeats;
 use crate::inventory::{self, Found};
 use crate::lag::LagOffer;
@@ -34,9 +36,7 @@ use crate::lag::identity::FederatedIdentity;
 use crate::lag::workload::{Environment, InvalidWorkload};
 use crate::manifest::{self, Kind, Manifest};
 use crate::readiness::Applied;
-use crate::resources::{Charted, InventoryItem};
 use crate::retry::Retries;
-use crate::values;
 
 use self::report::{Outcome, Report};
 

@@ -6,9 +6,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use custom_resources::{Charted, Fhir, IotConnector};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::CustomResourceExt;
-use operator::resources::{Charted, Fhir, IotConnector};
 use serde_json::Value;
 
 /// What a platform sets in the defaults of `helm/platform`, or the operator
@@ -119,6 +119,6 @@ fn the_spec_of_a_fhir_server_has_the_values_of_its_chart() {
 #[test]
 fn the_platform_allows_the_hosts_of_azure() {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../helm/platform/values.yaml");
-    let values = operator::values::read(&std::fs::read_to_string(file).unwrap()).unwrap();
+    let values = custom_resources::values::read(&std::fs::read_to_string(file).unwrap()).unwrap();
     assert_eq!(values["lag"]["allowedHosts"], serde_json::json!(operator::lag::hosts::AZURE));
 }

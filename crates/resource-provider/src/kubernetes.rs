@@ -22,12 +22,12 @@ use std::time::Duration;
 
 use arm::ErrorCode;
 use async_trait::async_trait;
+use custom_resources::IotConnector;
+use custom_resources::identity::IdentityType;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, Preconditions};
 use kube::{Api, Client};
-use operator::resources::IotConnector;
-use operator::resources::identity::IdentityType;
 use tokio::time::{Instant, sleep};
 
 pub use self::connect::{ClusterReference, ClustersDocument, ConnectError};

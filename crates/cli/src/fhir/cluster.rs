@@ -4,14 +4,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use custom_resources::Fhir;
+use custom_resources::error_text::error_text;
 use futures::{StreamExt, TryStreamExt};
 use kube::api::{DeleteParams, Patch, PatchParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, watcher};
 use kube::{Api, Client, Config, ResourceExt};
-use operator::error_text::error_text;
-use operator::resources::Fhir;
 use tokio::time::timeout;
 
 /// Who writes the fields of the spec.

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 
 use anyhow::{Context, bail};
 use clap::ValueEnum;
-use operator::resources::fhir::{Image, Ingress, ServedVersion, ServerIdentity, ServerIdentityType, Tls};
-use operator::resources::fhir_parts::Authentication;
-use operator::resources::{Fhir, FhirSpec};
+use custom_resources::fhir::{Image, Ingress, ServedVersion, ServerIdentity, ServerIdentityType, Tls};
+use custom_resources::fhir_parts::Authentication;
+use custom_resources::{Fhir, FhirSpec};
 
 /// The flags.
 #[derive(Debug, clap::Args)]
@@ -115,7 +115,7 @@ fn from_file(file: &PathBuf) -> anyhow::Result<Fhir> {
         true => std::io::read_to_string(std::io::stdin()).context("cannot read standard input")?,
         false => std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?,
     };
-    let value = operator::values::read(&text).with_context(|| format!("{}", file.display()))?;
+    let value = custom_resources::values::read(&text).with_context(|| format!("{}", file.display()))?;
     let (version, kind) = (value["apiVersion"].as_str(), value["kind"].as_str());
     if (version, kind) != (Some("iotconnector.health/v1alpha1"), Some("Fhir")) {
         bail!("{}: expected apiVersion `iotconnector.health/v1alpha1` and kind `Fhir`", file.display());

@@ -1,12 +1,12 @@
 use std::time::Instant;
 
+use custom_resources::{Fhir, FhirSpec};
 use kube::runtime::events::{Recorder, Reporter};
 use tokio::net::TcpListener;
 
 use super::*;
 use crate::chart::Charts;
 use crate::heartbeat::{Heartbeats, STALLED_AFTER};
-use crate::resources::{Fhir, FhirSpec};
 use crate::retry::Retries;
 
 #[tokio::test]

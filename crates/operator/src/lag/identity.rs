@@ -12,12 +12,11 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use azure::CredentialSettings;
 use azure::credentials::{Assertion, AssertionError};
+use custom_resources::error_text::error_text;
 use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
 use k8s_openapi::api::core::v1::ServiceAccount;
 use kube::api::PostParams;
 use kube::{Api, Client};
-
-use crate::error_text::error_text;
 
 /// What a token of a service account must be for, to be exchanged.
 const AUDIENCE: &str = "api://AzureADTokenExchange";

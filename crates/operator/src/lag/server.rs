@@ -14,6 +14,8 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use azure::{BlobPositions, HubConfig, SasHub, SasHubConfig, SdkHub};
+use custom_resources::GROUP;
+use custom_resources::error_text::error_text;
 use delivery::{Hub, Source};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{Secret, ServiceAccount};
@@ -28,9 +30,7 @@ use super::identity::FederatedIdentity;
 use super::reading::{READ_LIMIT, lag};
 use super::readings::{Ended, Readings};
 use super::workload::{Environment, Opening, Workload, secret_keys};
-use crate::error_text::error_text;
 use crate::metrics;
-use crate::resources::GROUP;
 
 /// What the lag server needs.
 #[derive(Clone)]

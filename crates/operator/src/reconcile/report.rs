@@ -3,6 +3,8 @@
 //! Every write has the version of the resource that was read as its condition:
 //! whoever acts on an older one is refused, and reads anew.
 
+use custom_resources::error_text::error_text;
+use custom_resources::{Charted, InventoryItem, Status, WorkloadStatus};
 use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::jiff::Timestamp;
 use kube::api::{Patch, PatchParams};
@@ -11,10 +13,8 @@ use kube::{Api, ResourceExt};
 use serde_json::json;
 
 use crate::conditions::{Verdict, Verdicts, conditions, has_changed};
-use crate::error_text::error_text;
 use crate::manifest::OPERATOR;
 use crate::readiness::{self, Applied};
-use crate::resources::{Charted, InventoryItem, Status, WorkloadStatus};
 
 use super::{Context, ReconcileError, api};
 

@@ -1,7 +1,7 @@
 //! What an API server answers, as errors of ports (resource-provider.md 6.3).
 
 use arm::ErrorCode;
-use operator::error_text::error_text;
+use custom_resources::error_text::error_text;
 
 use crate::ports::{ErrorClass, PortError};
 

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use custom_resources::identity::IdentityType;
+use custom_resources::values::merge;
+use custom_resources::{IotConnector, IotConnectorSpec};
 use kube::api::ObjectMeta;
-use operator::resources::identity::IdentityType;
-use operator::resources::{IotConnector, IotConnectorSpec};
-use operator::values::merge;
 use serde_json::{Map, Value, json};
 
 use super::FIELD_MANAGER;

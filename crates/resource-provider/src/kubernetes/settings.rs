@@ -3,8 +3,8 @@
 
 use arm::DocumentId;
 use arm::gen2::{IngestionEndpoint, Resolution};
-use operator::resources::identity::IdentityType;
-use operator::resources::scaling::LagSource;
+use custom_resources::identity::IdentityType;
+use custom_resources::scaling::LagSource;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -180,7 +180,8 @@ mod tests {
 
     #[test]
     fn says_what_no_connector_has() {
-        let said = |text: Value| settings(text).check().map_err(|error| operator::error_text::error_text(&error));
+        let said =
+            |text: Value| settings(text).check().map_err(|error| custom_resources::error_text::error_text(&error));
         assert_eq!(said(json!({})), Ok(()));
         let scaling = json!({ "scaling": { "pollingInterval": 5 }, "settings": { "Answer__Fates": "true" } });
         assert_eq!(said(json!({ "connector": scaling, "destination": { "window": { "seconds": 2 } } })), Ok(()));

@@ -1,7 +1,7 @@
 //! What a cluster says of a workload. Pure.
 
+use custom_resources::{IotConnector, Status};
 use k8s_openapi::api::apps::v1::Deployment;
-use operator::resources::{IotConnector, Status};
 
 use crate::documents::KubernetesObject;
 use crate::ports::WorkloadStatus;

@@ -4,11 +4,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use custom_resources::Charted;
+use custom_resources::values::merge;
 use kubernetes_tests::{Helm, checkout};
 use operator::chart::Charts;
 use operator::manifest;
-use operator::resources::Charted;
-use operator::values::merge;
 use resource_provider::kubernetes::{ClusterSettings, resource};
 use serde_json::{Value, json};
 

@@ -1,11 +1,11 @@
 //! The life of a connector, as its worker leads it.
 
+use custom_resources::IotConnector;
 use end_to_end::poll::until;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::ListParams;
 use kubernetes_tests::Part;
-use operator::resources::IotConnector;
 use resource_provider::documents::ScaleInfo;
 use resource_provider::kubernetes::{ClusterSettings, Clusters};
 use resource_provider::ports::{Cluster, ConnectorSpec, ErrorClass, PortError, WorkloadStatus};

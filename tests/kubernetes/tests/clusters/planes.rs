@@ -1,8 +1,8 @@
 //! Two control planes: what belongs to a workspace of its own cluster is there and
 //! nowhere else.
 
+use custom_resources::IotConnector;
 use kubernetes_tests::ControlPlane;
-use operator::resources::IotConnector;
 use resource_provider::kubernetes::{ClusterReference, Clusters, ClustersDocument};
 use resource_provider::ports::Cluster;
 use serde_json::json;
@@ -47,7 +47,7 @@ fn a_connector_lands_on_and_is_removed_from_its_own_cluster_only() {
 
 /// The custom resources, as `helm/platform` has them.
 fn definitions() -> String {
-    let definitions = operator::resources::definitions();
+    let definitions = custom_resources::definitions();
     let texts = definitions.into_iter().map(|(_, definition)| serde_json::to_string(&definition).unwrap());
     texts.collect::<Vec<_>>().join("\n---\n")
 }

@@ -52,7 +52,7 @@ fn lives_and_dies() {
         "c1",
         "none of normalize runs, and all is well",
         LIMIT,
-        |connector: &operator::resources::IotConnector| {
+        |connector: &custom_resources::IotConnector| {
             let normalize = connector
                 .status
                 .iter()

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use custom_resources::values;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::ServiceAccount;
 use kube::{Client, Config};
@@ -9,7 +10,7 @@ use kubernetes_tests::{Helm, checkout};
 use operator::chart::{Charts, RenderError};
 use operator::lag::identity::FederatedIdentity;
 use operator::lag::workload::{Environment, secret_keys};
-use operator::{manifest, values};
+use operator::manifest;
 use serde_json::{Value, json};
 
 /// Examples whose lag no operator can read, by a part of what the chart says.

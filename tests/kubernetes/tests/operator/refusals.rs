@@ -4,9 +4,9 @@
 
 use std::collections::BTreeSet;
 
+use custom_resources::{Fhir, IotConnector, definitions};
 use kube::Api;
 use kube::api::{ApiResource, DynamicObject, Patch, PatchParams};
-use operator::resources::{Fhir, IotConnector, definitions};
 use serde_json::{Value, json};
 
 use crate::site::{Site, WARD, connector};

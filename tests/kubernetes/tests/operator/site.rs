@@ -5,12 +5,12 @@ use std::process::Command;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use custom_resources::{IotConnector, Status};
 use end_to_end::process::{Running, free_port};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{ListParams, Patch, PatchParams};
 use kubernetes_tests::{ControlPlane, Helm, checkout};
-use operator::resources::{IotConnector, Status};
 use serde_json::{Value, json};
 
 /// The namespace of the operator.

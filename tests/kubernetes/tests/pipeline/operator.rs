@@ -2,9 +2,9 @@
 
 use std::net::Ipv4Addr;
 
+use custom_resources::IotConnector;
 use k8s_openapi::api::apps::v1::Deployment;
 use kubernetes_tests::{Helm, checkout};
-use operator::resources::IotConnector;
 use serde_json::{Value, json};
 
 use crate::from_zero::check_from_zero_and_back;

@@ -5,10 +5,13 @@
 //!             --> values of a chart              (crate::values)
 //! ```
 //!
+//! Beside them is what those share who read and write them: [`error_text`], [`values`].
+//!
 //! What a schema cannot say is a CEL rule beside the field; the API server
 //! refuses what breaks one before the operator sees it.
 
 pub mod destination;
+pub mod error_text;
 pub mod fhir;
 pub mod fhir_parts;
 pub mod hub;
@@ -17,6 +20,7 @@ pub mod iot_connector;
 mod patterns;
 pub mod scaling;
 pub mod status;
+pub mod values;
 
 use std::fmt::Debug;
 

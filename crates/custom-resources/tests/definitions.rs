@@ -6,10 +6,10 @@
 use std::fs;
 use std::path::Path;
 
-use operator::resources::definitions;
+use custom_resources::definitions;
 
 /// Above each file.
-const HEADER: &str = "# Written by `UPDATE_EXPECT=1 cargo test -p operator --test definitions`.\n";
+const HEADER: &str = "# Written by `UPDATE_EXPECT=1 cargo test -p custom-resources --test definitions`.\n";
 
 #[test]
 fn are_those_of_the_types() {
@@ -22,7 +22,7 @@ fn are_those_of_the_types() {
             fs::write(&file, &text).unwrap();
         }
         let stored = fs::read_to_string(&file).unwrap_or_default();
-        let hint = "if that is meant: UPDATE_EXPECT=1 cargo test -p operator --test definitions";
+        let hint = "if that is meant: UPDATE_EXPECT=1 cargo test -p custom-resources --test definitions";
         assert!(stored == text, "{} differs from the types; {hint}", file.display());
     }
 }
