@@ -27,6 +27,8 @@ CREATE TABLE resources (
 );
 CREATE INDEX resources_by_collection ON resources (collection, key);
 CREATE INDEX resources_by_subscription ON resources (subscription, kind, name, key);
+-- What is placed.
+CREATE INDEX resources_placed ON resources (key) WHERE kind IN ('Workspace', 'IomtConnector');
 -- What the sweeper looks for: few, whatever a planner thinks of the column.
 CREATE INDEX resources_unsettled ON resources (key)
     WHERE state IN ('Accepted', 'Provisioning', 'Updating', 'Deprovisioning');

@@ -233,7 +233,7 @@ impl Transaction {
     ///
     /// [`StoreError::Database`].
     pub async fn places(&mut self) -> Result<Vec<ScaleInfo>, StoreError> {
-        let query = select!("WHERE kind = 'Workspace' OR kind = 'IomtConnector'");
+        let query = select!("WHERE kind IN ('Workspace', 'IomtConnector')");
         Ok(readable(query, &mut *self.inner).await?.into_iter().filter_map(|document| document.scale).collect())
     }
 
