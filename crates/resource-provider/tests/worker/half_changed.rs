@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use arm::ErrorCode;
 use async_trait::async_trait;
@@ -46,12 +45,6 @@ async fn change_half(site: &Site, outage: &Outage) {
     assert_eq!(site.done(patched).await["status"], "Failed");
 }
 
-async fn sweep(site: &Site) -> Swept {
-    let mut worker = site.worker();
-    worker.settings.sweep_period = Duration::ZERO;
-    worker.sweep().await.unwrap().expect("nobody else sweeps")
-}
-
 fn mapping(site: &Site) -> String {
     let things = site.cloud.things();
     things.into_iter().find_map(|(name, text)| name.starts_with("blob ").then_some(text)).unwrap()
@@ -72,15 +65,15 @@ async fn what_could_not_be_brought_back_is_tried_again() {
     let failed = operation.steps.last().map(|step| format!("{} {:?}", step.name, step.outcome));
     assert_eq!(failed.as_deref(), Some("Namespace CompensationFailed"));
     // The outage goes on.
-    assert_eq!(sweep(&site).await, Swept { restored: 1, ..Swept::default() });
-    assert_eq!(sweep(&site).await, Swept::default(), "it waits already");
+    assert_eq!(site.sweep().await, Swept { restored: 1, ..Swept::default() });
+    assert_eq!(site.sweep().await, Swept::default(), "it waits already");
     site.work().await;
     assert_ne!(mapping(&site), good);
     outage.is_armed.store(false, Ordering::SeqCst);
-    assert_eq!(sweep(&site).await, Swept { restored: 1, ..Swept::default() });
+    assert_eq!(site.sweep().await, Swept { restored: 1, ..Swept::default() });
     site.work().await;
     assert_eq!(mapping(&site), good);
-    assert_eq!(sweep(&site).await, Swept::default());
+    assert_eq!(site.sweep().await, Swept::default());
     let shown = site.provider.get(CONNECTOR, NEWEST).await;
     assert_eq!((shown.state(), &shown.body["properties"]["deviceMapping"]["content"]), ("Failed", &device_mapping()));
 }
@@ -94,7 +87,7 @@ async fn what_could_not_be_removed_is_not_brought_back() {
     change_half(&site, &outage).await;
     let deleted = site.provider.delete(CONNECTOR, NEWEST).await.is(202);
     assert_eq!(site.done(deleted).await["status"], "Failed");
-    assert_eq!(sweep(&site).await, Swept::default());
+    assert_eq!(site.sweep().await, Swept::default());
     outage.is_armed.store(false, Ordering::SeqCst);
     let again = site.provider.delete(CONNECTOR, NEWEST).await.is(202);
     assert_eq!(site.done(again).await["status"], "Succeeded");

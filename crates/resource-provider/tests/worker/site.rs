@@ -9,7 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use resource_provider::documents::ResourceDocument;
 use resource_provider::local::{Gate, LocalCloud};
 use resource_provider::store::Claim;
-use resource_provider::worker::{Worker, WorkerSettings};
+use resource_provider::worker::{Swept, Worker, WorkerSettings};
 use serde_json::{Value, json};
 
 use super::bodies::{CONNECTOR, connector, destination, device_mapping, fhir_mapping, workspace};
@@ -109,6 +109,14 @@ impl Site {
     /// The id of the document of a resource that is there.
     pub async fn document_id(&self, path: &str) -> DocumentId {
         self.document(path).await.unwrap_or_else(|| panic!("{path}")).id
+    }
+
+    /// A pass of the sweeper, however long ago the last one was.
+    pub async fn sweep(&self) -> Swept {
+        let mut worker = self.worker();
+        worker.settings.sweep_period = Duration::ZERO;
+        let swept = Box::pin(worker.sweep()).await;
+        swept.expect("the store answers").expect("nobody else sweeps")
     }
 
     /// Lets the lease of a worker that was killed lapse, and its lock on what a

@@ -19,13 +19,6 @@ use super::site::Site;
 
 const WORKSPACE: &str = "workspaces/ws1";
 
-/// A pass, however long ago the last one was.
-async fn sweep(site: &Site) -> Swept {
-    let mut worker = site.worker();
-    worker.settings.sweep_period = Duration::ZERO;
-    worker.sweep().await.unwrap().expect("nobody else sweeps")
-}
-
 /// Writes the end of a resource's operation, and nothing into the resource: no
 /// worker does that.
 async fn end_alone(site: &Site, path: &str, expires: Timestamp, end: impl Fn(&mut OperationDocument)) {
@@ -59,14 +52,14 @@ async fn what_has_no_operation_gets_one() {
     let site = Site::behind(Arc::new(Open)).await;
     site.provider.put(WORKSPACE, NEWEST, &workspace()).await.is(201);
     lose_operation(&site, WORKSPACE).await;
-    assert_eq!(sweep(&site).await, Swept { enqueued: 1, ..Swept::default() });
-    assert_eq!(sweep(&site).await, Swept::default(), "it has one now");
+    assert_eq!(site.sweep().await, Swept { enqueued: 1, ..Swept::default() });
+    assert_eq!(site.sweep().await, Swept::default(), "it has one now");
     site.work().await;
     assert_eq!(state(&site, WORKSPACE).await, "Succeeded");
     // The same of one that is being removed.
     site.provider.delete(WORKSPACE, NEWEST).await.is(202);
     lose_operation(&site, WORKSPACE).await;
-    assert_eq!(sweep(&site).await, Swept { enqueued: 1, ..Swept::default() });
+    assert_eq!(site.sweep().await, Swept { enqueued: 1, ..Swept::default() });
     site.work().await;
     site.provider.get(WORKSPACE, NEWEST).await.is_error(404, "ResourceNotFound");
     assert!(site.cloud.things().is_empty());
@@ -78,7 +71,7 @@ async fn what_an_operation_left_unsettled_is_settled() {
     site.provider.put(WORKSPACE, NEWEST, &workspace()).await.is(201);
     end_alone(&site, WORKSPACE, in_an_hour(), |operation| operation.provisioning_status = OperationStatus::Succeeded)
         .await;
-    assert_eq!(sweep(&site).await, Swept { settled: 1, ..Swept::default() });
+    assert_eq!(site.sweep().await, Swept { settled: 1, ..Swept::default() });
     assert_eq!(state(&site, WORKSPACE).await, "Succeeded");
     site.provider.put(CONNECTOR, NEWEST, &connector()).await.is(201);
     end_alone(&site, CONNECTOR, in_an_hour(), |operation| {
@@ -86,14 +79,14 @@ async fn what_an_operation_left_unsettled_is_settled() {
         operation.error = Some(ArmError::new(ErrorCode::ClusterUnavailable, "It is away."));
     })
     .await;
-    assert_eq!(sweep(&site).await, Swept { settled: 1, ..Swept::default() });
+    assert_eq!(site.sweep().await, Swept { settled: 1, ..Swept::default() });
     let document = site.document(CONNECTOR).await.unwrap();
     let code = document.provisioning_error.map(|error| error.code);
     assert_eq!((document.state, code), (ResourceState::Failed, Some(ErrorCode::ClusterUnavailable)));
     site.provider.delete(CONNECTOR, NEWEST).await.is(202);
     end_alone(&site, CONNECTOR, in_an_hour(), |operation| operation.provisioning_status = OperationStatus::Succeeded)
         .await;
-    assert_eq!(sweep(&site).await, Swept { settled: 1, ..Swept::default() });
+    assert_eq!(site.sweep().await, Swept { settled: 1, ..Swept::default() });
     site.provider.get(CONNECTOR, NEWEST).await.is_error(404, "ResourceNotFound");
 }
 
@@ -104,9 +97,9 @@ async fn what_is_going_on_is_left_alone() {
     site.with_destination().await;
     site.provider.put("workspaces/ws2", NEWEST, &workspace()).await.is(201);
     site.provider.delete(CONNECTOR, NEWEST).await.is(202);
-    assert_eq!(sweep(&site).await, Swept::default());
+    assert_eq!(site.sweep().await, Swept::default());
     site.work().await;
-    assert_eq!(sweep(&site).await, Swept::default());
+    assert_eq!(site.sweep().await, Swept::default());
 }
 
 #[tokio::test]
@@ -117,14 +110,14 @@ async fn a_certificate_is_renewed_when_it_is_time() {
     site.cloud.renew_certificates_after("9999-01-01T00:00:00Z");
     let certificate = |site: &Site| site.cloud.connectors()[0].certificate.clone().unwrap();
     let before = certificate(&site);
-    assert_eq!(sweep(&site).await, Swept { renewals: 1, ..Swept::default() });
-    assert_eq!(sweep(&site).await, Swept::default(), "it waits already");
+    assert_eq!(site.sweep().await, Swept { renewals: 1, ..Swept::default() });
+    assert_eq!(site.sweep().await, Swept::default(), "it waits already");
     assert_eq!(state(&site, CONNECTOR).await, "Succeeded", "nobody sees it");
     site.work().await;
     let after = certificate(&site);
     assert_ne!(after.version, before.version);
     assert_eq!(site.document(CONNECTOR).await.unwrap().infrastructure.certificate, Some(after));
-    assert_eq!(sweep(&site).await, Swept::default());
+    assert_eq!(site.sweep().await, Swept::default());
 }
 
 #[tokio::test]
@@ -133,12 +126,12 @@ async fn a_renewal_that_fails_changes_nothing_and_is_tried_again_another_day() {
     let site = Site::behind(trap.clone()).await;
     site.cloud.renew_certificates_after("2020-01-01T00:00:00Z");
     site.with_connector().await;
-    assert_eq!(sweep(&site).await.renewals, 1);
+    assert_eq!(site.sweep().await.renewals, 1);
     trap.arm(0);
     site.work().await;
     trap.disarm();
     assert_eq!((state(&site, CONNECTOR).await.as_str(), site.cloud.connector_count()), ("Succeeded", 1));
-    assert_eq!(sweep(&site).await, Swept::default());
+    assert_eq!(site.sweep().await, Swept::default());
     let mut worker = site.worker();
     (worker.settings.sweep_period, worker.settings.renewal_pause) = (Duration::ZERO, SignedDuration::ZERO);
     assert_eq!(worker.sweep().await.unwrap().unwrap().renewals, 1);
@@ -156,19 +149,19 @@ async fn of_many_workers_one_sweeps() {
 async fn a_group_that_is_nobodys_is_told_of_and_removed_only_when_that_is_wanted() {
     let site = Site::behind(Arc::new(Open)).await;
     site.with_workspace().await;
-    assert_eq!(sweep(&site).await, Swept::default());
+    assert_eq!(site.sweep().await, Swept::default());
     let id = site.document_id(WORKSPACE).await;
     let mut transaction = site.provider.store.begin().await.unwrap();
     transaction.delete_resource(&id).await.unwrap();
     transaction.commit().await.unwrap();
     let groups = |site: &Site| site.cloud.things().keys().filter(|name| name.starts_with("group ")).count();
-    assert_eq!((sweep(&site).await.orphans, groups(&site)), (1, 1));
+    assert_eq!((site.sweep().await.orphans, groups(&site)), (1, 1));
     // Nor is it that of another workspace of the same name.
     site.with_workspace().await;
     let mut worker = site.worker();
     (worker.settings.sweep_period, worker.settings.removes_orphans) = (Duration::ZERO, true);
     assert_eq!(worker.sweep().await.unwrap().unwrap().orphans, 1);
-    assert_eq!((sweep(&site).await.orphans, groups(&site)), (0, 1));
+    assert_eq!((site.sweep().await.orphans, groups(&site)), (0, 1));
     let own = site.document(WORKSPACE).await.unwrap().infrastructure.resource_group.unwrap();
     assert!(site.cloud.things().contains_key(&format!("group {own}")));
 }
@@ -184,10 +177,10 @@ async fn what_has_not_followed_its_subscription_does() {
     site.work().await;
     trap.disarm();
     assert!(!site.cloud.connectors()[0].is_suspended);
-    assert_eq!(sweep(&site).await, Swept { followed: 1, ..Swept::default() });
+    assert_eq!(site.sweep().await, Swept { followed: 1, ..Swept::default() });
     site.work().await;
     assert!(site.cloud.connectors()[0].is_suspended);
-    assert_eq!(sweep(&site).await, Swept::default());
+    assert_eq!(site.sweep().await, Swept::default());
 }
 
 /// A removal that failed is begun again; so is all that was left of a subscription.
@@ -203,7 +196,7 @@ async fn what_a_deleted_subscription_still_has_is_removed() {
     let connector = site.document(CONNECTOR).await.unwrap();
     let child = site.document(super::site::DESTINATION).await.unwrap();
     assert_eq!((connector.state, child.state), (ResourceState::Failed, ResourceState::Failed));
-    assert_eq!(sweep(&site).await.followed, 1);
+    assert_eq!(site.sweep().await.followed, 1);
     site.work().await;
     assert!(site.document(WORKSPACE).await.is_none() && site.cloud.things().is_empty());
 }

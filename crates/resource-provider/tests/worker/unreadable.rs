@@ -1,7 +1,6 @@
 //! Documents that nobody can read: they hold up nothing but themselves.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use resource_provider::local::Open;
 use resource_provider::worker::Swept;
@@ -23,12 +22,6 @@ async fn change(site: &Site, statement: String) {
     connection.close().await.unwrap();
 }
 
-async fn sweep(site: &Site) -> Swept {
-    let mut worker = site.worker();
-    worker.settings.sweep_period = Duration::ZERO;
-    worker.sweep().await.unwrap().expect("nobody else sweeps")
-}
-
 /// Workers go on with the others; when it was claimed too often it has failed, and
 /// can be asked for again.
 #[tokio::test]
@@ -42,10 +35,10 @@ async fn an_operation_that_cannot_be_read_stops_no_other_and_fails_in_the_end() 
     let patched = site.provider.patch(CONNECTOR, NEWEST, &patch).await.is(202);
     assert_eq!(site.done(patched).await["status"], "Succeeded");
     // Each look at it is a claim, which counts and lasts.
-    assert_eq!(sweep(&site).await, Swept::default());
+    assert_eq!(site.sweep().await, Swept::default());
     let claimed = format!("UPDATE operations SET attempts = 21 WHERE id = '{id}' AND attempts = 1 AND lease_until > 0");
     change(&site, claimed).await;
-    assert_eq!(sweep(&site).await, Swept { settled: 1, ..Swept::default() });
+    assert_eq!(site.sweep().await, Swept { settled: 1, ..Swept::default() });
     let status = site.status(&unreadable).await;
     assert_eq!((&status["status"], &status["error"]["code"]), (&json!("Failed"), &json!("InternalServerError")));
     assert_eq!(site.provider.get(OTHER, NEWEST).await.state(), "Failed");
@@ -66,7 +59,7 @@ async fn a_resource_that_cannot_be_read_ends_no_sweep() {
         change(&site, format!("DELETE FROM operations WHERE id = '{operation}'")).await;
     }
     change(&site, format!("UPDATE resources SET body = '{{\"later\":1}}' WHERE id = '{}'", documents[0].id)).await;
-    assert_eq!(sweep(&site).await, Swept { enqueued: 1, ..Swept::default() });
+    assert_eq!(site.sweep().await, Swept { enqueued: 1, ..Swept::default() });
     site.work().await;
     assert_eq!(site.provider.get(OTHER, NEWEST).await.state(), "Succeeded");
 }
@@ -80,7 +73,7 @@ async fn what_is_about_a_resource_that_cannot_be_read_fails_in_the_end() {
     change(&site, format!("UPDATE resources SET body = '{{\"later\":1}}' WHERE id = '{id}'")).await;
     assert!(site.worker().work_once().await.is_err());
     change(&site, format!("UPDATE operations SET attempts = 21 WHERE resource_id = '{id}'")).await;
-    assert_eq!(sweep(&site).await.settled, 1);
+    assert_eq!(site.sweep().await.settled, 1);
     let status = site.status(&made).await;
     assert_eq!((&status["status"], &status["error"]["code"]), (&json!("Failed"), &json!("InternalServerError")));
 }
