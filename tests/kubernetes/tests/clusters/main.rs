@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test stops where its data is not what it should be")]
 
+mod dedicated;
 mod environment;
 mod life;
 mod planes;

@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::site::{Site, WARD};
 use crate::specs::{CLUSTER, connector, place};
 
-const OTHER: &str = "/subscriptions/s/resourceGroups/g/providers/Microsoft.ContainerService/managedClusters/Two";
+pub const OTHER: &str = "/subscriptions/s/resourceGroups/g/providers/Microsoft.ContainerService/managedClusters/Two";
 
 #[test]
 fn a_connector_lands_on_and_is_removed_from_its_own_cluster_only() {
@@ -18,22 +18,12 @@ fn a_connector_lands_on_and_is_removed_from_its_own_cluster_only() {
     let second = ControlPlane::start();
     second.apply("default", &definitions()).unwrap();
     second.make_namespace(WARD, &[]);
-    // As a platform's file says it.
-    let reference = |id: &str, plane: &ControlPlane| ClusterReference {
-        resource_id: id.to_owned(),
-        kubeconfig: Some(plane.kubeconfig().to_owned()),
-        context: None,
-    };
     let document = ClustersDocument {
         clusters: vec![reference(CLUSTER, &site.plane), reference(OTHER, &second)],
         connectors: serde_json::from_value(json!({ "namespace": WARD })).unwrap(),
     };
     let clusters = site.plane.block_on(Clusters::connect(document)).unwrap();
     let (shared, dedicated) = (place(&CLUSTER.to_lowercase(), 1), place(&OTHER.to_uppercase(), 2));
-    let names = |plane: &ControlPlane| {
-        let all = plane.block_on(plane.api::<IotConnector>(WARD).list(&Default::default())).unwrap();
-        all.items.into_iter().filter_map(|connector| connector.metadata.name).collect::<Vec<_>>()
-    };
 
     site.plane.block_on(clusters.apply(&dedicated, &connector(1))).unwrap();
     assert_eq!((names(&site.plane), names(&second)), (vec![], vec![connector(1).name]));
@@ -46,8 +36,19 @@ fn a_connector_lands_on_and_is_removed_from_its_own_cluster_only() {
 }
 
 /// The custom resources, as `helm/platform` has them.
-fn definitions() -> String {
+pub fn definitions() -> String {
     let definitions = custom_resources::definitions();
     let texts = definitions.into_iter().map(|(_, definition)| serde_json::to_string(&definition).unwrap());
     texts.collect::<Vec<_>>().join("\n---\n")
+}
+
+/// A cluster, as a platform's file names it.
+pub fn reference(id: &str, plane: &ControlPlane) -> ClusterReference {
+    ClusterReference { resource_id: id.to_owned(), kubeconfig: Some(plane.kubeconfig().to_owned()), context: None }
+}
+
+/// The connectors that a cluster has.
+pub fn names(plane: &ControlPlane) -> Vec<String> {
+    let all = plane.block_on(plane.api::<IotConnector>(WARD).list(&Default::default())).unwrap();
+    all.items.into_iter().filter_map(|connector| connector.metadata.name).collect()
 }
