@@ -259,3 +259,31 @@ async fn a_write_that_comes_with_the_end_of_its_subscription_leaves_nothing() {
         assert_eq!((left.len(), site.cloud.things().len()), (0, 0), "round {round}");
     }
 }
+
+/// The SKU says which cluster a workspace's connectors go to: it changes, or the first
+/// connector comes, and never both.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sku_does_not_change_under_the_first_connector() {
+    let site = Site::behind(Arc::new(Open)).await;
+    site.with_workspace().await;
+    let dedicated = json!({ "location": "westus2", "sku": { "name": "Dedicated" } });
+    let shared = json!({ "location": "westus2", "sku": { "name": "Consumption" } });
+    for round in 0..20 {
+        let body = connector();
+        let (sku, first) = tokio::join!(
+            site.provider.put("workspaces/ws1", NEWEST, &dedicated),
+            site.provider.put(CONNECTOR, NEWEST, &body),
+        );
+        let taken = (sku.status.is_success(), first.status.is_success());
+        assert_ne!(taken, (true, true), "round {round}: {sku:?} {first:?}");
+        site.work().await;
+        if first.status.is_success() {
+            let removed = site.provider.delete(CONNECTOR, NEWEST).await.is(202);
+            assert_eq!(site.done(removed).await["status"], "Succeeded");
+        }
+        let back = site.provider.put("workspaces/ws1", NEWEST, &shared).await.is(200);
+        if back.header("azure-asyncoperation").is_some() {
+            assert_eq!(site.done(back).await["status"], "Succeeded");
+        }
+    }
+}
