@@ -167,11 +167,13 @@ fn decode(path: &str) -> Result<Vec<String>, ArmError> {
     let path = path.strip_suffix('/').unwrap_or(path);
     let decoded = path.split('/').map(|segment| {
         let text = percent_decode_str(segment).decode_utf8().ok()?;
-        (!text.contains(['/', '\\']) && !text.chars().any(char::is_control)).then(|| text.into_owned())
+        let is_one = !text.contains(['/', '\\']) && !text.chars().any(char::is_control);
+        // URLs of others are made of what stands here, and those would lead elsewhere.
+        (is_one && !matches!(&*text, "." | "..")).then(|| text.into_owned())
     });
     let segments: Option<Vec<String>> = decoded.collect();
     segments.ok_or_else(|| {
-        let message = "A segment of the path is not UTF-8, or holds a slash or a control character.";
+        let message = "A segment of the path is not UTF-8, is `.` or `..`, or holds a slash or a control character.";
         ArmError::new(ErrorCode::InvalidRequestContent, message)
     })
 }

@@ -85,11 +85,22 @@ pub struct Limits {
     pub destinations: usize,
     /// Gen1 connectors of a subscription.
     pub gen1_connectors: usize,
+    /// Connections of a Gen1 connector: a hub has twelve rules, and ours are among them.
+    pub gen1_connections: usize,
+    /// Mappings of their own of a connector.
+    pub mappings: usize,
 }
 
 impl Default for Limits {
     fn default() -> Limits {
-        Limits { workspaces: 10, connectors: 10, destinations: 19, gen1_connectors: 25 }
+        Limits {
+            workspaces: 10,
+            connectors: 10,
+            destinations: 19,
+            gen1_connectors: 25,
+            gen1_connections: 10,
+            mappings: 20,
+        }
     }
 }
 
@@ -196,7 +207,11 @@ pub(crate) fn refusal(error: &ArmError, retry_after_seconds: u64, method: &Metho
 impl From<StoreError> for ArmError {
     /// What a client hears of a store that does not answer: nothing of why.
     fn from(error: StoreError) -> ArmError {
-        tracing::error!(error = error_chain(&error), "The store failed");
+        match &error {
+            // Others were faster.
+            StoreError::Conflict => tracing::warn!("The store was busy"),
+            _ => tracing::error!(error = error_chain(&error), "The store failed"),
+        }
         match error {
             StoreError::Document { .. }
             | StoreError::Migration(_)

@@ -11,9 +11,9 @@
 //! none is lost; they read the state when they run, so that the latest wins. The
 //! sweeper asks for the same of what has fallen behind.
 
-use arm::ResourceType;
 use arm::operation::{OperationKind, OperationStatus};
 use arm::state::{ResourceState, SubscriptionState};
+use arm::{DocumentId, ResourceType};
 use delivery::away::error_chain;
 use jiff::Timestamp;
 
@@ -72,20 +72,26 @@ async fn follow(
     let mut count = 0;
     match state {
         SubscriptionState::Registered | SubscriptionState::Warned | SubscriptionState::Suspended => {
-            for document in transaction.resources_of(subscription).await? {
+            for id in connectors(transaction, subscription).await? {
+                let Some(document) = readable(transaction, &id).await? else { continue };
                 let is_told = document.infrastructure.is_suspended;
                 let differs = is_told.is_some_and(|told| told != state.is_suspended());
-                if is_connector(&document) && (differs || which == Which::All) {
-                    count += unless_unreadable(&document, reapply(transaction, &document, now).await)?;
+                if differs || which == Which::All {
+                    count += usize::from(reapply(transaction, &document, now).await?);
                 }
             }
         }
         SubscriptionState::Deleted => {
-            let all = transaction.resources_of(subscription).await?;
-            for document in &all {
-                if document.state != ResourceState::Deprovisioning && is_next(document, &all) {
-                    let removed = remove(transaction, document.clone(), now).await;
-                    count += unless_unreadable(document, removed.map(|()| true))?;
+            // Connectors take what is below them along, and a workspace goes when it has
+            // none any more.
+            for id in connectors(transaction, subscription).await? {
+                count += usize::from(remove_unless_going(transaction, &id, now).await?);
+            }
+            for id in transaction.ids_of(subscription, ResourceType::Workspace).await? {
+                let Some(document) = readable(transaction, &id).await? else { continue };
+                let workspace = document.resource_id();
+                if transaction.count_children(&workspace, ResourceType::IotConnector).await? == 0 {
+                    count += usize::from(remove_unless_going(transaction, &id, now).await?);
                 }
             }
         }
@@ -95,32 +101,45 @@ async fn follow(
     Ok(count)
 }
 
-/// 1 for what was queued. A document that cannot be read holds up no other of its
+/// The connectors of a subscription. One document is read at a time: together they may
+/// be more than a process has memory for.
+async fn connectors(transaction: &mut Transaction, subscription: &str) -> Result<Vec<DocumentId>, StoreError> {
+    let mut all = transaction.ids_of(subscription, ResourceType::IotConnector).await?;
+    all.extend(transaction.ids_of(subscription, ResourceType::IomtConnector).await?);
+    Ok(all)
+}
+
+/// A document, if it is there. One that cannot be read holds up no other of its
 /// subscription: the sweeper comes back.
-fn unless_unreadable(document: &ResourceDocument, queued: Result<bool, StoreError>) -> Result<usize, StoreError> {
-    match queued {
+async fn readable(transaction: &mut Transaction, id: &DocumentId) -> Result<Option<ResourceDocument>, StoreError> {
+    match transaction.resource_by_id(id).await {
         Err(error @ StoreError::Document { .. }) => {
-            tracing::error!(resource = %document.id, error = error_chain(&error), "A resource cannot follow");
-            Ok(0)
+            tracing::error!(resource = %id, error = error_chain(&error), "A resource cannot follow");
+            Ok(None)
         }
-        other => other.map(usize::from),
+        other => other,
     }
 }
 
-fn is_connector(document: &ResourceDocument) -> bool {
-    matches!(document.kind.resource_type(), ResourceType::IotConnector | ResourceType::IomtConnector)
-}
-
-/// Whether it is a resource's turn to be removed: connectors take what is below
-/// them along, and a workspace goes when it has none any more.
-fn is_next(document: &ResourceDocument, all: &[ResourceDocument]) -> bool {
-    match document.kind.resource_type() {
-        ResourceType::Workspace => {
-            let own = document.resource_id().collection_key(ResourceType::IotConnector);
-            !all.iter().any(|other| other.resource_id().key().starts_with(&own))
-        }
-        _ => is_connector(document),
+/// Queues that a resource is removed with what is below it, unless it is being. One of
+/// whose family a document cannot be read is left alone.
+async fn remove_unless_going(
+    transaction: &mut Transaction,
+    id: &DocumentId,
+    now: Timestamp,
+) -> Result<bool, StoreError> {
+    let Some(document) = readable(transaction, id).await? else { return Ok(false) };
+    if document.state == ResourceState::Deprovisioning {
+        return Ok(false);
     }
+    let children = match transaction.descendants(&document.resource_id()).await {
+        Err(error @ StoreError::Document { .. }) => {
+            tracing::error!(resource = %id, error = error_chain(&error), "A resource cannot follow");
+            return Ok(false);
+        }
+        children => children?,
+    };
+    remove_with(transaction, document, children, now).await.map(|()| true)
 }
 
 /// Queues that a resource is applied again as it was good last, unless that waits
@@ -158,9 +177,18 @@ pub async fn reapply(
 /// [`StoreError`].
 pub async fn remove(
     transaction: &mut Transaction,
-    mut document: ResourceDocument,
+    document: ResourceDocument,
     now: Timestamp,
 ) -> Result<(), StoreError> {
     let children = transaction.descendants(&document.resource_id()).await?;
+    remove_with(transaction, document, children, now).await
+}
+
+async fn remove_with(
+    transaction: &mut Transaction,
+    mut document: ResourceDocument,
+    children: Vec<ResourceDocument>,
+    now: Timestamp,
+) -> Result<(), StoreError> {
     enqueue::remove(transaction, &mut document, children, &Request::ours(now)).await.map(|_| ())
 }

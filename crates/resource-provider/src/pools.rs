@@ -165,6 +165,7 @@ impl Allocation for Pools {
             pool.subscription_id, request.event_hub_namespace
         ));
         workspace.scale = Some(place.clone());
+        workspace.infrastructure.placed_for = Some(request.sku);
         transaction.update_resource(&mut workspace).await.map_err(away)?;
         transaction.commit().await.map_err(away)?;
         Ok(place)

@@ -85,9 +85,10 @@ impl StoreError {
     }
 }
 
-/// Whether PostgreSQL asks for the transaction to be done again.
+/// Whether PostgreSQL asks for the transaction to be done again: also when somebody
+/// else had what it needs for too long.
 fn is_serialization_failure(error: &dyn sqlx::error::DatabaseError) -> bool {
-    matches!(error.code().as_deref(), Some("40001" | "40P01"))
+    matches!(error.code().as_deref(), Some("40001" | "40P01" | "55P03"))
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -151,12 +152,10 @@ impl Store {
         let opening = StoreError::database("open");
         let options: AnyConnectOptions = url.parse().map_err(&opening)?;
         // The pool would try until its time is over, and not say what is wrong.
-        let alone = async {
-            let mut connection = AnyConnection::connect_with(&options).await?;
-            prepare(&mut connection, dialect).await?;
-            connection.close().await
-        };
-        timeout(ACQUIRE_LIMIT, alone).await.unwrap_or(Err(sqlx::Error::PoolTimedOut)).map_err(&opening)?;
+        let alone = timeout(ACQUIRE_LIMIT, AnyConnection::connect_with(&options)).await;
+        let mut alone = alone.unwrap_or(Err(sqlx::Error::PoolTimedOut)).map_err(&opening)?;
+        migrate(&mut alone, dialect).await?;
+        alone.close().await.map_err(&opening)?;
         let pool = AnyPoolOptions::new().max_connections(CONNECTIONS_MAX).acquire_timeout(ACQUIRE_LIMIT);
         // One that was in use a moment ago is not asked first whether it still is.
         let pool = pool.test_before_acquire(false).before_acquire(|connection, known| {
@@ -169,10 +168,6 @@ impl Store {
         });
         let pool = pool.after_connect(move |connection, _| Box::pin(prepare(connection, dialect)));
         let pool = pool.connect_with(options).await.map_err(&opening)?;
-        if dialect == Dialect::Postgres {
-            pool.execute(BYTEWISE).await.map_err(&opening)?;
-        }
-        sqlx::migrate!("./migrations").run(&pool).await.map_err(StoreError::Migration)?;
         Ok(Store { pool, dialect, writer: Arc::new(Semaphore::new(1)) })
     }
 
@@ -224,13 +219,32 @@ fn make_private(url: &str) -> Result<(), StoreError> {
     made.map(drop).map_err(|source| StoreError::File { path: path.to_owned(), source })
 }
 
+/// Brings the tables up to date, however long that takes.
+async fn migrate(connection: &mut AnyConnection, dialect: Dialect) -> Result<(), StoreError> {
+    if dialect == Dialect::Postgres {
+        connection.execute(BYTEWISE).await.map_err(StoreError::database("open"))?;
+    }
+    let mut migrations = sqlx::migrate!("./migrations");
+    // Where a newer program was here: it goes on with what an older one can use.
+    migrations.set_ignore_missing(true);
+    migrations.run(connection).await.map_err(StoreError::Migration)
+}
+
 /// Sets up a connection.
 async fn prepare(connection: &mut AnyConnection, dialect: Dialect) -> Result<(), sqlx::Error> {
-    if dialect == Dialect::Sqlite {
+    let settings: &[&str] = match dialect {
         // Readers do not wait for the writer; writers wait for each other.
-        for pragma in ["PRAGMA journal_mode = WAL", "PRAGMA busy_timeout = 10000", "PRAGMA synchronous = FULL"] {
-            connection.execute(pragma).await?;
-        }
+        Dialect::Sqlite => &["PRAGMA journal_mode = WAL", "PRAGMA busy_timeout = 10000", "PRAGMA synchronous = FULL"],
+        // One that has a lock and does not go on holds up what waits for that lock, and
+        // neither all connections nor a stop: requests have 19 s, a pod 30 s to its end.
+        Dialect::Postgres => &[
+            "SET lock_timeout = '4s'",
+            "SET statement_timeout = '15s'",
+            "SET idle_in_transaction_session_timeout = '30s'",
+        ],
+    };
+    for setting in settings {
+        connection.execute(*setting).await?;
     }
     Ok(())
 }
@@ -239,7 +253,8 @@ async fn prepare(connection: &mut AnyConnection, dialect: Dialect) -> Result<(),
 pub struct Transaction {
     inner: sqlx::Transaction<'static, sqlx::Any>,
     dialect: Dialect,
-    /// Given back after what is before it has ended.
+    /// Given back with it. One that is dropped is rolled back a moment later, for which
+    /// the next writer waits at the database.
     _turn: Option<OwnedSemaphorePermit>,
 }
 

@@ -111,7 +111,12 @@ impl Worker {
         let mut sweeping = tokio::spawn(self.clone().keep_sweeping(stop.clone()));
         while !*stop.borrow() {
             let has_room = running.len() < self.settings.operations_max;
-            let claimed = if has_room { self.claim().await } else { Ok(None) };
+            // What a claim that is broken off has got is given back at the end.
+            let claimed = tokio::select! {
+                claimed = self.claim(), if has_room => claimed,
+                _ = stop.changed() => break,
+                () = std::future::ready(()), if !has_room => Ok(None),
+            };
             match claimed {
                 Ok(Some(claimed)) => {
                     let worker = self.clone();

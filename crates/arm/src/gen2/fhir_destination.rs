@@ -243,7 +243,8 @@ impl FhirServiceId {
             segments.get(index).is_some_and(|segment: &&str| segment.eq_ignore_ascii_case(literal))
         };
         let form = is(0, "subscriptions") && is(2, "resourceGroups") && is(4, "providers") && is(5, NAMESPACE);
-        let full = segments.iter().all(|segment| !segment.is_empty());
+        // A dot would have another resource looked at than is written.
+        let full = segments.iter().all(|segment| !matches!(*segment, "" | "." | ".."));
         let of_workspace = segments.len() == 10 && is(6, "workspaces") && is(8, "fhirservices");
         let of_gen1 = segments.len() == 8 && is(6, "services");
         if !(form && full && (of_workspace || of_gen1)) {

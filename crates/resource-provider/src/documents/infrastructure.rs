@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use arm::gen2::Sku;
 use serde::{Deserialize, Serialize};
 
 /// Where the things of a workspace are placed; the allocation service says it.
@@ -23,6 +24,9 @@ pub struct ScaleInfo {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Infrastructure {
+    /// Of a workspace: the SKU that its place was chosen for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub placed_for: Option<Sku>,
     /// Of a workspace: the group that holds the rest.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resource_group: Option<String>,

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use sqlx::any::AnyRow;
 use sqlx::{Row, query};
 
-use super::operations::{RUNNING, select};
+use super::operations::{RUNNING, select, select_text};
 use super::{Store, StoreError, Transaction, read};
 use crate::documents::OperationDocument;
 
@@ -77,7 +77,11 @@ impl Store {
             // One claim of a queue at a time, and none beside one that runs: an
             // operation may come to light after a younger one, when the API that
             // wrote it was slow, or its clock is.
-            transaction.enter(&format!("queue {queue}")).await?;
+            match transaction.enter(&format!("queue {queue}")).await {
+                // Whoever is at that queue holds up no other.
+                Err(StoreError::Conflict) => continue,
+                entered => entered?,
+            }
             let update = query(
                 "UPDATE operations SET status = $1, lease_owner = $2, lease_until = $3, attempts = attempts + 1 \
                  WHERE id = $4 AND status IN ('Requested', 'Running') AND lease_until <= $5 \

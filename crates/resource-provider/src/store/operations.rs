@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use sqlx::{Row, query};
 
 use super::leases::{Claim, claimed};
-use super::{Store, StoreError, Transaction, write};
+use super::{Dialect, Store, StoreError, Transaction, write};
 use crate::documents::OperationDocument;
 
 /// What an operation is queued as.
@@ -30,13 +30,20 @@ pub struct PendingCount {
 
 pub(super) const RUNNING: &str = "Running";
 
-/// A query for documents, with what the lease is.
-macro_rules! select {
+/// The text of a query for documents, with what the lease is.
+macro_rules! select_text {
     ($rest:literal) => {
-        query(concat!("SELECT id, queue, status, attempts, is_preempted, body FROM operations ", $rest))
+        concat!("SELECT id, queue, status, attempts, is_preempted, body FROM operations ", $rest)
     };
 }
-pub(super) use select;
+
+/// A query for the same.
+macro_rules! select {
+    ($rest:literal) => {
+        query(select_text!($rest))
+    };
+}
+pub(super) use {select, select_text};
 
 fn status(document: &OperationDocument) -> String {
     format!("{:?}", document.provisioning_status)
@@ -146,13 +153,17 @@ impl Transaction {
         update.execute(&mut *self.inner).await.map(|_| ()).map_err(StoreError::database("end an operation"))
     }
 
-    /// The operations of resources that are not over, oldest first.
+    /// The operations of a resource that are not over, oldest first. They stay as they
+    /// are until the end: no worker takes one meanwhile.
     ///
     /// # Errors
     ///
     /// [`StoreError::Database`], [`StoreError::Document`].
     pub async fn pending(&mut self, resource: &DocumentId) -> Result<Vec<OperationDocument>, StoreError> {
-        let pending = select!("WHERE resource_id = $1 AND status IN ('Requested', 'Running') ORDER BY enqueued_at, id");
+        let pending = self.locking(
+            select_text!("WHERE resource_id = $1 AND status IN ('Requested', 'Running') ORDER BY enqueued_at, id"),
+            Dialect::FOR_UPDATE,
+        );
         let rows = pending.bind(resource.as_str().to_owned()).fetch_all(&mut *self.inner).await;
         let rows = rows.map_err(StoreError::database("list operations"))?;
         rows.iter().map(|row| Ok(claimed(row)?.document)).collect()

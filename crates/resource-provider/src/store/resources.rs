@@ -2,6 +2,7 @@
 
 use arm::{DocumentId, ResourceId, ResourceType};
 use delivery::away::error_chain;
+use futures::TryStreamExt;
 use sqlx::any::AnyRow;
 use sqlx::{AnyExecutor, Row, query};
 
@@ -158,12 +159,18 @@ impl Store {
     }
 
     /// A part of a list, of `count` at the most, after a [position](Listed::position);
-    /// from the beginning after an empty one.
+    /// from the beginning after an empty one. It ends early when its documents have
+    /// `bytes_max` or more: at least one is in it, and no more are in memory.
     ///
     /// # Errors
     ///
     /// [`StoreError::Database`], [`StoreError::Document`].
-    pub async fn list(&self, listed: Listed<'_>, after: &str, count: usize) -> Result<Page, StoreError> {
+    pub async fn list(
+        &self,
+        listed: Listed<'_>,
+        after: &str,
+        (count, bytes_max): (usize, usize),
+    ) -> Result<Page, StoreError> {
         let limit = (count + 1) as i64;
         let query = match listed {
             Listed::Collection(prefix) => {
@@ -179,10 +186,16 @@ impl Store {
                 query.bind(name.to_owned()).bind(key.to_owned())
             }
         };
-        let mut documents = all(query.bind(limit), &self.pool).await?;
-        let has_more = documents.len() > count;
-        documents.truncate(count);
-        Ok(Page { documents, has_more })
+        let (mut documents, mut bytes) = (Vec::new(), 0);
+        let mut rows = query.bind(limit).fetch(&self.pool);
+        while let Some(row) = rows.try_next().await.map_err(StoreError::database("list resources"))? {
+            if documents.len() == count || (bytes >= bytes_max && !documents.is_empty()) {
+                return Ok(Page { documents, has_more: true });
+            }
+            bytes += row.try_get::<&str, _>("body").map_or(0, str::len);
+            documents.push(document(&row)?);
+        }
+        Ok(Page { documents, has_more: false })
     }
 }
 
@@ -235,6 +248,45 @@ impl Transaction {
     pub async fn places(&mut self) -> Result<Vec<ScaleInfo>, StoreError> {
         let query = select!("WHERE kind IN ('Workspace', 'IomtConnector')");
         Ok(readable(query, &mut *self.inner).await?.into_iter().filter_map(|document| document.scale).collect())
+    }
+
+    /// The documents of a type that a subscription has, by their ids, in the order of
+    /// names.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Database`], [`StoreError::Document`].
+    pub async fn ids_of(&mut self, subscription: &str, kind: ResourceType) -> Result<Vec<DocumentId>, StoreError> {
+        let listing = StoreError::database("list resources");
+        let select = query("SELECT id FROM resources WHERE subscription = $1 AND kind = $2 ORDER BY name, key");
+        let select = select.bind(subscription.to_lowercase()).bind(format!("{kind:?}"));
+        let rows = select.fetch_all(&mut *self.inner).await.map_err(&listing)?;
+        let id = |row: &AnyRow| {
+            let id: String = row.try_get(0).map_err(&listing)?;
+            super::read(&id, &format!("\"{id}\""))
+        };
+        rows.iter().map(id).collect()
+    }
+
+    /// Lets nobody else decide about the document of a resource until the end. Nothing,
+    /// when it is not there.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Database`], [`StoreError::Conflict`] when it takes too long.
+    pub async fn lock_document(&mut self, id: &DocumentId) -> Result<(), StoreError> {
+        let lock = self.locking("SELECT 1 FROM resources WHERE id = $1", Dialect::FOR_UPDATE);
+        let lock = lock.bind(id.as_str().to_owned());
+        lock.execute(&mut *self.inner).await.map(|_| ()).map_err(StoreError::database("lock a resource"))
+    }
+
+    /// The same as [`descendants`](Self::descendants) without those that cannot be read.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Database`].
+    pub async fn readable_descendants(&mut self, resource: &ResourceId) -> Result<Vec<ResourceDocument>, StoreError> {
+        readable(below(resource), &mut *self.inner).await
     }
 
     /// How many children of a type there are, in any state.

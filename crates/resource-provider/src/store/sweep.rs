@@ -151,15 +151,4 @@ impl Transaction {
         let done = update.execute(&mut *self.inner).await.map_err(StoreError::database("end an operation"))?;
         Ok(done.rows_affected() == 1)
     }
-
-    /// Everything that a subscription has, in the order of keys: parents before
-    /// what is below them.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError::Database`].
-    pub async fn resources_of(&mut self, subscription: &str) -> Result<Vec<ResourceDocument>, StoreError> {
-        let query = select!("WHERE subscription = $1 ORDER BY key").bind(subscription.to_lowercase());
-        readable(query, &mut *self.inner).await
-    }
 }

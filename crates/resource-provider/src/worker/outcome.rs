@@ -20,8 +20,10 @@ use crate::store::{StoreError, Transaction};
 pub enum Ending {
     /// As it was asked for.
     Succeeded,
-    /// For good.
+    /// For good; what it did is undone, as far as it could be.
     Failed(ArmError),
+    /// For good, and nobody undid what it did.
+    Abandoned(ArmError),
     /// Stopped by a delete.
     Preempted,
     /// The resource is not there any more.
@@ -55,7 +57,7 @@ pub async fn settle(
                 transaction.update_resource(&mut resource).await?;
             }
         }
-        Ending::Failed(error) => {
+        Ending::Failed(error) | Ending::Abandoned(error) => {
             operation.provisioning_status = OperationStatus::Failed;
             operation.error = Some(error.clone());
             if removes {
@@ -63,6 +65,9 @@ pub async fn settle(
             }
             if let Some(mut resource) = resource.filter(|resource| is_of(resource, operation)) {
                 resource.mark_failed(Some(error.clone()), removes);
+                // Then what was good is not what is there: the sweeper brings it back.
+                let is_abandoned = matches!(ending, Ending::Abandoned(_)) && !removes;
+                resource.infrastructure.is_half_changed |= is_abandoned && resource.last_good.is_some();
                 transaction.update_resource(&mut resource).await?;
             }
         }
@@ -77,7 +82,7 @@ async fn settle_children(
     operation: &OperationDocument,
     error: &ArmError,
 ) -> Result<(), StoreError> {
-    for mut child in transaction.descendants(&operation.resource).await? {
+    for mut child in transaction.readable_descendants(&operation.resource).await? {
         if is_of(&child, operation) {
             child.mark_failed(Some(error.clone()), true);
             transaction.update_resource(&mut child).await?;

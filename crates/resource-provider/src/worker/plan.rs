@@ -8,6 +8,9 @@ use arm::operation::OperationKind;
 pub enum Step {
     /// The names of what will be made are stored.
     Names,
+    /// What a workspace has where it was placed for another SKU is gone, and that place
+    /// given back.
+    OldPlace,
     /// A workspace has its place.
     Allocation,
     /// A workspace has its resource group.
@@ -86,8 +89,8 @@ use Step::{
     Allocation, Certificate, CertificateRole, ConsumerGroup, DeviceHub, EventHub, Federation, FhirRole, HubRoles,
     InternalIdentity, MappingBlob, Names, Namespace, NoAllocation, NoCertificate, NoCertificateRole, NoConsumerGroup,
     NoDeviceHub, NoEventHub, NoFederation, NoFhirRole, NoHubRoles, NoInternalIdentity, NoMappingBlob, NoNamespace,
-    NoPositions, NoResourceGroup, NoSendRule, NoStorageAccount, NoStorageRole, NoWorkload, OldPositions, ResourceGroup,
-    SendRule, StorageAccount, StorageRole, Workload,
+    NoPositions, NoResourceGroup, NoSendRule, NoStorageAccount, NoStorageRole, NoWorkload, OldPlace, OldPositions,
+    ResourceGroup, SendRule, StorageAccount, StorageRole, Workload,
 };
 
 impl Step {
@@ -109,7 +112,7 @@ impl Step {
     pub fn of_provision(kind: ResourceType) -> &'static [Step] {
         match kind {
             ResourceType::Workspace => {
-                &[Names, Allocation, ResourceGroup, StorageAccount, InternalIdentity, StorageRole]
+                &[Names, OldPlace, Allocation, ResourceGroup, StorageAccount, InternalIdentity, StorageRole]
             }
             ResourceType::IotConnector => &[
                 Names,

@@ -45,7 +45,7 @@ impl Worker {
         let mut wait = self.settings.backoff.0;
         for attempt in 1.. {
             let worked = if attempts > self.settings.claims_max {
-                self.end(operation.clone(), Ending::Failed(outcome::poisoned())).await
+                self.end(operation.clone(), Ending::Abandoned(outcome::poisoned())).await
             } else if is_preempted {
                 self.end(operation.clone(), Ending::Preempted).await
             } else {
@@ -130,6 +130,7 @@ impl Worker {
         state: ResourceState,
     ) -> Result<bool, StoreError> {
         let mut transaction = self.store.begin().await?;
+        transaction.lock_document(&subject.id).await?;
         if transaction.hold(operation, self.lease()).await?.is_none() {
             return Ok(false);
         }
@@ -165,6 +166,7 @@ impl Worker {
                 }
             }
             let mut transaction = self.store.begin().await?;
+            transaction.lock_document(&below.scene.subject.id).await?;
             if transaction.hold(&operation.id, self.lease()).await?.is_none() {
                 return Ok(false);
             }
@@ -278,6 +280,7 @@ impl Worker {
     ) -> Result<bool, StoreError> {
         operation.time_last_updated = Timestamp::now().to_string();
         let mut transaction = self.store.begin().await?;
+        transaction.lock_document(&subject.id).await?;
         if !transaction.journal(operation, self.lease()).await? {
             return Ok(false);
         }
@@ -294,6 +297,7 @@ impl Worker {
         subject: &mut ResourceDocument,
     ) -> Result<bool, StoreError> {
         let mut transaction = self.store.begin().await?;
+        transaction.lock_document(&subject.id).await?;
         if transaction.hold(operation, self.lease()).await?.is_none() {
             return Ok(false);
         }
@@ -306,6 +310,10 @@ impl Worker {
     pub(super) async fn end(&self, mut operation: OperationDocument, ending: Ending) -> Result<(), StoreError> {
         let now = Timestamp::now();
         let mut transaction = self.store.begin().await?;
+        if operation.provisioning_operation == OperationKind::Deprovision {
+            transaction.lock_subscription(&operation.subscription_id).await?;
+        }
+        transaction.lock_document(&operation.resource_id).await?;
         if transaction.hold(&operation.id, self.lease()).await?.is_none() {
             return Ok(());
         }

@@ -60,6 +60,7 @@ impl Stage<'_> {
     pub async fn perform(&mut self, step: Step) -> Result<(), StepError> {
         match step {
             Step::Names => self.scene.decide_names(),
+            Step::OldPlace => Box::pin(self.leave_old_place()).await?,
             Step::Allocation => self.allocate().await?,
             Step::ResourceGroup
             | Step::StorageAccount
@@ -105,7 +106,23 @@ impl Stage<'_> {
                 // Also one that was given and never stored.
                 self.worker.platform.allocation.release(&self.scene.subject.id).await?;
                 self.scene.subject.scale = None;
+                self.scene.subject.infrastructure.placed_for = None;
             }
+        }
+        Ok(())
+    }
+
+    /// The SKU says which cluster a workspace's connectors go to. It changes only while
+    /// there is none, so what was made has nothing in it.
+    async fn leave_old_place(&mut self) -> Result<(), StepError> {
+        let subject = &self.scene.subject;
+        let Properties::Workspace(workspace) = &subject.properties else { return Ok(()) };
+        let was_for = subject.infrastructure.placed_for.filter(|_| subject.scale.is_some());
+        if was_for.is_none_or(|sku| sku == workspace.sku) {
+            return Ok(());
+        }
+        for step in Step::of_deprovision(ResourceType::Workspace) {
+            Box::pin(self.perform(*step)).await?;
         }
         Ok(())
     }
@@ -128,6 +145,7 @@ impl Stage<'_> {
         };
         let place = self.worker.platform.allocation.allocate(request).await?;
         subject.scale = Some(place);
+        subject.infrastructure.placed_for = Some(sku);
         Ok(())
     }
 
@@ -330,10 +348,17 @@ impl Stage<'_> {
             self.scene.subject.infrastructure.certificate = None;
             return Ok(());
         }
-        if let Some(identity) = &self.scene.subject.identity {
-            let certificate = certificates.ensure(self.scene.place()?, &name, identity).await?;
-            self.scene.subject.infrastructure.certificate = Some(certificate);
-        }
+        let Some(identity) = &self.scene.subject.identity else {
+            // What had one and is to have none no more.
+            if self.scene.subject.infrastructure.certificate.is_some() {
+                self.revoke(CERTIFICATE_ROLE).await?;
+                certificates.delete(self.scene.place()?, &name).await?;
+                self.scene.subject.infrastructure.certificate = None;
+            }
+            return Ok(());
+        };
+        let certificate = certificates.ensure(self.scene.place()?, &name, identity).await?;
+        self.scene.subject.infrastructure.certificate = Some(certificate);
         Ok(())
     }
 

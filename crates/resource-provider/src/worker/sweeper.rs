@@ -41,8 +41,8 @@ pub struct Swept {
     pub orphans: usize,
 }
 
-/// The lock by which one worker sweeps. It is not released: that it lapses is what
-/// begins the next pass.
+/// The lock by which one worker sweeps. It is not released after a pass: that it lapses,
+/// or its worker stops, is what begins the next one.
 const LOCK: &str = "sweeper";
 
 impl Worker {
@@ -114,16 +114,21 @@ impl Worker {
         };
         let expires = now + REMEMBERED;
         let mut transaction = self.store.begin().await?;
+        if let Some(resource) = &resource {
+            if found.kind == OperationKind::Deprovision {
+                transaction.lock_subscription(&resource.subscription_id).await?;
+            }
+            transaction.lock_document(&resource.id).await?;
+        }
         if !transaction.fail_unread(&found.id, expires).await? {
             return Ok(0);
         }
         let mut operation = found.document.clone();
         if let Some(resource) = &resource {
-            transaction.lock(&resource.resource_id()).await?;
             // Clients still ask how it went: what its document was is known but for its journal.
             let mut known = enqueue::operation(resource, found.kind, &Request::ours(found.at));
             known.id = found.id.clone();
-            outcome::settle(&mut transaction, &mut known, &Ending::Failed(outcome::poisoned())).await?;
+            outcome::settle(&mut transaction, &mut known, &Ending::Abandoned(outcome::poisoned())).await?;
             operation = Some(known);
         }
         if let Some(mut operation) = operation {

@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test stops where its data is not what it should be")]
 
+mod locks;
 #[allow(dead_code, reason = "some of it is for other tests")]
 mod places;
 mod pools;

@@ -77,7 +77,7 @@ fn lists_have_pages_and_no_strangers() {
         let collection = id("workspaces/ws1").collection_key(ResourceType::IotConnector);
         let (mut names, mut after, mut pages) = (Vec::new(), String::new(), 0);
         loop {
-            let page = store.list(Listed::Collection(&collection), &after, 3).await.unwrap();
+            let page = store.list(Listed::Collection(&collection), &after, (3, usize::MAX)).await.unwrap();
             names.extend(page.documents.iter().map(|document| document.display_name.clone()));
             pages += 1;
             match page.documents.last().filter(|_| page.has_more) {
@@ -87,8 +87,24 @@ fn lists_have_pages_and_no_strangers() {
         }
         assert_eq!(pages, 3);
         assert_eq!(names, (0..7).map(|number| format!("ws1/iot{number}")).collect::<Vec<_>>());
-        let all = store.list(Listed::Subscription(SUBSCRIPTION, ResourceType::Workspace), "", 10).await.unwrap();
+        let all = store
+            .list(Listed::Subscription(SUBSCRIPTION, ResourceType::Workspace), "", (10, usize::MAX))
+            .await
+            .unwrap();
         assert_eq!((all.documents.len(), all.has_more), (2, false));
+    });
+}
+
+#[test]
+fn a_list_ends_early_where_its_documents_are_large() {
+    each_store(|store| async move {
+        insert(&store, &["workspaces/ws1", "workspaces/ws2", "workspaces/ws3"]).await;
+        let listed = Listed::Subscription(SUBSCRIPTION, ResourceType::Workspace);
+        let length = serde_json::to_string(&resource("workspaces/ws1", None)).unwrap().len();
+        for (bytes_max, expected) in [(0, 1), (length, 1), (length + 1, 2), (usize::MAX, 3)] {
+            let page = store.list(listed, "", (10, bytes_max)).await.unwrap();
+            assert_eq!((page.documents.len(), page.has_more), (expected, expected < 3), "{bytes_max}");
+        }
     });
 }
 
@@ -102,7 +118,7 @@ fn a_list_of_many_groups_is_in_the_order_of_names() {
         let listed = Listed::Subscription(SUBSCRIPTION, ResourceType::IomtConnector);
         let (mut found, mut after) = (Vec::new(), String::new());
         loop {
-            let page = store.list(listed, &after, 2).await.unwrap();
+            let page = store.list(listed, &after, (2, usize::MAX)).await.unwrap();
             let named = |it: &ResourceDocument| format!("{} {}", it.resource_group_name, it.display_name);
             found.extend(page.documents.iter().map(named));
             match page.documents.last().filter(|_| page.has_more) {

@@ -11,11 +11,11 @@ fn second(number: i64) -> Timestamp {
 }
 
 /// A claim at a second, for ten.
-fn claim(worker: &str, now: i64) -> Claim<'_> {
+pub fn claim(worker: &str, now: i64) -> Claim<'_> {
     Claim { worker, now: second(now), until: second(now + 10) }
 }
 
-async fn enqueue(store: &Store, resource: &ResourceDocument, queue: &str, at: i64) -> OperationDocument {
+pub async fn enqueue(store: &Store, resource: &ResourceDocument, queue: &str, at: i64) -> OperationDocument {
     let document = operation(resource, second(at));
     let mut transaction = store.begin().await.unwrap();
     transaction.insert_operation(&document, Enqueued { queue, at: second(at) }).await.unwrap();
@@ -24,7 +24,7 @@ async fn enqueue(store: &Store, resource: &ResourceDocument, queue: &str, at: i6
 }
 
 /// The operation that a worker gets, by its document's id.
-async fn claimed(store: &Store, claim: Claim<'_>) -> Option<arm::DocumentId> {
+pub async fn claimed(store: &Store, claim: Claim<'_>) -> Option<arm::DocumentId> {
     store.claim(claim).await.unwrap().map(|claimed| claimed.document.id)
 }
 

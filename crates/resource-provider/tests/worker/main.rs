@@ -21,6 +21,7 @@ mod places;
 mod provider;
 mod races;
 mod site;
+mod skus;
 mod store_down;
 mod subscriptions;
 mod sweeper;

@@ -254,9 +254,8 @@ async fn a_write_that_comes_with_the_end_of_its_subscription_leaves_nothing() {
             }
         }
         site.work().await;
-        let left =
-            site.provider.store.begin().await.unwrap().resources_of(super::provider::SUBSCRIPTION).await.unwrap();
-        assert_eq!((left.len(), site.cloud.things().len()), (0, 0), "round {round}");
+        let left = site.resource_count().await;
+        assert_eq!((left, site.cloud.things().len()), (0, 0), "round {round}");
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use arm::{DocumentId, Route};
+use arm::{DocumentId, ResourceType, Route};
 use jiff::{SignedDuration, Timestamp};
 use resource_provider::documents::ResourceDocument;
 use resource_provider::local::{Gate, LocalCloud};
@@ -13,7 +13,7 @@ use resource_provider::worker::{Swept, Worker, WorkerSettings};
 use serde_json::{Value, json};
 
 use super::bodies::{CONNECTOR, connector, destination, device_mapping, fhir_mapping, workspace};
-use super::provider::{Answered, GEN1, GROUP, NEWEST, Provider};
+use super::provider::{Answered, GEN1, GROUP, NEWEST, Provider, SUBSCRIPTION};
 
 pub const DESTINATION: &str = "workspaces/ws1/iotconnectors/iot1/fhirdestinations/dest1";
 
@@ -109,6 +109,16 @@ impl Site {
     /// The id of the document of a resource that is there.
     pub async fn document_id(&self, path: &str) -> DocumentId {
         self.document(path).await.unwrap_or_else(|| panic!("{path}")).id
+    }
+
+    /// How many resources the subscription has.
+    pub async fn resource_count(&self) -> usize {
+        let mut transaction = self.provider.store.begin().await.unwrap();
+        let mut count = 0;
+        for kind in ResourceType::ALL {
+            count += transaction.ids_of(SUBSCRIPTION, kind).await.unwrap().len();
+        }
+        count
     }
 
     /// A pass of the sweeper, however long ago the last one was.

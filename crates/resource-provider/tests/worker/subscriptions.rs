@@ -12,17 +12,12 @@ use tokio::sync::{Notify, Semaphore};
 
 use super::bodies::{CONNECTOR, connector, workspace};
 use super::faults::{Fault, Trap};
-use super::provider::{NEWEST, SUBSCRIPTION};
+use super::provider::NEWEST;
 use super::site::{GEN1_CONNECTOR, Site};
 
 /// Whether each connector of the cluster stands still.
 fn suspended(site: &Site) -> Vec<bool> {
     site.cloud.connectors().iter().map(|spec| spec.is_suspended).collect()
-}
-
-/// How many resources the store has.
-async fn stored(site: &Site) -> usize {
-    site.provider.store.begin().await.unwrap().resources_of(SUBSCRIPTION).await.unwrap().len()
 }
 
 #[tokio::test]
@@ -125,7 +120,7 @@ async fn everything_of_a_deleted_subscription_is_removed() {
     site.provider.subscription_is("Deleted").await.is(200);
     site.provider.subscription_is("Deleted").await.is(200);
     site.work().await;
-    assert_eq!((stored(&site).await, site.cloud.connector_count()), (0, 0));
+    assert_eq!((site.resource_count().await, site.cloud.connector_count()), (0, 0));
     let things = site.cloud.things();
     assert_eq!(things.keys().filter(|name| name.starts_with("group ")).count(), 1, "{things:?}");
     assert_eq!(things.len(), 5, "a workspace's things: {things:?}");
@@ -144,7 +139,10 @@ async fn a_deletion_stops_what_is_being_made() {
             site.provider.subscription_is("Deleted").await.is(200);
         },
         async |site| {
-            assert_eq!((stored(site).await, site.cloud.things().len(), site.cloud.connector_count()), (0, 0, 0));
+            assert_eq!(
+                (site.resource_count().await, site.cloud.things().len(), site.cloud.connector_count()),
+                (0, 0, 0)
+            );
         },
     )
     .await;
@@ -159,7 +157,10 @@ async fn a_removal_of_everything_survives_its_worker() {
         },
         async |_| {},
         async |site| {
-            assert_eq!((stored(site).await, site.cloud.things().len(), site.cloud.connector_count()), (0, 0, 0));
+            assert_eq!(
+                (site.resource_count().await, site.cloud.things().len(), site.cloud.connector_count()),
+                (0, 0, 0)
+            );
         },
     )
     .await;

@@ -7,9 +7,9 @@ use resource_provider::worker::Swept;
 use serde_json::json;
 use sqlx::{Connection, Executor};
 
-use super::bodies::{CONNECTOR, workspace};
+use super::bodies::{CONNECTOR, device_mapping, workspace};
 use super::provider::NEWEST;
-use super::site::Site;
+use super::site::{DESTINATION, Site};
 
 const OTHER: &str = "workspaces/ws2";
 
@@ -76,4 +76,50 @@ async fn what_is_about_a_resource_that_cannot_be_read_fails_in_the_end() {
     assert_eq!(site.sweep().await.settled, 1);
     let status = site.status(&made).await;
     assert_eq!((&status["status"], &status["error"]["code"]), (&json!("Failed"), &json!("InternalServerError")));
+}
+
+/// A delete that comes upon a child that cannot be read fails in the end, and can be
+/// asked for again when it can be.
+#[tokio::test]
+async fn a_delete_with_a_child_that_cannot_be_read_fails_in_the_end() {
+    let site = Site::behind(Arc::new(Open)).await;
+    site.with_destination().await;
+    let deleted = site.provider.delete(CONNECTOR, NEWEST).await.is(202);
+    let (connector, child) = (site.document_id(CONNECTOR).await, site.document(DESTINATION).await.unwrap());
+    change(&site, format!("UPDATE resources SET body = '{{\"later\":1}}' WHERE id = '{}'", child.id)).await;
+    assert!(site.worker().work_once().await.is_err());
+    let claims = "UPDATE operations SET attempts = 21, lease_until = 0";
+    change(&site, format!("{claims} WHERE resource_id = '{connector}' AND status = 'Running'")).await;
+    site.work().await;
+    assert_eq!(site.status(&deleted).await["status"], "Failed");
+    assert_eq!(site.provider.get(CONNECTOR, NEWEST).await.state(), "Failed");
+    let readable = serde_json::to_string(&child).unwrap().replace('\'', "''");
+    change(&site, format!("UPDATE resources SET body = '{readable}' WHERE id = '{}'", child.id)).await;
+    let deleted = site.provider.delete(CONNECTOR, NEWEST).await.is(202);
+    assert_eq!(site.done(deleted).await["status"], "Succeeded");
+    assert_eq!(site.cloud.connector_count(), 0);
+}
+
+/// What a worker that died again and again has done of a change is not left: the
+/// sweeper brings back what was good.
+#[tokio::test]
+async fn a_change_that_is_given_up_half_way_is_brought_back() {
+    let site = Site::behind(Arc::new(Open)).await;
+    site.with_connector().await;
+    let mut mapping = device_mapping();
+    mapping["template"] = json!([]);
+    let patch = json!({ "properties": { "deviceMapping": { "content": mapping } } });
+    let patched = site.provider.patch(CONNECTOR, NEWEST, &patch).await.is(202);
+    let id = site.document(CONNECTOR).await.unwrap().current_operation_id.unwrap();
+    change(&site, format!("UPDATE operations SET attempts = 21 WHERE id = '{id}'")).await;
+    site.work().await;
+    assert_eq!(site.status(&patched).await["status"], "Failed");
+    assert_eq!(
+        site.provider.get(CONNECTOR, NEWEST).await.body["properties"]["deviceMapping"]["content"],
+        device_mapping()
+    );
+    assert_eq!(site.sweep().await, Swept { restored: 1, ..Swept::default() });
+    site.work().await;
+    assert!(!site.document(CONNECTOR).await.unwrap().infrastructure.is_half_changed);
+    assert_eq!(site.sweep().await, Swept::default());
 }

@@ -222,7 +222,14 @@ async fn check_room(
         (ResourceType::FhirDestination, Some(parent)) => {
             (transaction.count_children(&parent, id.kind).await?, limits.destinations)
         }
-        _ => return Ok(Ok(())),
+        (ResourceType::Connection, Some(parent)) => {
+            (transaction.count_children(&parent, id.kind).await?, limits.gen1_connections)
+        }
+        (ResourceType::IotMapping, Some(parent)) => {
+            (transaction.count_children(&parent, id.kind).await?, limits.mappings)
+        }
+        // By their names there are two of them.
+        (ResourceType::IomtMapping, _) | (_, None) => return Ok(Ok(())),
     };
     if count < most {
         return Ok(Ok(()));

@@ -45,7 +45,7 @@ pub async fn look(api: &Api, id: &ResourceId) -> Result<Seen, ArmError> {
     let has_connectors = match id.kind {
         ResourceType::Workspace => {
             let connectors = id.collection_key(ResourceType::IotConnector);
-            !api.store.list(Listed::Collection(&connectors), "", 1).await?.documents.is_empty()
+            !api.store.list(Listed::Collection(&connectors), "", (1, 0)).await?.documents.is_empty()
         }
         _ => false,
     };
