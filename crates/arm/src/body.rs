@@ -48,10 +48,11 @@ impl Body {
         let value = value.map_err(|error| {
             invalid(format!("The body is not JSON: line {}, column {}.", error.line(), error.column()))
         })?;
-        match value {
-            Value::Object(members) => Ok(Body(members)),
-            _ => Err(invalid("The body is not a JSON object.")),
+        let Value::Object(members) = value else { return Err(invalid("The body is not a JSON object.")) };
+        if members.get("properties").is_some_and(|properties| !properties.is_object() && !properties.is_null()) {
+            return Err(no_object("properties"));
         }
+        Ok(Body(members))
     }
 
     /// A body that has these members.
@@ -162,20 +163,34 @@ fn merge_member(target: &mut Map<String, Value>, name: String, patch: Value) {
     }
 }
 
-/// A value as a type; `name` is where the body has it.
+/// A value as a type that is no array; `name` is where the body has it.
 pub(crate) fn typed<T: DeserializeOwned>(value: &Value, name: &str) -> Result<T, ArmError> {
-    serde_path_to_error::deserialize(value).map_err(|error| {
-        let path = error.path().to_string();
-        let target = if path == "." { name.to_owned() } else { format!("{name}.{path}") };
-        let message = format!("`{target}` has another type than it should: {}.", expectation(error.inner()));
-        ArmError::at(ErrorCode::InvalidRequestContent, target, message)
-    })
+    let typed = serde_path_to_error::deserialize(value).map_err(|error| (error.path().to_string(), error.into_inner()));
+    match typed {
+        // The members of an object without their names are an array to the library.
+        Ok(_) if value.is_array() => Err(no_object(name)),
+        Err((path, _)) if value.is_array() && path != "." => Err(no_object(name)),
+        Ok(typed) => Ok(typed),
+        Err((path, error)) => {
+            let target = if path == "." { name.to_owned() } else { format!("{name}.{path}") };
+            let message = format!("`{target}` has another type than it should: {}.", expectation(&error));
+            Err(ArmError::at(ErrorCode::InvalidRequestContent, target, message))
+        }
+    }
+}
+
+/// Something is there and is no object.
+pub(crate) fn no_object(target: &str) -> ArmError {
+    let message = format!("`{target}` has another type than it should: expected an object.");
+    ArmError::at(ErrorCode::InvalidRequestContent, target, message)
 }
 
 /// What was expected, without what came.
 fn expectation(error: &serde_json::Error) -> String {
     let text = error.to_string();
     match text.split_once(", expected ") {
+        // Its name is ours.
+        Some((_, expected)) if expected.starts_with("struct ") => "expected an object".to_owned(),
         Some((_, expected)) => format!("expected {expected}"),
         None => text,
     }
@@ -344,7 +359,9 @@ mod tests {
         let error = body(r#"{"properties":{"inner":{"a":7431}}}"#).read_properties::<Properties>().unwrap_err();
         assert_eq!(error.target.as_deref(), Some("properties.inner.a"));
         assert!(error.message.contains("expected a string") && !error.message.contains("7431"), "{}", error.message);
-        let error = body(r#"{"properties":[]}"#).read_member::<Map<String, Value>>("properties").unwrap_err();
+        let error = body(r#"{"sku":["x"]}"#).read_member::<Properties>("sku").unwrap_err();
+        assert!(error.message.ends_with("expected an object."), "{}", error.message);
+        let error = Body::read(br#"{"properties":[]}"#).unwrap_err();
         assert_eq!(error.target.as_deref(), Some("properties"));
     }
 

@@ -19,8 +19,10 @@ impl Conditions<'_> {
     ///
     /// `PreconditionFailed`.
     pub fn check(&self, etag: Option<&str>) -> Result<(), ArmError> {
-        let holds = self.if_match.is_none_or(|tags| names(tags, etag))
-            && !self.if_none_match.is_some_and(|tags| names(tags, etag));
+        // RFC 9110 13.1: a weak tag is no match for a write, and enough to be told of one.
+        let strong = |tag: &str| !tag.starts_with("W/");
+        let holds = self.if_match.is_none_or(|tags| names(tags, etag, strong))
+            && !self.if_none_match.is_some_and(|tags| names(tags, etag, |_| true));
         if holds {
             return Ok(());
         }
@@ -32,12 +34,12 @@ impl Conditions<'_> {
     }
 }
 
-/// Whether a list of ETags names this one. `*` names any that is there; a weak
-/// one is compared as if it were strong.
-fn names(tags: &str, etag: Option<&str>) -> bool {
+/// Whether a list of ETags names this one by one that counts. `*` names any that is
+/// there.
+fn names(tags: &str, etag: Option<&str>, counts: impl Fn(&str) -> bool) -> bool {
     let Some(etag) = etag else { return false };
     let named = |tag: &str| tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == etag;
-    tags.split(',').map(str::trim).any(named)
+    tags.split(',').map(str::trim).any(|tag| counts(tag) && named(tag))
 }
 
 #[cfg(test)]
@@ -67,7 +69,8 @@ mod tests {
     #[test]
     fn lists_and_weak_tags() {
         check(Some("\"a\", \"x\""), None, Some("\"x\""), true);
-        check(Some("W/\"x\""), None, Some("\"x\""), true);
+        check(Some("W/\"x\""), None, Some("\"x\""), false);
+        check(None, Some("W/\"x\""), Some("\"x\""), false);
         check(Some("x"), None, Some("\"x\""), false);
     }
 }

@@ -9,7 +9,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
-use crate::body::Body;
+use crate::body::{Body, no_object};
 use crate::error::{ArmError, ErrorCode, ErrorDetail};
 
 /// How long a mapping may be, in bytes (resource-provider.md 4.13, rule 9).
@@ -97,6 +97,9 @@ impl Eq for MappingContent {}
 pub(crate) fn read_inline(body: &Body, member: &str, kind: MappingKind) -> Result<MappingContent, ArmError> {
     let target = format!("properties.{member}");
     let mapping = body.property(member);
+    if mapping.is_some_and(|mapping| !mapping.is_object()) {
+        return Err(no_object(&target));
+    }
     if mapping.is_some_and(|mapping| mapping.get("reference").is_some_and(|reference| !reference.is_null())) {
         let message = format!("`{member}.reference` is not supported: give the mapping as `content`.");
         return Err(ArmError::at(ErrorCode::InvalidPropertyValue, format!("{target}.reference"), message));

@@ -58,7 +58,7 @@ async fn main() -> ExitCode {
         Command::StandIn(which) => stand_in::run(which).await,
     };
     done.unwrap_or_else(|error| {
-        eprintln!("error: {error:#}");
+        output::note(format_args!("error: {error:#}"));
         ExitCode::from(2)
     })
 }

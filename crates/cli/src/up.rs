@@ -111,6 +111,11 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let state = fresh.as_ref().map_or(arguments.state.as_path(), tempfile::TempDir::path);
     // Held until the end: a second stack would write over what this one reads.
     let _lock = lock(state)?;
+    if let Some(input) = arguments.input.as_deref().filter(|input| *input != "-") {
+        // Seen before anything is started.
+        let file = std::fs::metadata(input).with_context(|| format!("cannot open `{input}`"))?;
+        anyhow::ensure!(!file.is_dir(), "--input: `{input}` is a folder; expected a file with an event on each line");
+    }
     let plan = Plan::new(&arguments, state)?;
     let (said, mut heard) = mpsc::channel(256);
     let (stop, stopping) = watch::channel(false);
@@ -169,7 +174,8 @@ struct Session<'s> {
 impl Session<'_> {
     async fn run(&mut self, heard: &mut mpsc::Receiver<Said>) -> anyhow::Result<ExitCode> {
         let stack = Stack::ready(self.plan, heard).await?;
-        stack.register(&self.arguments.register_device, self.arguments.device_mapping.is_none()).await?;
+        let are_samples = self.arguments.device_mapping.is_none() && !self.arguments.with_provider;
+        stack.register(&self.arguments.register_device, are_samples).await?;
         if !self.arguments.demo {
             note(self.plan.welcome());
         }
@@ -182,7 +188,7 @@ impl Session<'_> {
                 Some(input::lines(file))
             }
         };
-        if lines.is_none() && self.arguments.device_mapping.is_none() && !self.arguments.with_provider {
+        if lines.is_none() && are_samples {
             self.send_samples(&mut input, heard).await?;
         }
         if self.arguments.demo { self.show_demo(&stack).await } else { self.watch(heard, input, lines).await }

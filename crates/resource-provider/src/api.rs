@@ -193,7 +193,7 @@ async fn handle(
     };
     let answer = answered.unwrap_or_else(|error| Answer::error(&error, api.settings.retry_after_seconds));
     tracing::info!(%method, status = answer.status(), request_id, "Answered");
-    answer.into_response(&method, &headers, &request_id)
+    answer.into_response(&headers, &request_id)
 }
 
 /// The answer to a request that does not get as far as the API.
@@ -201,7 +201,7 @@ pub(crate) fn refusal(error: &ArmError, retry_after_seconds: u64, method: &Metho
     let request_id = uuid::Uuid::new_v4().to_string();
     let answer = Answer::error(error, retry_after_seconds);
     tracing::info!(%method, status = answer.status(), request_id, code = error.code.as_str(), "Refused");
-    answer.into_response(method, headers, &request_id)
+    answer.into_response(headers, &request_id)
 }
 
 impl From<StoreError> for ArmError {
@@ -216,6 +216,7 @@ impl From<StoreError> for ArmError {
             StoreError::Document { .. }
             | StoreError::Migration(_)
             | StoreError::UnknownScheme { .. }
+            | StoreError::NoFile
             | StoreError::File { .. } => {
                 ArmError::new(ErrorCode::InternalServerError, "An unexpected error occurred. Try again later.")
             }

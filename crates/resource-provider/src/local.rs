@@ -15,7 +15,7 @@ mod process;
 mod processes;
 mod sas_blobs;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Mutex;
 
 use arm::ResourceId;
@@ -32,9 +32,10 @@ pub use self::sas_blobs::SasBlobs;
 use crate::ports::{ConnectionRule, FhirService, FhirServices, IdentityIssuer, Keys, PortError};
 
 /// FHIR services that are named when the program starts. A name may have `*` in
-/// place of a segment: it stands for any, of services that nobody has named.
+/// place of a segment: it stands for any, of services that nobody has named. Where
+/// several names fit, the one with the fewest counts, of equals the first by its text.
 #[derive(Debug, Default)]
-pub struct NamedFhirServices(Mutex<HashMap<String, FhirService>>);
+pub struct NamedFhirServices(Mutex<BTreeMap<String, FhirService>>);
 
 impl NamedFhirServices {
     /// Names a service by its resource id.
@@ -47,7 +48,7 @@ impl NamedFhirServices {
         self.all().remove(&path.to_lowercase());
     }
 
-    fn all(&self) -> std::sync::MutexGuard<'_, HashMap<String, FhirService>> {
+    fn all(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, FhirService>> {
         // Whoever panicked had the map in a whole state: each change is one call.
         self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
@@ -57,8 +58,9 @@ impl NamedFhirServices {
 impl FhirServices for NamedFhirServices {
     async fn get(&self, path: &str) -> Result<Option<FhirService>, PortError> {
         let (path, all) = (path.to_lowercase(), self.all());
-        let named = all.get(&path).or_else(|| all.iter().find(|(name, _)| fits(name, &path)).map(|(_, found)| found));
-        Ok(named.cloned())
+        let fitting = all.iter().filter(|(name, _)| fits(name, &path));
+        let named = fitting.min_by_key(|(name, _)| name.matches('*').count());
+        Ok(named.map(|(_, found)| found.clone()))
     }
 
     async fn has_any(&self, workspace: &ResourceId) -> Result<bool, PortError> {
@@ -165,10 +167,12 @@ mod tests {
         let service =
             |url: &str| FhirService { location: location.clone(), is_ready: true, url: url.to_owned(), audience: None };
         services.put("/subscriptions/*/resourceGroups/*/providers/P/services/*", service("any"));
+        services.put("/subscriptions/s/resourceGroups/*/providers/P/services/near", service("near"));
         services.put("/subscriptions/S/resourceGroups/g/providers/p/services/named", service("named"));
         for (path, expected) in [
             ("/subscriptions/s/resourcegroups/g/providers/p/services/Named", Some("named")),
             ("/subscriptions/s/resourceGroups/g/providers/p/services/other", Some("any")),
+            ("/subscriptions/s/resourceGroups/g/providers/p/services/near", Some("near")),
             ("/subscriptions/s/resourceGroups/g/providers/p/services/", None),
             ("/subscriptions/s/resourceGroups/g/providers/p/services", None),
             ("/subscriptions/s/resourceGroups/g/providers/p/services/a/b", None),

@@ -68,6 +68,9 @@ impl Outside {
     pub async fn open(file: &PlatformFile, store: &Store, role: Role, is_dry_run: bool) -> anyhow::Result<Outside> {
         match (&file.azure, &file.machine) {
             (Some(_), Some(_)) => bail!("`azure` and `machine`: expected one of them"),
+            (Some(_), None) | (None, Some(_)) if is_dry_run => {
+                bail!("DRY_RUN makes nothing: expected neither `azure` nor `machine` in PLATFORM_FILE")
+            }
             (Some(settings), None) => Outside::on_azure(file, settings.clone(), store, role).await,
             (None, Some(_)) if role != Role::All => {
                 bail!("`machine` is for a process of the role `all`: its state is one process's")

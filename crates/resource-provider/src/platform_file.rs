@@ -69,7 +69,7 @@ pub struct NamedFhirService {
     /// Where it is.
     pub location: Location,
     /// Its base URL.
-    pub url: String,
+    pub url: Url,
 }
 
 impl PlatformFile {
@@ -96,8 +96,8 @@ impl PlatformFile {
     pub fn named_fhir_services(&self) -> NamedFhirServices {
         let services = NamedFhirServices::default();
         for (id, NamedFhirService { location, url }) in &self.fhir_services {
-            services
-                .put(id, FhirService { location: location.clone(), is_ready: true, url: url.clone(), audience: None });
+            let url = url.as_str().trim_end_matches('/').to_owned();
+            services.put(id, FhirService { location: location.clone(), is_ready: true, url, audience: None });
         }
         services
     }

@@ -128,8 +128,8 @@ pub struct DevelopmentSettings {
     /// Register a subscription when it first writes.
     #[arg(long, env = "REGISTER_ON_FIRST_USE")]
     pub register_on_first_use: bool,
-    /// Make nothing: remember what is asked for, as long as the process lives, where the platform's file has neither
-    /// `azure` nor `machine`.
+    /// Make nothing: remember what is made as long as the process lives. For a platform's file with neither `azure` nor
+    /// `machine`.
     #[arg(long, env = "DRY_RUN")]
     pub dry_run: bool,
     /// Stop in good order when standard input ends, as on SIGTERM.

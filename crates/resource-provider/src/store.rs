@@ -39,6 +39,9 @@ pub enum StoreError {
         /// What stands before the colon.
         scheme: String,
     },
+    /// SQLite without a file: workers and requests share one.
+    #[error("sqlite:// names no file; expected sqlite://FILE")]
+    NoFile,
     /// The file of SQLite cannot be made or opened.
     #[error("the file `{path}` cannot be used")]
     File {
@@ -141,6 +144,10 @@ impl Store {
         sqlx::any::install_default_drivers();
         let scheme = url.split(':').next().unwrap_or_default();
         let (dialect, url) = match scheme {
+            // Each connection would have tables of its own.
+            "sqlite" if path_of(url).is_empty() || path_of(url) == ":memory:" || url.contains("mode=memory") => {
+                return Err(StoreError::NoFile);
+            }
             "sqlite" if url.contains('?') => (Dialect::Sqlite, url.to_owned()),
             "sqlite" => {
                 make_private(url)?;
@@ -208,13 +215,16 @@ impl Store {
     }
 }
 
+/// The file of a URL of SQLite.
+fn path_of(url: &str) -> &str {
+    let path = url.trim_start_matches("sqlite:").trim_start_matches("//");
+    path.split('?').next().unwrap_or_default()
+}
+
 /// Makes the file of a store that is not there yet, for nobody else to read: it has
 /// the URLs of credentials. What SQLite makes beside it has its mode.
 fn make_private(url: &str) -> Result<(), StoreError> {
-    let path = url.trim_start_matches("sqlite:").trim_start_matches("//");
-    if path.is_empty() || path == ":memory:" {
-        return Ok(());
-    }
+    let path = path_of(url);
     let made = std::fs::OpenOptions::new().create(true).append(true).mode(0o600).open(path);
     made.map(drop).map_err(|source| StoreError::File { path: path.to_owned(), source })
 }

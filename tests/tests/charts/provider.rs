@@ -65,6 +65,10 @@ fn a_platform_that_makes_nothing_is_refused() {
     assert!(refusal("platform.reigons=[]").contains("platform.reigons: expected one of"));
     let kubeconfig = r#"platform.clusters=[{"resourceId":"a","kubeconfig":"/etc/iot-connector/clusters/a.yaml"}]"#;
     assert!(refusal(kubeconfig).contains("clusters.secretName: expected the Secret of"));
+    let elsewhere = r#"connectorNamespaces=["a"]"#;
+    let here = r#"platform.clusters=[{"resourceId":"a"}]"#;
+    let refused = render(&Values::default().json(elsewhere).json(here)).expect_err("connectors go elsewhere");
+    assert!(refused.contains("connectorNamespaces: expected iot-connectors"), "{refused}");
     assert!(refusal("metrics.enabled=true").contains("metrics.from: expected who may read them"));
 }
 

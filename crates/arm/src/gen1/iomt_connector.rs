@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::body::Body;
+use crate::body::{Body, typed};
 use crate::error::{ArmError, ErrorCode};
 use crate::gen2::Resolution;
 
@@ -12,12 +12,6 @@ use crate::gen2::Resolution;
 pub struct IomtConnector {
     /// The one member of `serviceConfiguration`.
     pub resource_identity_resolution_type: Resolution,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Asked {
-    service_configuration: Option<ServiceConfiguration>,
 }
 
 #[derive(Deserialize)]
@@ -33,9 +27,9 @@ impl IomtConnector {
     ///
     /// `InvalidPropertyValue`, `InvalidRequestContent`.
     pub fn read(body: &Body) -> Result<IomtConnector, ArmError> {
-        let asked: Asked = body.read_properties()?;
-        let text =
-            asked.service_configuration.and_then(|configuration| configuration.resource_identity_resolution_type);
+        let configuration = body.property("serviceConfiguration");
+        let configuration = configuration.map(|value| typed(value, "properties.serviceConfiguration")).transpose()?;
+        let text = configuration.and_then(|asked: ServiceConfiguration| asked.resource_identity_resolution_type);
         let resource_identity_resolution_type = match text.as_deref() {
             None => Resolution::Lookup,
             Some(text) if text.eq_ignore_ascii_case("Lookup") => Resolution::Lookup,

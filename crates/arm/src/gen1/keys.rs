@@ -58,10 +58,13 @@ impl KeyType {
         let body = Body::read(bytes)?;
         let (kind, name): (Option<String>, Option<String>) =
             (body.read_member("keyType")?, body.read_member("keyName")?);
-        let text = kind.or(name).unwrap_or_default();
-        match text.to_ascii_lowercase().as_str() {
-            "primarykey" | "primary" => Ok(KeyType::Primary),
-            "secondarykey" | "secondary" => Ok(KeyType::Secondary),
+        let is = |text: &Option<String>, word: &str| text.as_ref().is_some_and(|text| text.eq_ignore_ascii_case(word));
+        let [primary, secondary] = [("PrimaryKey", "primary"), ("SecondaryKey", "secondary")]
+            .map(|(of_kind, of_name)| (kind.is_none() || is(&kind, of_kind)) && (name.is_none() || is(&name, of_name)));
+        // Neither, or both for want of a word: a key is not made anew by a guess.
+        match (primary, secondary) {
+            (true, false) => Ok(KeyType::Primary),
+            (false, true) => Ok(KeyType::Secondary),
             _ => {
                 let message = "`keyType` has to be `PrimaryKey` or `SecondaryKey`.";
                 Err(ArmError::at(ErrorCode::InvalidPropertyValue, "keyType", message))
@@ -79,7 +82,9 @@ mod tests {
         let read = |text: &str| KeyType::read(text.as_bytes()).map_err(|error| error.code);
         assert_eq!(read(r#"{"keyType":"PrimaryKey"}"#), Ok(KeyType::Primary));
         assert_eq!(read(r#"{"keyName":"secondary"}"#), Ok(KeyType::Secondary));
-        assert_eq!(read("{}"), Err(ErrorCode::InvalidPropertyValue));
+        for wrong in ["{}", r#"{"keyType":"PrimaryKey","keyName":"secondary"}"#, r#"{"keyType":"primary"}"#] {
+            assert_eq!(read(wrong), Err(ErrorCode::InvalidPropertyValue), "{wrong}");
+        }
         assert_eq!(read("[]"), Err(ErrorCode::InvalidRequestContent));
         assert_eq!(read(r#"{"keyType":1}"#), Err(ErrorCode::InvalidRequestContent));
     }

@@ -237,7 +237,7 @@ impl FhirServiceId {
     /// for another workspace or subscription.
     pub fn read(text: &str, destination: &ResourceId) -> Result<FhirServiceId, ArmError> {
         let target = "properties.fhirServiceResourceId";
-        let path = format!("/{}", text.trim_start_matches('/'));
+        let path = format!("/{}", text.strip_prefix('/').unwrap_or(text));
         let segments: Vec<&str> = path[1..].split('/').collect();
         let is = |index: usize, literal: &str| {
             segments.get(index).is_some_and(|segment: &&str| segment.eq_ignore_ascii_case(literal))

@@ -4,7 +4,7 @@ use arm::error::ErrorBody;
 use arm::operation::{result_url, status_url};
 use arm::{ApiVersion, ArmError, ErrorCode};
 use axum::body::Body;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 
 use crate::documents::OperationDocument;
 
@@ -98,7 +98,7 @@ impl Answer {
     }
 
     /// As HTTP, with the headers that every answer has.
-    pub fn into_response(self, method: &Method, request: &HeaderMap, request_id: &str) -> Response<Body> {
+    pub fn into_response(self, request: &HeaderMap, request_id: &str) -> Response<Body> {
         let mut response = Response::new(Body::empty());
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
@@ -125,9 +125,8 @@ impl Answer {
         }
         if let Some(body) = self.body {
             headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8"));
-            if *method != Method::HEAD {
-                *response.body_mut() = Body::from(body);
-            }
+            // The server keeps that of HEAD back, and says how long it is.
+            *response.body_mut() = Body::from(body);
         }
         response
     }

@@ -36,9 +36,9 @@ pub struct Call {
 impl Call {
     /// Reads a request.
     pub fn read(method: &Method, uri: &Uri, headers: &HeaderMap, body: Bytes) -> Result<Call, ArmError> {
-        let route = Route::of_path(uri.path())?;
         let query: Vec<(String, String)> =
             url::form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes()).into_owned().collect();
+        let route = Route::of_path(uri.path()).map_err(|error| unless_unversioned(&query, error))?;
         let version = version(&route, &query)?;
         check_content_type(method, headers, &body)?;
         let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
@@ -98,6 +98,20 @@ fn parameter<'q>(query: &'q [(String, String)], name: &str) -> Option<&'q str> {
     query.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
 }
 
+/// What is wrong with a path, unless the version is none: that is told first
+/// (resource-provider.md 3.3).
+fn unless_unversioned(query: &[(String, String)], error: ArmError) -> ArmError {
+    let version = ApiVersion::read(parameter(query, "api-version"), &ApiVersion::all(), "");
+    match version {
+        Err(none) if none.code != ErrorCode::NoRegisteredProviderFound => none,
+        _ => error,
+    }
+}
+
+/// The version by which ARM says what has become of a subscription
+/// (resource-provider.md 2.14).
+const OF_SUBSCRIPTIONS: &str = "2.0";
+
 /// The version of the request. What belongs to no type takes that of any; a
 /// subscription's is ARM's own, which says nothing to us.
 fn version(route: &Route, query: &[(String, String)]) -> Result<ApiVersion, ArmError> {
@@ -112,6 +126,10 @@ fn version(route: &Route, query: &[(String, String)]) -> Result<ApiVersion, ArmE
         Route::Operations => ApiVersion::read(text, &all, "operations"),
         Route::OperationResult { .. } => ApiVersion::read(text, &all, "operationresults"),
         Route::CheckNameAvailability { .. } => ApiVersion::read(text, &all, "checkNameAvailability"),
+        Route::Subscription { .. } if text.is_some_and(|text| text != OF_SUBSCRIPTIONS) => {
+            let message = format!("The api-version of subscriptions is {OF_SUBSCRIPTIONS}.");
+            Err(ArmError::new(ErrorCode::NoRegisteredProviderFound, message))
+        }
         Route::Subscription { .. } | Route::Provider { .. } | Route::Register { .. } | Route::MoveResources { .. } => {
             match text {
                 Some(_) => newest(),
@@ -126,7 +144,7 @@ fn check_content_type(method: &Method, headers: &HeaderMap, body: &Bytes) -> Res
     let Some(value) = headers.get(header::CONTENT_TYPE).filter(|_| !body.is_empty()) else { return Ok(()) };
     let kind = value.to_str().unwrap_or_default().split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     let merge_patch = *method == Method::PATCH && kind == "application/merge-patch+json";
-    if merge_patch || matches!(kind.as_str(), "application/json" | "text/json") {
+    if merge_patch || kind == "application/json" {
         return Ok(());
     }
     Err(ArmError::new(ErrorCode::UnsupportedMediaType, "The content type has to be application/json."))
@@ -140,8 +158,17 @@ fn base(headers: &HeaderMap) -> String {
     if let Some(origin) = referer.map(|url| url.origin()).filter(url::Origin::is_tuple) {
         return origin.ascii_serialization();
     }
-    let host = other("x-forwarded-host").or(text(header::HOST)).unwrap_or("localhost");
-    format!("{}://{host}", other("x-forwarded-proto").unwrap_or("http"))
+    // Of several proxies the one before the client; and nothing that is no origin.
+    let first = |name: &str| other(name).and_then(|list| list.split(',').next()).map(str::trim);
+    let scheme = first("x-forwarded-proto").filter(|scheme| matches!(*scheme, "http" | "https")).unwrap_or("http");
+    let hosts = [first("x-forwarded-host"), text(header::HOST)];
+    let origins = hosts.into_iter().flatten().filter_map(|host| {
+        let url = url::Url::parse(&format!("{scheme}://{host}")).ok()?;
+        let is_host =
+            url.path() == "/" && url.query().is_none() && url.fragment().is_none() && url.username().is_empty();
+        is_host.then(|| url.origin().ascii_serialization())
+    });
+    origins.into_iter().next().unwrap_or_else(|| format!("{scheme}://localhost"))
 }
 
 #[cfg(test)]
@@ -163,6 +190,11 @@ mod tests {
             base_of(&[("x-forwarded-proto", "https"), ("x-forwarded-host", "a.b"), ("host", "rp")]),
             "https://a.b"
         );
+        let behind =
+            |proto, host| base_of(&[("x-forwarded-proto", proto), ("x-forwarded-host", host), ("host", "rp:1")]);
+        assert_eq!(behind("https,http", "a.example, b.example"), "https://a.example");
+        assert_eq!(behind("foo", "evil.example/x?y="), "http://rp:1");
+        assert_eq!(behind("https", "a b"), "https://rp:1");
         assert_eq!(base_of(&[("host", "127.0.0.1:9")]), "http://127.0.0.1:9");
         assert_eq!(base_of(&[("referer", "about:blank"), ("host", "rp")]), "http://rp");
     }

@@ -4,7 +4,7 @@
 use arm::gen1::KeyType;
 use arm::resource_type::Action;
 use arm::state::ResourceState;
-use arm::{ArmError, ErrorCode, ResourceId};
+use arm::{ArmError, Body, ErrorCode, ResourceId};
 use axum::http::header;
 
 use super::Api;
@@ -27,9 +27,16 @@ pub async fn act(api: &Api, call: &Call, id: &ResourceId, action: Action) -> Res
         let message = "The connection is not ready. Try again when it is.";
         return Err(ArmError::new(ErrorCode::AncestorNotProvisioned, message));
     }
-    let rule = ConnectionRule { connector: &connector, connection: id.own_name() };
+    // As it was written last, not as this request writes it.
+    let stored = document.resource_id();
+    let rule = ConnectionRule { connector: &connector, connection: stored.own_name() };
     let keys = match action {
-        Action::ListKeys => api.keys.list(rule).await,
+        Action::ListKeys => {
+            if !call.body.trim_ascii().is_empty() {
+                Body::read(&call.body)?;
+            }
+            api.keys.list(rule).await
+        }
         Action::RegenerateKeys => api.keys.regenerate(rule, KeyType::read(&call.body)?).await,
     };
     let keys = keys.map_err(|error| {

@@ -93,7 +93,8 @@ pub async fn provider(api: &Api, subscription: &str, register: bool) -> Result<A
     if !api.settings.is_front_door {
         return Err(ArmError::new(ErrorCode::InvalidResourceType, "The path belongs to Azure Resource Manager."));
     }
-    if register {
+    // What ARM says of a subscription is not the customer's to undo.
+    if register && api.store.subscription_state(subscription).await? == SubscriptionState::Unregistered {
         self::register(api, subscription).await?;
     }
     let state = match api.store.subscription_state(subscription).await? {

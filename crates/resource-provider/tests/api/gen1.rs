@@ -166,6 +166,10 @@ async fn keys_are_listed_and_made_anew_one_at_a_time() {
     assert_ne!(after["primaryKey"], keys.body["primaryKey"]);
     assert_eq!(after["secondaryKey"], keys.body["secondaryKey"]);
     assert_eq!(act("listKeys", "").await.is(200).body, after);
+    act("listKeys", "{bad").await.is_error(400, "InvalidRequestContent");
+    // By the name that it was written with last.
+    let listed = provider.send(Method::POST, &format!("{CONNECTOR}/connections/CONN1/listKeys"), GEN1, "", &[]).await;
+    assert_eq!(listed.is(200).body, after);
     act("regenerateKey", r#"{"keyName":"tertiary"}"#).await.is_error(400, "InvalidPropertyValue");
     let stored = document(&provider, &connection).await.unwrap().to_string();
     assert!(!stored.contains(after["primaryKey"].as_str().unwrap()));

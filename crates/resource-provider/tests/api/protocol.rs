@@ -1,9 +1,10 @@
 //! What every request and answer has (resource-provider.md 2.1 to 2.6).
 
 use reqwest::Method;
+use serde_json::{Value, json};
 
 use super::bodies::{CONNECTOR, connector, workspace};
-use super::provider::{GROUP, NEWEST, Provider};
+use super::provider::{GEN1, GROUP, NEWEST, Provider};
 
 #[tokio::test]
 async fn a_version_is_required_known_and_of_the_type() {
@@ -74,6 +75,8 @@ async fn head_is_get_without_its_body() {
     provider.with_connector().await;
     let answer = provider.send(Method::HEAD, CONNECTOR, NEWEST, "", &[]).await.is(200);
     assert!(answer.header("etag").is_some() && answer.body.is_null());
+    let whole = provider.get(CONNECTOR, NEWEST).await.is(200);
+    assert_eq!(answer.header("content-length"), whole.header("content-length"));
 }
 
 #[tokio::test]
@@ -115,4 +118,55 @@ async fn casing_is_that_of_the_last_write() {
     let answer = provider.get("workspaces/WS1", NEWEST).await.is(200);
     assert_eq!(answer.body["name"], "ws1");
     assert_eq!(answer.body["id"], path);
+}
+
+/// The members of an object are not taken without their names, and what is told names no
+/// type of ours.
+#[tokio::test]
+async fn what_is_of_another_type_is_refused() {
+    let provider = Provider::start().await;
+    provider.with_connector().await;
+    let with = |member: &str, value: Value| {
+        let mut body = connector();
+        body[member] = value;
+        body
+    };
+    let configured = |value: Value| {
+        let mut body = connector();
+        body["properties"]["ingestionEndpointConfiguration"] = value;
+        body
+    };
+    let mapped = |value: Value| {
+        let mut body = connector();
+        body["properties"]["deviceMapping"] = value;
+        body
+    };
+    let gen1 = "services/fhir1/iomtconnectors/c12";
+    for (path, version, body, target) in [
+        ("workspaces/ws9", NEWEST, json!({ "location": "westus2", "sku": ["Dedicated"] }), "sku"),
+        ("workspaces/ws9", NEWEST, json!({ "location": "westus2", "sku": "Dedicated" }), "sku"),
+        ("workspaces/ws9", NEWEST, json!({ "location": "westus2", "properties": ["Disabled"] }), "properties"),
+        (CONNECTOR, NEWEST, with("identity", json!(["SystemAssigned"])), "identity"),
+        (CONNECTOR, NEWEST, with("properties", json!("x")), "properties"),
+        (
+            CONNECTOR,
+            NEWEST,
+            configured(json!(["telemetry", "$Default", "a.b"])),
+            "properties.ingestionEndpointConfiguration",
+        ),
+        (CONNECTOR, NEWEST, mapped(json!(7)), "properties.deviceMapping"),
+        (
+            gen1,
+            GEN1,
+            json!({ "location": "westus2", "properties": { "serviceConfiguration": ["Create"] } }),
+            "properties.serviceConfiguration",
+        ),
+    ] {
+        let answer = provider.put(path, version, &body).await;
+        answer.is_error(400, "InvalidRequestContent");
+        let error = &answer.body["error"];
+        assert_eq!(error["target"], target, "{body}");
+        let message = error["message"].as_str().unwrap();
+        assert!(message.contains("expected an object") && !message.contains("struct"), "{message}");
+    }
 }

@@ -1,5 +1,6 @@
 //! What a request meets (resource-provider.md 5.4).
 
+use resource_provider::api::{ApiSettings, Limits};
 use serde_json::json;
 
 use super::bodies::{CONNECTOR, connector, destination, workspace};
@@ -60,6 +61,27 @@ async fn children_go_with_their_connector() {
     provider.put(&path, NEWEST, &destination()).await.is_error(409, "AncestorNotProvisioned");
     provider.work().await;
     provider.get(&path, NEWEST).await.is_error(404, "ResourceNotFound");
+}
+
+/// Whoever sends a request again before it is answered has no other than itself before it.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_create_joins_itself_also_for_a_name_and_the_last_room() {
+    let limits = Limits { workspaces: 1, connectors: 1, ..Limits::default() };
+    let settings = ApiSettings { limits, retry_after_seconds: 1, ..ApiSettings::default() };
+    let provider = Provider::start_with(settings).await;
+    provider.subscription_is("Registered").await;
+    for (path, body) in [("workspaces/ws1", workspace()), (CONNECTOR, connector())] {
+        let answers = futures::future::join_all((0..8).map(|_| provider.put(path, NEWEST, &body))).await;
+        let operation = answers[0].header("azure-asyncoperation").expect("an operation");
+        let mut made = 0;
+        for answer in &answers {
+            made += usize::from(answer.status == 201);
+            assert!(answer.status == 201 || answer.status == 200, "{answer:?}");
+            assert_eq!(answer.header("azure-asyncoperation"), Some(operation));
+        }
+        assert_eq!(made, 1, "{path}");
+        provider.work().await;
+    }
 }
 
 #[tokio::test]

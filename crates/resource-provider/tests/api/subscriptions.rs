@@ -47,6 +47,10 @@ async fn a_front_door_registers() {
     let answer = provider.send(Method::POST, &register, "2016-02-01", "", &[]).await.is(200);
     assert_eq!(answer.body["registrationState"], "Registered");
     provider.put("workspaces/ws1", NEWEST, &workspace()).await.is(201);
+    // What ARM says stays.
+    provider.subscription_is("Suspended").await.is(200);
+    provider.send(Method::POST, &register, "2016-02-01", "", &[]).await.is(200);
+    provider.put("workspaces/ws2", NEWEST, &workspace()).await.is_error(409, "ReadOnlyDisabledSubscription");
     let behind = Provider::start().await;
     behind.send(Method::POST, &register, "2016-02-01", "", &[]).await.is_error(404, "InvalidResourceType");
 }

@@ -53,6 +53,10 @@ async fn create(
     if let Some(parent) = &seen.parent {
         check_unchanged(&mut transaction, parent).await?;
     }
+    // The same request, or another for the same, was faster: it has the name and the room.
+    if transaction.resource(id).await?.is_some() {
+        return Err(StoreError::Conflict);
+    }
     if let Err(error) = check_room(api, &mut transaction, id).await? {
         return Ok(Err(error));
     }
