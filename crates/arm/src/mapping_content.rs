@@ -175,6 +175,16 @@ fn of_finding(finding: &Finding, tree: &Text) -> ErrorDetail {
         });
         return detail("MissingField", format!("`{member}` is required."), pointer);
     }
+    let missing = |member: &str, pointer: String| {
+        detail("MissingField", format!("`{member}` is required."), Some(format!("{pointer}/{member}")))
+    };
+    let is_of_template = message.starts_with("Expected an ") && message.contains(" for the template property value ");
+    match pointer {
+        // The loader points at what lacks it.
+        Some(pointer) if is_of_template && !pointer.ends_with("/template") => return missing("template", pointer),
+        Some(pointer) if message == "Property ValueType is missing." => return missing("valueType", pointer),
+        _ => {}
+    }
     if let Some(rest) = message.strip_prefix("No match found for template type ") {
         let beside = |pointer: String| {
             let template = pointer.strip_suffix("/template").unwrap_or(&pointer);
@@ -248,6 +258,20 @@ mod tests {
         format!(
             r#"{{"templateType":"CollectionFhirTemplate","template":[{{"templateType":"CodeValueFhir","template":{template}}}]}}"#
         )
+    }
+
+    #[test]
+    fn a_member_that_is_missing_is_pointed_at() {
+        check(r#"{"templateType":"CollectionContent"}"#, MappingKind::Device, "MissingField /template: `template`");
+        let inner = r#"{"templateType":"JsonPathContent"}"#;
+        check(&device(inner), MappingKind::Device, "MissingField /template/0/template: `template`");
+        let value = r#"{"typeName":"a","codes":[],"value":{"unit":"x"}}"#;
+        check(&fhir(value), MappingKind::Fhir, "MissingField /template/0/template/value/valueType: `valueType`");
+        // What is there and is something else is no missing one.
+        let other = r#"{"templateType":"CollectionContent","template":5}"#;
+        check(other, MappingKind::Device, "InvalidField /template: ");
+        let other = r#"{"templateType":"JsonPathContent","template":5}"#;
+        check(&device(other), MappingKind::Device, "InvalidField /template/0/template: ");
     }
 
     #[test]

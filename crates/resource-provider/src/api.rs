@@ -154,7 +154,7 @@ impl Api {
                 _ => read::read(self, call, id).await,
             },
             Route::Collection(scope) => list::list(self, call, scope).await,
-            Route::Action(id, action) => keys::act(self, call, id, *action).await,
+            Route::Action(id, action) => Box::pin(keys::act(self, call, id, *action)).await,
             Route::Operations => Ok(Answer::ok(arm::manifest::operations().to_string())),
             Route::OperationResult { subscription, id, .. } => {
                 operation_results::read(self, call, subscription, id).await

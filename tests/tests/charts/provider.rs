@@ -68,7 +68,10 @@ fn a_platform_that_makes_nothing_is_refused() {
     let elsewhere = r#"connectorNamespaces=["a"]"#;
     let here = r#"platform.clusters=[{"resourceId":"a"}]"#;
     let refused = render(&Values::default().json(elsewhere).json(here)).expect_err("connectors go elsewhere");
-    assert!(refused.contains("connectorNamespaces: expected iot-connectors"), "{refused}");
+    assert!(
+        refused.contains("/platform/connectors/namespace': is iot-connectors; expected one of connectorNamespaces"),
+        "{refused}"
+    );
     assert!(refusal("metrics.enabled=true").contains("metrics.from: expected who may read them"));
 }
 

@@ -317,7 +317,7 @@ impl Worker {
         if transaction.hold(&operation.id, self.lease()).await?.is_none() {
             return Ok(());
         }
-        outcome::settle(&mut transaction, &mut operation, &ending).await?;
+        Box::pin(outcome::settle(&mut transaction, &mut operation, &ending)).await?;
         operation.time_last_updated = now.to_string();
         operation.time_ended = Some(now.to_string());
         transaction.end_operation(&operation, now + REMEMBERED).await?;

@@ -76,20 +76,20 @@ impl Worker {
         }
         let mut swept = Swept::default();
         for poisoned in self.store.poisoned(self.settings.claims_max).await? {
-            swept.settled += unless_its_own(&poisoned.id, self.end_poisoned(&poisoned, now).await)?;
+            swept.settled += unless_its_own(&poisoned.id, Box::pin(self.end_poisoned(&poisoned, now)).await)?;
         }
         for document in self.store.unsettled().await? {
-            unless_its_own(&document.id, self.settle(&document, &mut swept, now).await)?;
+            unless_its_own(&document.id, Box::pin(self.settle(&document, &mut swept, now)).await)?;
         }
         for subscription in self.store.subscriptions_out_of_line().await? {
-            swept.followed += unless_its_own(&subscription, self.follow(&subscription, now).await)?;
+            swept.followed += unless_its_own(&subscription, Box::pin(self.follow(&subscription, now)).await)?;
         }
         for document in self.store.half_changed().await? {
-            swept.restored += unless_its_own(&document.id, self.restore(&document, now).await)?;
+            swept.restored += unless_its_own(&document.id, Box::pin(self.restore(&document, now)).await)?;
         }
         let tried = now - self.settings.renewal_pause;
         for document in self.store.due_for_renewal(now, tried).await? {
-            swept.renewals += unless_its_own(&document.id, self.renew_certificate(&document, now).await)?;
+            swept.renewals += unless_its_own(&document.id, Box::pin(self.renew_certificate(&document, now)).await)?;
         }
         let mut transaction = self.store.begin().await?;
         swept.forgotten = transaction.forget_expired(now).await?;

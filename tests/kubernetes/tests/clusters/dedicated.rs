@@ -135,7 +135,7 @@ fn each_workspace_is_on_its_cluster_and_leaves_the_others_alone() {
     let clusters = site.plane.block_on(Clusters::connect(document)).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let (stop, stopped) = watch::channel(false);
-    let front = Arc::new(site.plane.block_on(start(clusters, folder.path(), stopped)));
+    let front = site.plane.block_on(start(clusters, folder.path(), stopped));
 
     let connector = json!({
         "location": "westus2", "identity": { "type": "SystemAssigned" },
@@ -150,12 +150,12 @@ fn each_workspace_is_on_its_cluster_and_leaves_the_others_alone() {
         let (path, body) =
             (format!("workspaces/{workspace}"), json!({ "location": "westus2", "sku": { "name": sku } }));
         site.plane.block_on(front.done(Method::PUT, &path, &body));
-        let (front, path, connector) = (front.clone(), format!("{path}/iotconnectors/iot1"), connector.clone());
-        let made = site
-            .plane
-            .block_on(async move { tokio::spawn(async move { front.done(Method::PUT, &path, &connector).await }) });
-        play_operator(plane);
-        site.plane.block_on(made).unwrap();
+        let path = format!("{path}/iotconnectors/iot1");
+        std::thread::scope(|scope| {
+            let made = scope.spawn(|| site.plane.block_on(front.done(Method::PUT, &path, &connector)));
+            play_operator(plane);
+            made.join().unwrap();
+        });
     }
     let (of_shared, of_own) = (names(&site.plane), names(&second));
     assert_eq!((of_shared.len(), of_own.len()), (1, 1));

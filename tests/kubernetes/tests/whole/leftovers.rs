@@ -52,7 +52,7 @@ pub fn check_resources(site: &Site, server: &Server, expected: &[&str]) {
         let store = Store::open(&server.store).await.unwrap();
         let mut names = Vec::new();
         for kind in ResourceType::ALL {
-            let page = store.list(Listed::Subscription(SUBSCRIPTION, kind), "", 100).await.unwrap();
+            let page = store.list(Listed::Subscription(SUBSCRIPTION, kind), "", (100, usize::MAX)).await.unwrap();
             names.extend(page.documents.into_iter().map(|document| document.name));
         }
         store.close().await;
