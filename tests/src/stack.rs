@@ -335,7 +335,12 @@ impl Stack {
 fn start(folder: &Path, arguments: &[String], environment: &[(String, String)]) -> (Running, Ready) {
     let iotc = crate::folder("IOTC_TEST_BIN", "stack").join("iotc");
     let mut command = Command::new(iotc);
-    command.args(["up", "--event-hubs-port", "0", "--http-port", "0", "--fhir-port", "0", "--input", "-", "--state"]);
+    command.args(["up", "--event-hubs-port", "0", "--fhir-port", "0", "--input", "-"]);
+    // The provider's functions take nothing by HTTP.
+    if !arguments.iter().any(|argument| argument == "--with-provider") {
+        command.args(["--http-port", "0"]);
+    }
+    command.arg("--state");
     command.arg(folder.join("state")).args(arguments).envs(environment.iter().map(|(name, value)| (name, value)));
     let mut iotc = Running::start("iotc up", &mut command);
     iotc.wait_for("is ready", START_LIMIT, |_, printed| {

@@ -175,7 +175,10 @@ impl Session<'_> {
     async fn run(&mut self, heard: &mut mpsc::Receiver<Said>) -> anyhow::Result<ExitCode> {
         let stack = Stack::ready(self.plan, heard).await?;
         let are_samples = self.arguments.device_mapping.is_none() && !self.arguments.with_provider;
-        stack.register(&self.arguments.register_device, are_samples).await?;
+        // With a provider the samples may come some day; a server of somebody's own is not
+        // given their devices for that.
+        let may_be_samples = self.arguments.with_provider && self.arguments.fhir_url.is_none();
+        stack.register(&self.arguments.register_device, are_samples || may_be_samples).await?;
         if !self.arguments.demo {
             note(self.plan.welcome());
         }
