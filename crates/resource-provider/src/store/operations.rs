@@ -185,14 +185,18 @@ impl Transaction {
         Ok(status.as_deref() == Some("Requested"))
     }
 
-    /// Forgets the operations that have expired. How many they were.
+    /// Forgets operations that have expired, `most` at once: a database gives a statement
+    /// so much time and no more. How many they were.
     ///
     /// # Errors
     ///
     /// [`StoreError::Database`].
-    pub async fn forget_expired(&mut self, now: Timestamp) -> Result<u64, StoreError> {
-        let delete = query("DELETE FROM operations WHERE expires_at IS NOT NULL AND expires_at <= $1");
-        let done = delete.bind(now.as_microsecond()).execute(&mut *self.inner).await;
+    pub async fn forget_expired(&mut self, now: Timestamp, most: u32) -> Result<u64, StoreError> {
+        let delete = query(
+            "DELETE FROM operations WHERE id IN (SELECT id FROM operations WHERE expires_at IS NOT NULL \
+             AND expires_at <= $1 ORDER BY expires_at LIMIT $2)",
+        );
+        let done = delete.bind(now.as_microsecond()).bind(i64::from(most)).execute(&mut *self.inner).await;
         done.map(|done| done.rows_affected()).map_err(StoreError::database("forget operations"))
     }
 }

@@ -45,6 +45,9 @@ pub struct Swept {
 /// or its worker stops, is what begins the next one.
 const LOCK: &str = "sweeper";
 
+/// Operations that are forgotten in one transaction.
+const FORGOTTEN_AT_ONCE: u32 = 1000;
+
 impl Worker {
     /// Sweeps until `stop` says so.
     pub(super) async fn keep_sweeping(self, mut stop: watch::Receiver<bool>) {
@@ -91,9 +94,15 @@ impl Worker {
         for document in self.store.due_for_renewal(now, tried).await? {
             swept.renewals += unless_its_own(&document.id, Box::pin(self.renew_certificate(&document, now)).await)?;
         }
-        let mut transaction = self.store.begin().await?;
-        swept.forgotten = transaction.forget_expired(now).await?;
-        transaction.commit().await?;
+        loop {
+            let mut transaction = self.store.begin().await?;
+            let forgotten = transaction.forget_expired(now, FORGOTTEN_AT_ONCE).await?;
+            transaction.commit().await?;
+            swept.forgotten += forgotten;
+            if forgotten < u64::from(FORGOTTEN_AT_ONCE) {
+                break;
+            }
+        }
         swept.orphans = self.sweep_orphans().await?;
         metrics::count_sweep(&swept);
         Ok(Some(swept))

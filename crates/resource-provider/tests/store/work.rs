@@ -166,11 +166,15 @@ fn an_operation_is_forgotten_when_it_has_expired() {
         let connector = resource("workspaces/ws1/iotconnectors/iot1", None);
         let document = enqueue(&store, &connector, "a", 1).await;
         end(&store, document.clone(), 100).await;
+        for number in 2..5 {
+            let others = enqueue(&store, &connector, "a", number).await;
+            end(&store, others, 200).await;
+        }
         let forget = |at| {
             let store = store.clone();
             async move {
                 let mut transaction = store.begin().await.unwrap();
-                let count = transaction.forget_expired(second(at)).await.unwrap();
+                let count = transaction.forget_expired(second(at), 2).await.unwrap();
                 transaction.commit().await.unwrap();
                 count
             }
@@ -180,6 +184,8 @@ fn an_operation_is_forgotten_when_it_has_expired() {
         assert_eq!(kept.provisioning_status, OperationStatus::Succeeded);
         assert_eq!(forget(100).await, 1);
         assert_eq!(store.operation(&document.id).await.unwrap(), None);
+        // No more at once than is said.
+        assert_eq!((forget(200).await, forget(200).await, forget(200).await), (2, 1, 0));
     });
 }
 

@@ -35,7 +35,7 @@ async fn end_alone(site: &Site, path: &str, expires: Timestamp, end: impl Fn(&mu
 async fn lose_operation(site: &Site, path: &str) {
     end_alone(site, path, Timestamp::UNIX_EPOCH, |_| {}).await;
     let mut transaction = site.provider.store.begin().await.unwrap();
-    assert_eq!(transaction.forget_expired(Timestamp::now()).await.unwrap(), 1);
+    assert_eq!(transaction.forget_expired(Timestamp::now(), 10).await.unwrap(), 1);
     transaction.commit().await.unwrap();
 }
 
