@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use arm::Location;
 use arm::desired::Rules;
 use jiff::SignedDuration;
@@ -83,8 +83,16 @@ impl PlatformFile {
         let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
         // In one line, for a log.
         let options = serde_saphyr::options! { with_snippet: false };
-        let read = serde_saphyr::from_str_with_options(&text, options);
-        read.with_context(|| format!("{} is not a platform's file", file.display()))
+        let read: PlatformFile = serde_saphyr::from_str_with_options(&text, options)
+            .with_context(|| format!("{} is not a platform's file", file.display()))?;
+        if let Some(name) = read.fhir_services.keys().find(|name| !is_service(name)) {
+            bail!(
+                "{}: fhirServices: `{name}` is no resource id; expected /subscriptions/…/services/NAME or …/workspaces/\
+                 NAME/fhirservices/NAME, `*` for any segment",
+                file.display()
+            );
+        }
+        Ok(read)
     }
 
     /// Where tracked resources may be made.
@@ -122,6 +130,18 @@ impl PlatformFile {
     }
 }
 
+/// Whether a name is the resource id of a FHIR service of either generation, or could be
+/// one's.
+fn is_service(name: &str) -> bool {
+    let segments: Vec<String> = name.split('/').map(str::to_lowercase).collect();
+    let is = |index: usize, literal: &str| segments.get(index).is_some_and(|segment| segment == literal);
+    is(0, "")
+        && is(1, "subscriptions")
+        && is(3, "resourcegroups")
+        && (segments.len() == 9 && is(7, "services") || segments.len() == 11 && is(9, "fhirservices"))
+        && !segments[1..].iter().any(String::is_empty)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -157,5 +177,24 @@ mod tests {
         assert_eq!(file.machine.as_ref().map(|machine| machine.administration_port), Some(5673));
         assert_eq!(file.fhir_services.len(), 1);
         assert!(file.worker().lease < PlatformFile::default().worker().lease);
+    }
+
+    #[test]
+    fn names_of_fhir_services_are_resource_ids() {
+        let below = "/subscriptions/*/resourceGroups/*/providers/Microsoft.HealthcareApis";
+        for (name, expected) in [
+            (format!("{below}/services/*"), true),
+            (format!("{below}/Workspaces/ws1/FhirServices/fhir1"), true),
+            (format!("{below}/workspaces/ws1"), false),
+            (format!("{below}/services/"), false),
+            ("foo".to_owned(), false),
+        ] {
+            assert_eq!(is_service(&name), expected, "{name}");
+        }
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("platform.yaml");
+        std::fs::write(&file, "fhirServices: { foo: { location: westus2, url: 'https://f' } }").expect("a file");
+        let refused = PlatformFile::read(Some(&file)).expect_err("no id").to_string();
+        assert!(refused.contains("`foo` is no resource id"), "{refused}");
     }
 }

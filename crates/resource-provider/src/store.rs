@@ -8,7 +8,9 @@
 //! One type for both: the statements are what both understand. Whatever is
 //! decided from what was read is decided in a transaction that has locked it:
 //! SQLite lets one writer in at a time, and in PostgreSQL the row that is
-//! decided about is locked first ([`Transaction::lock`]).
+//! decided about is locked first ([`Transaction::lock`]), or its ETag compared
+//! ([`Transaction::update_resource`]). Locks are taken in one order: the subscription,
+//! resources from the top, operations.
 
 mod leases;
 mod operations;
@@ -72,8 +74,9 @@ pub enum StoreError {
         #[source]
         source: serde_json::Error,
     },
-    /// Somebody else changed the document since it was read.
-    #[error("the document was changed by somebody else")]
+    /// Somebody else changed the document since it was read, or had what a transaction
+    /// needs for too long: it may be done again.
+    #[error("somebody else was faster")]
     Conflict,
 }
 

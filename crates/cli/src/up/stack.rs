@@ -1,6 +1,8 @@
 //! What the stack consists of, and what is asked of it from outside.
 
+use std::io::Write;
 use std::net::{Ipv4Addr, TcpListener};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -412,7 +414,10 @@ fn ingest_token(state: &Path) -> anyhow::Result<String> {
         return Ok(token);
     }
     let token = uuid::Uuid::new_v4().simple().to_string();
-    apps::write(&path, &token)?;
+    // For nobody else to read.
+    let file = std::fs::OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(&path);
+    let written = file.and_then(|mut file| file.write_all(token.as_bytes()));
+    written.with_context(|| format!("cannot write `{}`", path.display()))?;
     Ok(token)
 }
 

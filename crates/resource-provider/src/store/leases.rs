@@ -180,7 +180,7 @@ impl Transaction {
     ///
     /// # Errors
     ///
-    /// [`StoreError::Database`].
+    /// [`StoreError::Conflict`], [`StoreError::Database`].
     pub async fn enter(&mut self, name: &str) -> Result<(), StoreError> {
         let entering = StoreError::database("let one at a time in");
         let insert = query("INSERT INTO locks (name, owner, held_until) VALUES ($1, '', 0) ON CONFLICT DO NOTHING");
@@ -193,7 +193,7 @@ impl Transaction {
     ///
     /// # Errors
     ///
-    /// [`StoreError::Database`].
+    /// [`StoreError::Conflict`], [`StoreError::Database`].
     pub async fn hold(&mut self, id: &DocumentId, claim: Claim<'_>) -> Result<Option<bool>, StoreError> {
         let renewing = StoreError::database("renew a lease");
         let update = query(

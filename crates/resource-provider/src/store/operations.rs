@@ -93,7 +93,7 @@ impl Transaction {
     ///
     /// # Errors
     ///
-    /// [`StoreError::Database`].
+    /// [`StoreError::Conflict`], [`StoreError::Database`].
     pub async fn insert_operation(
         &mut self,
         document: &OperationDocument,
@@ -116,7 +116,7 @@ impl Transaction {
     ///
     /// # Errors
     ///
-    /// [`StoreError::Database`].
+    /// [`StoreError::Conflict`], [`StoreError::Database`].
     pub async fn journal(&mut self, document: &OperationDocument, claim: Claim<'_>) -> Result<bool, StoreError> {
         if self.hold(&document.id, claim).await?.is_none() {
             return Ok(false);
@@ -131,7 +131,7 @@ impl Transaction {
     ///
     /// # Errors
     ///
-    /// [`StoreError::Database`], [`StoreError::Document`].
+    /// [`StoreError::Conflict`], [`StoreError::Database`], [`StoreError::Document`].
     pub async fn operation(&mut self, id: &DocumentId) -> Result<Option<OperationDocument>, StoreError> {
         let row = select!("WHERE id = $1").bind(id.as_str().to_owned()).fetch_optional(&mut *self.inner).await;
         let row = row.map_err(StoreError::database("read an operation"))?;
@@ -142,7 +142,7 @@ impl Transaction {
     ///
     /// # Errors
     ///
-    /// [`StoreError::Database`].
+    /// [`StoreError::Conflict`], [`StoreError::Database`].
     pub async fn end_operation(&mut self, document: &OperationDocument, expires: Timestamp) -> Result<(), StoreError> {
         let update = query(
             "UPDATE operations SET status = $1, body = $2, lease_owner = NULL, lease_until = 0, expires_at = $3 \
@@ -158,7 +158,7 @@ impl Transaction {
     ///
     /// # Errors
     ///
-    /// [`StoreError::Database`], [`StoreError::Document`].
+    /// [`StoreError::Conflict`], [`StoreError::Database`], [`StoreError::Document`].
     pub async fn pending(&mut self, resource: &DocumentId) -> Result<Vec<OperationDocument>, StoreError> {
         let pending = self.locking(
             select_text!("WHERE resource_id = $1 AND status IN ('Requested', 'Running') ORDER BY enqueued_at, id"),
@@ -174,7 +174,7 @@ impl Transaction {
     ///
     /// # Errors
     ///
-    /// [`StoreError::Database`].
+    /// [`StoreError::Conflict`], [`StoreError::Database`].
     pub async fn preempt(&mut self, id: &DocumentId) -> Result<bool, StoreError> {
         let preempting = StoreError::database("stop an operation");
         let update = query("UPDATE operations SET is_preempted = 1 WHERE id = $1").bind(id.as_str().to_owned());
@@ -190,7 +190,7 @@ impl Transaction {
     ///
     /// # Errors
     ///
-    /// [`StoreError::Database`].
+    /// [`StoreError::Conflict`], [`StoreError::Database`].
     pub async fn forget_expired(&mut self, now: Timestamp, most: u32) -> Result<u64, StoreError> {
         let delete = query(
             "DELETE FROM operations WHERE id IN (SELECT id FROM operations WHERE expires_at IS NOT NULL \

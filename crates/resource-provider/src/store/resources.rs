@@ -205,7 +205,7 @@ impl Transaction {
     ///
     /// # Errors
     ///
-    /// [`StoreError::Database`], [`StoreError::Document`].
+    /// [`StoreError::Conflict`], [`StoreError::Database`], [`StoreError::Document`].
     pub async fn resource(&mut self, resource: &ResourceId) -> Result<Option<ResourceDocument>, StoreError> {
         one(by_key(resource), &mut *self.inner).await
     }
@@ -214,7 +214,7 @@ impl Transaction {
     ///
     /// # Errors
     ///
-    /// [`StoreError::Database`], [`StoreError::Document`].
+    /// [`StoreError::Conflict`], [`StoreError::Database`], [`StoreError::Document`].
     pub async fn resource_by_id(&mut self, id: &DocumentId) -> Result<Option<ResourceDocument>, StoreError> {
         one(by_id(id), &mut *self.inner).await
     }
@@ -224,7 +224,7 @@ impl Transaction {
     ///
     /// # Errors
     ///
-    /// [`StoreError::Database`].
+    /// [`StoreError::Conflict`], [`StoreError::Database`].
     pub async fn lock(&mut self, resource: &ResourceId) -> Result<(), StoreError> {
         let lock = self.locking("SELECT 1 FROM resources WHERE key = $1", Dialect::FOR_UPDATE).bind(resource.key());
         lock.execute(&mut *self.inner).await.map(|_| ()).map_err(StoreError::database("lock a resource"))
@@ -234,7 +234,7 @@ impl Transaction {
     ///
     /// # Errors
     ///
-    /// [`StoreError::Database`], [`StoreError::Document`].
+    /// [`StoreError::Conflict`], [`StoreError::Database`], [`StoreError::Document`].
     pub async fn descendants(&mut self, resource: &ResourceId) -> Result<Vec<ResourceDocument>, StoreError> {
         all(below(resource), &mut *self.inner).await
     }
@@ -244,7 +244,7 @@ impl Transaction {
     ///
     /// # Errors
     ///
-    /// [`StoreError::Database`].
+    /// [`StoreError::Conflict`], [`StoreError::Database`].
     pub async fn places(&mut self) -> Result<Vec<ScaleInfo>, StoreError> {
         let query = select!("WHERE kind IN ('Workspace', 'IomtConnector')");
         Ok(readable(query, &mut *self.inner).await?.into_iter().filter_map(|document| document.scale).collect())
@@ -255,7 +255,7 @@ impl Transaction {
     ///
     /// # Errors
     ///
-    /// [`StoreError::Database`], [`StoreError::Document`].
+    /// [`StoreError::Conflict`], [`StoreError::Database`], [`StoreError::Document`].
     pub async fn ids_of(&mut self, subscription: &str, kind: ResourceType) -> Result<Vec<DocumentId>, StoreError> {
         let listing = StoreError::database("list resources");
         let select = query("SELECT id FROM resources WHERE subscription = $1 AND kind = $2 ORDER BY name, key");
@@ -273,7 +273,7 @@ impl Transaction {
     ///
     /// # Errors
     ///
-    /// [`StoreError::Database`], [`StoreError::Conflict`] when it takes too long.
+    /// [`StoreError::Conflict`], [`StoreError::Database`].
     pub async fn lock_document(&mut self, id: &DocumentId) -> Result<(), StoreError> {
         let lock = self.locking("SELECT 1 FROM resources WHERE id = $1", Dialect::FOR_UPDATE);
         let lock = lock.bind(id.as_str().to_owned());
@@ -284,7 +284,7 @@ impl Transaction {
     ///
     /// # Errors
     ///
-    /// [`StoreError::Database`].
+    /// [`StoreError::Conflict`], [`StoreError::Database`].
     pub async fn readable_descendants(&mut self, resource: &ResourceId) -> Result<Vec<ResourceDocument>, StoreError> {
         readable(below(resource), &mut *self.inner).await
     }
@@ -293,7 +293,7 @@ impl Transaction {
     ///
     /// # Errors
     ///
-    /// [`StoreError::Database`].
+    /// [`StoreError::Conflict`], [`StoreError::Database`].
     pub async fn count_children(&mut self, parent: &ResourceId, kind: ResourceType) -> Result<usize, StoreError> {
         let count = query("SELECT COUNT(*) FROM resources WHERE collection = $1");
         self.count(count.bind(parent.collection_key(kind))).await
@@ -303,7 +303,7 @@ impl Transaction {
     ///
     /// # Errors
     ///
-    /// [`StoreError::Database`].
+    /// [`StoreError::Conflict`], [`StoreError::Database`].
     pub async fn count_of_subscription(&mut self, subscription: &str, kind: ResourceType) -> Result<usize, StoreError> {
         let count = query("SELECT COUNT(*) FROM resources WHERE subscription = $1 AND kind = $2");
         self.count(count.bind(subscription.to_lowercase()).bind(format!("{kind:?}"))).await
@@ -359,7 +359,7 @@ impl Transaction {
     ///
     /// # Errors
     ///
-    /// [`StoreError::Database`].
+    /// [`StoreError::Conflict`], [`StoreError::Database`].
     pub async fn delete_resource(&mut self, id: &DocumentId) -> Result<(), StoreError> {
         let delete = query("DELETE FROM resources WHERE id = $1").bind(id.as_str().to_owned());
         delete.execute(&mut *self.inner).await.map(|_| ()).map_err(StoreError::database("remove a resource"))

@@ -49,7 +49,7 @@ impl Transaction {
     ///
     /// # Errors
     ///
-    /// [`StoreError::Database`], [`StoreError::Document`].
+    /// [`StoreError::Conflict`], [`StoreError::Database`], [`StoreError::Document`].
     pub async fn lock_subscription(&mut self, id: &str) -> Result<SubscriptionState, StoreError> {
         self.held_subscription(id, Dialect::FOR_UPDATE).await
     }
@@ -59,7 +59,7 @@ impl Transaction {
     ///
     /// # Errors
     ///
-    /// [`StoreError::Database`], [`StoreError::Document`].
+    /// [`StoreError::Conflict`], [`StoreError::Database`], [`StoreError::Document`].
     pub async fn share_subscription(&mut self, id: &str) -> Result<SubscriptionState, StoreError> {
         self.held_subscription(id, Dialect::FOR_SHARE).await
     }
@@ -77,7 +77,7 @@ impl Transaction {
     ///
     /// # Errors
     ///
-    /// [`StoreError::Database`].
+    /// [`StoreError::Conflict`], [`StoreError::Database`].
     pub async fn put_subscription(&mut self, id: &str, document: &SubscriptionDocument) -> Result<(), StoreError> {
         let upsert = query(
             "INSERT INTO subscriptions (id, state, body) VALUES ($1, $2, $3) \
@@ -91,7 +91,7 @@ impl Transaction {
     ///
     /// # Errors
     ///
-    /// [`StoreError::Database`].
+    /// [`StoreError::Conflict`], [`StoreError::Database`].
     pub async fn reserve_name(&mut self, name: &str, subscription: &str) -> Result<bool, StoreError> {
         let reserving = StoreError::database("keep a name");
         let (name, subscription) = (name.to_lowercase(), subscription.to_lowercase());
@@ -107,7 +107,7 @@ impl Transaction {
     ///
     /// # Errors
     ///
-    /// [`StoreError::Database`].
+    /// [`StoreError::Conflict`], [`StoreError::Database`].
     pub async fn is_workspace(&mut self, name: &str, subscription: &str) -> Result<bool, StoreError> {
         is_workspace(&mut *self.inner, name, subscription).await
     }

@@ -141,7 +141,7 @@ impl Transaction {
     ///
     /// # Errors
     ///
-    /// [`StoreError::Database`].
+    /// [`StoreError::Conflict`], [`StoreError::Database`].
     pub async fn fail_unread(&mut self, id: &DocumentId, expires: Timestamp) -> Result<bool, StoreError> {
         let update = query(
             "UPDATE operations SET status = 'Failed', lease_owner = NULL, lease_until = 0, expires_at = $1 \
