@@ -137,7 +137,7 @@ const TIERS: [Tier; 14] = [
     Tier {
         name: "kubernetes",
         about: "a real control plane, KEDA and helm, with a kubelet of our own",
-        components: &["kubernetes", "keda", "helm", "azurite", "hapi"],
+        components: &["kubernetes", "keda", "helm", "azurite", "hapi", "postgres"],
         needs_binaries: true,
         needs_package: false,
         runs: &[

@@ -25,6 +25,12 @@ app.kubernetes.io/component: {{ .role }}
 {{- if .Values.image.digest }}@{{ .Values.image.digest }}{{ else }}:{{ .Values.image.tag | default .Chart.AppVersion }}{{ end }}
 {{- end }}
 
+{{/* Address and port to listen on. What $(POD_IP) is only the pod knows, so its brackets are given. Context: root, port. */}}
+{{- define "provider.listen" -}}
+{{- $address := .root.Values.http.listenAddress -}}
+{{- ternary (printf "[%s]:%d" $address (int .port)) (printf "%s:%d" $address (int .port)) (and (contains ":" $address) (not (hasPrefix "[" $address))) -}}
+{{- end }}
+
 {{/* How callers are known, for the API. */}}
 {{- define "provider.callers" -}}
 {{- with .clientCertificateMetadataUrl }}

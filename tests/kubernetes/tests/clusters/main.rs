@@ -5,7 +5,11 @@
 
 mod dedicated;
 mod environment;
+mod installed;
 mod life;
+#[path = "../../../../crates/resource-provider/tests/store/places.rs"]
+#[allow(dead_code)]
+mod places;
 mod planes;
 #[path = "../operator/site.rs"]
 #[allow(dead_code)]
