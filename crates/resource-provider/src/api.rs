@@ -32,6 +32,7 @@ use serde::Deserialize;
 
 use self::answer::Answer;
 use self::call::Call;
+pub use self::call::OF_SUBSCRIPTIONS;
 use crate::ports::{FhirServices, IdentityIssuer, Keys};
 use crate::store::{Store, StoreError};
 

@@ -110,12 +110,12 @@ fn unless_unversioned(query: &[(String, String)], error: ArmError) -> ArmError {
 
 /// The version by which ARM says what has become of a subscription
 /// (resource-provider.md 2.14).
-const OF_SUBSCRIPTIONS: &str = "2.0";
+pub const OF_SUBSCRIPTIONS: &str = "2.0";
 
 /// The version of the request. What belongs to no type takes that of any; a
 /// subscription's is ARM's own, which says nothing to us.
 fn version(route: &Route, query: &[(String, String)]) -> Result<ApiVersion, ArmError> {
-    let text = parameter(query, "api-version");
+    let text = parameter(query, "api-version").filter(|text| !text.is_empty());
     let all = ApiVersion::all();
     let newest = || all.last().copied().ok_or_else(|| ArmError::new(ErrorCode::InternalServerError, "No versions."));
     match route {

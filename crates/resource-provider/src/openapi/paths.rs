@@ -5,6 +5,7 @@ use arm::{ApiVersion, NAMESPACE, ResourceType};
 use serde_json::{Map, Value, json};
 
 use super::{reference, schema, schemas};
+use crate::api::OF_SUBSCRIPTIONS;
 
 const SUBSCRIPTION: &str = "/subscriptions/{subscriptionId}";
 const GROUP: &str = "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}";
@@ -190,6 +191,10 @@ fn of_provider(paths: &mut Map<String, Value>) {
     let any = api_version(&ApiVersion::all());
     // What is Azure Resource Manager's own has versions of its own.
     let arms = json!({ "name": "api-version", "in": "query", "required": true, "schema": { "type": "string" } });
+    let of_subscriptions = json!({
+        "name": "api-version", "in": "query", "required": true,
+        "schema": { "type": "string", "enum": [OF_SUBSCRIPTIONS] },
+    });
     let error = reference("responses", "Error");
     let mut add = |path: String, parameters: &[&str], version: &Value, method: &str, operation: Value| {
         let parameters = parameters.iter().map(|name| parameter(name)).chain([version.clone()]);
@@ -241,7 +246,7 @@ fn of_provider(paths: &mut Map<String, Value>) {
     let body = request(&schema("Subscription"), json!({ "state": "Registered" }), &["application/json"]);
     let put = shown("Subscription", "It was taken.");
     let put = operation("Subscriptions_Put", "Says what becomes of a subscription: for the front door.", body, put);
-    add(SUBSCRIPTION.to_owned(), &["subscriptionId"], &arms, "put", put);
+    add(SUBSCRIPTION.to_owned(), &["subscriptionId"], &of_subscriptions, "put", put);
 
     let read = shown("Provider", "The provider.");
     let read = operation("Providers_Get", "Reads the provider, where nothing stands in front.", Value::Null, read);
