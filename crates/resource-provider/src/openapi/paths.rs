@@ -190,7 +190,9 @@ fn act(kind: ResourceType, action: Action) -> Value {
 fn of_provider(paths: &mut Map<String, Value>) {
     let any = api_version(&ApiVersion::all());
     // What is Azure Resource Manager's own has versions of its own.
-    let arms = json!({ "name": "api-version", "in": "query", "required": true, "schema": { "type": "string" } });
+    let arms = json!({
+        "name": "api-version", "in": "query", "required": true, "schema": { "type": "string", "minLength": 1 },
+    });
     let of_subscriptions = json!({
         "name": "api-version", "in": "query", "required": true,
         "schema": { "type": "string", "enum": [OF_SUBSCRIPTIONS] },
