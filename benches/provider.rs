@@ -109,7 +109,7 @@ async fn measure(kind: &str, time: Duration) -> Result<[(&'static str, Figure); 
     };
     let failed = |error: resource_provider::store::StoreError| format!("the store: {}", delivery_chain(&error));
     let store = Store::open(&url).await.map_err(failed)?;
-    let paths = fill(&store).await.map_err(failed)?;
+    let paths = Box::pin(fill(&store)).await.map_err(failed)?;
     let settings = ApiSettings { limits: Limits::default(), ..ApiSettings::default() };
     let api = Api {
         store: store.clone(),

@@ -167,22 +167,21 @@ fn findings(text: &str, kind: MappingKind) -> Vec<ErrorDetail> {
 fn of_finding(finding: &Finding, tree: &Text) -> ErrorDetail {
     let message = finding.message.trim();
     let pointer = finding.place.and_then(|place| tree.pointer(place));
-    if let Some(rest) = message.strip_prefix("Required property '") {
-        let member = camel_case(rest.split('\'').next().unwrap_or_default());
+    let missing = |member: &str, pointer: Option<String>| {
         let pointer = pointer.map(|pointer| match pointer.ends_with(&format!("/{member}")) {
             true => pointer,
             false => format!("{pointer}/{member}"),
         });
-        return detail("MissingField", format!("`{member}` is required."), pointer);
-    }
-    let missing = |member: &str, pointer: String| {
-        detail("MissingField", format!("`{member}` is required."), Some(format!("{pointer}/{member}")))
+        detail("MissingField", format!("`{member}` is required."), pointer)
     };
+    if let Some(rest) = message.strip_prefix("Required property '") {
+        return missing(&camel_case(rest.split('\'').next().unwrap_or_default()), pointer);
+    }
     let is_of_template = message.starts_with("Expected an ") && message.contains(" for the template property value ");
-    match pointer {
+    match &pointer {
         // The loader points at what lacks it.
-        Some(pointer) if is_of_template && !pointer.ends_with("/template") => return missing("template", pointer),
-        Some(pointer) if message == "Property ValueType is missing." => return missing("valueType", pointer),
+        Some(object) if is_of_template && !object.ends_with("/template") => return missing("template", pointer),
+        Some(_) if message == "Property ValueType is missing." => return missing("valueType", pointer),
         _ => {}
     }
     if let Some(rest) = message.strip_prefix("No match found for template type ") {

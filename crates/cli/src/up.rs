@@ -17,6 +17,7 @@ mod summary;
 mod supervisor;
 
 use std::fs::TryLockError;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -111,11 +112,8 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let state = fresh.as_ref().map_or(arguments.state.as_path(), tempfile::TempDir::path);
     // Held until the end: a second stack would write over what this one reads.
     let _lock = lock(state)?;
-    if let Some(input) = arguments.input.as_deref().filter(|input| *input != "-") {
-        // Seen before anything is started.
-        let file = std::fs::metadata(input).with_context(|| format!("cannot open `{input}`"))?;
-        anyhow::ensure!(!file.is_dir(), "--input: `{input}` is a folder; expected a file with an event on each line");
-    }
+    // Before anything is started.
+    let source = arguments.input.as_deref().map(input::open).transpose()?;
     let plan = Plan::new(&arguments, state)?;
     let (said, mut heard) = mpsc::channel(256);
     let (stop, stopping) = watch::channel(false);
@@ -124,8 +122,14 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         children.spawn(supervisor::supervise(program, plan.logs(), said.clone(), stopping.clone()));
     }
     drop(said);
-    let mut session =
-        Session { plan: &plan, arguments: &arguments, summary: Summary::default(), sent: 0, errors: Vec::new() };
+    let mut session = Session {
+        plan: &plan,
+        arguments: &arguments,
+        source,
+        summary: Summary::default(),
+        sent: 0,
+        errors: Vec::new(),
+    };
     let done = tokio::select! {
         done = session.run(&mut heard) => done,
         Some(ended) = children.join_next() => match ended {
@@ -164,6 +168,8 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
 struct Session<'s> {
     plan: &'s Plan,
     arguments: &'s Arguments,
+    /// What `--input` names, until it is read.
+    source: Option<Box<dyn Read + Send>>,
     summary: Summary,
     /// Events sent by us.
     sent: usize,
@@ -183,14 +189,7 @@ impl Session<'_> {
             note(self.plan.welcome());
         }
         let mut input = Input::new(self.plan.event_hubs_address(), "devicedata");
-        let lines = match self.arguments.input.as_deref() {
-            None => None,
-            Some("-") => Some(input::lines(std::io::stdin())),
-            Some(file) => {
-                let file = std::fs::File::open(file).with_context(|| format!("cannot open `{file}`"))?;
-                Some(input::lines(file))
-            }
-        };
+        let lines = self.source.take().map(input::lines);
         if lines.is_none() && are_samples {
             self.send_samples(&mut input, heard).await?;
         }

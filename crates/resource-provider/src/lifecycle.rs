@@ -85,13 +85,13 @@ async fn follow(
             // Connectors take what is below them along, and a workspace goes when it has
             // none any more.
             for id in connectors(transaction, subscription).await? {
-                count += usize::from(remove_unless_going(transaction, &id, now).await?);
+                let Some(document) = readable(transaction, &id).await? else { continue };
+                count += usize::from(remove_unless_going(transaction, document, now).await?);
             }
             for id in transaction.ids_of(subscription, ResourceType::Workspace).await? {
                 let Some(document) = readable(transaction, &id).await? else { continue };
-                let workspace = document.resource_id();
-                if transaction.count_children(&workspace, ResourceType::IotConnector).await? == 0 {
-                    count += usize::from(remove_unless_going(transaction, &id, now).await?);
+                if transaction.count_children(&document.resource_id(), ResourceType::IotConnector).await? == 0 {
+                    count += usize::from(remove_unless_going(transaction, document, now).await?);
                 }
             }
         }
@@ -109,15 +109,20 @@ async fn connectors(transaction: &mut Transaction, subscription: &str) -> Result
     Ok(all)
 }
 
-/// A document, if it is there. One that cannot be read holds up no other of its
-/// subscription: the sweeper comes back.
+/// A document, if it is there and can be read.
 async fn readable(transaction: &mut Transaction, id: &DocumentId) -> Result<Option<ResourceDocument>, StoreError> {
-    match transaction.resource_by_id(id).await {
+    Ok(unless_unreadable(id, transaction.resource_by_id(id).await)?.flatten())
+}
+
+/// What was read about a resource. What cannot be read holds up no other of its
+/// subscription: the sweeper comes back.
+fn unless_unreadable<T>(id: &DocumentId, read: Result<T, StoreError>) -> Result<Option<T>, StoreError> {
+    match read {
         Err(error @ StoreError::Document { .. }) => {
             tracing::error!(resource = %id, error = error_chain(&error), "A resource cannot follow");
             Ok(None)
         }
-        other => other,
+        other => other.map(Some),
     }
 }
 
@@ -125,20 +130,14 @@ async fn readable(transaction: &mut Transaction, id: &DocumentId) -> Result<Opti
 /// whose family a document cannot be read is left alone.
 async fn remove_unless_going(
     transaction: &mut Transaction,
-    id: &DocumentId,
+    document: ResourceDocument,
     now: Timestamp,
 ) -> Result<bool, StoreError> {
-    let Some(document) = readable(transaction, id).await? else { return Ok(false) };
     if document.state == ResourceState::Deprovisioning {
         return Ok(false);
     }
-    let children = match transaction.descendants(&document.resource_id()).await {
-        Err(error @ StoreError::Document { .. }) => {
-            tracing::error!(resource = %id, error = error_chain(&error), "A resource cannot follow");
-            return Ok(false);
-        }
-        children => children?,
-    };
+    let below = transaction.descendants(&document.resource_id()).await;
+    let Some(children) = unless_unreadable(&document.id, below)? else { return Ok(false) };
     remove_with(transaction, document, children, now).await.map(|()| true)
 }
 

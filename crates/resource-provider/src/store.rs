@@ -22,7 +22,8 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
+use delivery::away::error_chain;
+use sqlx::any::{AnyConnectOptions, AnyPoolOptions, AnyRow};
 use sqlx::{AnyConnection, AnyPool, AssertSqlSafe, Connection, Executor};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
@@ -293,6 +294,23 @@ impl Transaction {
 /// A document of a row.
 fn read<T: serde::de::DeserializeOwned>(id: &str, body: &str) -> Result<T, StoreError> {
     serde_json::from_str(body).map_err(|source| StoreError::Document { id: id.to_owned(), source })
+}
+
+/// What rows hold, without those that cannot be read, of which `passed_over` is said: for
+/// what goes through those of many, whom one must not hold up.
+fn readable<T>(
+    rows: &[AnyRow],
+    read: impl Fn(&AnyRow) -> Result<T, StoreError>,
+    passed_over: &str,
+) -> Result<Vec<T>, StoreError> {
+    let read = |row| match read(row) {
+        Err(error @ StoreError::Document { .. }) => {
+            tracing::error!(error = error_chain(&error), "{passed_over}");
+            None
+        }
+        other => Some(other),
+    };
+    rows.iter().filter_map(read).collect()
 }
 
 /// The text of a document. Ours have nothing that JSON cannot say.

@@ -7,10 +7,11 @@
 //! are passed over.
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use local::event_hubs::client::{AnnotationValue, Client, ClientError, EventSender, NewEvent, SimpleValue};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
@@ -29,6 +30,18 @@ pub type Line = (usize, Vec<u8>);
 
 /// Lines as they are read; a failure ends them.
 pub type Lines = mpsc::Receiver<io::Result<Line>>;
+
+/// Opens a file, or standard input for `-`.
+pub fn open(input: &str) -> anyhow::Result<Box<dyn Read + Send>> {
+    if input == "-" {
+        return Ok(Box::new(io::stdin()));
+    }
+    let unusable = || format!("cannot open `{input}`");
+    let file = File::open(input).with_context(unusable)?;
+    let is_folder = file.metadata().with_context(unusable)?.is_dir();
+    ensure!(!is_folder, "--input: `{input}` is a folder; expected a file with an event on each line");
+    Ok(Box::new(file))
+}
 
 /// The lines of a file or of standard input, read by a thread of its own: a
 /// runtime would wait for its own at the end of the process.

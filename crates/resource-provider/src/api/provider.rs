@@ -93,11 +93,13 @@ pub async fn provider(api: &Api, subscription: &str, register: bool) -> Result<A
     if !api.settings.is_front_door {
         return Err(ArmError::new(ErrorCode::InvalidResourceType, "The path belongs to Azure Resource Manager."));
     }
+    let mut state = api.store.subscription_state(subscription).await?;
     // What ARM says of a subscription is not the customer's to undo.
-    if register && api.store.subscription_state(subscription).await? == SubscriptionState::Unregistered {
+    if register && state == SubscriptionState::Unregistered {
         self::register(api, subscription).await?;
+        state = SubscriptionState::Registered;
     }
-    let state = match api.store.subscription_state(subscription).await? {
+    let state = match state {
         SubscriptionState::Registered => "Registered",
         _ => "NotRegistered",
     };

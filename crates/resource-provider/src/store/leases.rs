@@ -189,6 +189,22 @@ impl Transaction {
         delete.execute(&mut *self.inner).await.map(|_| ()).map_err(&entering)
     }
 
+    /// The same as [`hold`](Self::hold) with the document of its resource, or of one below
+    /// that, locked before, as the order of locks has it.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Conflict`], [`StoreError::Database`].
+    pub async fn hold_with(
+        &mut self,
+        resource: &DocumentId,
+        id: &DocumentId,
+        claim: Claim<'_>,
+    ) -> Result<Option<bool>, StoreError> {
+        self.lock_document(resource).await?;
+        self.hold(id, claim).await
+    }
+
     /// See [`Store::renew`].
     ///
     /// # Errors

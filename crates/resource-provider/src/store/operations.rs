@@ -118,7 +118,7 @@ impl Transaction {
     ///
     /// [`StoreError::Conflict`], [`StoreError::Database`].
     pub async fn journal(&mut self, document: &OperationDocument, claim: Claim<'_>) -> Result<bool, StoreError> {
-        if self.hold(&document.id, claim).await?.is_none() {
+        if self.hold_with(&document.resource_id, &document.id, claim).await?.is_none() {
             return Ok(false);
         }
         let update = query("UPDATE operations SET status = $1, body = $2 WHERE id = $3").bind(status(document));

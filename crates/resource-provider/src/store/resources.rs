@@ -1,7 +1,6 @@
 //! Documents of resources.
 
 use arm::{DocumentId, ResourceId, ResourceType};
-use delivery::away::error_chain;
 use futures::TryStreamExt;
 use sqlx::any::AnyRow;
 use sqlx::{AnyExecutor, Row, query};
@@ -81,14 +80,7 @@ pub(super) async fn readable(
     executor: impl AnyExecutor<'_>,
 ) -> Result<Vec<ResourceDocument>, StoreError> {
     let rows = query.fetch_all(executor).await.map_err(StoreError::database("list resources"))?;
-    let read = |row: &AnyRow| match document(row) {
-        Err(error @ StoreError::Document { .. }) => {
-            tracing::error!(error = error_chain(&error), "A resource cannot be read, and is passed over");
-            None
-        }
-        other => Some(other),
-    };
-    rows.iter().filter_map(read).collect()
+    super::readable(&rows, document, "A resource cannot be read, and is passed over")
 }
 
 fn document(row: &AnyRow) -> Result<ResourceDocument, StoreError> {

@@ -3,7 +3,6 @@
 
 use arm::DocumentId;
 use arm::operation::OperationKind;
-use delivery::away::error_chain;
 use jiff::Timestamp;
 use sqlx::any::AnyRow;
 use sqlx::{Row, query};
@@ -57,14 +56,7 @@ impl Store {
                    WHERE status IN ('Requested', 'Running') AND attempts > $1 ORDER BY enqueued_at, id LIMIT 100";
         let rows = query(sql).bind(i64::from(claims_max)).fetch_all(&self.pool).await;
         let rows = rows.map_err(StoreError::database("look for poison"))?;
-        let read = |row: &AnyRow| match poisoned(row) {
-            Err(error @ StoreError::Document { .. }) => {
-                tracing::error!(error = error_chain(&error), "An operation cannot be ended");
-                None
-            }
-            other => Some(other),
-        };
-        rows.iter().filter_map(read).collect()
+        super::readable(&rows, poisoned, "An operation cannot be ended")
     }
 
     /// Resources that something is to be done with, by an operation that is not

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use arm::operation::{OperationKind, OperationStatus};
 use arm::state::SubscriptionState;
-use arm::{ArmError, ErrorCode};
+use arm::{ArmError, DocumentId, ErrorCode};
 use delivery::away::error_chain;
 use jiff::{SignedDuration, Timestamp};
 
@@ -28,6 +28,20 @@ pub enum Ending {
     Preempted,
     /// The resource is not there any more.
     Gone,
+}
+
+/// Locks what the end of an operation writes, in the order of locks: a removal looks at
+/// the subscription, too.
+pub async fn lock(
+    transaction: &mut Transaction,
+    kind: OperationKind,
+    subscription: &str,
+    resource: &DocumentId,
+) -> Result<(), StoreError> {
+    if kind == OperationKind::Deprovision {
+        transaction.lock_subscription(subscription).await?;
+    }
+    transaction.lock_document(resource).await
 }
 
 /// Writes the end of an operation into its document and into the resource's.

@@ -130,8 +130,7 @@ impl Worker {
         state: ResourceState,
     ) -> Result<bool, StoreError> {
         let mut transaction = self.store.begin().await?;
-        transaction.lock_document(&subject.id).await?;
-        if transaction.hold(operation, self.lease()).await?.is_none() {
+        if transaction.hold_with(&subject.id, operation, self.lease()).await?.is_none() {
             return Ok(false);
         }
         let Some(mut now) = transaction.resource_by_id(&subject.id).await? else { return Ok(true) };
@@ -166,8 +165,7 @@ impl Worker {
                 }
             }
             let mut transaction = self.store.begin().await?;
-            transaction.lock_document(&below.scene.subject.id).await?;
-            if transaction.hold(&operation.id, self.lease()).await?.is_none() {
+            if transaction.hold_with(&below.scene.subject.id, &operation.id, self.lease()).await?.is_none() {
                 return Ok(false);
             }
             transaction.delete_resource(&below.scene.subject.id).await?;
@@ -280,7 +278,6 @@ impl Worker {
     ) -> Result<bool, StoreError> {
         operation.time_last_updated = Timestamp::now().to_string();
         let mut transaction = self.store.begin().await?;
-        transaction.lock_document(&subject.id).await?;
         if !transaction.journal(operation, self.lease()).await? {
             return Ok(false);
         }
@@ -297,8 +294,7 @@ impl Worker {
         subject: &mut ResourceDocument,
     ) -> Result<bool, StoreError> {
         let mut transaction = self.store.begin().await?;
-        transaction.lock_document(&subject.id).await?;
-        if transaction.hold(operation, self.lease()).await?.is_none() {
+        if transaction.hold_with(&subject.id, operation, self.lease()).await?.is_none() {
             return Ok(false);
         }
         outcome::take_over(&mut transaction, subject).await?;
@@ -310,10 +306,8 @@ impl Worker {
     pub(super) async fn end(&self, mut operation: OperationDocument, ending: Ending) -> Result<(), StoreError> {
         let now = Timestamp::now();
         let mut transaction = self.store.begin().await?;
-        if operation.provisioning_operation == OperationKind::Deprovision {
-            transaction.lock_subscription(&operation.subscription_id).await?;
-        }
-        transaction.lock_document(&operation.resource_id).await?;
+        let (kind, subscription) = (operation.provisioning_operation, &operation.subscription_id);
+        outcome::lock(&mut transaction, kind, subscription, &operation.resource_id).await?;
         if transaction.hold(&operation.id, self.lease()).await?.is_none() {
             return Ok(());
         }

@@ -93,7 +93,8 @@ impl Stage<'_> {
             | Step::SendRule
             | Step::NoSendRule => self.of_hub(step).await?,
             Step::Federation | Step::NoFederation => self.federation(step).await?,
-            Step::Certificate | Step::NoCertificate => self.certificate(step).await?,
+            Step::Certificate => self.certificate().await?,
+            Step::NoCertificate => self.no_certificate().await?,
             // Without an identity of its own a connector has no certificate.
             Step::CertificateRole if self.scene.subject.infrastructure.certificate.is_none() => {}
             Step::CertificateRole => self.assign(CERTIFICATE_ROLE).await?,
@@ -336,29 +337,29 @@ impl Stage<'_> {
         self.worker.with_lock(workspace.id.as_str(), change).await
     }
 
-    async fn certificate(&mut self, step: Step) -> Result<(), StepError> {
-        let certificates = &self.worker.platform.certificates;
-        let name = ConnectorNames(&self.scene.subject.id).certificate();
-        if step == Step::NoCertificate {
-            // Also one that no document tells of: whoever stored it may have been
-            // killed before it could say so.
-            if let Ok(place) = self.scene.place() {
-                certificates.delete(place, &name).await?;
-            }
-            self.scene.subject.infrastructure.certificate = None;
-            return Ok(());
-        }
+    async fn certificate(&mut self) -> Result<(), StepError> {
         let Some(identity) = &self.scene.subject.identity else {
             // What had one and is to have none no more.
             if self.scene.subject.infrastructure.certificate.is_some() {
                 self.revoke(CERTIFICATE_ROLE).await?;
-                certificates.delete(self.scene.place()?, &name).await?;
-                self.scene.subject.infrastructure.certificate = None;
+                self.no_certificate().await?;
             }
             return Ok(());
         };
-        let certificate = certificates.ensure(self.scene.place()?, &name, identity).await?;
+        let name = ConnectorNames(&self.scene.subject.id).certificate();
+        let certificate = self.worker.platform.certificates.ensure(self.scene.place()?, &name, identity).await?;
         self.scene.subject.infrastructure.certificate = Some(certificate);
+        Ok(())
+    }
+
+    /// Also one that no document tells of: whoever stored it may have been killed before
+    /// it could say so.
+    async fn no_certificate(&mut self) -> Result<(), StepError> {
+        let name = ConnectorNames(&self.scene.subject.id).certificate();
+        if let Ok(place) = self.scene.place() {
+            self.worker.platform.certificates.delete(place, &name).await?;
+        }
+        self.scene.subject.infrastructure.certificate = None;
         Ok(())
     }
 

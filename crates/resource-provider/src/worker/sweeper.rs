@@ -124,10 +124,7 @@ impl Worker {
         let expires = now + REMEMBERED;
         let mut transaction = self.store.begin().await?;
         if let Some(resource) = &resource {
-            if found.kind == OperationKind::Deprovision {
-                transaction.lock_subscription(&resource.subscription_id).await?;
-            }
-            transaction.lock_document(&resource.id).await?;
+            outcome::lock(&mut transaction, found.kind, &resource.subscription_id, &resource.id).await?;
         }
         if !transaction.fail_unread(&found.id, expires).await? {
             return Ok(0);
@@ -137,7 +134,7 @@ impl Worker {
             // Clients still ask how it went: what its document was is known but for its journal.
             let mut known = enqueue::operation(resource, found.kind, &Request::ours(found.at));
             known.id = found.id.clone();
-            outcome::settle(&mut transaction, &mut known, &Ending::Abandoned(outcome::poisoned())).await?;
+            Box::pin(outcome::settle(&mut transaction, &mut known, &Ending::Abandoned(outcome::poisoned()))).await?;
             operation = Some(known);
         }
         if let Some(mut operation) = operation {

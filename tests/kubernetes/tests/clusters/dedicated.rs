@@ -10,7 +10,7 @@ use kube::api::{Patch, PatchParams};
 use kubernetes_tests::ControlPlane;
 use reqwest::Method;
 use resource_provider::api::{Api, ApiSettings};
-use resource_provider::kubernetes::{Clusters, ClustersDocument};
+use resource_provider::kubernetes::Clusters;
 use resource_provider::local::{LocalCloud, LocalIdentities, LocalKeys, NamedFhirServices, Open};
 use resource_provider::pools::Pools;
 use resource_provider::ports::Platform;
@@ -19,8 +19,8 @@ use resource_provider::worker::{Worker, WorkerSettings};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
-use crate::planes::{OTHER, definitions, names, reference};
-use crate::site::{LIMIT, Site, WARD};
+use crate::planes::{OTHER, names, two_planes};
+use crate::site::{LIMIT, WARD};
 use crate::specs::CLUSTER;
 
 const GROUP: &str =
@@ -124,15 +124,7 @@ fn play_operator(plane: &ControlPlane) -> String {
 
 #[test]
 fn each_workspace_is_on_its_cluster_and_leaves_the_others_alone() {
-    let site = Site::start(&[], &json!({}));
-    let second = ControlPlane::start();
-    second.apply("default", &definitions()).unwrap();
-    second.make_namespace(WARD, &[]);
-    let document = ClustersDocument {
-        clusters: vec![reference(CLUSTER, &site.plane), reference(OTHER, &second)],
-        connectors: serde_json::from_value(json!({ "namespace": WARD, "lagSource": "keda" })).unwrap(),
-    };
-    let clusters = site.plane.block_on(Clusters::connect(document)).unwrap();
+    let (site, second, clusters) = two_planes(json!({ "namespace": WARD, "lagSource": "keda" }));
     let folder = tempfile::tempdir().unwrap();
     let (stop, stopped) = watch::channel(false);
     let front = site.plane.block_on(start(clusters, folder.path(), stopped));

@@ -5,7 +5,7 @@ use custom_resources::IotConnector;
 use kubernetes_tests::ControlPlane;
 use resource_provider::kubernetes::{ClusterReference, Clusters, ClustersDocument};
 use resource_provider::ports::Cluster;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::site::{Site, WARD};
 use crate::specs::{CLUSTER, connector, place};
@@ -14,15 +14,7 @@ pub const OTHER: &str = "/subscriptions/s/resourceGroups/g/providers/Microsoft.C
 
 #[test]
 fn a_connector_lands_on_and_is_removed_from_its_own_cluster_only() {
-    let site = Site::start(&[], &json!({}));
-    let second = ControlPlane::start();
-    second.apply("default", &definitions()).unwrap();
-    second.make_namespace(WARD, &[]);
-    let document = ClustersDocument {
-        clusters: vec![reference(CLUSTER, &site.plane), reference(OTHER, &second)],
-        connectors: serde_json::from_value(json!({ "namespace": WARD })).unwrap(),
-    };
-    let clusters = site.plane.block_on(Clusters::connect(document)).unwrap();
+    let (site, second, clusters) = two_planes(json!({ "namespace": WARD }));
     let (shared, dedicated) = (place(&CLUSTER.to_lowercase(), 1), place(&OTHER.to_uppercase(), 2));
 
     site.plane.block_on(clusters.apply(&dedicated, &connector(1))).unwrap();
@@ -35,6 +27,21 @@ fn a_connector_lands_on_and_is_removed_from_its_own_cluster_only() {
     assert_eq!(names(&site.plane), [connector(1).name, connector(2).name]);
 }
 
+/// A site and another control plane, and both as a platform's file names them, with what
+/// it says of `connectors`.
+pub fn two_planes(connectors: Value) -> (Site, ControlPlane, Clusters) {
+    let site = Site::start(&[], &json!({}));
+    let second = ControlPlane::start();
+    second.apply("default", &definitions()).unwrap();
+    second.make_namespace(WARD, &[]);
+    let document = ClustersDocument {
+        clusters: vec![reference(CLUSTER, &site.plane), reference(OTHER, &second)],
+        connectors: serde_json::from_value(connectors).unwrap(),
+    };
+    let clusters = site.plane.block_on(Clusters::connect(document)).unwrap();
+    (site, second, clusters)
+}
+
 /// The custom resources, as `helm/platform` has them.
 pub fn definitions() -> String {
     let definitions = custom_resources::definitions();
@@ -43,7 +50,7 @@ pub fn definitions() -> String {
 }
 
 /// A cluster, as a platform's file names it.
-pub fn reference(id: &str, plane: &ControlPlane) -> ClusterReference {
+fn reference(id: &str, plane: &ControlPlane) -> ClusterReference {
     ClusterReference { resource_id: id.to_owned(), kubeconfig: Some(plane.kubeconfig().to_owned()), context: None }
 }
 

@@ -31,7 +31,9 @@ pub async fn apply(
 ) -> Result<Result<Answer, ArmError>, StoreError> {
     match (plan.encounter, seen) {
         (Encounter::Create, seen) => create(api, call, id, seen, plan).await,
-        (Encounter::Change, seen @ Seen { before: Some(_), .. }) => change(api, call, id, verb, seen, plan).await,
+        (Encounter::Change, Seen { before: Some(before), has_connectors, .. }) => {
+            change(api, call, id, verb, (before, has_connectors), plan).await
+        }
         (Encounter::Nothing, Seen { before: Some(before), .. }) => nothing(api, call, id, before, plan.desired).await,
         (Encounter::Join, Seen { before: Some(before), .. }) => join(api, call, &before).await,
         // Neither is met by a PUT or PATCH, nor is what is met not there.
@@ -85,13 +87,12 @@ async fn change(
     call: &Call,
     id: &ResourceId,
     verb: Verb,
-    seen: Seen,
+    (mut document, has_connectors): (ResourceDocument, bool),
     plan: Plan,
 ) -> Result<Result<Answer, ArmError>, StoreError> {
-    let Some(mut document) = seen.before else { return Err(StoreError::Conflict) };
     let mut transaction = api.store.begin().await?;
     check_registered(transaction.share_subscription(&id.subscription).await?)?;
-    if id.kind == ResourceType::Workspace && !seen.has_connectors {
+    if id.kind == ResourceType::Workspace && !has_connectors {
         // Its SKU may change while it has none, and stands still until the end.
         transaction.lock(id).await?;
         if transaction.count_children(id, ResourceType::IotConnector).await? > 0 {
