@@ -12,6 +12,7 @@ use end_to_end::fhir::Fhir;
 use end_to_end::hapi::Hapi;
 use end_to_end::hub::{EventHub, To};
 use end_to_end::poll::until;
+use end_to_end::proxy::Proxy;
 use end_to_end::site::{FatesOf, by_device, fates_in, register};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Pod;
@@ -41,6 +42,8 @@ pub struct Site {
     pub hub: EventHub,
     pub azurite: Azurite,
     hapi: MutexGuard<'static, Option<Hapi>>,
+    /// What pods take for HAPI FHIR.
+    pub proxy: Proxy,
     /// Where the hubs listen: KEDA takes no port in an endpoint.
     address: Ipv4Addr,
     _folder: tempfile::TempDir,
@@ -123,7 +126,9 @@ impl Site {
     pub fn start_with(address: Ipv4Addr, more_hubs: &[&str]) -> Site {
         let folder = tempfile::tempdir().expect("a folder");
         let hapi = Hapi::shared();
-        register(&hapi.as_ref().expect("it was started").fhir);
+        let server = &hapi.as_ref().expect("it was started").fhir;
+        register(server);
+        let proxy = Proxy::start(&server.url);
         let hubs = [&[DEVICE_HUB, INTERNAL_HUB], more_hubs].concat();
         let (address_and_port, state) = (SocketAddr::from((address, 5672)), folder.path().join("hub"));
         let hub = EventHub::start_at(address_and_port, &state, (&hubs, &[GROUP, "dst-hapi"]), PARTITIONS);
@@ -136,7 +141,7 @@ impl Site {
         let images = images.with("*iot-connector-for-fhir/operator:*", operator_image());
         let kubelet = Kubelet::start(&plane, images);
         plane.make_namespace(NAMESPACE, &[("pod-security.kubernetes.io/enforce", "restricted")]);
-        let site = Site { kubelet, _keda: keda, plane, hub, azurite, hapi, address, _folder: folder };
+        let site = Site { kubelet, _keda: keda, plane, hub, azurite, hapi, proxy, address, _folder: folder };
         site.make_secret();
         site
     }
@@ -205,7 +210,7 @@ impl Site {
             "destinations": [{
                 "name": "hapi",
                 "mapping": { "content": sample("fhirmapping.json") },
-                "fhir": { "url": self.fhir().url, "authentication": { "type": "None" } },
+                "fhir": { "url": self.proxy.url, "authentication": { "type": "None" } },
                 "window": { "maxEvents": 100, "seconds": 2 },
             }],
             "settings": { "Answer__Fates": "true" },
