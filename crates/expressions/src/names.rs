@@ -44,7 +44,13 @@ pub const FORGET_AT: usize = 8192;
 /// devices, far less than what senders can make up.
 pub const FORGET_BYTES: usize = 1 << 20;
 
-/// A table of member names.
+/// How many bytes the compiled regular expressions of a mapping take together, and what
+/// compiling them takes with it: room for one in each of a thousand templates, and so
+/// little that a service which checks the mappings of others is not brought down by one.
+pub const PATTERN_BYTES_MAX: usize = 64 << 20;
+
+/// A table of member names. What compiles expressions with it shares the room for
+/// regular expressions too.
 #[derive(Clone, Debug)]
 pub struct Names {
     /// Open addressing; at most half full.
@@ -55,6 +61,9 @@ pub struct Names {
     fixed: usize,
     /// Keeps senders from making up names that all meet in one slot.
     seed: u64,
+    /// How many bytes compiled patterns have taken; more than the most when one was
+    /// refused.
+    pattern_bytes: usize,
 }
 
 /// Symbol 0 stands for an empty slot.
@@ -94,6 +103,7 @@ impl Default for Names {
             text: String::new(),
             fixed: 1,
             seed: RandomState::new().hash_one(0),
+            pattern_bytes: 0,
         };
         for name in ["Body", "Properties", "SystemProperties", "matchedToken"] {
             names.intern(name);
@@ -104,6 +114,13 @@ impl Default for Names {
 }
 
 impl Names {
+    /// Counts what a pattern takes, in bytes, and says whether there was room for it.
+    /// Once one has found no room, no other does.
+    pub(crate) fn take_room_for_pattern(&mut self, bytes: usize) -> bool {
+        self.pattern_bytes = self.pattern_bytes.saturating_add(bytes);
+        self.pattern_bytes <= PATTERN_BYTES_MAX
+    }
+
     /// The number of `name`, given one if it has none yet.
     #[inline]
     pub fn intern(&mut self, name: &str) -> Symbol {

@@ -65,6 +65,9 @@ impl fmt::Display for Finding {
     }
 }
 
+/// How many errors are printed: they go into logs.
+const SHOWN_MAX: usize = 100;
+
 /// A mapping that cannot be used, with everything that was found in it; while
 /// a mapping loads, what was found so far.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -97,11 +100,34 @@ impl Findings {
 impl fmt::Display for Findings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Validation errors:")?;
-        for finding in self.0.iter().filter(|finding| finding.is_error()) {
+        let errors = || self.0.iter().filter(|finding| finding.is_error());
+        for finding in errors().take(SHOWN_MAX) {
             write!(f, "\n{finding}")?;
         }
-        Ok(())
+        match errors().count().saturating_sub(SHOWN_MAX) {
+            0 => Ok(()),
+            more => write!(f, "\nand {more} more"),
+        }
     }
 }
 
 impl std::error::Error for Findings {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_holds_some_errors_only() {
+        let shown = |count: usize| {
+            let warning = Finding::warning("unused", None);
+            Findings([vec![Finding::error("wrong", None); count], vec![warning]].concat()).to_string()
+        };
+        for (errors, lines, last) in
+            [(0, 1, "Validation errors:"), (1, 2, "wrong"), (100, 101, "wrong"), (350, 102, "and 250 more")]
+        {
+            let text = shown(errors);
+            assert_eq!((text.lines().count(), text.lines().last()), (lines, Some(last)), "{errors}");
+        }
+    }
+}

@@ -25,9 +25,12 @@ const PATTERN_BYTES_A_STEP: usize = 2;
 /// milliseconds, mostly much less.
 const BACKTRACKING_STEPS: usize = 10_000;
 
-/// What compiling a pattern counts for that stands in the document; it is
-/// about a millisecond at the most.
+/// What compiling a pattern counts for at the least that stands in the document; it is
+/// about a millisecond at the most, unless the pattern is long.
 const PATTERN_STEPS: usize = 100_000;
+
+/// What it counts for beyond: for each byte that [`pattern::effort`] gives.
+const STEPS_OF_EFFORT: usize = 8;
 
 /// Goes on, or stops: with an error, or because enough was found.
 type Flow<T = ()> = ControlFlow<Option<EvaluateError>, T>;
@@ -323,7 +326,7 @@ impl<'d> Walk<'d, '_> {
         };
         self.spend(text.len() / PATTERN_BYTES_A_STEP)?;
         let matched = match &comparison.pattern {
-            Some(pattern @ Pattern::Backtracking(_)) => {
+            Some(pattern @ Pattern::Backtracking { .. }) => {
                 self.spend(BACKTRACKING_STEPS)?;
                 pattern.is_match(text)
             }
@@ -331,7 +334,7 @@ impl<'d> Walk<'d, '_> {
             // Whoever sends the text may not choose how long it is matched, so
             // a pattern from the document always runs in linear time.
             None => {
-                self.spend(PATTERN_STEPS)?;
+                self.spend(pattern::effort(written).saturating_mul(STEPS_OF_EFFORT).max(PATTERN_STEPS))?;
                 match Pattern::compile(written, false, pattern::DOCUMENT_SIZE_MAX) {
                     Ok(pattern) => pattern.is_match(text),
                     // The pattern is a value of the document, so it is not quoted.

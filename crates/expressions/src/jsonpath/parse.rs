@@ -8,7 +8,7 @@
 use super::pattern::{self, Pattern};
 use super::{Comparison, Condition, Literal, Operator, ScanFilter, Side, Step};
 use crate::expression::CompileError;
-use crate::names::Names;
+use crate::names::{Names, PATTERN_BYTES_MAX};
 
 /// How deep filters may nest: as deep as documents may. Keeps a hostile
 /// mapping from exhausting the stack.
@@ -326,12 +326,28 @@ impl Parser<'_> {
         let right = self.side()?;
         let pattern = match (&right, operator) {
             (Side::Literal(Literal::Text(text)), Operator::Matches) => {
-                let pattern = Pattern::compile(text, self.backtracking_patterns, pattern::SIZE_MAX);
-                Some(pattern.map_err(|message| self.error_at(message, start))?)
+                Some(self.pattern(text).map_err(|message| self.error_at(message, start))?)
             }
             _ => None,
         };
         Ok(Condition::Compare(Box::new(Comparison { left, operator, right, pattern })))
+    }
+
+    /// Compiles a pattern, as long as those of the mapping have room; one that cannot be
+    /// used took room too.
+    fn pattern(&mut self, text: &str) -> Result<Pattern, String> {
+        let full = || {
+            let most = PATTERN_BYTES_MAX >> 20;
+            format!("the regular expressions of the mapping take more than {most} MiB together")
+        };
+        if !self.names.take_room_for_pattern(pattern::effort(text)) {
+            return Err(full());
+        }
+        let compiled = Pattern::compile(text, self.backtracking_patterns, pattern::SIZE_MAX);
+        let bytes = compiled.as_ref().map_or_else(|refused| refused.bytes(pattern::SIZE_MAX), Pattern::bytes);
+        let has_room = self.names.take_room_for_pattern(bytes);
+        let pattern = compiled.map_err(|refused| refused.to_string())?;
+        if has_room { Ok(pattern) } else { Err(full()) }
     }
 
     fn side(&mut self) -> Result<Side, CompileError> {

@@ -406,6 +406,20 @@ fn runs_patterns_by_backtracking_when_switched() {
     check("$[?(@.v =~ @.p)].v", json, refused);
 }
 
+/// Senders choose how long these are, and each takes memory and time to compile.
+#[test]
+fn a_long_pattern_that_comes_with_an_event_meets_the_limit_of_steps() {
+    for (pattern, is_refused) in [
+        (format!("/{}/", "a".repeat(1000)), false),
+        (format!("/{}/", "\\\\w".repeat(40_000)), true),
+        (format!("/{}/i", "[\\\\s\\\\S]".repeat(200)), true),
+    ] {
+        let found = select("$[?(@.v =~ @.p)].v", &format!(r#"[{{"v":"abc","p":"{pattern}"}}]"#), true, false);
+        let refusal = "error the expressions take more than 100000000 steps over this event";
+        assert_eq!(found.as_str() == refusal, is_refused, "{pattern:.20}: {found:.200}");
+    }
+}
+
 #[test]
 fn tells_the_names_that_a_path_needs() {
     for (text, errors, expected) in [

@@ -276,3 +276,35 @@ proptest::proptest! {
         let _ = DeviceMapping::load_partial(&nearly, &Compatibility::default());
     }
 }
+
+/// A value whose expression holds a pattern.
+fn value_with(pattern: &str) -> String {
+    let expression = format!("$..[?(@.v =~ {pattern})]").replace('\\', "\\\\");
+    format!("{{\"valueName\":\"v\",\"valueExpression\":\"{expression}\"}}")
+}
+
+/// A service that checks the mappings of others compiles some of these patterns and no
+/// more, whether or not they can be used.
+#[test]
+fn the_patterns_of_a_mapping_have_a_limit_together() {
+    for pattern in ["/\\w{18}/", "/\\w{60}/"] {
+        let values = vec![value_with(pattern); 8000].join(",");
+        let found = findings(&file("JsonPathContent", &format!("{REQUIRED},\"values\":[{values}]")));
+        let is_full = |finding: &&String| finding.contains("of the mapping take more than 64 MiB together");
+        let full = found.iter().filter(is_full).count();
+        assert!(full >= 8000 - 80, "{full} of {pattern}: {}", found[0]);
+    }
+}
+
+#[test]
+fn a_thousand_templates_may_have_a_pattern_each() {
+    for pattern in ["/\\w+/", "/^[a-z]+[0-9]$/", "/^heart ?rate \\(bpm\\)$/i"] {
+        let template = file("JsonPathContent", &format!("{REQUIRED},\"values\":[{}]", value_with(pattern)));
+        let (_, template) = template.split_once('[').unwrap();
+        let template = template.strip_suffix("]}").unwrap();
+        let templates = vec![template; 1000].join(",");
+        let text = format!("{{\"templateType\":\"CollectionContent\",\"template\":[{templates}]}}");
+        let mapping = DeviceMapping::load(text.as_bytes(), &Compatibility::default());
+        assert_eq!(mapping.map(|mapping| mapping.templates().len()), Ok(1000), "{pattern}");
+    }
+}
