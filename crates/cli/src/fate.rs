@@ -1,16 +1,20 @@
 //! `iotc fate`: what became of one event, from the dead letters and the last
 //! checkpoint.
 
+mod provider;
+
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context;
 use azure::ConnectionString;
 use delivery::{Positions, Source, Stage};
+use folder::DeadLetterFolder;
 use local::functions_host::{Checkpoints, FolderCheckpoints, PartitionKey};
 use serde::{Deserialize, Serialize};
 use settings::{Checks, NativeSettings, PositionPlace};
 
+use self::provider::Workload;
 use crate::app_settings::AppSettings;
 use crate::dead_letters::place::{Place, PlaceArguments};
 use crate::dead_letters::{Filter, Listed, stage};
@@ -32,6 +36,10 @@ pub struct Arguments {
     /// The state folder of `iotc up`, which has all of it.
     #[arg(long, value_name = "FOLDER", conflicts_with_all = ["place", "event_hub", "checkpoints"])]
     state: Option<PathBuf>,
+    /// Which function it is, where the state is that of `iotc up --with-provider` and
+    /// several connectors or destinations run.
+    #[arg(long, value_name = "NAME", requires = "state")]
+    workload: Option<String>,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -96,13 +104,33 @@ enum Fate {
     NotYet,
 }
 
+/// Where to look.
+struct Target {
+    source: Source,
+    checkpoint: Option<i64>,
+    /// None where nothing was ever rejected.
+    letters: Option<Place>,
+}
+
+/// What the names of the settings begin with that say where a stage reads.
+fn source(stage: Stage) -> &'static str {
+    match stage {
+        Stage::Normalize => "InputEventHub__",
+        Stage::GroupConvert => "NormalizationEventHub__",
+    }
+}
+
 /// Prints the answer.
 pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
-    let (source, checkpoint) = match &arguments.state {
+    let target = match &arguments.state {
         Some(state) => arguments.local(state).await?,
-        None => arguments.deployed().await?,
+        None => {
+            let (source, checkpoint) = arguments.deployed(&arguments.settings()).await?;
+            Target { source, checkpoint, letters: Some(arguments.place.open().await?) }
+        }
     };
-    let letters = arguments.letters(&source).await?;
+    let letters = arguments.letters(&target).await?;
+    let checkpoint = target.checkpoint;
     let answer = Answer { fate: fate(&letters, checkpoint, arguments.sequence), checkpoint, letters };
     if arguments.json {
         output::print(&serde_json::to_string_pretty(&answer)?)?;
@@ -121,8 +149,18 @@ fn fate(letters: &[Listed], checkpoint: Option<i64>, sequence: i64) -> Fate {
 }
 
 impl Arguments {
-    /// The hub and the checkpoint of what `iotc up` runs, whichever front reads.
-    async fn local(&self, state: &Path) -> anyhow::Result<(Source, Option<i64>)> {
+    /// What `iotc up` runs: the functions, whichever front reads, or those that a
+    /// provider made.
+    async fn local(&self, state: &Path) -> anyhow::Result<Target> {
+        if !state.is_dir() {
+            anyhow::bail!("there is no folder `{}`", state.display());
+        }
+        if let Some(workload) = Workload::find(state, self.stage, self.workload.as_deref())? {
+            let settings = workload.settings();
+            let (source, checkpoint) = self.deployed(&settings).await?;
+            let letters = settings.get("DeadLetters__Folder").and_then(|folder| letters_in(folder.into()));
+            return Ok(Target { source, checkpoint, letters });
+        }
         let hub = match self.stage {
             Stage::Normalize => "devicedata",
             Stage::GroupConvert => "normalizeddata",
@@ -143,16 +181,12 @@ impl Arguments {
         let of_host = of_host.context("the checkpoint cannot be read")?.map(|checkpoint| checkpoint.sequence_number);
         let native = PositionPlace::Folder(state.join("positions"));
         let native = self.checkpoint(&native, &source).await?;
-        Ok((source, of_host.max(native)))
+        Ok(Target { source, checkpoint: of_host.max(native), letters: letters_in(state.join("dead-letters")) })
     }
 
-    /// The hub and the checkpoint that flags and app settings name.
-    async fn deployed(&self) -> anyhow::Result<(Source, Option<i64>)> {
-        let prefix = match self.stage {
-            Stage::Normalize => "InputEventHub__",
-            Stage::GroupConvert => "NormalizationEventHub__",
-        };
-        let flags = &self.source;
+    /// The app settings of the environment, under the flags.
+    fn settings(&self) -> AppSettings {
+        let (prefix, flags) = (source(self.stage), &self.source);
         let mut settings = AppSettings::environment();
         if flags.event_hub.is_some() {
             settings.forget(prefix);
@@ -165,11 +199,16 @@ impl Arguments {
             settings.set("CheckpointStorage__BlobStorageContainerUri", flags.checkpoints.as_deref());
             settings.set("CheckpointStorage__AuthenticationType", Some(&flags.checkpoint_authentication));
         }
+        settings
+    }
+
+    /// The hub and the checkpoint that app settings name.
+    async fn deployed(&self, settings: &AppSettings) -> anyhow::Result<(Source, Option<i64>)> {
         let raw: Raw = settings.read()?;
         let mut checks = Checks::default();
         let place = raw.native.check(&raw.client_id, &mut checks).place;
         let place = checks.finish(Some(place))?.context("where are the checkpoints? `--checkpoints` says so")?;
-        let source = self.named(&settings, prefix)?;
+        let source = self.named(settings, source(self.stage))?;
         let checkpoint = self.checkpoint(&place, &source).await?;
         Ok((source, checkpoint))
     }
@@ -197,25 +236,24 @@ impl Arguments {
     }
 
     /// The event's letters, those that were replayed included.
-    async fn letters(&self, source: &Source) -> anyhow::Result<Vec<Listed>> {
-        let place = match &self.state {
-            Some(state) if !state.is_dir() => anyhow::bail!("there is no folder `{}`", state.display()),
-            // Nothing was ever rejected.
-            Some(state) if !state.join("dead-letters").is_dir() => return Ok(Vec::new()),
-            Some(state) => PlaceArguments::in_folder(state.join("dead-letters")).open().await?,
-            None => self.place.open().await?,
-        };
+    async fn letters(&self, target: &Target) -> anyhow::Result<Vec<Listed>> {
+        let Some(place) = &target.letters else { return Ok(Vec::new()) };
         let filter = Filter {
             stage: Some(self.stage),
-            origin: Some(source.hub.clone()),
-            partition: Some(source.partition.clone()),
+            origin: Some(target.source.hub.clone()),
+            partition: Some(target.source.partition.clone()),
             first: Some(self.sequence),
             last: Some(self.sequence),
             replayed: true,
             ..Filter::default()
         };
-        listed(&place, &filter).await
+        listed(place, &filter).await
     }
+}
+
+/// The letters of a folder, which is made with the first.
+fn letters_in(folder: PathBuf) -> Option<Place> {
+    folder.is_dir().then(|| Place::Folder(DeadLetterFolder::new(folder)))
 }
 
 async fn listed(place: &Place, filter: &Filter) -> anyhow::Result<Vec<Listed>> {

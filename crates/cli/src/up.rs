@@ -135,7 +135,8 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Some(ended) = children.join_next() => match ended {
             Ok(Ok(())) => Err(anyhow::anyhow!("a part of the stack stopped")),
             Ok(Err(error)) => Err(error.context(format!("see {}", plan.logs().display()))),
-            Err(error) => Err(error.into()),
+            // Not with the error, which has the message of a panic.
+            Err(_) => Err(anyhow::anyhow!("a part of the stack broke off")),
         },
         interrupted = tokio::signal::ctrl_c() => interrupted.map(|()| ExitCode::SUCCESS).map_err(Into::into),
     };

@@ -10,10 +10,10 @@ use serde_json::{Value, json};
 
 use crate::site::{GROUP, Site, device_mapping, event, fhir_mapping, value};
 
-const VERSION: &str = "2024-03-31";
-const WORKSPACE: &str = "workspaces/ws1";
-const CONNECTOR: &str = "workspaces/ws1/iotconnectors/iot1";
-const DESTINATION: &str = "workspaces/ws1/iotconnectors/iot1/fhirdestinations/dest1";
+pub const VERSION: &str = "2024-03-31";
+pub const WORKSPACE: &str = "workspaces/ws1";
+pub const CONNECTOR: &str = "workspaces/ws1/iotconnectors/iot1";
+pub const DESTINATION: &str = "workspaces/ws1/iotconnectors/iot1/fhirdestinations/dest1";
 const RESTART_LIMIT: Duration = Duration::from_secs(60);
 
 pub fn workspace() -> Value {

@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test stops where its data is not what it should be")]
 
+mod fate;
 mod gen1;
 mod gen2;
 mod pasted;

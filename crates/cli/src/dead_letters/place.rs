@@ -71,19 +71,6 @@ pub enum Place {
 }
 
 impl PlaceArguments {
-    /// The letters in a folder.
-    pub fn in_folder(folder: PathBuf) -> PlaceArguments {
-        PlaceArguments {
-            folder: Some(folder),
-            container: None,
-            hub: None,
-            namespace: None,
-            endpoint: None,
-            consumer_group: "$Default".to_owned(),
-            authentication: None,
-        }
-    }
-
     /// Whether a flag names a place.
     pub fn is_given(&self) -> bool {
         self.folder.is_some() || self.container.is_some() || self.hub.is_some()
