@@ -1,7 +1,9 @@
-//! HTTP over TLS: the lag of the operator, the API of the resource provider.
+//! HTTP over TLS: the lag of the operator, the API of the resource provider. And
+//! without, within the same limits: probes and metrics.
 //!
 //! ```text
 //! folder (tls.crt, tls.key, ca.crt) --> acceptor --> serve: request + PeerCertificate --> routes
+//!                                              serve_plain: request                   --> routes
 //! ```
 //!
 //! A client's certificate is asked for and not judged: that it holds the key is
@@ -21,6 +23,7 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
@@ -36,7 +39,7 @@ const BUFFER: usize = 16 * 1024;
 /// How often files are looked at. The kubelet takes a minute to replace them.
 const LOOK_EVERY: Duration = Duration::from_secs(30);
 
-/// What clients may take of the server.
+/// What clients may take of the server, with TLS and without.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     /// A client that connects and says nothing is let go after this.
@@ -186,11 +189,41 @@ impl Kept {
 /// that are there, for as long as `limits` say. Whoever dawdles holds up nobody
 /// else, and is let go.
 pub async fn serve(
-    mut tcp: TcpListener,
+    tcp: TcpListener,
     acceptor: watch::Receiver<TlsAcceptor>,
     routes: Router,
     limits: Limits,
     stop: impl Future<Output = ()>,
+) {
+    let answer_one = |stream, watcher| {
+        let (acceptor, routes) = (acceptor.borrow().clone(), routes.clone());
+        async move {
+            match timeout(limits.handshake_wait, acceptor.accept(stream)).await {
+                Ok(Ok(stream)) => {
+                    let routes = routes.layer(Extension(shown(&stream)));
+                    answer(stream, routes, limits.headers_wait, watcher).await;
+                }
+                Ok(Err(error)) => tracing::debug!(%error, "A client did not get as far as TLS"),
+                Err(_) => tracing::debug!("A client did not say anything"),
+            }
+        }
+    };
+    serve_each(tcp, limits, stop, answer_one).await;
+}
+
+/// As [`serve`], without TLS: for loopback, and for who asks for probes and metrics.
+/// Requests have no [`PeerCertificate`].
+pub async fn serve_plain(tcp: TcpListener, routes: Router, limits: Limits, stop: impl Future<Output = ()>) {
+    let answer_one = |stream, watcher| answer(stream, routes.clone(), limits.headers_wait, watcher);
+    serve_each(tcp, limits, stop, answer_one).await;
+}
+
+/// Lets connections in while there are places, each answered by a task of its own.
+async fn serve_each<Answering: Future<Output = ()> + Send + 'static>(
+    mut tcp: TcpListener,
+    limits: Limits,
+    stop: impl Future<Output = ()>,
+    answer_one: impl Fn(TcpStream, Watcher) -> Answering,
 ) {
     let places = Arc::new(Semaphore::new(limits.connections));
     let going_on = GracefulShutdown::new();
@@ -205,14 +238,10 @@ pub async fn serve(
             next = next => next,
             () = &mut stop => break,
         };
-        let (acceptor, routes, watcher) = (acceptor.borrow().clone(), routes.clone(), going_on.watcher());
+        let answering = answer_one(stream, going_on.watcher());
         tokio::spawn(async move {
             let _place = place;
-            match timeout(limits.handshake_wait, acceptor.accept(stream)).await {
-                Ok(Ok(stream)) => answer(stream, routes, limits.headers_wait, watcher).await,
-                Ok(Err(error)) => tracing::debug!(%error, "A client did not get as far as TLS"),
-                Err(_) => tracing::debug!("A client did not say anything"),
-            }
+            answering.await;
         });
     }
     if timeout(limits.stop_wait, going_on.shutdown()).await.is_err() {
@@ -220,9 +249,18 @@ pub async fn serve(
     }
 }
 
-async fn answer(stream: TlsStream<TcpStream>, routes: Router, headers_wait: Duration, watcher: Watcher) {
+/// What a client showed in its handshake.
+fn shown(stream: &TlsStream<TcpStream>) -> PeerCertificate {
     let shown = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
-    let routes = routes.layer(Extension(PeerCertificate(shown.map(|shown| shown.clone().into_owned()))));
+    PeerCertificate(shown.map(|shown| shown.clone().into_owned()))
+}
+
+async fn answer(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    routes: Router,
+    headers_wait: Duration,
+    watcher: Watcher,
+) {
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(headers_wait).max_buf_size(BUFFER);
     let serving = http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(routes));

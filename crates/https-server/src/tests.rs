@@ -244,3 +244,51 @@ async fn what_is_asked_before_the_end_is_answered() {
     timeout(LIMIT, serving).await.unwrap().unwrap();
     assert!(TcpStream::connect(address).await.is_err(), "nobody else is let in");
 }
+
+/// A server without TLS.
+async fn plain(limits: Limits) -> std::net::SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let routes = Router::new().route("/", get(|| async { "well" }));
+    tokio::spawn(serve_plain(listener, routes, limits, std::future::pending()));
+    address
+}
+
+/// What a server without TLS answers one that asks so, after what it waits for more.
+async fn ask_plainly(address: std::net::SocketAddr, request: &str) -> String {
+    let mut tcp = TcpStream::connect(address).await.unwrap();
+    tcp.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    timeout(LIMIT, tcp.read_to_string(&mut answer)).await.unwrap().unwrap();
+    answer
+}
+
+#[tokio::test]
+async fn the_same_limits_hold_without_tls() {
+    let short = Duration::from_millis(50);
+    let address = plain(Limits { headers_wait: short, connections: 1, ..Limits::default() }).await;
+    let well = "GET / HTTP/1.1\r\nHost: localhost\r\n";
+    // The next has a place only when the one before was let go.
+    for (request, expected) in [
+        (format!("{well}\r\n"), "HTTP/1.1 200"),
+        ("GET / HT".to_owned(), "HTTP/1.1 408"),
+        (format!("{well}x: {}\r\n\r\n", "a".repeat(2 * BUFFER)), "HTTP/1.1 431"),
+        (format!("{well}Connection: close\r\n\r\n"), "HTTP/1.1 200"),
+    ] {
+        let answer = ask_plainly(address, &request).await;
+        assert!(
+            answer.is_empty() && expected.ends_with("408") || answer.starts_with(expected),
+            "{request:.40}: {answer}"
+        );
+    }
+    is_let_go(TcpStream::connect(address).await.unwrap()).await;
+}
+
+#[tokio::test]
+async fn without_tls_too_what_is_there_at_the_end_is_let_go() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let idle = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+    let limits = Limits { headers_wait: LIMIT * 10, ..Limits::default() };
+    timeout(LIMIT, serve_plain(listener, Router::new(), limits, std::future::ready(()))).await.unwrap();
+    is_let_go(idle).await;
+}

@@ -81,7 +81,8 @@ pub async fn run(
     let parts = (options.hub, options.positions, Arc::new(TokioRuntime::new()));
     Consumer::new(parts, processor, observer, consumer_options).run(stop).await?;
     if let Some(server) = server {
-        server.await.context("the HTTP server broke off")??;
+        // Not with the error, which has the message of a panic.
+        server.await.map_err(|_| anyhow::anyhow!("the HTTP server broke off"))??;
     }
     tracing::info!("Stopped in good order");
     Ok(())

@@ -113,7 +113,7 @@ async fn first_end(mut tasks: JoinSet<()>, kind: &str) -> anyhow::Error {
     let ended = tasks.join_next().await;
     tasks.shutdown().await;
     match ended {
-        Some(Err(error)) => anyhow::Error::new(error).context(format!("a task for {kind} broke off")),
+        Some(Err(error)) => anyhow::anyhow!("a task for {kind} broke off: {}", telemetry::broke_off(&error)),
         _ => anyhow::anyhow!("a task for {kind} ended"),
     }
 }

@@ -9,6 +9,7 @@ use axum::Router;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use https_server::Limits;
 use tokio::task::JoinSet;
 
 use crate::heartbeat::Heartbeats;
@@ -61,8 +62,8 @@ pub async fn serve(
         .route("/readyz", get(|| async move { readiness.answer() }))
         .route("/metrics", get(|| async { metrics_text() }));
     tasks.spawn(async move {
-        let ended = axum::serve(listener, router).await;
-        anyhow::Error::msg("the HTTP server stopped").context(format!("{ended:?}"))
+        https_server::serve_plain(listener, router, Limits::default(), std::future::pending()).await;
+        anyhow::Error::msg("the HTTP server stopped")
     });
     Ok(())
 }

@@ -142,7 +142,7 @@ async fn serve(settings: Settings) -> anyhow::Result<ExitCode> {
 fn ended_task(ended: Option<Result<anyhow::Error, JoinError>>) -> anyhow::Error {
     match ended {
         Some(Ok(error)) => error,
-        Some(Err(error)) => anyhow::Error::new(error).context("a task broke off"),
+        Some(Err(error)) => anyhow::anyhow!("a task broke off: {}", telemetry::broke_off(&error)),
         None => anyhow::anyhow!("nothing is served any more"),
     }
 }

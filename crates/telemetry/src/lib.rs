@@ -41,6 +41,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::log::{LogSettings, is_ours};
 use crate::otlp::Otlp;
+pub use crate::panics::broke_off;
 
 /// How long the end of the process waits for what is not sent yet.
 const FLUSH_LIMIT: Duration = Duration::from_secs(3);

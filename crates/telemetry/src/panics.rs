@@ -8,6 +8,8 @@ use std::any::Any;
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::panic;
 
+use tokio::task::JoinError;
+
 /// From now on a panic is a line of the log. The trace of calls follows on
 /// standard error where `RUST_BACKTRACE` asks for it; it holds no values.
 pub(crate) fn report() {
@@ -28,9 +30,23 @@ fn said(payload: &(dyn Any + Send)) -> Option<&'static str> {
     payload.downcast_ref::<&'static str>().copied()
 }
 
+/// How a task broke off. The text of the error has the message of the panic.
+pub fn broke_off(error: &JoinError) -> &'static str {
+    if error.is_panic() { "it panicked" } else { "it was cancelled" }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn how_a_task_broke_off_says_nothing_of_its_values() {
+        let panicked = tokio::spawn(async { panic!("name: {}", "Żółw") }).await.expect_err("it panics");
+        assert_eq!(broke_off(&panicked), "it panicked");
+        let pending = tokio::spawn(std::future::pending::<()>());
+        pending.abort();
+        assert_eq!(broke_off(&pending.await.expect_err("it is aborted")), "it was cancelled");
+    }
 
     /// Cutting a text between two bytes of a letter says the whole text, as would
     /// have been the case for one of an event.

@@ -31,7 +31,7 @@
 {{- end }}
 {{- range $name, $value := $settings.plain }}
 - name: {{ $name | quote }}
-  value: {{ $value | quote }}
+  value: {{ hasKey $settings.referring $name | ternary $value (include "iot-connector.literal" ($value | toString)) | quote }}
 {{- end }}
 {{- end }}
 

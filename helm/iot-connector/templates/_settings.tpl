@@ -1,9 +1,10 @@
 {{/*
 The app settings of a workload (docs/settings.md).
 
-  root, workload --> {"plain": {name: text}, "secrets": {name: secret reference}} --> env
+  root, workload --> {"plain": {name: text}, "secrets": {name: secret reference}, "referring": {name: true}} --> env
 
-What one helper puts in, a later one may put over: the user's own settings come last.
+What one helper puts in, a later one may put over: the user's own settings come last. The kubelet puts values of the
+pod in the place of $(NAME) in texts that are "referring", and in no others: those may be a customer's.
 */}}
 
 {{- define "iot-connector.settings" -}}
@@ -15,7 +16,8 @@ What one helper puts in, a later one may put over: the user's own settings come 
 {{- $workload := .workload -}}
 {{- $plain := dict -}}
 {{- $secrets := dict -}}
-{{- $context := dict "root" $root "workload" $workload "plain" $plain "secrets" $secrets -}}
+{{- $referring := dict -}}
+{{- $context := dict "root" $root "workload" $workload "plain" $plain "secrets" $secrets "referring" $referring -}}
 {{- include "iot-connector.settings.common" $context -}}
 {{- include "iot-connector.settings.storage" $context -}}
 {{- include "iot-connector.settings.hub" $context -}}
@@ -28,12 +30,19 @@ What one helper puts in, a later one may put over: the user's own settings come 
 {{- include "iot-connector.settings.functions" $context -}}
 {{- else -}}
 {{- $_ := set $plain "Http__Listen" (include "iot-connector.listen" $root) -}}
+{{- $_ := set $referring "Http__Listen" true -}}
 {{- end -}}
 {{- $own := include "iot-connector.ownSettings" (dict "root" $root "workload" $workload) | fromJson -}}
 {{- range $name, $value := $own -}}
 {{- $_ := set $plain $name $value -}}
+{{- $_ := unset $referring $name -}}
 {{- end -}}
-{{- dict "plain" $plain "secrets" $secrets | toJson -}}
+{{- dict "plain" $plain "secrets" $secrets "referring" $referring | toJson -}}
+{{- end }}
+
+{{/* A text of which the kubelet makes the same again, whatever is in it. Context: the text. */}}
+{{- define "iot-connector.literal" -}}
+{{- if or (contains "$(" .) (contains "$$" .) -}}{{- . | replace "$" "$$" -}}{{- else -}}{{- . -}}{{- end -}}
 {{- end }}
 
 {{/* What the user adds: for all workloads, and for this one. Context: root, workload. */}}
@@ -50,11 +59,13 @@ What one helper puts in, a later one may put over: the user's own settings come 
 {{- $_ := set .plain "LOG_FORMAT" $values.telemetry.logFormat -}}
 {{- if $values.telemetry.prometheus.enabled -}}
 {{- $_ := set .plain "Telemetry__PrometheusAddress" ($values.http.listenAddress | trimPrefix "[" | trimSuffix "]") -}}
+{{- $_ := set .referring "Telemetry__PrometheusAddress" true -}}
 {{- $_ := set .plain "Telemetry__PrometheusPort" ($values.telemetry.prometheus.port | int | toString) -}}
 {{- end -}}
 {{- with $values.telemetry.otlpEndpoint -}}
 {{- $_ := set $.plain "OTEL_EXPORTER_OTLP_ENDPOINT" . -}}
 {{- $_ := set $.plain "OTEL_RESOURCE_ATTRIBUTES" "k8s.namespace.name=$(K8S_NAMESPACE),k8s.pod.name=$(K8S_POD_NAME)" -}}
+{{- $_ := set $.referring "OTEL_RESOURCE_ATTRIBUTES" true -}}
 {{- end -}}
 {{- $identity := $values.identity.internal -}}
 {{- $own := include "iot-connector.ownIdentity" .root -}}
@@ -90,7 +101,9 @@ What one helper puts in, a later one may put over: the user's own settings come 
 {{- $_ := set $places "Parking" (printf "%s-%s" $values.storage.containers.parking .workload.destination) -}}
 {{- end -}}
 {{- range $prefix, $name := $places -}}
-{{- $_ := set $.plain (printf "%s__BlobStorageContainerUri" $prefix) (include "iot-connector.container" (dict "root" $.root "name" $name)) -}}
+{{- $uri := printf "%s__BlobStorageContainerUri" $prefix -}}
+{{- $_ := set $.plain $uri (include "iot-connector.container" (dict "root" $.root "name" $name)) -}}
+{{- $_ := set $.referring $uri true -}}
 {{- if ne $type "Sas" -}}{{- $_ := set $.plain (printf "%s__AuthenticationType" $prefix) $type -}}{{- end -}}
 {{- if has $prefix (list "CheckpointStorage" "TemplateStorage") -}}
 {{- $_ := set $.plain (printf "%s__BlobContainerName" $prefix) $name -}}
@@ -199,6 +212,7 @@ What one helper puts in, a later one may put over: the user's own settings come 
 {{- $_ := set .plain "AzureFunctionsWebHost__hostid" $id -}}
 {{- $_ := set .plain "AzureFunctionsJobHost__logging__console__isEnabled" "true" -}}
 {{- $_ := set .plain "ASPNETCORE_URLS" (printf "http://%s" (include "iot-connector.listen" .root)) -}}
+{{- $_ := set .referring "ASPNETCORE_URLS" true -}}
 {{- $largest := int64 $values.functionsHost.maxEventBatchSize -}}
 {{- $batches := dict "maxEventBatchSize" ($largest | toString) -}}
 {{- with .workload.spec -}}

@@ -5,10 +5,11 @@
 {{- .Values.storage.blobServiceUri | default (printf "https://%s.blob.%s" .Values.storage.accountName .Values.storage.endpointSuffix) | trimSuffix "/" -}}
 {{- end }}
 
-{{/* The address of a container, with the variable of the SAS when there is one. Context: root, name. */}}
+{{/* The address of a container, with the variable of the SAS when there is one, as the kubelet reads it.
+Context: root, name. */}}
 {{- define "iot-connector.container" -}}
 {{- $query := ternary "?$(STORAGE_SAS)" "" (eq (include "iot-connector.storageAuthentication" .root) "Sas") -}}
-{{- printf "%s/%s%s" (include "iot-connector.blobs" .root) .name $query -}}
+{{- printf "%s/%s%s" (include "iot-connector.literal" (include "iot-connector.blobs" .root)) .name $query -}}
 {{- end }}
 
 {{/* The clouds' names as Azure's SDKs have them by the suffixes of storage, as JSON. */}}

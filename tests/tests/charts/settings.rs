@@ -10,7 +10,7 @@ use std::time::Duration;
 use end_to_end::process::Running;
 use serde_json::Value;
 
-use crate::chart::{Values, connector, container, examples, objects_of_all, root};
+use crate::chart::{Values, connector, container, env, examples, objects_of_all, root};
 
 /// What only the Functions host reads, beside what docs/settings.md says of it (functions-eventhubs-keda.md 3.3).
 const HOST: [&str; 7] = [
@@ -328,3 +328,47 @@ fn the_functions_take_their_environment() {
 
 /// What a function says once its settings are good.
 const STARTED: [&str; 2] = ["listens", "Reads natively"];
+
+/// Values may be a customer's, and `$(NAME)` in one would send it whatever the pod has under that name.
+#[test]
+fn a_value_is_no_reference_to_what_the_pod_has() {
+    for front in ["native", "functions"] {
+        let values = Values::example("sas").set(&[&format!("front={front}")]).set_strings(&[
+            "connector.name=a$(MARK)",
+            "settings.Custom__One=$$(MARK)",
+            "normalize.settings.Http__Own=$$$(MARK)$",
+            "destinations[0].fhir.url=https://f.example/$(MARK)",
+            "destinations[0].settings.Custom__Two=?$(STORAGE_SAS)",
+            "storage.blobServiceUri=http://b.example/$(MARK)",
+            "telemetry.otlpEndpoint=http://c.example/$(MARK)",
+        ]);
+        let mut marked = BTreeSet::new();
+        for deployment in values.objects().kind("Deployment") {
+            for (name, value) in env(deployment) {
+                // Of two the kubelet makes one, and goes on behind them.
+                let read = value.replace("$$", "");
+                assert!(!read.contains("$(MARK)"), "{front} {name}={value}");
+                if value.contains("(MARK)") {
+                    marked.insert(name.clone());
+                }
+                let refers = read.contains("$(STORAGE_SAS)");
+                assert_eq!(refers, name.ends_with("__BlobStorageContainerUri"), "{front} {name}={value}");
+                let expected = match name.as_str() {
+                    "Custom__One" => "$$$$(MARK)",
+                    "Http__Own" => "$$$$$$(MARK)$$",
+                    "Custom__Two" => "?$$(STORAGE_SAS)",
+                    _ => continue,
+                };
+                assert_eq!(value, expected, "{front} {name}");
+            }
+        }
+        for name in [
+            "Connector__Name",
+            "FhirService__Url",
+            "OTEL_EXPORTER_OTLP_ENDPOINT",
+            "DeadLetters__BlobStorageContainerUri",
+        ] {
+            assert!(marked.contains(name), "{front} {name}: {marked:?}");
+        }
+    }
+}
