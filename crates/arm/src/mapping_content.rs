@@ -1,7 +1,6 @@
 //! The texts of mappings: checked by the code that loads them in the functions
 //! (resource-provider.md 4.13).
 
-use mapping::finding::Severity;
 use mapping::text::{Text, TextValue};
 use mapping::{Compatibility, DeviceMapping, FhirMapping, Finding};
 use serde::{Deserialize, Serialize};
@@ -18,6 +17,12 @@ pub const BYTES_MAX: usize = 512 * 1024;
 pub const TEMPLATES_MAX: usize = 1000;
 /// How deep it may nest (the same).
 pub const DEPTH_MAX: usize = 32;
+
+/// How many of its findings an answer tells; a mapping of so few bytes may have hundreds
+/// of thousands.
+const DETAILS_MAX: usize = 100;
+/// How much of a text is told, in bytes: messages and places hold names of the mapping.
+const TEXT_BYTES_MAX: usize = 500;
 
 /// Which of the two mappings a text is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -39,8 +44,8 @@ impl MappingContent {
     ///
     /// # Errors
     ///
-    /// `InvalidMapping`, with a detail for each finding: a JSON pointer below
-    /// `content`, and what is wrong there.
+    /// `InvalidMapping`, with a detail for each finding, but not more than a hundred: a
+    /// JSON pointer below `content`, and what is wrong there.
     pub fn read(text: &str, kind: MappingKind, target: &str) -> Result<MappingContent, ArmError> {
         let mut details = findings(text, kind);
         if details.is_empty() {
@@ -113,21 +118,6 @@ pub(crate) fn read_inline(body: &Body, member: &str, kind: MappingKind) -> Resul
     }
 }
 
-/// What does not fit between two mappings (rule 10): warnings, never errors.
-pub fn warnings(device: &MappingContent, fhir: &MappingContent) -> Vec<String> {
-    let request = mapping::validate::Request {
-        device_mapping: Some(device.as_str().as_bytes()),
-        fhir_mapping: Some(fhir.as_str().as_bytes()),
-        samples: &[],
-        aggregate: false,
-        compatibility: Compatibility::default(),
-        // No Observation is made, so none is issued.
-        issued: Default::default(),
-    };
-    let found = mapping::validate(&request).map(|validation| validation.mappings).unwrap_or_default();
-    found.into_iter().map(|found| found.finding.message).collect()
-}
-
 /// What keeps a text from being used; empty when nothing does.
 fn findings(text: &str, kind: MappingKind) -> Vec<ErrorDetail> {
     let one =
@@ -158,8 +148,13 @@ fn findings(text: &str, kind: MappingKind) -> Vec<ErrorDetail> {
         MappingKind::Device => DeviceMapping::load_partial(text.as_bytes(), &compatibility).1,
         MappingKind::Fhir => FhirMapping::load_partial(text.as_bytes(), &compatibility).1,
     };
-    let errors = found.into_iter().filter(|finding| finding.severity == Severity::Error);
-    errors.map(|finding| of_finding(&finding, &tree)).collect()
+    let errors: Vec<Finding> = found.into_iter().filter(Finding::is_error).collect();
+    let mut details: Vec<ErrorDetail> =
+        errors.iter().take(DETAILS_MAX).map(|finding| of_finding(finding, &tree)).collect();
+    if errors.len() > DETAILS_MAX {
+        details.push(detail("MoreFindings", format!("and {} more", errors.len() - DETAILS_MAX), None));
+    }
+    details
 }
 
 /// A finding as a client reads it. The loader points at the object that lacks a
@@ -205,7 +200,16 @@ fn camel_case(name: &str) -> String {
 }
 
 fn detail(code: &str, message: impl Into<String>, target: Option<String>) -> ErrorDetail {
-    ErrorDetail { code: code.to_owned(), message: message.into(), target }
+    ErrorDetail { code: code.to_owned(), message: shortened(message.into()), target: target.map(shortened) }
+}
+
+fn shortened(mut text: String) -> String {
+    if text.len() > TEXT_BYTES_MAX {
+        let end = (0..=TEXT_BYTES_MAX).rev().find(|end| text.is_char_boundary(*end)).unwrap_or_default();
+        text.truncate(end);
+        text.push('…');
+    }
+    text
 }
 
 fn refused(target: &str, details: Vec<ErrorDetail>) -> ArmError {
@@ -350,13 +354,25 @@ mod tests {
         assert_eq!(MappingContent::kind_of("{}"), None);
     }
 
+    /// Whoever sends a bad mapping again and again gets answers that are not long.
     #[test]
-    fn types_without_a_counterpart_are_warnings() {
-        let seed = r#"{"templateType":"JsonPathContent","template":{"typeName":"heartrate",
-            "typeMatchExpression":"$..[?(@heartrate)]","deviceIdExpression":"$.deviceid",
-            "timestampExpression":"$.t","values":[]}}"#;
-        let device = MappingContent::read(&device(seed), MappingKind::Device, "x").unwrap();
-        let fhir = MappingContent::read(&fhir(r#"{"typeName":"other","codes":[]}"#), MappingKind::Fhir, "x").unwrap();
-        assert!(!warnings(&device, &fhir).is_empty());
+    fn an_answer_holds_some_findings_only() {
+        let templates = |count: usize| device(&vec![r#"{"templateType":"x"}"#; count].join(","));
+        let long = device(&format!(r#"{{"templateType":"{}"}}"#, "é".repeat(100_000)));
+        for (text, details, last) in [
+            (templates(DETAILS_MAX), DETAILS_MAX, "Unknown templateType 'x'."),
+            (templates(TEMPLATES_MAX), DETAILS_MAX + 1, "and 900 more"),
+            (long, 1, "…"),
+        ] {
+            let error = MappingContent::read(&text, MappingKind::Device, "properties.deviceMapping").unwrap_err();
+            assert_eq!(error.details.len(), details);
+            let told = &error.details[details - 1].message;
+            assert!(told.ends_with(last) && told.len() < 2 * TEXT_BYTES_MAX, "{told}");
+            assert!(
+                error.message.ends_with(last) && error.message.len() < 100 * DETAILS_MAX,
+                "{}",
+                error.message.len()
+            );
+        }
     }
 }

@@ -83,7 +83,7 @@ impl ResourceId {
 
     /// What is equal for two spellings of one resource, and for no others.
     pub fn key(&self) -> String {
-        self.to_string().to_lowercase()
+        folded(&self.to_string())
     }
 
     /// The part of the keys that all its children of a type have.
@@ -91,6 +91,23 @@ impl ResourceId {
         let child = self.child(kind, "");
         child.key()
     }
+}
+
+/// What is equal for two spellings of one text, as ARM compares ids: ordinal, without
+/// letter case. A letter beyond ASCII is one of ASCII in no case, such as the sign of
+/// Kelvin, whose lower case is `k`.
+pub fn folded(text: &str) -> String {
+    let fold = |letter: char| {
+        if letter.is_ascii() {
+            return letter.to_ascii_lowercase();
+        }
+        let mut upper = letter.to_uppercase();
+        match (upper.next(), upper.next()) {
+            (Some(upper), None) if !upper.is_ascii() => upper,
+            _ => letter,
+        }
+    };
+    text.chars().map(fold).collect()
 }
 
 impl fmt::Display for ResourceId {
@@ -130,6 +147,22 @@ mod tests {
         let other = DESTINATION.to_uppercase().replace("FHIRDESTINATIONS", "destinations");
         assert_eq!(id(DESTINATION).key(), id(&other).key());
         assert_ne!(id(DESTINATION).key(), id(DESTINATION).parent().unwrap().key());
+    }
+
+    #[test]
+    fn a_letter_beyond_ascii_is_none_of_ascii() {
+        for (one, other, are_same) in [
+            ("K8s", "k8S", true),
+            ("Zażółć", "ZAŻÓŁĆ", true),
+            ("\u{212a}8s", "k8s", false),
+            ("\u{17f}", "s", false),
+            ("\u{131}", "i", false),
+            ("\u{130}", "i\u{307}", false),
+            ("straße", "strasse", false),
+            ("straße", "STRAßE", true),
+        ] {
+            assert_eq!(folded(one) == folded(other), are_same, "{one} {other}");
+        }
     }
 
     #[test]

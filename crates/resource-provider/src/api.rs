@@ -19,6 +19,7 @@ mod read;
 mod write;
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use arm::desired::Rules;
 use arm::{ArmError, ErrorCode, Location, Route};
@@ -136,6 +137,14 @@ pub struct Api {
     pub keys: Arc<dyn Keys>,
 }
 
+/// How much of a text that a client sends is logged.
+const LOGGED_MAX: usize = 512;
+
+tokio::task_local! {
+    /// Of the request that is being answered, for what is logged of it on the way.
+    static REQUEST_ID: String;
+}
+
 /// How large a body may be, in bytes (resource-provider.md 2.2).
 const BODY_BYTES_MAX: usize = 1024 * 1024;
 
@@ -179,39 +188,67 @@ async fn handle(
     headers: HeaderMap,
     body: Result<Bytes, axum::extract::rejection::BytesRejection>,
 ) -> Response {
+    let since = Instant::now();
     let request_id = uuid::Uuid::new_v4().to_string();
-    let answered = match body {
-        Ok(body) => match Call::read(&method, &uri, &headers, body) {
-            // On the heap: a future lies on the stack of whoever polls it.
-            Ok(call) => Box::pin(api.answer(&call)).await,
-            Err(error) => Err(error),
-        },
+    let answering = REQUEST_ID.scope(request_id.clone(), answer_to(&api, (&method, &uri, &headers), body));
+    // On the heap: a future lies on the stack of whoever polls it.
+    let answered = Box::pin(answering).await;
+    let code = answered.as_ref().err().map(|error| error.code.as_str());
+    let answer = answered.unwrap_or_else(|error| Answer::error(&error, api.settings.retry_after_seconds));
+    let (status, milliseconds) = (answer.status(), since.elapsed().as_millis());
+    let path: String = uri.path().chars().take(LOGGED_MAX).collect();
+    let correlation_id = correlation_id(&headers);
+    match status {
+        500.. => {
+            tracing::error!(%method, path, status, code, milliseconds, request_id, correlation_id, "Could not answer")
+        }
+        _ => tracing::info!(%method, path, status, code, milliseconds, request_id, correlation_id, "Answered"),
+    }
+    answer.into_response(&headers, &request_id)
+}
+
+async fn answer_to(
+    api: &Api,
+    (method, uri, headers): (&Method, &Uri, &HeaderMap),
+    body: Result<Bytes, axum::extract::rejection::BytesRejection>,
+) -> Result<Answer, ArmError> {
+    match body {
+        Ok(body) => {
+            let call = Call::read(method, uri, headers, body)?;
+            api.answer(&call).await
+        }
         Err(rejection) if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => {
             let message = format!("The body has more than {BODY_BYTES_MAX} bytes.");
             Err(ArmError::new(ErrorCode::RequestEntityTooLarge, message))
         }
         Err(_) => Err(ArmError::new(ErrorCode::InvalidRequestContent, "The body did not come whole.")),
-    };
-    let answer = answered.unwrap_or_else(|error| Answer::error(&error, api.settings.retry_after_seconds));
-    tracing::info!(%method, status = answer.status(), request_id, "Answered");
-    answer.into_response(&headers, &request_id)
+    }
+}
+
+/// What the client calls the request with all that follows of it, to be logged.
+fn correlation_id(headers: &HeaderMap) -> Option<String> {
+    let sent = headers.get("x-ms-correlation-request-id").and_then(|value| value.to_str().ok())?;
+    Some(sent.chars().take(LOGGED_MAX).collect())
 }
 
 /// The answer to a request that does not get as far as the API.
 pub(crate) fn refusal(error: &ArmError, retry_after_seconds: u64, method: &Method, headers: &HeaderMap) -> Response {
     let request_id = uuid::Uuid::new_v4().to_string();
     let answer = Answer::error(error, retry_after_seconds);
-    tracing::info!(%method, status = answer.status(), request_id, code = error.code.as_str(), "Refused");
+    let (status, code, correlation_id) = (answer.status(), error.code.as_str(), correlation_id(headers));
+    tracing::info!(%method, status, code, request_id, correlation_id, "Refused");
     answer.into_response(headers, &request_id)
 }
 
 impl From<StoreError> for ArmError {
     /// What a client hears of a store that does not answer: nothing of why.
     fn from(error: StoreError) -> ArmError {
+        // Not of a request where there is none.
+        let request_id = REQUEST_ID.try_with(String::clone).ok();
         match &error {
             // Others were faster.
-            StoreError::Conflict => tracing::warn!("The store was busy"),
-            _ => tracing::error!(error = error_chain(&error), "The store failed"),
+            StoreError::Conflict => tracing::warn!(request_id, "The store was busy"),
+            _ => tracing::error!(request_id, error = error_chain(&error), "The store failed"),
         }
         match error {
             StoreError::Document { .. }

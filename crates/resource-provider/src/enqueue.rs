@@ -102,6 +102,10 @@ pub async fn remove(
     request: &Request,
 ) -> Result<OperationDocument, StoreError> {
     let operation = operation(document, OperationKind::Deprovision, request);
+    // Documents before operations, as workers lock them.
+    for id in [&document.id].into_iter().chain(children.iter().map(|child| &child.id)) {
+        transaction.lock_document(id).await?;
+    }
     preempt(transaction, document, request.at).await?;
     for mut child in children {
         preempt(transaction, &child, request.at).await?;
@@ -117,9 +121,12 @@ pub async fn remove(
 }
 
 /// Stops what is going on with a resource: at once what no worker has, else
-/// before its next step.
+/// before its next step. A delete of its own goes on: whoever asked for it is not told that
+/// it was stopped, when the resource goes.
 async fn preempt(transaction: &mut Transaction, document: &ResourceDocument, now: Timestamp) -> Result<(), StoreError> {
-    for operation in transaction.pending(&document.id).await? {
+    let pending = transaction.pending(&document.id).await?;
+    let stops = |operation: &OperationDocument| operation.provisioning_operation != OperationKind::Deprovision;
+    for operation in pending.into_iter().filter(stops) {
         if transaction.preempt(&operation.id).await? {
             transaction.end_operation(&preempted(operation, now), now + REMEMBERED).await?;
         }

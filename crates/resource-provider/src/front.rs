@@ -14,9 +14,10 @@ pub mod certificates;
 pub mod health;
 pub mod throttle;
 pub mod tokens;
+pub mod trusted;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arm::{ArmError, ErrorCode, Route};
 use axum::Router;
@@ -31,6 +32,7 @@ use self::audit::{Audit, Entry};
 use self::callers::{Caller, Callers};
 use self::throttle::Throttle;
 use crate::api::refusal;
+use crate::metrics;
 
 /// A request is answered within this: the manifest tells ARM 20 s
 /// (resource-provider.md 2.2).
@@ -95,6 +97,8 @@ impl Front {
                 let mut response = refuse(&error);
                 if error.code == ErrorCode::AuthenticationFailed {
                     response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+                    // A place is for who may call.
+                    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
                 }
                 response
             }
@@ -107,17 +111,20 @@ impl Front {
 }
 
 async fn pass(State(front): State<Front>, request: Request, next: Next) -> Response {
+    let since = Instant::now();
     let (method, asked, retry_after) = (request.method().clone(), request.headers().clone(), front.retry_after_seconds);
     // A task of its own: a client that goes away stops neither what it asked for
     // nor the line about it.
-    match tokio::spawn(Box::pin(front.answer(request, next))).await {
+    let response = match tokio::spawn(Box::pin(front.answer(request, next))).await {
         Ok(response) => response,
         Err(error) => {
-            tracing::error!(%error, "A request broke off");
+            tracing::error!(how = telemetry::broke_off(&error), "A request broke off");
             let message = "An unexpected error occurred. Try again later.";
             refusal(&ArmError::new(ErrorCode::InternalServerError, message), retry_after, &method, &asked)
         }
-    }
+    };
+    metrics::count_request(&method, response.status().as_u16(), since.elapsed());
+    response
 }
 
 fn is_write(method: &Method) -> bool {

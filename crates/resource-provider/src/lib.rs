@@ -14,6 +14,7 @@ pub mod front;
 pub mod kubernetes;
 pub mod lifecycle;
 pub mod local;
+pub mod metrics;
 pub mod openapi;
 pub mod outside;
 pub mod platform_file;

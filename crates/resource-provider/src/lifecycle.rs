@@ -39,18 +39,24 @@ pub async fn put(
         // What runs now may just be applying what was true before.
         false => Which::All,
     };
-    follow(transaction, subscription, document.state, which, now).await.map(|_| ())
+    Box::pin(follow(transaction, subscription, document.state, which, (now, now))).await.map(|_| ())
 }
 
 /// Queues what is to be done so that everything of a subscription is as its state
-/// says. How many operations that was.
+/// says, but for what failed since `failed`: that has its pause. How many operations that
+/// was.
 ///
 /// # Errors
 ///
 /// [`StoreError`].
-pub async fn catch_up(transaction: &mut Transaction, subscription: &str, now: Timestamp) -> Result<usize, StoreError> {
+pub async fn catch_up(
+    transaction: &mut Transaction,
+    subscription: &str,
+    failed: Timestamp,
+    now: Timestamp,
+) -> Result<usize, StoreError> {
     let state = transaction.lock_subscription(subscription).await?;
-    follow(transaction, subscription, state, Which::Differing, now).await
+    Box::pin(follow(transaction, subscription, state, Which::Differing, (failed, now))).await
 }
 
 /// Which connectors are applied again.
@@ -67,7 +73,7 @@ async fn follow(
     subscription: &str,
     state: SubscriptionState,
     which: Which,
-    now: Timestamp,
+    (failed, now): (Timestamp, Timestamp),
 ) -> Result<usize, StoreError> {
     let mut count = 0;
     match state {
@@ -76,7 +82,8 @@ async fn follow(
                 let Some(document) = readable(transaction, &id).await? else { continue };
                 let is_told = document.infrastructure.is_suspended;
                 let differs = is_told.is_some_and(|told| told != state.is_suspended());
-                if differs || which == Which::All {
+                let has_pause = transaction.has_failed(&id, OperationKind::Reapply, failed).await?;
+                if (differs || which == Which::All) && !has_pause {
                     count += usize::from(reapply(transaction, &document, now).await?);
                 }
             }
@@ -86,7 +93,9 @@ async fn follow(
             // none any more.
             for id in connectors(transaction, subscription).await? {
                 let Some(document) = readable(transaction, &id).await? else { continue };
-                count += usize::from(remove_unless_going(transaction, document, now).await?);
+                if !transaction.has_failed(&id, OperationKind::Deprovision, failed).await? {
+                    count += usize::from(remove_unless_going(transaction, document, now).await?);
+                }
             }
             for id in transaction.ids_of(subscription, ResourceType::Workspace).await? {
                 let Some(document) = readable(transaction, &id).await? else { continue };
@@ -141,6 +150,16 @@ async fn remove_unless_going(
     remove_with(transaction, document, children, now).await.map(|()| true)
 }
 
+/// Whether a delete of a connector failed that had taken it from the cluster: it does not
+/// run again by itself.
+fn is_half_removed(document: &ResourceDocument) -> bool {
+    let is_connector =
+        matches!(document.kind.resource_type(), ResourceType::IotConnector | ResourceType::IomtConnector);
+    let infrastructure = &document.infrastructure;
+    let is_away = infrastructure.is_suspended.is_none() && !infrastructure.is_half_changed;
+    is_connector && document.state == ResourceState::Failed && is_away
+}
+
 /// Queues that a resource is applied again as it was good last, unless that waits
 /// already. One that was never made, or is going, is left alone.
 ///
@@ -153,7 +172,7 @@ pub async fn reapply(
     now: Timestamp,
 ) -> Result<bool, StoreError> {
     let was_never_made = document.last_good.is_none() && document.state.is_terminal();
-    if was_never_made || document.state == ResourceState::Deprovisioning {
+    if was_never_made || document.state == ResourceState::Deprovisioning || is_half_removed(document) {
         return Ok(false);
     }
     let waits = transaction.pending(&document.id).await?.iter().any(|pending| {

@@ -21,6 +21,7 @@ use std::sync::Mutex;
 use arm::ResourceId;
 use arm::gen1::{ConnectionKeys, KeyType};
 use arm::identity::SystemAssigned;
+use arm::resource_id::folded;
 use async_trait::async_trait;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -40,12 +41,12 @@ pub struct NamedFhirServices(Mutex<BTreeMap<String, FhirService>>);
 impl NamedFhirServices {
     /// Names a service by its resource id.
     pub fn put(&self, path: &str, service: FhirService) {
-        self.all().insert(path.to_lowercase(), service);
+        self.all().insert(folded(path), service);
     }
 
     /// Forgets a service.
     pub fn remove(&self, path: &str) {
-        self.all().remove(&path.to_lowercase());
+        self.all().remove(&folded(path));
     }
 
     fn all(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, FhirService>> {
@@ -57,7 +58,7 @@ impl NamedFhirServices {
 #[async_trait]
 impl FhirServices for NamedFhirServices {
     async fn get(&self, path: &str) -> Result<Option<FhirService>, PortError> {
-        let (path, all) = (path.to_lowercase(), self.all());
+        let (path, all) = (folded(path), self.all());
         let fitting = all.iter().filter(|(name, _)| fits(name, &path));
         let named = fitting.min_by_key(|(name, _)| name.matches('*').count());
         Ok(named.map(|(_, found)| found.clone()))

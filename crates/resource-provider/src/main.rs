@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -16,13 +17,14 @@ use native::Stop;
 use resource_provider::api::Api;
 use resource_provider::front::audit::Audit;
 use resource_provider::front::callers::Callers;
+use resource_provider::front::health::Signs;
 use resource_provider::front::throttle::Throttle;
-use resource_provider::front::{Front, health};
+use resource_provider::front::{Front, health, trusted};
 use resource_provider::outside::Outside;
 use resource_provider::platform_file::PlatformFile;
 use resource_provider::settings::Settings;
 use resource_provider::store::Store;
-use resource_provider::worker::Worker;
+use resource_provider::worker::{Pulse, Worker};
 use secrecy::ExposeSecret;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -59,13 +61,18 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
         return writeln!(std::io::stdout(), "{:#}", platform.manifest(endpoint)).context("standard output");
     }
     settings.check()?;
+    if let Some(warning) = platform.warning() {
+        tracing::warn!("{warning}");
+    }
     let store = Store::open(settings.store.expose_secret()).await.context("the store cannot be opened")?;
-    let client = reqwest::Client::builder().build().context("HTTPS cannot be used")?;
+    let client = trusted::client().context("HTTPS cannot be used")?;
     let callers = Arc::new(if settings.role.answers() { settings.callers.callers(&client) } else { Callers::Anybody });
     let mut tasks = Tasks::new();
     let (stop, stopped) = watch::channel(false);
+    let pulse = Pulse::default();
+    let signs = Signs { pulse: settings.role.works().then(|| pulse.clone()), ..Signs::default() };
 
-    serve_http(settings.health, health::probes(store.clone(), callers.clone()), &mut tasks).await?;
+    serve_http(settings.health, health::probes(store.clone(), callers.clone(), signs.clone()), &mut tasks).await?;
     if let Some(address) = settings.metrics {
         serve_http(address, health::metrics(store.clone()), &mut tasks).await?;
     }
@@ -103,12 +110,16 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
             platform: outside,
             settings: platform.worker(),
             name: uuid::Uuid::new_v4().to_string().into(),
+            pulse,
         };
         let worker = tokio::spawn(worker.run(stopped));
-        working =
-            Box::pin(async move { worker.await.context("the worker broke off")?.context("the sweeper broke off") });
+        working = Box::pin(async move {
+            let ended = worker.await.map_err(|error| broke_off("the worker", &error))?;
+            ended.map_err(|error| broke_off("the sweeper", &error))
+        });
     }
 
+    signs.has_begun.store(true, Ordering::SeqCst);
     let told = async {
         stop_sign.told().await;
         if settings.role.answers() {
@@ -137,8 +148,8 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
 async fn serve_http(address: SocketAddr, routes: Router, tasks: &mut Tasks) -> anyhow::Result<()> {
     let listener = listen(address).await?;
     tasks.spawn(async move {
-        let ended = axum::serve(listener, routes).await;
-        anyhow::anyhow!("{address} is not answered any more").context(format!("{ended:?}"))
+        https_server::serve_plain(listener, routes, Limits::default(), std::future::pending()).await;
+        anyhow::anyhow!("{address} is not answered any more")
     });
     Ok(())
 }
@@ -160,10 +171,11 @@ async fn answer(
         // Whoever says it is gone only when the process is.
         let _ = stopped.wait_for(|stop| *stop).await;
     };
+    let limits = Limits { connections: CONNECTIONS_MAX, ..Limits::default() };
     let Some(folder) = &settings.tls else {
         return Ok(Box::pin(async move {
-            let serving = axum::serve(listener, routes).with_graceful_shutdown(stop);
-            serving.await.context("requests cannot be answered")
+            https_server::serve_plain(listener, routes, limits, stop).await;
+            Ok(())
         }));
     };
     let files = https_server::read(folder)?;
@@ -171,7 +183,6 @@ async fn answer(
     let (renewed, acceptor) = watch::channel(https_server::acceptor(&files.chain, &files.key, clients)?);
     tasks.spawn(Kept::new(folder, files, (clients, Authority::Untold), renewed).keep());
     Ok(Box::pin(async move {
-        let limits = Limits { connections: CONNECTIONS_MAX, ..Limits::default() };
         https_server::serve(listener, acceptor, routes, limits, stop).await;
         Ok(())
     }))
@@ -186,7 +197,11 @@ async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
 fn ended_task(ended: Option<Result<anyhow::Error, JoinError>>) -> anyhow::Error {
     match ended {
         Some(Ok(error)) => error,
-        Some(Err(error)) => anyhow::Error::new(error).context("a task broke off"),
+        Some(Err(error)) => broke_off("a task", &error),
         None => anyhow::anyhow!("nothing is served any more"),
     }
+}
+
+fn broke_off(what: &str, error: &JoinError) -> anyhow::Error {
+    anyhow::anyhow!("{what} broke off: {}", telemetry::broke_off(error))
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use arm::Location;
 use arm::desired::Rules;
+use arm::gen2::fhir_destination::FhirServiceId;
 use jiff::SignedDuration;
 use serde::Deserialize;
 use url::Url;
@@ -43,7 +44,7 @@ pub struct PlatformFile {
     /// Whether a Gen1 connector with children is kept from being deleted.
     pub gen1_delete_requires_no_children: bool,
     /// The FHIR services of the platform by their resource ids, where no directory
-    /// knows them; `*` stands for any segment.
+    /// knows them; `*` stands for any name.
     pub fhir_services: BTreeMap<String, NamedFhirService>,
     /// Whether resource groups of ours are removed whose resource is gone, not only
     /// reported.
@@ -85,14 +86,23 @@ impl PlatformFile {
         let options = serde_saphyr::options! { with_snippet: false };
         let read: PlatformFile = serde_saphyr::from_str_with_options(&text, options)
             .with_context(|| format!("{} is not a platform's file", file.display()))?;
-        if let Some(name) = read.fhir_services.keys().find(|name| !is_service(name)) {
+        if let Some(name) = read.fhir_services.keys().find(|name| !FhirServiceId::has_form(name)) {
             bail!(
-                "{}: fhirServices: `{name}` is no resource id; expected /subscriptions/…/services/NAME or …/workspaces/\
-                 NAME/fhirservices/NAME, `*` for any segment",
-                file.display()
+                "{}: fhirServices: `{name}` is no resource id of a FHIR service; expected /subscriptions/S/resourceGroups/\
+                 G/providers/{}/services/NAME or …/workspaces/NAME/fhirservices/NAME, `*` for any name",
+                file.display(),
+                arm::NAMESPACE
             );
         }
         Ok(read)
+    }
+
+    /// What in the file is allowed and perhaps not meant.
+    pub fn warning(&self) -> Option<&'static str> {
+        (self.azure.is_some() && self.rules.namespace_suffixes.is_empty()).then_some(
+            "rules.namespaceSuffixes is empty: connectors show their tokens for Event Hubs to whatever host a customer \
+             names",
+        )
     }
 
     /// Where tracked resources may be made.
@@ -130,18 +140,6 @@ impl PlatformFile {
     }
 }
 
-/// Whether a name is the resource id of a FHIR service of either generation, or could be
-/// one's.
-fn is_service(name: &str) -> bool {
-    let segments: Vec<String> = name.split('/').map(str::to_lowercase).collect();
-    let is = |index: usize, literal: &str| segments.get(index).is_some_and(|segment| segment == literal);
-    is(0, "")
-        && is(1, "subscriptions")
-        && is(3, "resourcegroups")
-        && (segments.len() == 9 && is(7, "services") || segments.len() == 11 && is(9, "fhirservices"))
-        && !segments[1..].iter().any(String::is_empty)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -169,6 +167,19 @@ mod tests {
     }
 
     #[test]
+    fn on_azure_it_is_said_when_any_host_may_be_a_namespace() {
+        for (text, is_said) in [
+            ("", false),
+            ("azure: {}", true),
+            ("azure: {}\nrules: { tagsMax: 3 }", true),
+            ("azure: {}\nrules: { namespaceSuffixes: [.servicebus.windows.net] }", false),
+        ] {
+            let file = if text.is_empty() { PlatformFile::default() } else { serde_saphyr::from_str(text).unwrap() };
+            assert_eq!(file.warning().is_some(), is_said, "{text}");
+        }
+    }
+
+    #[test]
     fn the_pages_file_for_one_machine_can_be_read() {
         let page = include_str!("../../../docs/resource-provider.md");
         let (_, rest) = page.split_once("```yaml\nmachine:").expect("an example");
@@ -181,16 +192,6 @@ mod tests {
 
     #[test]
     fn names_of_fhir_services_are_resource_ids() {
-        let below = "/subscriptions/*/resourceGroups/*/providers/Microsoft.HealthcareApis";
-        for (name, expected) in [
-            (format!("{below}/services/*"), true),
-            (format!("{below}/Workspaces/ws1/FhirServices/fhir1"), true),
-            (format!("{below}/workspaces/ws1"), false),
-            (format!("{below}/services/"), false),
-            ("foo".to_owned(), false),
-        ] {
-            assert_eq!(is_service(&name), expected, "{name}");
-        }
         let folder = tempfile::tempdir().expect("a folder");
         let file = folder.path().join("platform.yaml");
         std::fs::write(&file, "fhirServices: { foo: { location: westus2, url: 'https://f' } }").expect("a file");

@@ -15,6 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use arm::gen2::Sku;
 use arm::infrastructure::WorkspaceNames;
+use arm::resource_id::folded;
 use arm::{DocumentId, ErrorCode, Location};
 use async_trait::async_trait;
 use serde::Deserialize;
@@ -106,7 +107,7 @@ impl Pools {
                 return Err(InvalidPools::RegionTwice(region));
             }
         }
-        let dedicated = document.dedicated.into_iter().map(|(id, pool)| (id.to_lowercase(), pool)).collect();
+        let dedicated = document.dedicated.into_iter().map(|(id, pool)| (folded(&id), pool)).collect();
         Ok(Pools { store, regions, dedicated })
     }
 

@@ -31,6 +31,11 @@ impl PortError {
         PortError { code, class, message: message.into() }
     }
 
+    /// Whether it goes on by itself.
+    pub fn is_under_way(&self) -> bool {
+        matches!(self.class, ErrorClass::UnderWay { .. })
+    }
+
     /// One that stays.
     pub fn permanent(code: ErrorCode, message: impl Into<String>) -> PortError {
         PortError { code, class: ErrorClass::Permanent, message: message.into() }
@@ -42,6 +47,12 @@ impl PortError {
 pub enum ErrorClass {
     /// Try again, not before so many seconds when it says.
     Transient {
+        /// `Retry-After`.
+        retry_after_seconds: Option<u64>,
+    },
+    /// It was begun, and goes on by itself: that is no failure. It is looked at again,
+    /// not before so many seconds when it says.
+    UnderWay {
         /// `Retry-After`.
         retry_after_seconds: Option<u64>,
     },
@@ -259,9 +270,29 @@ pub enum Scope<'a> {
 pub trait Certificates: Debug + Send + Sync {
     /// Fetches the credential of an identity and stores its certificate in the
     /// vault under a name; nothing, when the one there is not to be renewed yet.
-    async fn ensure(&self, place: &ScaleInfo, name: &str, identity: &SystemAssigned) -> Result<Certificate, PortError>;
+    async fn ensure(
+        &self,
+        place: &ScaleInfo,
+        name: &str,
+        identity: &SystemAssigned,
+    ) -> Result<EnsuredCertificate, PortError>;
     /// Removes it.
     async fn delete(&self, place: &ScaleInfo, name: &str) -> Result<(), PortError>;
+}
+
+/// A certificate that is in the vault.
+#[derive(Clone, Debug)]
+pub struct EnsuredCertificate {
+    /// It.
+    pub certificate: Certificate,
+    /// Why it was not renewed, though it is due; it holds on for a while.
+    pub not_renewed: Option<PortError>,
+}
+
+impl From<Certificate> for EnsuredCertificate {
+    fn from(certificate: Certificate) -> EnsuredCertificate {
+        EnsuredCertificate { certificate, not_renewed: None }
+    }
 }
 
 /// The container of mappings in the storage account of a workspace.
@@ -330,6 +361,8 @@ pub struct ConnectorSpec {
     pub name: String,
     /// The hub of the customer.
     pub endpoint: IngestionEndpoint,
+    /// Whether that hub is one of ours, which is made for the connector: of Gen1.
+    pub has_own_hub: bool,
     /// How often that has changed.
     pub epoch: u32,
     /// The hub of measurements.

@@ -13,6 +13,7 @@ use crate::api::ApiSettings;
 use crate::front::callers::Callers;
 use crate::front::certificates::{AllowedCertificates, Thumbprint};
 use crate::front::tokens::{TokenSettings, Tokens};
+use crate::front::trusted::is_safe;
 use crate::platform_file::PlatformFile;
 
 /// Which part of the work a process does.
@@ -46,13 +47,13 @@ pub struct Settings {
     #[arg(long, env = "ROLE", value_enum, default_value = "all")]
     pub role: Role,
     /// Where requests are answered.
-    #[arg(long, env = "LISTEN_ADDRESS", value_name = "ADDRESS", default_value = "127.0.0.1:8443")]
+    #[arg(long, env = "LISTEN_ADDRESS", value_name = "ADDRESS", value_parser = address, default_value = "127.0.0.1:8443")]
     pub listen: SocketAddr,
     /// Where probes are answered, without TLS.
-    #[arg(long, env = "HEALTH_ADDRESS", value_name = "ADDRESS", default_value = "127.0.0.1:8081")]
+    #[arg(long, env = "HEALTH_ADDRESS", value_name = "ADDRESS", value_parser = address, default_value = "127.0.0.1:8081")]
     pub health: SocketAddr,
     /// Where Prometheus is answered, without TLS. Without it nobody is.
-    #[arg(long, env = "METRICS_ADDRESS", value_name = "ADDRESS")]
+    #[arg(long, env = "METRICS_ADDRESS", value_name = "ADDRESS", value_parser = address)]
     pub metrics: Option<SocketAddr>,
     /// The store: `sqlite://FILE`, or `postgres://…` for more than one machine. A password belongs into the environment:
     /// a command line is seen by others.
@@ -166,7 +167,6 @@ impl Settings {
             ("TOKEN_KEYS_URL", &callers.token_keys_url),
         ];
         for (name, url) in trusted {
-            let is_safe = |url: &Url| url.scheme() == "https" || is_loopback(url.host_str().unwrap_or_default());
             // What stands there says who may call.
             if url.as_ref().is_some_and(|url| !is_safe(url)) {
                 bail!("{name} wants https, for whatever is not on this machine");
@@ -246,6 +246,11 @@ impl CallerSettings {
     }
 }
 
+/// Reads an address to listen on; what a name stands for may change.
+fn address(text: &str) -> Result<SocketAddr, &'static str> {
+    text.parse().map_err(|_| "expected an IP address and a port, such as 127.0.0.1:8443")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -278,6 +283,7 @@ mod tests {
             (vec!["--no-authentication", "--store", "postgres://u:p@db.example/x"], "sslmode=verify-full"),
             (vec!["--role", "worker", "--store", "postgres://db.example/x?sslmode=require"], "sslmode=verify-full"),
             (vec!["--retry-after-seconds", "0"], "0 is not in 1..=600"),
+            (vec!["--listen", "localhost:8443"], "expected an IP address and a port"),
         ] {
             let error = settings(&arguments).expect_err(why);
             assert!(error.contains(why), "{arguments:?}: {error}");

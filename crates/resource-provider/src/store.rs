@@ -18,7 +18,7 @@ mod resources;
 mod subscriptions;
 mod sweep;
 
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ use sqlx::{AnyConnection, AnyPool, AssertSqlSafe, Connection, Executor};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
-pub use leases::{Claim, Claimed};
+pub use leases::{Claim, Claimed, Work};
 pub use operations::{Enqueued, PendingCount};
 pub use resources::{Listed, Page};
 pub use sweep::Poisoned;
@@ -82,6 +82,16 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// The database did not answer at all.
+    pub fn silent(doing: &'static str) -> StoreError {
+        StoreError::Database { doing, source: sqlx::Error::PoolTimedOut }
+    }
+
+    /// Whether it did not answer at all, so that a connection may be dead.
+    pub fn is_silence(&self) -> bool {
+        matches!(self, StoreError::Database { source: sqlx::Error::PoolTimedOut, .. })
+    }
+
     fn database(doing: &'static str) -> impl Fn(sqlx::Error) -> StoreError {
         move |source| match &source {
             sqlx::Error::Database(error) if error.is_unique_violation() || is_serialization_failure(error.as_ref()) => {
@@ -134,6 +144,8 @@ const BYTEWISE: &str = r#"BEGIN; SELECT pg_advisory_xact_lock(7209065);
 /// How long a request waits for a connection: requests have 20 s in all
 /// (resource-provider.md 2.2).
 const ACQUIRE_LIMIT: Duration = Duration::from_secs(5);
+/// How long one that is not fresh may take to say that it is whole.
+const PING_LIMIT: Duration = Duration::from_secs(2);
 /// How long a connection that was given back is taken for whole.
 const FRESH: Duration = Duration::from_secs(1);
 
@@ -152,10 +164,10 @@ impl Store {
             "sqlite" if path_of(url).is_empty() || path_of(url) == ":memory:" || url.contains("mode=memory") => {
                 return Err(StoreError::NoFile);
             }
-            "sqlite" if url.contains('?') => (Dialect::Sqlite, url.to_owned()),
             "sqlite" => {
                 make_private(url)?;
-                (Dialect::Sqlite, format!("{url}?mode=rwc"))
+                let url = if url.contains('?') { url.to_owned() } else { format!("{url}?mode=rwc") };
+                (Dialect::Sqlite, url)
             }
             "postgres" | "postgresql" => (Dialect::Postgres, url.to_owned()),
             other => return Err(StoreError::UnknownScheme { scheme: other.to_owned() }),
@@ -172,7 +184,9 @@ impl Store {
         let pool = pool.test_before_acquire(false).before_acquire(|connection, known| {
             Box::pin(async move {
                 if known.idle_for > FRESH {
-                    connection.ping().await?;
+                    // One whose other end is gone without a word answers never.
+                    let answered = timeout(PING_LIMIT, connection.ping()).await;
+                    answered.unwrap_or(Err(sqlx::Error::PoolTimedOut))?;
                 }
                 Ok(true)
             })
@@ -225,12 +239,13 @@ fn path_of(url: &str) -> &str {
     path.split('?').next().unwrap_or_default()
 }
 
-/// Makes the file of a store that is not there yet, for nobody else to read: it has
+/// Makes the file of a store, or one that is there, for nobody else to read: it has
 /// the URLs of credentials. What SQLite makes beside it has its mode.
 fn make_private(url: &str) -> Result<(), StoreError> {
     let path = path_of(url);
     let made = std::fs::OpenOptions::new().create(true).append(true).mode(0o600).open(path);
-    made.map(drop).map_err(|source| StoreError::File { path: path.to_owned(), source })
+    let private = made.and_then(|file| file.set_permissions(std::fs::Permissions::from_mode(0o600)));
+    private.map_err(|source| StoreError::File { path: path.to_owned(), source })
 }
 
 /// Brings the tables up to date, however long that takes.

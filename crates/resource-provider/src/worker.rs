@@ -12,9 +12,9 @@
 //! Beside it the sweeper looks for what nobody is at.
 
 mod hold;
-pub mod metrics;
 mod outcome;
 mod plan;
+mod pulse;
 mod run;
 mod scene;
 mod spec;
@@ -28,13 +28,15 @@ use std::time::Duration;
 
 use delivery::away::error_chain;
 use jiff::{SignedDuration, Timestamp};
-use tokio::sync::watch;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::{JoinError, JoinSet};
+use tokio::time::timeout;
 
 pub use self::plan::Step;
+pub use self::pulse::Pulse;
 pub use self::sweeper::Swept;
 use crate::ports::Platform;
-use crate::store::{Claim, Store, StoreError};
+use crate::store::{Claim, Claimed, Store, StoreError, Work};
 
 /// What a worker is told when it starts.
 #[derive(Clone, Copy, Debug)]
@@ -61,6 +63,12 @@ pub struct WorkerSettings {
     pub sweep_period: Duration,
     /// How long after a certificate was tried to be renewed it is tried again.
     pub renewal_pause: SignedDuration,
+    /// The same for anything else that the sweeper had tried, so that what does not
+    /// succeed for days leaves room for the rest.
+    pub upkeep_pause: SignedDuration,
+    /// How long a look for work may take, and giving back what was had: a database that
+    /// is gone without a word answers never.
+    pub store_limit: Duration,
     /// Whether groups that no resource has are removed, not only reported.
     pub removes_orphans: bool,
 }
@@ -80,6 +88,8 @@ impl Default for WorkerSettings {
             operations_max: 16,
             sweep_period: Duration::from_secs(5 * 60),
             renewal_pause: SignedDuration::from_hours(24),
+            upkeep_pause: SignedDuration::from_mins(30),
+            store_limit: Duration::from_secs(30),
             removes_orphans: false,
         }
     }
@@ -96,6 +106,14 @@ pub struct Worker {
     pub settings: WorkerSettings,
     /// Who it is; unique among all, and another after each start.
     pub name: Arc<str>,
+    /// Whether it comes round.
+    pub pulse: Pulse,
+}
+
+/// What is done at a time. What clients wait for has all of it; work of our own, which can
+/// fail for days when a cluster is away, no more than half.
+struct Slots {
+    upkeep: Arc<Semaphore>,
 }
 
 impl Worker {
@@ -107,20 +125,27 @@ impl Worker {
     /// [`JoinError`] when the sweeper broke off: then this worker has stopped.
     pub async fn run(self, mut stop: watch::Receiver<bool>) -> Result<(), JoinError> {
         let mut running = JoinSet::new();
+        let slots = Slots::of(&self.settings);
         let mut swept = Ok(());
         let mut sweeping = tokio::spawn(self.clone().keep_sweeping(stop.clone()));
         while !*stop.borrow() {
             let has_room = running.len() < self.settings.operations_max;
             // What a claim that is broken off has got is given back at the end.
             let claimed = tokio::select! {
-                claimed = self.claim(), if has_room => claimed,
+                claimed = self.claim_in_time(slots.work()), if has_room => claimed,
                 _ = stop.changed() => break,
-                () = std::future::ready(()), if !has_room => Ok(None),
+                () = std::future::ready(()), if !has_room => {
+                    self.pulse.beat();
+                    Ok(None)
+                }
             };
             match claimed {
                 Ok(Some(claimed)) => {
-                    let worker = self.clone();
-                    running.spawn(async move { Box::pin(worker.carry_out(claimed)).await });
+                    let (worker, place) = (self.clone(), slots.take(&claimed));
+                    running.spawn(async move {
+                        let _place = place;
+                        Box::pin(worker.carry_out(claimed)).await
+                    });
                     continue;
                 }
                 Ok(None) => {}
@@ -140,7 +165,8 @@ impl Worker {
         running.shutdown().await;
         // Whatever it is at is one transaction or the other.
         sweeping.abort();
-        if let Err(error) = self.store.give_back(&self.name).await {
+        let given_back = timeout(self.settings.store_limit, self.store.give_back(&self.name)).await;
+        if let Err(error) = given_back.unwrap_or_else(|_| Err(StoreError::silent("give back operations"))) {
             let error = error_chain(&error);
             tracing::warn!(error, "What the worker was at was not given back, and waits until its lease lapses");
         }
@@ -153,19 +179,48 @@ impl Worker {
     ///
     /// [`StoreError`]: then the operation is claimed again when its lease lapses.
     pub async fn work_once(&self) -> Result<bool, StoreError> {
-        match self.claim().await? {
+        match self.claim(Work::All).await? {
             Some(claimed) => Box::pin(self.carry_out(claimed)).await.map(|()| true),
             None => Ok(false),
         }
     }
 
-    async fn claim(&self) -> Result<Option<crate::store::Claimed>, StoreError> {
-        self.store.claim(self.lease()).await
+    async fn claim(&self, work: Work) -> Result<Option<Claimed>, StoreError> {
+        self.store.claim(self.lease(), work).await
+    }
+
+    /// Claims an operation, or says that the store does not answer. One that was claimed
+    /// and not told is claimed again when its lease lapses. A store that says nothing at all
+    /// is no sign that the worker comes round: its connections may be dead.
+    async fn claim_in_time(&self, work: Work) -> Result<Option<Claimed>, StoreError> {
+        let claimed = timeout(self.settings.store_limit, self.claim(work)).await;
+        let claimed = claimed.unwrap_or_else(|_| Err(StoreError::silent("claim an operation")));
+        if !claimed.as_ref().is_err_and(StoreError::is_silence) {
+            self.pulse.beat();
+        }
+        claimed
     }
 
     /// A lease from now on.
     fn lease(&self) -> Claim<'_> {
         let now = Timestamp::now();
         Claim { worker: &self.name, now, until: now + self.settings.lease }
+    }
+}
+
+impl Slots {
+    fn of(settings: &WorkerSettings) -> Slots {
+        Slots { upkeep: Arc::new(Semaphore::new((settings.operations_max / 2).max(1))) }
+    }
+
+    /// What may be claimed now.
+    fn work(&self) -> Work {
+        if self.upkeep.available_permits() == 0 { Work::OfClients } else { Work::All }
+    }
+
+    /// What an operation takes of the room for work of our own.
+    fn take(&self, claimed: &Claimed) -> Option<OwnedSemaphorePermit> {
+        let is_ours = claimed.document.provisioning_operation.is_upkeep();
+        is_ours.then(|| self.upkeep.clone().try_acquire_owned().ok()).flatten()
     }
 }

@@ -10,6 +10,7 @@ use crate::body::{Body, typed};
 use crate::error::{ArmError, ErrorCode};
 use crate::mapping_content::{MappingContent, MappingKind, read_inline};
 use crate::resource_id::ResourceId;
+use crate::resource_type::Generation;
 
 /// How Devices and Patients are found on the server.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -161,7 +162,9 @@ fn is_https_url(text: &str) -> bool {
     let Some((scheme, rest)) = text.split_once("://") else { return false };
     let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
     let allowed = |letter: char| letter.is_ascii_graphic();
-    scheme.eq_ignore_ascii_case("https") && !host.is_empty() && !host.contains('@') && text.chars().all(allowed)
+    // The kubelet puts something else in the place of `$(NAME)`.
+    let is_literal = text.chars().all(allowed) && !text.contains("$(");
+    scheme.eq_ignore_ascii_case("https") && !host.is_empty() && !host.contains('@') && is_literal
 }
 
 /// The mapping that the oldest shape copies, by its id as it was written; none
@@ -238,29 +241,50 @@ impl FhirServiceId {
     pub fn read(text: &str, destination: &ResourceId) -> Result<FhirServiceId, ArmError> {
         let target = "properties.fhirServiceResourceId";
         let path = format!("/{}", text.strip_prefix('/').unwrap_or(text));
-        let segments: Vec<&str> = path[1..].split('/').collect();
-        let is = |index: usize, literal: &str| {
-            segments.get(index).is_some_and(|segment: &&str| segment.eq_ignore_ascii_case(literal))
-        };
-        let form = is(0, "subscriptions") && is(2, "resourceGroups") && is(4, "providers") && is(5, NAMESPACE);
-        // A dot would have another resource looked at than is written.
-        let full = segments.iter().all(|segment| !matches!(*segment, "" | "." | ".."));
-        let of_workspace = segments.len() == 10 && is(6, "workspaces") && is(8, "fhirservices");
-        let of_gen1 = segments.len() == 8 && is(6, "services");
-        if !(form && full && (of_workspace || of_gen1)) {
+        let segments = segments(&path);
+        let Some(generation) = generation(&segments) else {
             let message = "`fhirServiceResourceId` has to be /subscriptions/{s}/resourceGroups/{g}/providers/\
                            Microsoft.HealthcareApis/workspaces/{w}/fhirservices/{f}, or …/services/{f}.";
             return Err(ArmError::at(ErrorCode::InvalidFhirServiceResourceId, target, message));
-        }
+        };
         let workspace = destination.root();
+        let is = |index: usize, name: &str| segments[index].eq_ignore_ascii_case(name);
         let same_subscription = is(1, &workspace.subscription);
         let same_workspace = is(3, &workspace.group) && is(7, workspace.own_name());
-        if !same_subscription || (of_workspace && !same_workspace) {
+        if !same_subscription || (generation == Generation::Gen2 && !same_workspace) {
             let message = "The FHIR service has to be in the connector's workspace, or be an Azure API for FHIR in its \
                            subscription.";
             return Err(ArmError::at(ErrorCode::FhirServiceOutOfScope, target, message));
         }
         Ok(FhirServiceId { path })
+    }
+
+    /// Whether a text, with a slash before it, has the form of the id of a FHIR service
+    /// of either generation; its names may be anything.
+    pub fn has_form(path: &str) -> bool {
+        path.starts_with('/') && generation(&segments(path)).is_some()
+    }
+}
+
+fn segments(path: &str) -> Vec<&str> {
+    path.strip_prefix('/').unwrap_or(path).split('/').collect()
+}
+
+/// The generation of the FHIR service whose id has these segments.
+fn generation(segments: &[&str]) -> Option<Generation> {
+    let is = |index: usize, literal: &str| {
+        segments.get(index).is_some_and(|segment: &&str| segment.eq_ignore_ascii_case(literal))
+    };
+    let form = is(0, "subscriptions") && is(2, "resourceGroups") && is(4, "providers") && is(5, NAMESPACE);
+    // A dot would have another resource looked at than is written. So would what URLs
+    // drop: control characters, and blanks at an end.
+    let is_full = |segment: &str| !matches!(segment, "" | "." | "..");
+    let is_kept = |segment: &str| !segment.contains(char::is_control) && segment.trim() == segment;
+    let full = segments.iter().all(|segment| is_full(segment) && is_kept(segment));
+    match segments.len() {
+        8 if form && full && is(6, "services") => Some(Generation::Gen1),
+        10 if form && full && is(6, "workspaces") && is(8, "fhirservices") => Some(Generation::Gen2),
+        _ => None,
     }
 }
 
@@ -288,6 +312,22 @@ mod tests {
     }
 
     #[test]
+    fn names_may_stand_for_many_services() {
+        let below = "/subscriptions/*/resourceGroups/*/providers/Microsoft.HealthcareApis";
+        for (id, expected) in [
+            (format!("{below}/services/*"), true),
+            (format!("{below}/Workspaces/ws1/FhirServices/fhir1"), true),
+            (format!("{below}/workspaces/ws1"), false),
+            (format!("{below}/services/"), false),
+            (format!("{below}/services/f").replace("Microsoft.HealthcareApis", "*"), false),
+            (format!("{}/services/f", &below[1..]), false),
+            (format!("/{below}/services/f"), false),
+        ] {
+            assert_eq!(FhirServiceId::has_form(&id), expected, "{id}");
+        }
+    }
+
+    #[test]
     fn a_service_is_of_the_workspace_or_of_the_first_generation() {
         let ns = "providers/Microsoft.HealthcareApis";
         check_id(&format!("/subscriptions/{{s}}/resourceGroups/rg1/{ns}/workspaces/ws1/fhirservices/f"), Ok(()));
@@ -302,6 +342,12 @@ mod tests {
         check_id("f", form);
         check_id(&format!("/subscriptions/{{s}}/resourceGroups/rg1/{ns}/workspaces/ws1/dicomservices/f"), form);
         check_id(&format!("/subscriptions/{{s}}/resourceGroups/rg1/{ns}/workspaces/ws1/fhirservices/"), form);
+        for wrong in ["f\t", "f\n", "\r", ".\t.", "\t..", " ..", "f ", "\u{0}", "\u{a0}f"] {
+            check_id(
+                &format!("/subscriptions/{{s}}/resourceGroups/rg1/{ns}/workspaces/ws1/fhirservices/{wrong}"),
+                form,
+            );
+        }
     }
 
     const MAPPING: &str = r#"{"templateType":"CollectionFhirTemplate","template":[]}"#;
@@ -348,7 +394,9 @@ mod tests {
             with("https://fhir.example/r4").map(|it| it.target),
             Ok(FhirTarget::FhirServerUrl("https://fhir.example/r4".into()))
         );
-        for url in ["http://fhir.example", "https://", "fhir.example", "https://a b", "https://u:p@h"] {
+        for url in
+            ["http://fhir.example", "https://", "fhir.example", "https://a b", "https://u:p@h", "https://$(HOST)/"]
+        {
             assert_eq!(with(url).map(|_| ()), Err(ErrorCode::InvalidPropertyValue), "{url}");
         }
     }

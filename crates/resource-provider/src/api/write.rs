@@ -10,6 +10,7 @@
 //! looked at, and only when none of that has changed.
 
 mod apply;
+mod aside;
 mod decide;
 mod look;
 

@@ -10,30 +10,34 @@ use super::AzurePorts;
 use super::credential::Credential;
 use super::vault::{Stored, Tags};
 use crate::documents::{Certificate, ScaleInfo};
-use crate::ports::{Certificates, ErrorClass, PortError};
+use crate::ports::{Certificates, EnsuredCertificate, ErrorClass, PortError};
 
 #[async_trait]
 impl Certificates for AzurePorts {
-    async fn ensure(&self, place: &ScaleInfo, name: &str, identity: &SystemAssigned) -> Result<Certificate, PortError> {
+    async fn ensure(
+        &self,
+        place: &ScaleInfo,
+        name: &str,
+        identity: &SystemAssigned,
+    ) -> Result<EnsuredCertificate, PortError> {
         let vault = self.certificate(place, name);
         let there = vault.get().await?.and_then(|stored| own(stored, identity));
         if let Some((certificate, renew_after)) = &there
             && Timestamp::now() < *renew_after
         {
-            return Ok(certificate.clone());
+            return Ok(certificate.clone().into());
         }
         let credential = match (self.fetch(identity).await, there) {
             (Ok(credential), Some((certificate, renew_after))) if credential.renew_after <= renew_after => {
                 // Azure has no newer one yet.
                 tracing::warn!(certificate = name, "The certificate of an identity is due, and there is no newer one");
-                return Ok(certificate);
+                return Ok(certificate.into());
             }
             (Ok(credential), _) => credential,
             // The one at hand is good for a while after it is due; whoever looks
             // next tries again.
             (Err(error), Some((certificate, _))) if error.class != ErrorClass::Permanent => {
-                tracing::warn!(certificate = name, %error, "The certificate of an identity could not be renewed");
-                return Ok(certificate);
+                return Ok(EnsuredCertificate { certificate, not_renewed: Some(error) });
             }
             (Err(error), _) => return Err(error),
         };
@@ -44,7 +48,7 @@ impl Certificates for AzurePorts {
             renew_after: credential.renew_after.to_string(),
         };
         let stored = vault.import(&credential.pkcs12, &tags).await?;
-        Ok(certificate(stored, tags))
+        Ok(certificate(stored, tags).into())
     }
 
     async fn delete(&self, place: &ScaleInfo, name: &str) -> Result<(), PortError> {

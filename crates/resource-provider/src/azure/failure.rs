@@ -63,16 +63,18 @@ impl Failure {
         }
         match self.status {
             None => true,
-            Some(status) => matches!(status, 202 | 401 | 408 | 409 | 412 | 429) || status >= 500,
+            Some(status) => matches!(status, 401 | 408 | 409 | 412 | 429) || status >= 500,
         }
     }
 
     /// The error of a port, which is about `code`.
     pub fn port(self, code: ErrorCode) -> PortError {
         let is_quota = self.is_quota();
-        let class = match self.is_transient() && !is_quota {
-            true => ErrorClass::Transient { retry_after_seconds: self.retry_after_seconds },
-            false => ErrorClass::Permanent,
+        let retry_after_seconds = self.retry_after_seconds;
+        let class = match self.status {
+            Some(202) => ErrorClass::UnderWay { retry_after_seconds },
+            _ if self.is_transient() && !is_quota => ErrorClass::Transient { retry_after_seconds },
+            _ => ErrorClass::Permanent,
         };
         let code = match () {
             () if is_quota => ErrorCode::QuotaExceeded,
@@ -96,10 +98,17 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_azure_is_at_is_no_failure() {
+        let error = Failure::going("`namespaces/ns1`".to_owned(), "Creating", Some(7));
+        let error = error.port(ErrorCode::EventHubNamespaceProvisioningFailed);
+        assert_eq!(error.class, ErrorClass::UnderWay { retry_after_seconds: Some(7) });
+        assert_eq!(error.message, "`namespaces/ns1`: still `Creating`");
+    }
+
+    #[test]
     fn what_can_be_tried_again_is_told_from_what_can_not() {
         let cases = [
             (None, "no answer", true, ErrorCode::EventHubProvisioningFailed),
-            (Some(202), "Creating", true, ErrorCode::EventHubProvisioningFailed),
             (Some(401), "ExpiredAuthenticationToken", true, ErrorCode::EventHubProvisioningFailed),
             (Some(408), "", true, ErrorCode::EventHubProvisioningFailed),
             (Some(409), "Conflict", true, ErrorCode::EventHubProvisioningFailed),

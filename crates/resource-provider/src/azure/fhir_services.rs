@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
+use arm::resource_id::folded;
 use arm::{ErrorCode, Location, ResourceId};
 use async_trait::async_trait;
 use serde_json::Value;
@@ -42,7 +43,7 @@ impl Remembered {
 
 /// The base URL of a service, which its names make; none for another resource.
 fn url_of(id: &str, domain: &str) -> Option<String> {
-    let id = id.to_lowercase();
+    let id = folded(id);
     let segments: Vec<&str> = id.trim_start_matches('/').split('/').collect();
     match segments[..] {
         ["subscriptions", _, "resourcegroups", _, "providers", _, "workspaces", workspace, "fhirservices", service] => {
@@ -63,7 +64,7 @@ fn failed(failure: Failure) -> PortError {
 impl FhirServices for AzurePorts {
     async fn get(&self, path: &str) -> Result<Option<FhirService>, PortError> {
         let Some(url) = url_of(path, &self.settings.fhir_domain) else { return Ok(None) };
-        let key = path.to_lowercase();
+        let key = folded(path);
         let known = self.fhir_services.lock().unwrap_or_else(PoisonError::into_inner).get(&key);
         if known.is_some() {
             return Ok(known);

@@ -165,8 +165,9 @@ impl ResourceManager {
             sleep(pause).await;
             let seen = match self.send(Method::GET, url.clone(), None).await {
                 Ok(seen) => seen,
-                // A removed resource can take its operation with it.
-                Err(failure) if failure.status == Some(404) && !has_status => return Ok(true),
+                // A removed resource can take its operation with it, and a new operation is not
+                // everywhere at once: the resource itself is looked at.
+                Err(failure) if failure.status == Some(404) => return Ok(false),
                 Err(failure) => return Err(failure),
             };
             asked = seen.retry_after_seconds();

@@ -72,8 +72,21 @@ impl AzurePorts {
         }
     }
 
-    /// Takes a role from a principal, under whatever ids it was given.
+    /// Takes a role from a principal, under whatever ids it was given. Where the customer
+    /// lets us in no more, so that we could not, it is theirs: what is ours goes all the
+    /// same, the principal with it.
     pub(super) async fn unassign(&self, place: &ScaleInfo, assignment: RoleAssignment<'_>) -> Result<(), Failure> {
+        match self.unassign_everywhere(place, assignment).await {
+            Err(failure) if is_customers(assignment.scope) && matches!(failure.status, Some(401 | 403)) => {
+                tracing::warn!(role = ?assignment.role, scope = scope_id(place, assignment.scope), code = failure.code,
+                    "A role on a customer's resource cannot be taken away, and is left");
+                Ok(())
+            }
+            other => other,
+        }
+    }
+
+    async fn unassign_everywhere(&self, place: &ScaleInfo, assignment: RoleAssignment<'_>) -> Result<(), Failure> {
         let scope = scope_id(place, assignment.scope);
         let own = assignment_id(&scope, assignment.id);
         self.resource_manager.delete(Target { id: &own, version: VERSION }).await?;
@@ -98,6 +111,11 @@ impl AzurePorts {
         let ids = listed.iter().filter(is_here).filter_map(|found| found.get("id").and_then(Value::as_str));
         Ok(ids.map(str::to_owned).collect())
     }
+}
+
+/// Whether a scope is of a customer's subscription, and not of ours.
+fn is_customers(scope: Scope<'_>) -> bool {
+    matches!(scope, Scope::FhirService(_))
 }
 
 fn assignment_id(scope: &str, id: &str) -> String {

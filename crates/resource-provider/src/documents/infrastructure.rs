@@ -72,6 +72,10 @@ pub struct Infrastructure {
     /// sweeper has it tried again.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub is_half_changed: bool,
+    /// Of a connector that is being removed: whether it needs the workspace's namespace
+    /// no more.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub has_left_namespace: bool,
 }
 
 /// The ids of role assignments, by what is granted: `hubSender`.

@@ -3,6 +3,7 @@
 use arm::desired::Desired;
 use arm::operation::{OperationKind, OperationStatus};
 use arm::{ApiVersion, ArmError, DocumentId, Location, ResourceId};
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 /// What is to be done with a resource, and how far it is.
@@ -100,6 +101,12 @@ pub struct InternalError {
 }
 
 impl OperationDocument {
+    /// How long ago it was asked for.
+    pub fn age(&self) -> SignedDuration {
+        let enqueued: Option<Timestamp> = self.time_enqueued.parse().ok();
+        enqueued.map_or(SignedDuration::ZERO, |enqueued| Timestamp::now().duration_since(enqueued))
+    }
+
     /// How far it is, 0 to 100.
     pub fn percent_complete(&self) -> Option<f64> {
         match self.provisioning_status {

@@ -16,6 +16,8 @@ use tokio_rustls::rustls::pki_types::CertificateDer;
 use url::Url;
 use x509_parser::parse_x509_certificate;
 
+use super::trusted;
+
 /// How often the metadata is read: ARM shows a new certificate days after it is
 /// listed.
 const READ_EVERY: Duration = Duration::from_secs(3600);
@@ -129,8 +131,7 @@ impl AllowedCertificates {
     }
 
     async fn read(&self, client: &reqwest::Client, url: &Url) -> anyhow::Result<()> {
-        let response = client.get(url.clone()).timeout(READ_LIMIT).send().await?.error_for_status()?;
-        let metadata: Metadata = response.json().await.context("the metadata has another form")?;
+        let metadata: Metadata = trusted::read(client, url, READ_LIMIT).await.context("the metadata")?;
         let listed = metadata.client_certificates.into_iter().map(|certificate| {
             let thumbprint = certificate.thumbprint.parse().map_err(anyhow::Error::msg)?;
             Ok(Listed { thumbprint, not_before: certificate.not_before, not_after: certificate.not_after })

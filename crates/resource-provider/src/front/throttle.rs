@@ -2,11 +2,10 @@
 
 use std::num::NonZeroU32;
 
-use arm::{ArmError, ErrorCode};
+use arm::{ArmError, ErrorCode, Route};
 use governor::clock::DefaultClock;
 use governor::state::keyed::HashMapStateStore;
 use governor::{Quota, RateLimiter};
-use percent_encoding::percent_decode_str;
 use serde::Deserialize;
 
 /// What a subscription may write; the rest waits.
@@ -44,24 +43,31 @@ impl Throttle {
         Throttle { buckets: RateLimiter::hashmap(quota) }
     }
 
-    /// Counts a write at a path. What belongs to no subscription is not counted.
+    /// Counts a write at a path, as the API reads it. What belongs to no subscription is
+    /// not counted, nor what the API refuses by its path, nor what Azure Resource Manager
+    /// tells of a subscription: its customer may not hold that up.
     ///
     /// # Errors
     ///
     /// `TooManyRequests`.
     pub fn check(&self, path: &str) -> Result<(), ArmError> {
-        let mut segments = path.split('/').filter(|segment| !segment.is_empty());
-        let is_subscriptions = segments.next().is_some_and(|first| first.eq_ignore_ascii_case("subscriptions"));
-        let Some(subscription) = segments.next().filter(|_| is_subscriptions) else { return Ok(()) };
+        let Some(subscription) = counted(path) else { return Ok(()) };
         if self.buckets.len() > BUCKETS_MAX {
             self.buckets.retain_recent();
         }
-        // As the API reads it: one subscription has one bucket, however it is written.
-        let subscription = percent_decode_str(subscription).decode_utf8_lossy().to_ascii_lowercase();
         self.buckets.check_key(&subscription).map_err(|_| {
             let message = "There are too many writes of this subscription. Try again later.";
             ArmError::new(ErrorCode::TooManyRequests, message)
         })
+    }
+}
+
+/// Whose bucket a write at a path is counted in: that of a subscription, however it is
+/// written.
+fn counted(path: &str) -> Option<String> {
+    match Route::of_path(path) {
+        Ok(Route::Subscription { .. }) | Err(_) => None,
+        Ok(route) => route.subscription().map(str::to_ascii_lowercase),
     }
 }
 
@@ -73,14 +79,29 @@ mod tests {
     fn one_subscription_does_not_hold_up_another() {
         let one = NonZeroU32::new(1).unwrap();
         let throttle = Throttle::new(ThrottleSettings { writes_per_second: one, burst: one });
-        let path = |subscription: &str| format!("/subscriptions/{subscription}/resourceGroups/g");
-        assert!(throttle.check(&path("a")).is_ok());
-        let error = throttle.check(&path("A")).unwrap_err();
-        assert_eq!(error.code, ErrorCode::TooManyRequests);
-        assert!(error.can_be_retried());
-        assert!(throttle.check(&path("%61")).is_err(), "it is the same one");
-        assert!(throttle.check(&path("b")).is_ok());
-        assert!(throttle.check("/providers/Microsoft.HealthcareApis/operations").is_ok());
-        assert!(throttle.check("/providers/Microsoft.HealthcareApis/operations").is_ok());
+        let workspace = "providers/Microsoft.HealthcareApis/workspaces/ws1";
+        let path = |subscription: &str| format!("/subscriptions/{subscription}/resourceGroups/g/{workspace}");
+        let (a, b) = ("0b1f6471-1bf0-4dda-aec3-11112222333a", "0b1f6471-1bf0-4dda-aec3-11112222333b");
+        let operations = "/providers/Microsoft.HealthcareApis/operations".to_owned();
+        for (path, is_let_in) in [
+            (path(a), true),
+            (path(&a.to_uppercase()), false),
+            (path(&a.replace('a', "%61")), false),
+            (path(a).replace("subscriptions", "%73ubscriptions"), false),
+            (path(a).replace("/subscriptions", "/SubScriptions"), false),
+            // Azure Resource Manager's, and what is nothing.
+            (format!("/subscriptions/{a}"), true),
+            (format!("/subscriptions/{a}"), true),
+            (format!("/subscriptions/{a}/resourceGroups/g"), true),
+            (path(b), true),
+            (path(b), false),
+            (operations.clone(), true),
+            (operations, true),
+        ] {
+            let checked = throttle.check(&path);
+            assert_eq!(checked.is_ok(), is_let_in, "{path}");
+            let is_told = |error: ArmError| error.code == ErrorCode::TooManyRequests && error.can_be_retried();
+            assert!(checked.map_err(is_told).err().unwrap_or(true), "{path}");
+        }
     }
 }

@@ -14,6 +14,7 @@ use tokio::sync::Mutex;
 use url::Url;
 
 use super::callers::Caller;
+use super::trusted;
 
 /// How old the keys get before others are asked for: the issuer drops a key that
 /// it gave up.
@@ -181,8 +182,7 @@ impl Tokens {
     }
 
     async fn read(&self) -> anyhow::Result<JwkSet> {
-        let response = self.client.get(self.settings.keys.clone()).timeout(READ_LIMIT).send().await?;
-        Ok(response.error_for_status()?.json().await?)
+        trusted::read(&self.client, &self.settings.keys, READ_LIMIT).await
     }
 }
 

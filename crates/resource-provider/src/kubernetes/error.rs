@@ -19,7 +19,9 @@ pub fn doing(what: &'static str) -> impl Fn(kube::Error) -> PortError {
         let text: String = text.chars().take(TEXT_MAX).collect();
         let message = format!("could not {what}: {text}");
         match class(&error) {
-            class @ ErrorClass::Transient { .. } => PortError { code: ErrorCode::ClusterUnavailable, class, message },
+            class @ (ErrorClass::Transient { .. } | ErrorClass::UnderWay { .. }) => {
+                PortError { code: ErrorCode::ClusterUnavailable, class, message }
+            }
             class @ ErrorClass::Permanent => PortError { code: ErrorCode::WorkloadNotReady, class, message },
         }
     }

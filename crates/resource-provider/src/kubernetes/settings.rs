@@ -130,6 +130,7 @@ pub(super) fn example() -> (ConnectorSpec, ScaleInfo) {
             consumer_group: None,
             fully_qualified_event_hub_namespace: "example.servicebus.windows.net".to_owned(),
         },
+        has_own_hub: false,
         epoch: 1,
         internal_hub: format!("nd-{id}"),
         storage_account: "ioc0".to_owned(),

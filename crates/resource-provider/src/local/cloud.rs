@@ -13,8 +13,8 @@ use async_trait::async_trait;
 use super::{NamedFhirServices, files};
 use crate::documents::{Certificate, InternalIdentity, KubernetesObject, ScaleInfo};
 use crate::ports::{
-    Allocation, AllocationRequest, Azure, Blobs, Certificates, Cluster, ConnectorSpec, Federation, Platform, PortError,
-    RoleAssignment, ServiceAccount, TaggedGroup, WorkloadStatus,
+    Allocation, AllocationRequest, Azure, Blobs, Certificates, Cluster, ConnectorSpec, EnsuredCertificate, Federation,
+    Platform, PortError, RoleAssignment, ServiceAccount, TaggedGroup, WorkloadStatus,
 };
 
 /// When a gate is asked.
@@ -292,17 +292,23 @@ impl Azure for LocalCloud {
 
 #[async_trait]
 impl Certificates for LocalCloud {
-    async fn ensure(&self, _: &ScaleInfo, name: &str, identity: &SystemAssigned) -> Result<Certificate, PortError> {
+    async fn ensure(
+        &self,
+        _: &ScaleInfo,
+        name: &str,
+        identity: &SystemAssigned,
+    ) -> Result<EnsuredCertificate, PortError> {
         let principal = identity.principal_id.clone().unwrap_or_default();
         LocalCloud::ensure(self, format!("certificate {name}"), &principal).await?;
         let renew_after = self.renew_after.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        Ok(Certificate {
+        let certificate = Certificate {
             uri: format!("https://local.vault.example/certificates/{name}"),
             version: guid(&format!("{principal} {renew_after}")),
             client_id: guid(&format!("client {principal}")),
             tenant_id: identity.tenant_id.clone().unwrap_or_default(),
             renew_after,
-        })
+        };
+        Ok(certificate.into())
     }
 
     async fn delete(&self, _: &ScaleInfo, name: &str) -> Result<(), PortError> {

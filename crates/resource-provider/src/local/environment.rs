@@ -4,7 +4,6 @@
 use std::collections::BTreeMap;
 
 use arm::gen2::Resolution;
-use arm::infrastructure::DEVICE_HUBS;
 use serde::{Deserialize, Serialize};
 
 use super::blobs::Accounts;
@@ -77,7 +76,8 @@ fn normalize(spec: &ConnectorSpec, surroundings: &Surroundings) -> Workload {
         ("CheckpointStorage__Folder", accounts.positions(account, &container).display().to_string()),
         ("Template__DeviceContent", accounts.mapping(account, &spec.device_mapping).display().to_string()),
     ]);
-    let device_hub = endpoint.event_hub_name.starts_with(DEVICE_HUBS).then(|| endpoint.event_hub_name.clone());
+    // Not by its name, which of another hub than ours the customer chooses.
+    let device_hub = spec.has_own_hub.then(|| endpoint.event_hub_name.clone());
     if device_hub.is_none() {
         environment.extend([
             ("InputEventHub__AuthenticationType", "Development".to_owned()),
@@ -137,7 +137,7 @@ mod tests {
     use super::*;
     use crate::documents::InternalIdentity;
 
-    fn spec(hub: &str) -> ConnectorSpec {
+    fn spec(hub: &str, has_own_hub: bool) -> ConnectorSpec {
         ConnectorSpec {
             name: "iotn-1".to_owned(),
             endpoint: IngestionEndpoint {
@@ -145,6 +145,7 @@ mod tests {
                 consumer_group: None,
                 fully_qualified_event_hub_namespace: "contoso.servicebus.windows.net".to_owned(),
             },
+            has_own_hub,
             epoch: 2,
             internal_hub: "nd-1".to_owned(),
             storage_account: "ioc1".to_owned(),
@@ -170,11 +171,11 @@ mod tests {
         }
     }
 
-    fn rendered(hub: &str) -> String {
+    fn rendered(hub: &str, has_own_hub: bool) -> String {
         let accounts = Accounts("/state".into());
         let surroundings = Surroundings { event_hubs: "127.0.0.1:5672".to_owned(), accounts, window_seconds: 1 };
         let mut text = String::new();
-        for workload in workloads(&spec(hub), &surroundings) {
+        for workload in workloads(&spec(hub, has_own_hub), &surroundings) {
             text += &format!("{} {:?} {:?}\n", workload.name, workload.function, workload.device_hub);
             for (name, value) in workload.environment {
                 text += &format!("  {name}={value}\n");
@@ -186,7 +187,7 @@ mod tests {
     #[test]
     fn a_connector_is_a_function_that_normalizes_and_one_for_each_destination() {
         assert_eq!(
-            rendered("Telemetry"),
+            rendered("Telemetry", false),
             "iotn-1 Normalize None
   CheckpointStorage__Folder=/state/ioc1/positions/iotn-1-e2
   Connector__Name=iotn-1
@@ -224,8 +225,16 @@ iotd-1 GroupConvert None
 
     #[test]
     fn the_hub_of_devices_is_opened_by_a_key_that_is_not_kept() {
-        let text = rendered("dd-1");
+        let text = rendered("dd-1", true);
         assert!(text.starts_with("iotn-1 Normalize Some(\"dd-1\")\n"), "{text}");
         assert!(!text.contains("InputEventHub__AuthenticationType") && !text.contains("SharedAccessKey"), "{text}");
+    }
+
+    /// Its key would be that of another's connector.
+    #[test]
+    fn a_hub_of_the_customer_is_none_of_ours_whatever_its_name() {
+        let text = rendered("dd-1", false);
+        assert!(text.starts_with("iotn-1 Normalize None\n"), "{text}");
+        assert!(text.contains("  InputEventHub__AuthenticationType=Development\n"), "{text}");
     }
 }

@@ -22,6 +22,15 @@ pub struct Claim<'c> {
     pub until: Timestamp,
 }
 
+/// What is claimed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Work {
+    /// Anything: first what clients wait for, then work of our own.
+    All,
+    /// What clients wait for.
+    OfClients,
+}
+
 /// An operation that a worker has.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Claimed {
@@ -52,15 +61,15 @@ pub(super) fn claimed(row: &AnyRow) -> Result<Claimed, StoreError> {
 }
 
 impl Store {
-    /// Takes the oldest operation that can go on: the first of its queue, that
-    /// nobody has, or whose worker has let its lease lapse. One whose document
+    /// Takes the oldest operation that can go on, what clients wait for first: the first of
+    /// its queue, that nobody has, or whose worker has let its lease lapse. One whose document
     /// cannot be read is passed over: it counts as claimed, so that it is not looked
     /// at again before the lease lapses, and is poison some day.
     ///
     /// # Errors
     ///
     /// [`StoreError::Database`].
-    pub async fn claim(&self, claim: Claim<'_>) -> Result<Option<Claimed>, StoreError> {
+    pub async fn claim(&self, claim: Claim<'_>, work: Work) -> Result<Option<Claimed>, StoreError> {
         let claiming = StoreError::database("claim an operation");
         let now = claim.now.as_microsecond();
         // Of each queue only the oldest that is not over can be taken, so two
@@ -68,8 +77,11 @@ impl Store {
         let sql = "SELECT id, queue FROM operations AS o WHERE status IN ('Requested', 'Running') AND lease_until <= $1 \
                    AND NOT EXISTS (SELECT 1 FROM operations AS older WHERE older.queue = o.queue \
                    AND older.status IN ('Requested', 'Running') AND (older.enqueued_at < o.enqueued_at \
-                   OR (older.enqueued_at = o.enqueued_at AND older.id < o.id))) ORDER BY enqueued_at, id LIMIT 16";
-        let rows = query(sql).bind(now).fetch_all(&self.pool).await.map_err(&claiming)?;
+                   OR (older.enqueued_at = o.enqueued_at AND older.id < o.id))) \
+                   AND (kind NOT IN ('Reapply', 'Renew') OR $2 = 1) \
+                   ORDER BY CASE WHEN kind IN ('Reapply', 'Renew') THEN 1 ELSE 0 END, enqueued_at, id LIMIT 16";
+        let all = i64::from(work == Work::All);
+        let rows = query(sql).bind(now).bind(all).fetch_all(&self.pool).await.map_err(&claiming)?;
         for row in rows {
             let id: String = row.try_get(0).map_err(&claiming)?;
             let queue: String = row.try_get(1).map_err(&claiming)?;

@@ -88,6 +88,19 @@ impl Store {
     }
 }
 
+impl Store {
+    /// How many certificates are to be renewed by now.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Database`].
+    pub async fn certificates_due(&self, now: Timestamp) -> Result<i64, StoreError> {
+        let count = query("SELECT COUNT(*) FROM resources WHERE renew_at <= $1").bind(now.as_microsecond());
+        let counted = count.fetch_one(&self.pool).await.and_then(|row| row.try_get(0));
+        counted.map_err(StoreError::database("count certificates"))
+    }
+}
+
 impl Transaction {
     /// Queues an operation.
     ///

@@ -291,6 +291,16 @@ impl Transaction {
         self.count(count.bind(parent.collection_key(kind))).await
     }
 
+    /// How many connectors of a workspace, in any state, need its namespace.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Conflict`], [`StoreError::Database`].
+    pub async fn count_in_namespace(&mut self, workspace: &ResourceId) -> Result<usize, StoreError> {
+        let count = query("SELECT COUNT(*) FROM resources WHERE collection = $1 AND has_left_namespace = 0");
+        self.count(count.bind(workspace.collection_key(ResourceType::IotConnector))).await
+    }
+
     /// How many resources of a type a subscription has, in any state.
     ///
     /// # Errors
@@ -316,14 +326,16 @@ impl Transaction {
         let (resource, body) = (document.resource_id(), write(document.id.as_str(), document)?);
         let insert = query(
             "INSERT INTO resources (id, key, collection, name, subscription, kind, state, etag, renew_at, \
-             is_suspended, is_half_changed, body) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+             is_suspended, is_half_changed, has_left_namespace, body) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
         );
         let insert = insert.bind(document.id.as_str().to_owned()).bind(resource.key()).bind(collection(&resource));
         let insert = insert.bind(document.name.clone());
         let insert = insert.bind(resource.subscription.to_lowercase()).bind(format!("{:?}", resource.kind));
         let insert = insert.bind(format!("{:?}", document.state)).bind(document.etag.clone());
         let insert = insert.bind(renew_at(document)).bind(is_suspended(document));
-        let insert = insert.bind(i64::from(document.infrastructure.is_half_changed)).bind(body);
+        let insert = insert.bind(i64::from(document.infrastructure.is_half_changed));
+        let insert = insert.bind(i64::from(document.infrastructure.has_left_namespace)).bind(body);
         insert.execute(&mut *self.inner).await.map(|_| ()).map_err(StoreError::database("write a resource"))
     }
 
@@ -337,11 +349,12 @@ impl Transaction {
         let body = write(document.id.as_str(), document)?;
         let update = query(
             "UPDATE resources SET state = $1, etag = $2, renew_at = $3, is_suspended = $4, \
-             is_half_changed = $5, body = $6 WHERE id = $7 AND etag = $8",
+             is_half_changed = $5, has_left_namespace = $6, body = $7 WHERE id = $8 AND etag = $9",
         );
         let update = update.bind(format!("{:?}", document.state)).bind(document.etag.clone());
         let update = update.bind(renew_at(document)).bind(is_suspended(document));
-        let update = update.bind(i64::from(document.infrastructure.is_half_changed)).bind(body);
+        let update = update.bind(i64::from(document.infrastructure.is_half_changed));
+        let update = update.bind(i64::from(document.infrastructure.has_left_namespace)).bind(body);
         let update = update.bind(document.id.as_str().to_owned()).bind(before);
         let done = update.execute(&mut *self.inner).await.map_err(StoreError::database("write a resource"))?;
         if done.rows_affected() == 1 { Ok(()) } else { Err(StoreError::Conflict) }

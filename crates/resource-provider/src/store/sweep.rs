@@ -76,7 +76,7 @@ impl Store {
     }
 
     /// Connectors whose certificate is to be renewed, but for those that it was
-    /// tried with since `tried`.
+    /// tried with since `tried`, and those that a failed delete has taken from the cluster.
     ///
     /// # Errors
     ///
@@ -84,6 +84,7 @@ impl Store {
     pub async fn due_for_renewal(&self, now: Timestamp, tried: Timestamp) -> Result<Vec<ResourceDocument>, StoreError> {
         let query = select!(
             "AS r WHERE renew_at <= $1 AND state IN ('Provisioned', 'Failed') \
+             AND NOT (state = 'Failed' AND is_suspended IS NULL) \
              AND NOT EXISTS (SELECT 1 FROM operations AS o WHERE o.resource_id = r.id \
              AND (o.status IN ('Requested', 'Running') OR (o.kind = 'Renew' AND o.enqueued_at > $2))) \
              ORDER BY renew_at LIMIT $3"
@@ -93,18 +94,20 @@ impl Store {
     }
 
     /// Resources whose last change failed, and that nothing is going on with, where
-    /// what was good could not be brought back.
+    /// what was good could not be brought back; but for those of which that failed since
+    /// `tried`.
     ///
     /// # Errors
     ///
     /// [`StoreError::Database`].
-    pub async fn half_changed(&self) -> Result<Vec<ResourceDocument>, StoreError> {
+    pub async fn half_changed(&self, tried: Timestamp) -> Result<Vec<ResourceDocument>, StoreError> {
         let query = select!(
             "AS r WHERE is_half_changed = 1 AND state = 'Failed' \
              AND NOT EXISTS (SELECT 1 FROM operations AS o WHERE o.resource_id = r.id \
-             AND o.status IN ('Requested', 'Running')) ORDER BY key LIMIT $1"
+             AND (o.status IN ('Requested', 'Running') \
+             OR (o.kind = 'Reapply' AND o.status = 'Failed' AND o.enqueued_at > $1))) ORDER BY key LIMIT $2"
         );
-        readable(query.bind(FOUND_MAX), &self.pool).await
+        readable(query.bind(tried.as_microsecond()).bind(FOUND_MAX), &self.pool).await
     }
 
     /// Subscriptions that have a connector which runs and should not, or the other
@@ -128,6 +131,27 @@ impl Store {
 }
 
 impl Transaction {
+    /// Whether an operation of a kind on a resource failed that was asked for since
+    /// `tried`.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Conflict`], [`StoreError::Database`].
+    pub async fn has_failed(
+        &mut self,
+        resource: &DocumentId,
+        kind: OperationKind,
+        tried: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let select = query(
+            "SELECT 1 FROM operations WHERE resource_id = $1 AND kind = $2 AND status = 'Failed' \
+             AND enqueued_at > $3 LIMIT 1",
+        );
+        let select = select.bind(resource.as_str().to_owned()).bind(format!("{kind:?}")).bind(tried.as_microsecond());
+        let found = select.fetch_optional(&mut *self.inner).await;
+        found.map(|found| found.is_some()).map_err(StoreError::database("look for failures"))
+    }
+
     /// Ends an operation as failed by what stands beside its document, which is
     /// left as it is. False when it has ended.
     ///

@@ -15,6 +15,10 @@ use crate::lifecycle;
 use crate::ports::PortError;
 use crate::store::{StoreError, Transaction};
 
+/// What failed for so long leaves the others of a deleted subscription to themselves: the
+/// sweeper comes back to it.
+const FAILED_PAUSE: SignedDuration = SignedDuration::from_mins(30);
+
 /// How an operation ends.
 #[derive(Clone, Debug)]
 pub enum Ending {
@@ -61,7 +65,8 @@ pub async fn settle(
             transaction.delete_resource(&operation.resource_id).await?;
             // After its last connector it is a workspace's turn.
             if subscription == SubscriptionState::Deleted {
-                lifecycle::catch_up(transaction, &operation.subscription_id, Timestamp::now()).await?;
+                let now = Timestamp::now();
+                lifecycle::catch_up(transaction, &operation.subscription_id, now - FAILED_PAUSE, now).await?;
             }
         }
         Ending::Succeeded => {
@@ -144,12 +149,6 @@ pub fn shown(error: &PortError, subject: &ResourceDocument) -> ArmError {
     ArmError::new(error.code, message)
 }
 
-/// How long ago an operation was asked for.
-pub fn age(operation: &OperationDocument) -> SignedDuration {
-    let enqueued: Option<Timestamp> = operation.time_enqueued.parse().ok();
-    enqueued.map_or(SignedDuration::ZERO, |enqueued| Timestamp::now().duration_since(enqueued))
-}
-
 /// It was claimed again and again, and never ended.
 pub fn poisoned() -> ArmError {
     let message = "The operation could not be carried out. Contact support with the correlation id.";
@@ -176,6 +175,8 @@ pub fn log_ended(ended: Result<Result<(), StoreError>, tokio::task::JoinError>) 
         Ok(Err(error)) => {
             tracing::error!(error = error_chain(&error), "An operation is left to be claimed again");
         }
-        Err(error) => tracing::error!(%error, "An operation panicked, and is left to be claimed again"),
+        // Its text has that of the panic, which may have anything.
+        Err(error) if error.is_panic() => tracing::error!("An operation panicked, and is left to be claimed again"),
+        Err(_) => tracing::warn!("An operation was stopped, and is left to be claimed again"),
     }
 }

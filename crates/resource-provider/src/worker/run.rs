@@ -7,16 +7,17 @@ use arm::operation::{OperationKind, OperationStatus};
 use arm::state::ResourceState;
 use delivery::away::error_chain;
 use jiff::Timestamp;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, sleep_until};
 
+use super::Worker;
 use super::hold::Hold;
 use super::outcome::{self, Ending};
 use super::plan::Step;
 use super::scene::Scene;
 use super::steps::{Stage, StepError};
-use super::{Worker, metrics};
 use crate::documents::{OperationDocument, ResourceDocument, Step as Journaled, StepOutcome};
 use crate::enqueue::REMEMBERED;
+use crate::metrics;
 use crate::ports::{ErrorClass, PortError};
 use crate::store::{Claimed, StoreError};
 
@@ -81,7 +82,8 @@ impl Worker {
             return self.end(operation.clone(), Ending::Gone).await;
         };
         let is_known = operation.provisioning_operation.is_upkeep();
-        let mut stage = Stage { worker: self, scene, operation: operation.id.clone(), is_known };
+        let renews = operation.provisioning_operation == OperationKind::Renew;
+        let mut stage = Stage { worker: self, scene, operation: operation.id.clone(), is_known, renews };
         // Whoever had it before was undoing it: what is undone is not taken for done.
         if operation.error.is_some() {
             return Box::pin(self.give_up(operation, stage)).await;
@@ -148,7 +150,8 @@ impl Worker {
     async fn remove_children(&self, operation: &mut OperationDocument, stage: &Stage<'_>) -> Result<bool, StoreError> {
         for child in self.store.descendants(&stage.scene.subject.resource_id()).await? {
             let Some(scene) = Scene::of(&self.store, child).await? else { continue };
-            let mut below = Stage { worker: self, scene, operation: operation.id.clone(), is_known: true };
+            let id = operation.id.clone();
+            let mut below = Stage { worker: self, scene, operation: id, is_known: true, renews: false };
             let steps = Step::of_deprovision(below.scene.subject.kind.resource_type());
             for step in steps {
                 match self.retried(operation, &mut below, (*step, Purpose::Act)).await? {
@@ -217,7 +220,7 @@ impl Worker {
             }
             // Undoing has a limit of its own for each step, which waiting counts for.
             let is_late = match purpose {
-                Purpose::Act => outcome::age(operation) > settings.operation_limit,
+                Purpose::Act => operation.age() > settings.operation_limit,
                 Purpose::Undo => begin.elapsed() >= settings.step_limit,
             };
             if is_late {
@@ -244,14 +247,22 @@ impl Worker {
                     }
                     continue;
                 }
+                // Nor is looking again at what goes on by itself, for as long as a step may take.
+                Err(StepError::Port(error)) if error.is_under_way() && begin.elapsed() < settings.step_limit => {
+                    timer.stop("waiting");
+                    let pause = look_again_after(&error, settings.backoff.1).max(settings.poll);
+                    if let Some(stopped) = self.pause(operation, pause).await? {
+                        return Ok(stopped);
+                    }
+                    continue;
+                }
                 Err(StepError::Lost) => {
                     timer.stop("lost");
                     return Ok(Outcome::Lost);
                 }
                 Err(StepError::Port(error)) => error,
             };
-            let (error_text, id) = (error_chain(&error), &operation.id);
-            tracing::warn!(operation = %id, ?step, attempt, error = error_text, "A step failed");
+            self.log_failed_step(operation, stage, (step, attempt), &error);
             let is_over = attempt >= settings.tries_max || begin.elapsed() >= settings.step_limit;
             let ErrorClass::Transient { retry_after_seconds } = error.class else {
                 timer.stop("failed");
@@ -263,10 +274,51 @@ impl Worker {
             }
             timer.stop("again");
             let asked = retry_after_seconds.map_or(Duration::ZERO, Duration::from_secs);
-            sleep(outcome::jittered(wait).max(asked.min(settings.step_limit))).await;
+            let pause = outcome::jittered(wait).max(asked.min(settings.step_limit));
+            if let Some(stopped) = self.pause(operation, pause).await? {
+                return Ok(stopped);
+            }
             wait = (wait * 2).min(settings.backoff.1);
             attempt += 1;
         }
+    }
+
+    /// Lets time go by before a step is tried again. What ends it early: the operation
+    /// is another worker's, or a delete wants it to stop.
+    async fn pause(&self, operation: &OperationDocument, pause: Duration) -> Result<Option<Outcome>, StoreError> {
+        let end = Instant::now() + pause;
+        let look_every = Duration::try_from(self.settings.lease / 6).unwrap_or(self.settings.poll);
+        while Instant::now() < end {
+            sleep_until(end.min(Instant::now() + look_every)).await;
+            match self.store.renew(&operation.id, self.lease()).await? {
+                None => return Ok(Some(Outcome::Lost)),
+                Some(true) => return Ok(Some(Outcome::Preempted)),
+                Some(false) => {}
+            }
+        }
+        Ok(None)
+    }
+
+    /// Says that a step failed, and of what: who looks for it knows the resource, the
+    /// request or the cluster.
+    fn log_failed_step(
+        &self,
+        operation: &OperationDocument,
+        stage: &Stage<'_>,
+        (step, attempt): (Step, u32),
+        error: &PortError,
+    ) {
+        let cluster = stage.scene.place().ok().map(|place| place.aks_cluster_resource_id.as_str());
+        tracing::warn!(
+            operation = %operation.id,
+            correlation_id = operation.correlation_id,
+            resource = %stage.scene.subject.resource_id(),
+            cluster,
+            ?step,
+            attempt,
+            error = error_chain(error),
+            "A step failed"
+        );
     }
 
     /// Writes the journal and what was made, together. False when the operation
@@ -319,12 +371,24 @@ impl Worker {
         metrics::count_end(&operation);
         let status = operation.provisioning_status;
         let code = operation.error.as_ref().map(|error| error.code.as_str());
+        let (id, correlation_id, resource) = (&operation.id, operation.correlation_id.as_deref(), &operation.resource);
         match status {
-            OperationStatus::Failed => tracing::error!(operation = %operation.id, code, "An operation failed"),
-            _ => tracing::info!(operation = %operation.id, ?status, "An operation ended"),
+            OperationStatus::Failed => {
+                tracing::error!(operation = %id, correlation_id, %resource, ?kind, code, "An operation failed");
+            }
+            _ => tracing::info!(operation = %id, correlation_id, %resource, ?kind, ?status, "An operation ended"),
         }
         Ok(())
     }
+}
+
+/// When to look again at what goes on by itself.
+fn look_again_after(error: &PortError, most: Duration) -> Duration {
+    let asked = match error.class {
+        ErrorClass::UnderWay { retry_after_seconds } => retry_after_seconds.map(Duration::from_secs),
+        _ => None,
+    };
+    asked.unwrap_or(outcome::jittered(most / 4)).min(most)
 }
 
 /// What a step is done for.

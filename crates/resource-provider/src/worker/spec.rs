@@ -81,6 +81,7 @@ impl Scene {
         Ok(ConnectorSpec {
             name: ConnectorNames(&connector.id).workload(),
             endpoint: endpoint.clone(),
+            has_own_hub: false,
             epoch: ingest.epoch,
             internal_hub: stored(&infrastructure.event_hub_name, "the connector's hub")?.to_owned(),
             storage_account: self.storage_account()?.to_owned(),
@@ -115,6 +116,7 @@ impl Scene {
                 consumer_group: None,
                 fully_qualified_event_hub_namespace: host,
             },
+            has_own_hub: true,
             epoch: 1,
             internal_hub: stored(&infrastructure.event_hub_name, "the connector's hub")?.to_owned(),
             storage_account: self.storage_account()?.to_owned(),

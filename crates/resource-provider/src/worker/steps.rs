@@ -4,6 +4,7 @@ use arm::desired::Properties;
 use arm::gen2::Sku;
 use arm::infrastructure::{ConnectorNames, DestinationNames, WorkspaceNames};
 use arm::{DocumentId, ErrorCode, ResourceType};
+use delivery::away::error_chain;
 use uuid::Uuid;
 
 use super::Worker;
@@ -28,6 +29,8 @@ pub struct Stage<'w> {
     /// Whether what is done was good before: then nobody is asked where things are
     /// that are not ours.
     pub is_known: bool,
+    /// Whether it is done to renew the certificate.
+    pub renews: bool,
 }
 
 /// Why a step did not succeed.
@@ -258,6 +261,7 @@ impl Stage<'_> {
 
     /// The first connector of a workspace brings the namespace.
     async fn namespace(&mut self) -> Result<(), StepError> {
+        self.say_of_namespace(false).await?;
         let place = self.scene.place()?.clone();
         let workspace = self.scene.workspace().id.to_string();
         let ensure = || async { Ok(self.worker.platform.azure.ensure_namespace(&place).await?) };
@@ -266,8 +270,20 @@ impl Stage<'_> {
         Ok(())
     }
 
-    /// The last one takes it away: nobody else's document may be there, in any
-    /// state. One that is accepted meanwhile keeps it, or makes it again.
+    /// Stores whether a connector has left the namespace, before that is acted on: whoever
+    /// goes last sees it of all others.
+    async fn say_of_namespace(&mut self, has_left: bool) -> Result<(), StepError> {
+        let subject = &mut self.scene.subject;
+        if subject.infrastructure.has_left_namespace == has_left {
+            return Ok(());
+        }
+        subject.infrastructure.has_left_namespace = has_left;
+        let is_ours = self.worker.store_made(&self.operation, subject).await?;
+        if is_ours { Ok(()) } else { Err(StepError::Lost) }
+    }
+
+    /// The last one takes it away: nobody else may need it, in any state. One that is
+    /// accepted meanwhile keeps it, or makes it again.
     async fn no_namespace(&mut self) -> Result<(), StepError> {
         let Ok(place) = self.scene.place().cloned() else { return Ok(()) };
         let workspace = self.scene.workspace().clone();
@@ -275,12 +291,14 @@ impl Stage<'_> {
         if kind == ResourceType::IomtConnector {
             return Ok(self.worker.platform.azure.delete_namespace(&place).await?);
         }
-        let own = usize::from(kind == ResourceType::IotConnector);
+        if kind == ResourceType::IotConnector {
+            self.say_of_namespace(true).await?;
+        }
         let remove = || async {
             let mut transaction = self.worker.store.begin().await?;
-            let count = transaction.count_children(&workspace.resource_id(), ResourceType::IotConnector).await?;
+            let count = transaction.count_in_namespace(&workspace.resource_id()).await?;
             drop(transaction);
-            if count <= own {
+            if count == 0 {
                 self.worker.platform.azure.delete_namespace(&place).await?;
             }
             Ok(())
@@ -347,9 +365,17 @@ impl Stage<'_> {
             return Ok(());
         };
         let name = ConnectorNames(&self.scene.subject.id).certificate();
-        let certificate = self.worker.platform.certificates.ensure(self.scene.place()?, &name, identity).await?;
-        self.scene.subject.infrastructure.certificate = Some(certificate);
-        Ok(())
+        let ensured = self.worker.platform.certificates.ensure(self.scene.place()?, &name, identity).await?;
+        self.scene.subject.infrastructure.certificate = Some(ensured.certificate);
+        match ensured.not_renewed {
+            // What else is done can go on with the one that is there; a renewal has failed.
+            Some(error) if self.renews => Err(error.into()),
+            Some(error) => {
+                tracing::warn!(certificate = name, error = error_chain(&error), "A certificate could not be renewed");
+                Ok(())
+            }
+            None => Ok(()),
+        }
     }
 
     /// Also one that no document tells of: whoever stored it may have been killed before

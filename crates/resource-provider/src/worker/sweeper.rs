@@ -5,6 +5,7 @@
 //! about it, so that two that sweep at once would do no harm.
 
 use std::fmt::Display;
+use std::time::Duration;
 
 use arm::operation::{OperationKind, OperationStatus};
 use arm::state::ResourceState;
@@ -12,14 +13,15 @@ use arm::{ResourceId, Route};
 use delivery::away::error_chain;
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::watch;
+use tokio::time::timeout;
 
+use super::Worker;
 use super::outcome::{self, Ending};
-use super::{Worker, metrics};
 use crate::documents::{OperationDocument, ResourceDocument};
 use crate::enqueue::{self, REMEMBERED, Request};
-use crate::lifecycle;
 use crate::ports::TaggedGroup;
 use crate::store::{Poisoned, StoreError, Transaction};
+use crate::{lifecycle, metrics};
 
 /// What one pass did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -45,6 +47,9 @@ pub struct Swept {
 /// or its worker stops, is what begins the next one.
 const LOCK: &str = "sweeper";
 
+/// How long a pass may take: what is left then is the next one's.
+const PASS_LIMIT: Duration = Duration::from_secs(10 * 60);
+
 /// Operations that are forgotten in one transaction.
 const FORGOTTEN_AT_ONCE: u32 = 1000;
 
@@ -52,7 +57,8 @@ impl Worker {
     /// Sweeps until `stop` says so.
     pub(super) async fn keep_sweeping(self, mut stop: watch::Receiver<bool>) {
         while !*stop.borrow() {
-            match Box::pin(self.sweep()).await {
+            let swept = timeout(PASS_LIMIT, Box::pin(self.sweep())).await;
+            match swept.unwrap_or_else(|_| Err(StoreError::silent("let the sweeper through"))) {
                 Ok(Some(swept)) if swept != Swept::default() => tracing::info!(?swept, "Swept"),
                 Ok(_) => {}
                 Err(error) => tracing::error!(error = error_chain(&error), "Sweeping failed, and is tried again"),
@@ -87,7 +93,8 @@ impl Worker {
         for subscription in self.store.subscriptions_out_of_line().await? {
             swept.followed += unless_its_own(&subscription, Box::pin(self.follow(&subscription, now)).await)?;
         }
-        for document in self.store.half_changed().await? {
+        let failed = now - self.settings.upkeep_pause;
+        for document in self.store.half_changed(failed).await? {
             swept.restored += unless_its_own(&document.id, Box::pin(self.restore(&document, now)).await)?;
         }
         let tried = now - self.settings.renewal_pause;
@@ -152,7 +159,8 @@ impl Worker {
     /// Queues what is to follow a subscription's state. How many operations that was.
     async fn follow(&self, subscription: &str, now: Timestamp) -> Result<usize, StoreError> {
         let mut transaction = self.store.begin().await?;
-        let count = lifecycle::catch_up(&mut transaction, subscription, now).await?;
+        let failed = now - self.settings.upkeep_pause;
+        let count = lifecycle::catch_up(&mut transaction, subscription, failed, now).await?;
         transaction.commit().await?;
         Ok(count)
     }
@@ -247,6 +255,7 @@ impl Worker {
                 }
             }
         }
+        metrics::set_orphans(count);
         Ok(count)
     }
 

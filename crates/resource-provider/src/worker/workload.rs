@@ -112,7 +112,7 @@ impl Stage<'_> {
             let mut without = self.scene.clone();
             without.subject.state = ResourceState::Deprovisioning;
             let operation = self.operation.clone();
-            Stage { worker: self.worker, scene: without, operation, is_known: true }.apply().await?;
+            Stage { worker: self.worker, scene: without, operation, is_known: true, renews: false }.apply().await?;
             let deadline = Instant::now() + self.worker.settings.ready_limit;
             while cluster.workload(&place, &connector, &workload).await?.is_some() {
                 if Instant::now() >= deadline {

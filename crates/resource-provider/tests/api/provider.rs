@@ -9,7 +9,7 @@ use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use resource_provider::api::{Api, ApiSettings};
 use resource_provider::local::{LocalIdentities, LocalKeys, NamedFhirServices};
 use resource_provider::ports::{FhirService, FhirServices, Keys};
-use resource_provider::store::{Claim, Store};
+use resource_provider::store::{Claim, Store, Work};
 use serde_json::{Value, json};
 
 use super::places::Place;
@@ -216,7 +216,7 @@ impl Provider {
         loop {
             let now = Timestamp::now();
             let claim = Claim { worker: "test", now, until: now + SignedDuration::from_secs(60) };
-            let Some(claimed) = self.store.claim(claim).await.expect("a store") else { return };
+            let Some(claimed) = self.store.claim(claim, Work::All).await.expect("a store") else { return };
             let mut operation = claimed.document;
             let mut transaction = self.store.begin().await.expect("a transaction");
             let resource = transaction.resource_by_id(&operation.resource_id).await.expect("a store");

@@ -118,7 +118,7 @@ async fn what_takes_azure_long_is_come_back_to() {
     let writes = cloud.resource_manager.write_count();
     let mut tries = 0;
     while let Err(error) = Thing::Namespace.ensure(&cloud).await {
-        assert!(matches!(error.class, ErrorClass::Transient { .. }), "{error:?}");
+        assert!(matches!(error.class, ErrorClass::UnderWay { .. }), "{error:?}");
         tries += 1;
     }
     assert!(tries > 1, "{tries}");

@@ -2,9 +2,9 @@
 
 use arm::ErrorCode;
 use local::resource_manager::{Fault, FaultKind};
-use resource_provider::ports::{Azure, ErrorClass, RoleAssignment};
+use resource_provider::ports::{Azure, ErrorClass, Role, RoleAssignment, Scope};
 
-use super::cloud::{Cloud, place, settled};
+use super::cloud::{Cloud, FHIR, place, settled};
 use super::things::{Thing, principal, role};
 
 const OTHER: &str = "99999999-0000-4000-8000-000000000000";
@@ -68,4 +68,28 @@ async fn a_principal_that_is_new_is_waited_for() {
     let error = Thing::Role(0).ensure(&cloud).await.unwrap_err();
     assert!(matches!(error.class, ErrorClass::Transient { .. }), "{error:?}");
     settled(|| Thing::Role(0).ensure(&cloud)).await.unwrap();
+}
+
+/// A customer who lets us in no more keeps what is ours from going no longer.
+#[tokio::test]
+async fn a_role_that_may_not_be_taken_away_is_left() {
+    let cloud = with_identity_and_hub().await;
+    let service = format!("{FHIR}/services/fhir1");
+    let principal_id = &principal(&cloud);
+    let of_customer = RoleAssignment {
+        id: OTHER,
+        principal_id,
+        role: Role::FhirDataContributor,
+        scope: Scope::FhirService(&service),
+    };
+    cloud.ports.ensure_role_assignment(&place(), of_customer).await.unwrap();
+    let kind = FaultKind::Answer { status: 403, code: "AuthorizationFailed", retry_after: None };
+    cloud.resource_manager.fail(Fault { method: "DELETE", path_has: "/roleassignments/", kind, times: 2 });
+    cloud.ports.delete_role_assignment(&place(), of_customer).await.unwrap();
+    assert_eq!(count(&cloud), 1, "it is theirs to remove");
+    // On what is ours it is an error.
+    let (role, scope, id) = role(0);
+    let ours = RoleAssignment { id, principal_id, role, scope };
+    let error = cloud.ports.delete_role_assignment(&place(), ours).await.unwrap_err();
+    assert_eq!((error.code, error.class), (ErrorCode::RoleAssignmentFailed, ErrorClass::Permanent));
 }

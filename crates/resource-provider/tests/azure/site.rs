@@ -10,7 +10,7 @@ use reqwest::Method;
 use resource_provider::api::ApiSettings;
 use resource_provider::local::{LocalCloud, Open};
 use resource_provider::ports::Platform;
-use resource_provider::worker::{Worker, WorkerSettings};
+use resource_provider::worker::{Pulse, Worker, WorkerSettings};
 use serde_json::{Value, json};
 
 use super::cloud::Cloud;
@@ -56,6 +56,7 @@ impl Site {
                 ..WorkerSettings::default()
             },
             name: format!("worker {number}").into(),
+            pulse: Pulse::default(),
         }
     }
 

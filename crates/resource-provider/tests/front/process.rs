@@ -1,8 +1,7 @@
 //! The program, started with a folder of its own.
 
-use std::io::{BufRead, BufReader};
-use std::net::TcpListener;
-use std::process::{Child, Command, Stdio};
+use std::fs::File;
+use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
@@ -37,11 +36,6 @@ pub fn client_certificate() -> Pair {
     Pair { certificate, pem }
 }
 
-/// A port that was free a moment ago.
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
-
 impl Program {
     /// Starts it over TLS with these arguments, and waits until it is ready.
     pub async fn start(arguments: &[&str]) -> Program {
@@ -53,30 +47,19 @@ impl Program {
         let server = CertificateParams::new(["127.0.0.1".to_owned()]).unwrap().signed_by(&key, &authority).unwrap();
         std::fs::write(folder.path().join("tls.crt"), server.pem()).unwrap();
         std::fs::write(folder.path().join("tls.key"), key.serialize_pem()).unwrap();
-        let address = || format!("127.0.0.1:{}", free_port());
-        let (address, health, metrics) = (address(), address(), address());
         let store = format!("sqlite://{}", folder.path().join("store.db").display());
         let child = Program::command()
-            .args([
-                "--listen",
-                &address,
-                "--health",
-                &health,
-                "--metrics",
-                &metrics,
-                "--store",
-                &store,
-                "--retry-after-seconds",
-                "1",
-            ])
+            .args(["--listen", "127.0.0.1:0", "--health", "127.0.0.1:0", "--metrics", "127.0.0.1:0"])
+            .args(["--store", &store, "--retry-after-seconds", "1"])
             .arg("--tls")
             .arg(folder.path())
             .arg("--audit")
             .arg(folder.path().join("audit.log"))
             .args(arguments)
-            .stdout(Stdio::piped())
+            .stdout(File::create(folder.path().join("log")).unwrap())
             .spawn()
             .unwrap();
+        let [address, health, metrics] = [const { String::new() }; 3];
         let mut program = Program { child, address, health, metrics, folder, authority };
         program.is_ready().await;
         program
@@ -89,14 +72,21 @@ impl Program {
         command
     }
 
+    /// Waits until it takes requests; the system has chosen its ports.
     async fn is_ready(&mut self) {
         let deadline = Instant::now() + LIMIT;
-        let url = format!("http://{}/readyz", self.health);
         loop {
-            if reqwest::get(&url).await.is_ok_and(|answer| answer.status() == 200) {
-                return;
+            let printed = self.printed();
+            let lines = printed.lines().filter(|line| line.contains("Listens"));
+            let addresses = lines.filter_map(|line| line.split_once("address=")).map(|(_, address)| address.trim());
+            if let [health, metrics, address] = addresses.collect::<Vec<_>>()[..] {
+                (self.health, self.metrics, self.address) = (health.to_owned(), metrics.to_owned(), address.to_owned());
+                let probed = reqwest::get(format!("http://{health}/readyz")).await;
+                if probed.is_ok_and(|answer| answer.status() == 200) {
+                    return;
+                }
             }
-            assert!(self.child.try_wait().unwrap().is_none(), "it ended");
+            assert!(self.child.try_wait().unwrap().is_none(), "it ended: {printed}");
             assert!(Instant::now() < deadline, "it is not ready");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
@@ -117,6 +107,11 @@ impl Program {
         client.request(method, format!("https://{}{path}", self.address))
     }
 
+    /// What it has printed.
+    fn printed(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join("log")).unwrap()
+    }
+
     /// The lines of the audit log.
     pub fn audit(&self) -> Vec<Value> {
         let text = std::fs::read_to_string(self.folder.path().join("audit.log")).unwrap();
@@ -128,9 +123,7 @@ impl Program {
         let stopped = Command::new("kill").arg(self.child.id().to_string()).status().unwrap();
         assert!(stopped.success());
         let status = self.child.wait().unwrap();
-        let output = BufReader::new(self.child.stdout.take().unwrap());
-        let printed: Vec<String> = output.lines().map(Result::unwrap).collect();
-        (printed.join("\n"), status.success())
+        (self.printed(), status.success())
     }
 }
 

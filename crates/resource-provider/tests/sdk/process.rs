@@ -1,7 +1,6 @@
 //! The program as a process.
 
 use std::fs::{self, File};
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::sync::Mutex;
@@ -29,13 +28,22 @@ impl Process {
         Process { child: Mutex::new(command.spawn().expect("it starts")), log }
     }
 
-    /// Waits until it takes requests.
-    pub async fn is_ready(&self, health: &str) {
+    /// Waits until it takes requests, and gives where: the system has chosen its ports.
+    pub async fn is_ready(&self) -> String {
         let deadline = Instant::now() + LIMIT;
-        let url = format!("http://{health}/readyz");
-        while !reqwest::get(&url).await.is_ok_and(|answer| answer.status() == 200) {
+        loop {
+            let printed = self.printed();
+            let addresses = printed.lines().filter(|line| line.contains("Listens"));
+            let addresses = addresses.filter_map(|line| line.split_once("address=")).map(|(_, address)| address.trim());
+            // First where probes are answered.
+            if let [health, address] = addresses.collect::<Vec<_>>()[..] {
+                let probed = reqwest::get(format!("http://{health}/readyz")).await;
+                if probed.is_ok_and(|answer| answer.status() == 200) {
+                    return address.to_owned();
+                }
+            }
             let ended = self.child.lock().expect("no panic").try_wait().expect("it is ours");
-            assert!(ended.is_none() && Instant::now() < deadline, "not ready: {ended:?}\n{}", self.printed());
+            assert!(ended.is_none() && Instant::now() < deadline, "not ready: {ended:?}\n{printed}");
             tokio::time::sleep(PERIOD).await;
         }
     }
@@ -53,9 +61,4 @@ impl Drop for Process {
         let _ = child.kill();
         let _ = child.wait();
     }
-}
-
-/// A port that was free a moment ago.
-pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address").port()
 }

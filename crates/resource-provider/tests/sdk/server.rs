@@ -14,7 +14,7 @@ use resource_provider::local::{Gate, LocalCloud, Moment};
 use resource_provider::platform_file::PlatformFile;
 use resource_provider::ports::{ErrorClass, PortError};
 use resource_provider::store::Store;
-use resource_provider::worker::{Worker, WorkerSettings};
+use resource_provider::worker::{Pulse, Worker, WorkerSettings};
 use serde_json::json;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
@@ -23,7 +23,7 @@ use tokio::sync::watch;
 use super::authority::Authority;
 use super::issuer::{AUDIENCE, ISSUER, Issuer};
 use super::places::Postgres;
-use super::process::{Process, free_port};
+use super::process::Process;
 use super::{GROUP, SUBSCRIPTION};
 
 /// A program that answers; stopped when dropped.
@@ -95,13 +95,12 @@ impl Server {
         let sqlite = || format!("sqlite://{}", folder.path().join("store.db").display());
         let store = postgres.as_ref().map_or_else(sqlite, |postgres| postgres.url.clone());
         let issuer = runtime.block_on(Issuer::start());
-        let (address, health) = (format!("127.0.0.1:{}", free_port()), format!("127.0.0.1:{}", free_port()));
         let process = Process::start(
             folder.path(),
             &[
                 ("ROLE", role),
-                ("LISTEN_ADDRESS", &address),
-                ("HEALTH_ADDRESS", &health),
+                ("LISTEN_ADDRESS", "127.0.0.1:0"),
+                ("HEALTH_ADDRESS", "127.0.0.1:0"),
                 ("STORE_URL", &store),
                 ("TLS_PATH", &folder.path().display().to_string()),
                 ("PLATFORM_FILE", &platform.display().to_string()),
@@ -116,7 +115,7 @@ impl Server {
         );
         let trusted = reqwest::Certificate::from_pem(&fs::read(&authority).expect("a file")).expect("a certificate");
         let client = Client::builder().tls_certs_only([trusted]).build().expect("a client");
-        runtime.block_on(process.is_ready(&health));
+        let address = runtime.block_on(process.is_ready());
         // Longer than any test takes.
         let expiry = jiff::Timestamp::now().as_second() + 3600;
         Server {
@@ -143,7 +142,8 @@ impl Server {
     }
 
     fn status(&self, request: RequestBuilder) -> u16 {
-        self.runtime.block_on(request.bearer_auth(&self.token).send()).expect("an answer").status().as_u16()
+        let answered = self.runtime.block_on(request.bearer_auth(&self.token).send());
+        answered.unwrap_or_else(|error| panic!("{error:?}\n{}", self.process.printed())).status().as_u16()
     }
 
     fn worker(&self) -> Worked {
@@ -152,7 +152,7 @@ impl Server {
         let platform = LocalCloud::behind(gate.clone()).platform(Arc::new(file.named_fhir_services()));
         let store = self.runtime.block_on(Store::open(&self.store)).expect("a store");
         let settings = WorkerSettings { poll: Duration::from_millis(50), ..WorkerSettings::default() };
-        let worker = Worker { store, platform, settings, name: "of the test".into() };
+        let worker = Worker { store, platform, settings, name: "of the test".into(), pulse: Pulse::default() };
         Worked { worker, gate, stop: watch::channel(false).0, runtime: self.runtime.handle().clone() }
     }
 }

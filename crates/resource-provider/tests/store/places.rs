@@ -113,6 +113,11 @@ impl Postgres {
         Some(server)
     }
 
+    /// Where its socket is.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
     /// Has it run; it takes connections then.
     pub fn resume(&self) {
         let socket = self.folder.path().display();

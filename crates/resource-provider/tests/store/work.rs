@@ -1,7 +1,7 @@
-use arm::operation::OperationStatus;
+use arm::operation::{OperationKind, OperationStatus};
 use jiff::{SignedDuration, Timestamp};
 use resource_provider::documents::{OperationDocument, ResourceDocument};
-use resource_provider::store::{Claim, Enqueued, PendingCount, Store};
+use resource_provider::store::{Claim, Enqueued, PendingCount, Store, Work};
 
 use super::each_store;
 use super::samples::{operation, resource};
@@ -25,7 +25,7 @@ pub async fn enqueue(store: &Store, resource: &ResourceDocument, queue: &str, at
 
 /// The operation that a worker gets, by its document's id.
 pub async fn claimed(store: &Store, claim: Claim<'_>) -> Option<arm::DocumentId> {
-    store.claim(claim).await.unwrap().map(|claimed| claimed.document.id)
+    store.claim(claim, Work::All).await.unwrap().map(|claimed| claimed.document.id)
 }
 
 async fn end(store: &Store, mut document: OperationDocument, expires: i64) {
@@ -47,6 +47,23 @@ fn one_operation_of_a_queue_runs_at_a_time_oldest_first() {
         assert_eq!(claimed(&store, claim("w3", 5)).await, None);
         end(&store, first, 100).await;
         assert_eq!(claimed(&store, claim("w3", 6)).await, Some(second_one.id));
+    });
+}
+
+/// Work of our own is done last, and not at all where there is no room for it.
+#[test]
+fn what_clients_wait_for_goes_before_work_of_our_own() {
+    each_store(|store| async move {
+        let connector = resource("workspaces/ws1/iotconnectors/iot1", None);
+        let mut ours = operation(&connector, second(1));
+        ours.provisioning_operation = OperationKind::Reapply;
+        let mut transaction = store.begin().await.unwrap();
+        transaction.insert_operation(&ours, Enqueued { queue: "a", at: second(1) }).await.unwrap();
+        transaction.commit().await.unwrap();
+        assert_eq!(store.claim(claim("w1", 5), Work::OfClients).await.unwrap(), None);
+        let theirs = enqueue(&store, &connector, "b", 2).await;
+        assert_eq!(claimed(&store, claim("w1", 5)).await, Some(theirs.id));
+        assert_eq!(claimed(&store, claim("w1", 5)).await, Some(ours.id));
     });
 }
 
@@ -90,7 +107,7 @@ fn what_waits_is_counted() {
         for (queue, at) in [("a", 3), ("b", 2), ("c", 4)] {
             enqueue(&store, &connector, queue, at).await;
         }
-        assert!(store.claim(claim("w1", 5)).await.unwrap().is_some());
+        assert!(store.claim(claim("w1", 5), Work::All).await.unwrap().is_some());
         let expected = PendingCount { requested: 2, running: 1, oldest: Some(second(2)) };
         assert_eq!(store.pending_count().await.unwrap(), expected);
     });
@@ -129,11 +146,11 @@ fn a_lease_that_lapsed_is_anothers() {
     each_store(|store| async move {
         let connector = resource("workspaces/ws1/iotconnectors/iot1", None);
         let document = enqueue(&store, &connector, "a", 1).await;
-        let first = store.claim(claim("w1", 5)).await.unwrap().unwrap();
+        let first = store.claim(claim("w1", 5), Work::All).await.unwrap().unwrap();
         assert_eq!((first.attempts, first.is_preempted), (1, false));
         assert_eq!(store.renew(&document.id, claim("w1", 10)).await.unwrap(), Some(false));
         assert_eq!(claimed(&store, claim("w2", 19)).await, None, "renewed until 20");
-        let second = store.claim(claim("w2", 20)).await.unwrap().unwrap();
+        let second = store.claim(claim("w2", 20), Work::All).await.unwrap().unwrap();
         assert_eq!(second.attempts, 2);
         assert_eq!(store.renew(&document.id, claim("w1", 21)).await.unwrap(), None);
         let mut transaction = store.begin().await.unwrap();
@@ -149,7 +166,7 @@ fn a_delete_stops_what_runs_and_ends_what_nobody_has() {
         let connector = resource("workspaces/ws1/iotconnectors/iot1", None);
         let running = enqueue(&store, &connector, "a", 1).await;
         let waiting = enqueue(&store, &connector, "a", 2).await;
-        assert!(store.claim(claim("w1", 5)).await.unwrap().is_some());
+        assert!(store.claim(claim("w1", 5), Work::All).await.unwrap().is_some());
         let mut transaction = store.begin().await.unwrap();
         let pending = transaction.pending(&connector.id).await.unwrap();
         assert_eq!(pending.iter().map(|it| &it.id).collect::<Vec<_>>(), [&running.id, &waiting.id]);
@@ -210,7 +227,7 @@ fn what_a_worker_gives_back_is_another_s_at_once_and_counts_as_not_claimed() {
         };
         assert!(lock("ws1", "w1 use").await && lock("ws2", "w2 use").await);
         store.give_back("w1").await.unwrap();
-        let again = store.claim(claim("w3", 6)).await.unwrap().unwrap();
+        let again = store.claim(claim("w3", 6), Work::All).await.unwrap().unwrap();
         assert_eq!((again.document.id, again.attempts), (ours.id, 1));
         assert_eq!(claimed(&store, claim("w3", 6)).await, None, "what is another's stays so");
         assert!(lock("ws1", "w3 use").await);

@@ -11,7 +11,7 @@ use futures::future::join_all;
 use jiff::{SignedDuration, Timestamp};
 use resource_provider::local::{Gate, Moment, Open};
 use resource_provider::ports::PortError;
-use resource_provider::store::Claim;
+use resource_provider::store::{Claim, Work};
 use serde_json::json;
 use tokio::sync::{Notify, Semaphore, watch};
 
@@ -226,7 +226,7 @@ async fn what_kills_its_workers_is_given_up() {
     let worker = site.worker();
     for _ in 0..worker.settings.claims_max {
         let (now, until) = (Timestamp::now() + SignedDuration::from_hours(1), Timestamp::now());
-        let claimed = site.provider.store.claim(Claim { worker: "it dies", now, until }).await.unwrap();
+        let claimed = site.provider.store.claim(Claim { worker: "it dies", now, until }, Work::All).await.unwrap();
         assert!(claimed.is_some());
     }
     assert!(worker.work_once().await.unwrap());
@@ -285,4 +285,35 @@ async fn a_sku_does_not_change_under_the_first_connector() {
             assert_eq!(site.done(back).await["status"], "Succeeded");
         }
     }
+}
+
+/// Of two connectors that go at once the second one takes the namespace along, though the
+/// document of the first is still there: its worker may have been killed on the way.
+#[tokio::test]
+async fn the_namespace_goes_with_the_last_of_several_that_go_at_once() {
+    let site = Site::behind(Arc::new(Open)).await;
+    site.with_connector().await;
+    let other = "workspaces/ws1/iotconnectors/iot2";
+    let made = site.provider.put(other, NEWEST, &connector()).await.is(201);
+    assert_eq!(site.done(made).await["status"], "Succeeded");
+    let has_namespace = || site.cloud.things().keys().any(|name| name.starts_with("namespace "));
+    let mut first = site.document(other).await.unwrap();
+    first.infrastructure.has_left_namespace = true;
+    let mut transaction = site.provider.store.begin().await.unwrap();
+    transaction.update_resource(&mut first).await.unwrap();
+    transaction.commit().await.unwrap();
+    assert!(has_namespace());
+    let deleted = site.provider.delete(CONNECTOR, NEWEST).await.is(202);
+    assert_eq!(site.done(deleted).await["status"], "Succeeded");
+    assert!(!has_namespace());
+    // One that is made again brings it again.
+    let patch = json!({ "properties": { "ingestionEndpointConfiguration": { "eventHubName": "other" } } });
+    let patched = site.provider.patch(other, NEWEST, &patch).await.is(202);
+    assert_eq!(site.done(patched).await["status"], "Succeeded");
+    assert!(has_namespace() && !site.document(other).await.unwrap().infrastructure.has_left_namespace);
+    let made = site.provider.put(CONNECTOR, NEWEST, &connector()).await.is(201);
+    assert_eq!(site.done(made).await["status"], "Succeeded");
+    let deleted = site.provider.delete(other, NEWEST).await.is(202);
+    assert_eq!(site.done(deleted).await["status"], "Succeeded");
+    assert!(has_namespace(), "another has it");
 }

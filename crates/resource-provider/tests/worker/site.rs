@@ -8,8 +8,8 @@ use arm::{DocumentId, ResourceType, Route};
 use jiff::{SignedDuration, Timestamp};
 use resource_provider::documents::ResourceDocument;
 use resource_provider::local::{Gate, LocalCloud};
-use resource_provider::store::Claim;
-use resource_provider::worker::{Swept, Worker, WorkerSettings};
+use resource_provider::store::{Claim, Work};
+use resource_provider::worker::{Pulse, Swept, Worker, WorkerSettings};
 use serde_json::{Value, json};
 
 use super::bodies::{CONNECTOR, connector, destination, device_mapping, fhir_mapping, workspace};
@@ -49,6 +49,7 @@ impl Site {
                 ..WorkerSettings::default()
             },
             name: format!("worker {number}").into(),
+            pulse: Pulse::default(),
         }
     }
 
@@ -124,7 +125,7 @@ impl Site {
     /// A pass of the sweeper, however long ago the last one was.
     pub async fn sweep(&self) -> Swept {
         let mut worker = self.worker();
-        worker.settings.sweep_period = Duration::ZERO;
+        (worker.settings.sweep_period, worker.settings.upkeep_pause) = (Duration::ZERO, SignedDuration::ZERO);
         let swept = Box::pin(worker.sweep()).await;
         swept.expect("the store answers").expect("nobody else sweeps")
     }
@@ -136,7 +137,7 @@ impl Site {
         let (worker, until) = ("an hour later", Timestamp::now());
         let now = until + SignedDuration::from_hours(1);
         let store = &self.provider.store;
-        store.claim(Claim { worker, now, until }).await.unwrap();
+        store.claim(Claim { worker, now, until }, Work::All).await.unwrap();
         for path in ["workspaces/ws1", GEN1_CONNECTOR] {
             if let Some(workspace) = self.document(path).await {
                 store.take_lock(workspace.id.as_str(), worker, now, until).await.unwrap();

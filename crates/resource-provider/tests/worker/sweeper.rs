@@ -1,14 +1,19 @@
 //! What nobody is at, and the sweeper finds.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use arm::operation::OperationStatus;
+use arm::identity::SystemAssigned;
+use arm::operation::{OperationKind, OperationStatus};
 use arm::state::ResourceState;
 use arm::{ArmError, ErrorCode};
+use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
-use resource_provider::documents::OperationDocument;
-use resource_provider::local::Open;
+use resource_provider::documents::{OperationDocument, ScaleInfo};
+use resource_provider::local::{Gate, LocalCloud, Moment, Open};
+use resource_provider::metrics;
+use resource_provider::ports::{Certificates, EnsuredCertificate, PortError};
 use resource_provider::worker::Swept;
 use serde_json::json;
 
@@ -135,6 +140,103 @@ async fn a_renewal_that_fails_changes_nothing_and_is_tried_again_another_day() {
     let mut worker = site.worker();
     (worker.settings.sweep_period, worker.settings.renewal_pause) = (Duration::ZERO, SignedDuration::ZERO);
     assert_eq!(worker.sweep().await.unwrap().unwrap().renewals, 1);
+}
+
+/// A vault to which nothing newer comes.
+#[derive(Debug)]
+struct NotRenewed(Arc<LocalCloud>);
+
+#[async_trait]
+impl Certificates for NotRenewed {
+    async fn ensure(
+        &self,
+        place: &ScaleInfo,
+        name: &str,
+        identity: &SystemAssigned,
+    ) -> Result<EnsuredCertificate, PortError> {
+        let ensured = Certificates::ensure(&*self.0, place, name, identity).await?;
+        let error = PortError::transient(ErrorCode::IdentityCredentialUnavailable, "401");
+        Ok(EnsuredCertificate { not_renewed: Some(error), ..ensured })
+    }
+
+    async fn delete(&self, place: &ScaleInfo, name: &str) -> Result<(), PortError> {
+        Certificates::delete(&*self.0, place, name).await
+    }
+}
+
+/// A certificate that cannot be renewed stops no change, and a renewal says so.
+#[tokio::test]
+async fn a_renewal_that_renews_nothing_has_failed() {
+    let site = Site::behind(Arc::new(Open)).await;
+    site.cloud.renew_certificates_after("2020-01-01T00:00:00Z");
+    site.with_workspace().await;
+    let mut worker = site.worker();
+    worker.platform.certificates = Arc::new(NotRenewed(site.cloud.clone()));
+    let made = site.provider.put(CONNECTOR, NEWEST, &connector()).await.is(201);
+    assert!(worker.work_once().await.unwrap());
+    assert_eq!(site.status(&made).await["status"], "Succeeded");
+    assert_eq!(site.sweep().await.renewals, 1);
+    let id = site.document_id(CONNECTOR).await;
+    assert!(worker.work_once().await.unwrap());
+    let mut transaction = site.provider.store.begin().await.unwrap();
+    let failed = transaction.has_failed(&id, OperationKind::Renew, Timestamp::UNIX_EPOCH).await.unwrap();
+    drop(transaction);
+    assert!(failed);
+    let text = String::from_utf8(metrics::text(&site.provider.store).await.unwrap()).unwrap();
+    assert!(text.contains("iot_connector_provider_certificates_due 1"), "{text}");
+    assert_eq!(state(&site, CONNECTOR).await, "Succeeded");
+}
+
+/// What was removed half way stays away, whatever its subscription and its certificate do.
+#[tokio::test]
+async fn a_connector_that_a_failed_delete_took_away_does_not_run_again() {
+    let roles = Arc::new(RolesStay::default());
+    let site = Site::behind(roles.clone()).await;
+    site.cloud.renew_certificates_after("2020-01-01T00:00:00Z");
+    site.with_connector().await;
+    roles.0.store(true, Ordering::SeqCst);
+    let deleted = site.provider.delete(CONNECTOR, NEWEST).await.is(202);
+    assert_eq!(site.done(deleted).await["status"], "Failed");
+    assert_eq!(site.cloud.connector_count(), 0);
+    for state in ["Suspended", "Registered"] {
+        site.provider.subscription_is(state).await.is(200);
+        site.work().await;
+    }
+    assert_eq!(site.sweep().await, Swept::default());
+    assert_eq!(site.cloud.connector_count(), 0);
+    roles.0.store(false, Ordering::SeqCst);
+    let again = site.provider.delete(CONNECTOR, NEWEST).await.is(202);
+    assert_eq!(site.done(again).await["status"], "Succeeded");
+}
+
+/// Refuses that roles are taken away, while it is told to.
+#[derive(Debug, Default)]
+struct RolesStay(AtomicBool);
+
+#[async_trait]
+impl Gate for RolesStay {
+    async fn pass(&self, call: &str, moment: Moment) -> Result<(), PortError> {
+        let refuses = self.0.load(Ordering::SeqCst) && call.starts_with("no role ") && moment == Moment::Before;
+        if refuses { Err(PortError::permanent(ErrorCode::RoleAssignmentFailed, "403")) } else { Ok(()) }
+    }
+}
+
+/// What failed is tried again after a pause, so that it leaves room for the rest.
+#[tokio::test]
+async fn what_failed_has_its_pause() {
+    let trap = Trap::new(Fault::Refuse);
+    let site = Site::behind(trap.clone()).await;
+    site.with_connector().await;
+    site.provider.subscription_is("Suspended").await.is(200);
+    trap.arm(0);
+    site.work().await;
+    trap.disarm();
+    let mut worker = site.worker();
+    worker.settings.sweep_period = Duration::ZERO;
+    assert_eq!(worker.sweep().await.unwrap(), Some(Swept::default()));
+    assert_eq!(site.sweep().await, Swept { followed: 1, ..Swept::default() });
+    site.work().await;
+    assert!(site.cloud.connectors()[0].is_suspended);
 }
 
 #[tokio::test]

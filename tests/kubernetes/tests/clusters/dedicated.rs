@@ -15,7 +15,7 @@ use resource_provider::local::{LocalCloud, LocalIdentities, LocalKeys, NamedFhir
 use resource_provider::pools::Pools;
 use resource_provider::ports::Platform;
 use resource_provider::store::Store;
-use resource_provider::worker::{Worker, WorkerSettings};
+use resource_provider::worker::{Pulse, Worker, WorkerSettings};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
@@ -74,7 +74,8 @@ async fn start(clusters: Clusters, folder: &std::path::Path, stop: watch::Receiv
         ..cloud.platform(fhir_services.clone())
     };
     let settings = WorkerSettings { poll: Duration::from_millis(200), ..WorkerSettings::default() };
-    let worker = Worker { store: store.clone(), platform, settings, name: "worker".into() };
+    let pulse = Pulse::default();
+    let worker = Worker { store: store.clone(), platform, settings, name: "worker".into(), pulse };
     tokio::spawn(worker.run(stop));
     let api = Api {
         store,

@@ -44,6 +44,7 @@ pub fn connector(number: u128) -> ConnectorSpec {
             consumer_group: Some("FHIR".to_owned()),
             fully_qualified_event_hub_namespace: "Hospital.servicebus.windows.net".to_owned(),
         },
+        has_own_hub: false,
         epoch: 1,
         internal_hub: names.event_hub(),
         storage_account: "ioc1".to_owned(),

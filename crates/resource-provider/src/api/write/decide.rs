@@ -6,12 +6,13 @@ use arm::gen2::FhirTarget;
 use arm::gen2::fhir_destination::{FhirServiceId, copied_mapping, translate};
 use arm::identity::SystemAssigned;
 use arm::state::SubscriptionState;
-use arm::{ArmError, Body, ErrorCode, ResourceId, ResourceType};
+use arm::{ArmError, Body, ErrorCode, Location, ResourceId, ResourceType};
 
 use super::super::call::Call;
 use super::super::read::not_found;
 use super::super::{Api, Switches};
 use super::Verb;
+use super::aside::aside;
 use super::look::{Seen, directory};
 use crate::documents::ResourceDocument;
 
@@ -33,13 +34,7 @@ pub async fn decide(api: &Api, call: &Call, id: &ResourceId, verb: Verb, seen: &
     }
     let body = body(api, call, id, verb, seen).await?;
     let before = seen.before.as_ref().map(ResourceDocument::desired);
-    let against = Against {
-        rules: &api.settings.rules,
-        version: call.version,
-        parent_location: seen.parent_location.as_ref(),
-        before: before.as_ref(),
-    };
-    let desired = Desired::read(id, &body, against)?;
+    let desired = read(api, call, id, body, (seen.parent_location.clone(), before.clone())).await?;
     if before.is_none() {
         check_switches(api, id, &desired).await?;
         check_region(api, id, &desired)?;
@@ -85,6 +80,24 @@ async fn body(api: &Api, call: &Call, id: &ResourceId, verb: Verb, seen: &Seen) 
         }
         _ => Ok(body),
     }
+}
+
+/// Reads what a body asks for, against the region of what is above it and what was wanted
+/// before. Its mappings are compiled, for which others need not wait.
+async fn read(
+    api: &Api,
+    call: &Call,
+    id: &ResourceId,
+    body: Body,
+    (parent_location, before): (Option<Location>, Option<Desired>),
+) -> Result<Desired, ArmError> {
+    let (settings, version, id) = (api.settings.clone(), call.version, id.clone());
+    let reading = move || {
+        let (parent_location, before) = (parent_location.as_ref(), before.as_ref());
+        let against = Against { rules: &settings.rules, version, parent_location, before };
+        Desired::read(&id, &body, against)
+    };
+    aside(reading).await?
 }
 
 /// The oldest shape names a mapping of its own, whose text is copied now.

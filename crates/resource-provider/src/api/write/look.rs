@@ -5,7 +5,7 @@ use arm::{ArmError, ErrorCode, Location, NAMESPACE, ResourceId, ResourceType};
 
 use super::super::Api;
 use crate::documents::ResourceDocument;
-use crate::ports::FhirService;
+use crate::ports::{ErrorClass, FhirService};
 use crate::store::Listed;
 
 /// What was there.
@@ -62,8 +62,17 @@ pub async fn gen1_parent(api: &Api, subscription: &str, group: &str, service: &s
     })
 }
 
-/// The directory of FHIR services did not answer.
+/// The directory of FHIR services did not answer, or lets us look nothing up.
 pub fn directory(error: &crate::ports::PortError) -> ArmError {
     tracing::error!(%error, "The directory of FHIR services failed");
-    ArmError::new(ErrorCode::ServiceUnavailable, "FHIR services cannot be looked up now. Try again.")
+    match error.class {
+        ErrorClass::Permanent => {
+            let message = "The FHIR services may not be looked up: Azure refuses this provider, which trying again does \
+                           not change. Let it read them (docs/resource-provider.md), or contact support.";
+            ArmError::new(ErrorCode::InternalServerError, message)
+        }
+        ErrorClass::Transient { .. } | ErrorClass::UnderWay { .. } => {
+            ArmError::new(ErrorCode::ServiceUnavailable, "FHIR services cannot be looked up now. Try again.")
+        }
+    }
 }

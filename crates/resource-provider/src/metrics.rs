@@ -1,25 +1,31 @@
-//! What workers count, for Prometheus (resource-provider.md 6.6). Labels are
+//! What API and workers count, for Prometheus (resource-provider.md 6.6). Labels are
 //! words of ours: no name of a customer's.
 
 use std::sync::LazyLock;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use axum::http::Method;
+use delivery::away::error_chain;
 use jiff::Timestamp;
 use prometheus::{
     Encoder, Gauge, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
     exponential_buckets,
 };
+use tokio::time::timeout;
 
-use super::outcome;
-use super::plan::Step;
-use super::sweeper::Swept;
 use crate::documents::OperationDocument;
 use crate::store::{Claimed, Store, StoreError};
+use crate::worker::{Step, Swept};
 
 static METRICS: LazyLock<Metrics> = LazyLock::new(Metrics::new);
 
 struct Metrics {
     registry: Registry,
+    requests: IntCounterVec,
+    request_seconds: HistogramVec,
+    last_sweep: Gauge,
+    certificates_due: IntGauge,
+    store_answers: IntGauge,
     steps: IntCounterVec,
     step_seconds: HistogramVec,
     claims: IntCounterVec,
@@ -31,6 +37,9 @@ struct Metrics {
     oldest_seconds: Gauge,
 }
 
+/// How long the store may take to count.
+const STORE_LIMIT: Duration = Duration::from_secs(5);
+
 const VALID: &str = "names and labels are fixed, and valid";
 
 impl Metrics {
@@ -41,9 +50,19 @@ impl Metrics {
             registry.register(Box::new(counter.clone())).expect(VALID);
             counter
         };
+        let gauge = |name: &str, help: &str| {
+            let gauge = IntGauge::new(name, help).expect(VALID);
+            registry.register(Box::new(gauge.clone())).expect(VALID);
+            gauge
+        };
+        let seconds = |name: &str, help: &str| {
+            let gauge = Gauge::new(name, help).expect(VALID);
+            registry.register(Box::new(gauge.clone())).expect(VALID);
+            gauge
+        };
         let histogram = |name: &str, help: &str, labels: &[&str]| {
-            // From 10 ms to about three hours: an operation fails after 90 minutes.
-            let buckets = exponential_buckets(0.01, 4.0, 11).expect(VALID);
+            // From 1 ms to about four hours: an operation fails after 90 minutes.
+            let buckets = exponential_buckets(0.001, 4.0, 13).expect(VALID);
             let histogram = HistogramVec::new(HistogramOpts::new(name, help).buckets(buckets), labels).expect(VALID);
             registry.register(Box::new(histogram.clone())).expect(VALID);
             histogram
@@ -54,19 +73,29 @@ impl Metrics {
         );
         let pending = IntGaugeVec::new(pending, &["status"]).expect(VALID);
         registry.register(Box::new(pending.clone())).expect(VALID);
-        let orphans = IntGauge::new(
-            "iot_connector_provider_orphaned_groups",
-            "Resource groups of ours whose resource is gone, at the last pass of this worker's sweeper.",
-        );
-        let orphans = orphans.expect(VALID);
-        registry.register(Box::new(orphans.clone())).expect(VALID);
-        let oldest_seconds = Gauge::new(
-            "iot_connector_provider_oldest_operation_seconds",
-            "How long ago the oldest operation was asked for that has not ended.",
-        );
-        let oldest_seconds = oldest_seconds.expect(VALID);
-        registry.register(Box::new(oldest_seconds.clone())).expect(VALID);
         Metrics {
+            requests: counter(
+                "iot_connector_provider_requests_total",
+                "Requests that were answered, by method and status.",
+                &["method", "status"],
+            ),
+            request_seconds: histogram(
+                "iot_connector_provider_request_seconds",
+                "How long requests took to be answered, by method.",
+                &["method"],
+            ),
+            last_sweep: seconds(
+                "iot_connector_provider_last_sweep_timestamp_seconds",
+                "When this worker's sweeper last came to the end of a pass, in seconds since 1970; 0 before.",
+            ),
+            certificates_due: gauge(
+                "iot_connector_provider_certificates_due",
+                "Certificates that are to be renewed by now, when this was asked.",
+            ),
+            store_answers: gauge(
+                "iot_connector_provider_store_answers",
+                "Whether the store answered when this was asked; without it what it would tell is left out.",
+            ),
             steps: counter(
                 "iot_connector_provider_steps_total",
                 "Tries of steps, by step, outcome (done, waiting, again, failed, store, lost) and which try it was.",
@@ -99,18 +128,32 @@ impl Metrics {
                  operations forgotten.",
                 &["what"],
             ),
-            orphans,
+            orphans: gauge(
+                "iot_connector_provider_orphaned_groups",
+                "Resource groups of ours whose resource is gone, at the last pass of this worker's sweeper.",
+            ),
             pending,
-            oldest_seconds,
+            oldest_seconds: seconds(
+                "iot_connector_provider_oldest_operation_seconds",
+                "How long ago the oldest operation was asked for that has not ended.",
+            ),
             registry,
         }
     }
 }
 
+/// Counts a request that was answered. A method that is none of ours is `other`.
+pub(crate) fn count_request(method: &Method, status: u16, took: Duration) {
+    let known = [Method::GET, Method::HEAD, Method::PUT, Method::PATCH, Method::POST, Method::DELETE];
+    let method = if known.contains(method) { method.as_str() } else { "other" };
+    METRICS.requests.with_label_values(&[method, status.to_string().as_str()]).inc();
+    METRICS.request_seconds.with_label_values(&[method]).observe(took.as_secs_f64());
+}
+
 /// Measures one try of a step.
 #[derive(Debug)]
 #[must_use]
-pub(super) struct Timer {
+pub(crate) struct Timer {
     step: String,
     attempt: u32,
     since: Instant,
@@ -118,12 +161,12 @@ pub(super) struct Timer {
 
 impl Timer {
     /// Begins to measure.
-    pub(super) fn start(step: Step, attempt: u32) -> Timer {
+    pub(crate) fn start(step: Step, attempt: u32) -> Timer {
         Timer { step: step.name(), attempt, since: Instant::now() }
     }
 
     /// Counts it.
-    pub(super) fn stop(self, outcome: &str) {
+    pub(crate) fn stop(self, outcome: &str) {
         let attempt = self.attempt.to_string();
         METRICS.steps.with_label_values(&[self.step.as_str(), outcome, attempt.as_str()]).inc();
         let seconds = self.since.elapsed().as_secs_f64();
@@ -137,24 +180,24 @@ fn command(operation: &OperationDocument) -> (String, String) {
 }
 
 /// Counts that a worker took an operation.
-pub(super) fn count_claim(claimed: &Claimed) {
+pub(crate) fn count_claim(claimed: &Claimed) {
     let (command, kind) = command(&claimed.document);
     let attempt = claimed.attempts.to_string();
     METRICS.claims.with_label_values(&[command, kind, attempt]).inc();
 }
 
 /// Counts that an operation ended.
-pub(super) fn count_end(operation: &OperationDocument) {
+pub(crate) fn count_end(operation: &OperationDocument) {
     let (command, kind) = command(operation);
     let outcome = format!("{:?}", operation.provisioning_status);
     let code = operation.error.as_ref().map_or("", |error| error.code.as_str());
     METRICS.operations.with_label_values(&[command.as_str(), &kind, &outcome, code]).inc();
-    let seconds = outcome::age(operation).as_secs_f64();
+    let seconds = operation.age().as_secs_f64();
     METRICS.operation_seconds.with_label_values(&[command, kind, outcome]).observe(seconds);
 }
 
 /// Counts what a pass of the sweeper did.
-pub(super) fn count_sweep(swept: &Swept) {
+pub(crate) fn count_sweep(swept: &Swept) {
     let did = [
         ("enqueued", swept.enqueued as u64),
         ("settled", swept.settled as u64),
@@ -166,32 +209,40 @@ pub(super) fn count_sweep(swept: &Swept) {
     for (what, count) in did {
         METRICS.swept.with_label_values(&[what]).inc_by(count);
     }
-    METRICS.orphans.set(swept.orphans as i64);
+    METRICS.last_sweep.set(Timestamp::now().as_second() as f64);
 }
 
-/// What could not be told.
-#[derive(Debug, thiserror::Error)]
-pub enum MetricsError {
-    /// What waits is not known.
-    #[error("the operations that wait were not counted")]
-    Store(#[from] StoreError),
-    /// The text was not made.
-    #[error("the metrics were not written")]
-    Text(#[from] prometheus::Error),
+/// Tells how many groups are nobody's.
+pub(crate) fn set_orphans(orphans: usize) {
+    METRICS.orphans.set(orphans as i64);
 }
 
-/// All of it, in Prometheus' text format; what waits is counted now.
+/// All of it, in Prometheus' text format; what is in the store is counted now, and left
+/// out when that does not answer.
 ///
 /// # Errors
 ///
-/// [`MetricsError`].
-pub async fn text(store: &Store) -> Result<Vec<u8>, MetricsError> {
-    let pending = store.pending_count().await?;
-    METRICS.pending.with_label_values(&["Requested"]).set(pending.requested);
-    METRICS.pending.with_label_values(&["Running"]).set(pending.running);
-    let age = pending.oldest.map_or(0.0, |oldest| Timestamp::now().duration_since(oldest).as_secs_f64());
-    METRICS.oldest_seconds.set(age);
+/// [`prometheus::Error`].
+pub async fn text(store: &Store) -> Result<Vec<u8>, prometheus::Error> {
+    METRICS.pending.reset();
+    METRICS.oldest_seconds.set(f64::NAN);
+    let answered = timeout(STORE_LIMIT, set_stored(store)).await;
+    let answered = answered.unwrap_or_else(|_| Err(StoreError::silent("count what waits")));
+    if let Err(error) = &answered {
+        tracing::warn!(error = error_chain(error), "What waits was not counted");
+    }
+    METRICS.store_answers.set(i64::from(answered.is_ok()));
     let mut text = Vec::new();
     TextEncoder::new().encode(&METRICS.registry.gather(), &mut text)?;
     Ok(text)
+}
+
+async fn set_stored(store: &Store) -> Result<(), StoreError> {
+    let now = Timestamp::now();
+    let pending = store.pending_count().await?;
+    METRICS.certificates_due.set(store.certificates_due(now).await?);
+    METRICS.pending.with_label_values(&["Requested"]).set(pending.requested);
+    METRICS.pending.with_label_values(&["Running"]).set(pending.running);
+    METRICS.oldest_seconds.set(pending.oldest.map_or(0.0, |oldest| now.duration_since(oldest).as_secs_f64()));
+    Ok(())
 }
