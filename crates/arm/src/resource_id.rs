@@ -101,9 +101,9 @@ pub fn folded(text: &str) -> String {
         if letter.is_ascii() {
             return letter.to_ascii_lowercase();
         }
-        let mut upper = letter.to_uppercase();
-        match (upper.next(), upper.next()) {
-            (Some(upper), None) if !upper.is_ascii() => upper,
+        let mut lower = letter.to_lowercase();
+        match (lower.next(), lower.next()) {
+            (Some(lower), None) if !lower.is_ascii() => lower,
             _ => letter,
         }
     };

@@ -3,4 +3,4 @@
 ALTER TABLE resources ADD COLUMN has_left_namespace BIGINT NOT NULL DEFAULT 0;
 
 -- What the sweeper had tried, and failed: it is tried again after a while.
-CREATE INDEX operations_failed ON operations (resource_id, kind, enqueued_at) WHERE status = 'Failed';
+CREATE INDEX operations_failed ON operations (resource_id, kind, expires_at) WHERE status = 'Failed';

@@ -122,7 +122,8 @@ pub async fn remove(
 
 /// Stops what is going on with a resource: at once what no worker has, else
 /// before its next step. A delete of its own goes on: whoever asked for it is not told that
-/// it was stopped, when the resource goes.
+/// it was stopped, when the resource goes. It is in the same queue as the delete of what is
+/// above, and before that: a workspace is not removed while it has connectors.
 async fn preempt(transaction: &mut Transaction, document: &ResourceDocument, now: Timestamp) -> Result<(), StoreError> {
     let pending = transaction.pending(&document.id).await?;
     let stops = |operation: &OperationDocument| operation.provisioning_operation != OperationKind::Deprovision;

@@ -99,7 +99,10 @@ async fn follow(
             }
             for id in transaction.ids_of(subscription, ResourceType::Workspace).await? {
                 let Some(document) = readable(transaction, &id).await? else { continue };
-                if transaction.count_children(&document.resource_id(), ResourceType::IotConnector).await? == 0 {
+                let has_pause = transaction.has_failed(&id, OperationKind::Deprovision, failed).await?;
+                let connectors = document.resource_id();
+                let connectors = transaction.count_children(&connectors, ResourceType::IotConnector).await?;
+                if connectors == 0 && !has_pause {
                     count += usize::from(remove_unless_going(transaction, document, now).await?);
                 }
             }

@@ -1,20 +1,20 @@
 //! What API and workers count, for Prometheus (resource-provider.md 6.6). Labels are
 //! words of ours: no name of a customer's.
 
-use std::sync::LazyLock;
+use std::sync::{LazyLock, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use axum::http::Method;
 use delivery::away::error_chain;
 use jiff::Timestamp;
 use prometheus::{
-    Encoder, Gauge, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
-    exponential_buckets,
+    Encoder, Gauge, GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    TextEncoder, exponential_buckets,
 };
 use tokio::time::timeout;
 
 use crate::documents::OperationDocument;
-use crate::store::{Claimed, Store, StoreError};
+use crate::store::{Claimed, PendingCount, Store, StoreError};
 use crate::worker::{Step, Swept};
 
 static METRICS: LazyLock<Metrics> = LazyLock::new(Metrics::new);
@@ -24,7 +24,8 @@ struct Metrics {
     requests: IntCounterVec,
     request_seconds: HistogramVec,
     last_sweep: Gauge,
-    certificates_due: IntGauge,
+    /// Of one number, which can be left out.
+    certificates_due: IntGaugeVec,
     store_answers: IntGauge,
     steps: IntCounterVec,
     step_seconds: HistogramVec,
@@ -34,11 +35,17 @@ struct Metrics {
     swept: IntCounterVec,
     orphans: IntGauge,
     pending: IntGaugeVec,
-    oldest_seconds: Gauge,
+    /// The same.
+    oldest_seconds: GaugeVec,
+    /// Held by whoever tells what is in the store.
+    asked: Mutex<()>,
 }
 
 /// How long the store may take to count.
 const STORE_LIMIT: Duration = Duration::from_secs(5);
+
+/// Of what has no labels.
+const NONE: [&str; 0] = [];
 
 const VALID: &str = "names and labels are fixed, and valid";
 
@@ -73,6 +80,18 @@ impl Metrics {
         );
         let pending = IntGaugeVec::new(pending, &["status"]).expect(VALID);
         registry.register(Box::new(pending.clone())).expect(VALID);
+        let oldest_seconds = Opts::new(
+            "iot_connector_provider_oldest_operation_seconds",
+            "How long ago the oldest operation was asked for that has not ended.",
+        );
+        let oldest_seconds = GaugeVec::new(oldest_seconds, &[]).expect(VALID);
+        registry.register(Box::new(oldest_seconds.clone())).expect(VALID);
+        let certificates_due = Opts::new(
+            "iot_connector_provider_certificates_due",
+            "Certificates that are to be renewed by now, when this was asked.",
+        );
+        let certificates_due = IntGaugeVec::new(certificates_due, &[]).expect(VALID);
+        registry.register(Box::new(certificates_due.clone())).expect(VALID);
         Metrics {
             requests: counter(
                 "iot_connector_provider_requests_total",
@@ -88,10 +107,7 @@ impl Metrics {
                 "iot_connector_provider_last_sweep_timestamp_seconds",
                 "When this worker's sweeper last came to the end of a pass, in seconds since 1970; 0 before.",
             ),
-            certificates_due: gauge(
-                "iot_connector_provider_certificates_due",
-                "Certificates that are to be renewed by now, when this was asked.",
-            ),
+            certificates_due,
             store_answers: gauge(
                 "iot_connector_provider_store_answers",
                 "Whether the store answered when this was asked; without it what it would tell is left out.",
@@ -133,10 +149,8 @@ impl Metrics {
                 "Resource groups of ours whose resource is gone, at the last pass of this worker's sweeper.",
             ),
             pending,
-            oldest_seconds: seconds(
-                "iot_connector_provider_oldest_operation_seconds",
-                "How long ago the oldest operation was asked for that has not ended.",
-            ),
+            oldest_seconds,
+            asked: Mutex::new(()),
             registry,
         }
     }
@@ -217,6 +231,12 @@ pub(crate) fn set_orphans(orphans: usize) {
     METRICS.orphans.set(orphans as i64);
 }
 
+/// What the store tells.
+struct Stored {
+    pending: PendingCount,
+    certificates_due: i64,
+}
+
 /// All of it, in Prometheus' text format; what is in the store is counted now, and left
 /// out when that does not answer.
 ///
@@ -224,25 +244,32 @@ pub(crate) fn set_orphans(orphans: usize) {
 ///
 /// [`prometheus::Error`].
 pub async fn text(store: &Store) -> Result<Vec<u8>, prometheus::Error> {
-    METRICS.pending.reset();
-    METRICS.oldest_seconds.set(f64::NAN);
-    let answered = timeout(STORE_LIMIT, set_stored(store)).await;
-    let answered = answered.unwrap_or_else(|_| Err(StoreError::silent("count what waits")));
-    if let Err(error) = &answered {
-        tracing::warn!(error = error_chain(error), "What waits was not counted");
-    }
-    METRICS.store_answers.set(i64::from(answered.is_ok()));
+    let counting = async {
+        let (pending, now) = (store.pending_count().await?, Timestamp::now());
+        Ok::<_, StoreError>(Stored { pending, certificates_due: store.certificates_due(now).await? })
+    };
+    let stored = timeout(STORE_LIMIT, counting).await;
+    let stored = stored.unwrap_or_else(|_| Err(StoreError::late("count what waits")));
+    let stored = stored.inspect_err(|error| tracing::warn!(error = error_chain(error), "What waits was not counted"));
+    // Whoever asks at the same time sets the same.
+    let _one = METRICS.asked.lock().unwrap_or_else(PoisonError::into_inner);
+    METRICS.set(stored.ok());
     let mut text = Vec::new();
     TextEncoder::new().encode(&METRICS.registry.gather(), &mut text)?;
     Ok(text)
 }
 
-async fn set_stored(store: &Store) -> Result<(), StoreError> {
-    let now = Timestamp::now();
-    let pending = store.pending_count().await?;
-    METRICS.certificates_due.set(store.certificates_due(now).await?);
-    METRICS.pending.with_label_values(&["Requested"]).set(pending.requested);
-    METRICS.pending.with_label_values(&["Running"]).set(pending.running);
-    METRICS.oldest_seconds.set(pending.oldest.map_or(0.0, |oldest| now.duration_since(oldest).as_secs_f64()));
-    Ok(())
+impl Metrics {
+    fn set(&self, stored: Option<Stored>) {
+        self.store_answers.set(i64::from(stored.is_some()));
+        self.pending.reset();
+        self.oldest_seconds.reset();
+        self.certificates_due.reset();
+        let Some(Stored { pending, certificates_due }) = stored else { return };
+        self.pending.with_label_values(&["Requested"]).set(pending.requested);
+        self.pending.with_label_values(&["Running"]).set(pending.running);
+        let age = pending.oldest.map(|oldest| Timestamp::now().duration_since(oldest));
+        self.oldest_seconds.with_label_values(&NONE).set(age.map_or(0.0, |age| age.as_secs_f64()));
+        self.certificates_due.with_label_values(&NONE).set(certificates_due);
+    }
 }

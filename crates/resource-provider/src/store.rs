@@ -82,13 +82,14 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    /// The database did not answer at all.
-    pub fn silent(doing: &'static str) -> StoreError {
+    /// There was no answer in time.
+    pub fn late(doing: &'static str) -> StoreError {
         StoreError::Database { doing, source: sqlx::Error::PoolTimedOut }
     }
 
-    /// Whether it did not answer at all, so that a connection may be dead.
-    pub fn is_silence(&self) -> bool {
+    /// Whether there was no answer in time, as when all connections are busy, dead, or
+    /// refused.
+    pub fn is_late(&self) -> bool {
         matches!(self, StoreError::Database { source: sqlx::Error::PoolTimedOut, .. })
     }
 
@@ -127,6 +128,7 @@ type Query = sqlx::query::Query<'static, sqlx::Any, sqlx::any::AnyArguments>;
 #[derive(Clone, Debug)]
 pub struct Store {
     pool: AnyPool,
+    options: AnyConnectOptions,
     dialect: Dialect,
     /// SQLite's one writer, of those in this process: they come in turn, where the
     /// database would have each look again now and then.
@@ -144,6 +146,8 @@ const BYTEWISE: &str = r#"BEGIN; SELECT pg_advisory_xact_lock(7209065);
 /// How long a request waits for a connection: requests have 20 s in all
 /// (resource-provider.md 2.2).
 const ACQUIRE_LIMIT: Duration = Duration::from_secs(5);
+/// How long a connection may take to be made, of which it is asked whether it can be.
+const CONNECT_LIMIT: Duration = Duration::from_secs(1);
 /// How long one that is not fresh may take to say that it is whole.
 const PING_LIMIT: Duration = Duration::from_secs(2);
 /// How long a connection that was given back is taken for whole.
@@ -192,8 +196,8 @@ impl Store {
             })
         });
         let pool = pool.after_connect(move |connection, _| Box::pin(prepare(connection, dialect)));
-        let pool = pool.connect_with(options).await.map_err(&opening)?;
-        Ok(Store { pool, dialect, writer: Arc::new(Semaphore::new(1)) })
+        let pool = pool.connect_with(options.clone()).await.map_err(&opening)?;
+        Ok(Store { pool, options, dialect, writer: Arc::new(Semaphore::new(1)) })
     }
 
     /// Whether the database answers.
@@ -204,6 +208,18 @@ impl Store {
     pub async fn check(&self) -> Result<(), StoreError> {
         let select = self.pool.execute("SELECT 1").await;
         select.map(|_| ()).map_err(StoreError::database("answer"))
+    }
+
+    /// Whether a connection can be made anew: then those at hand that do not answer are
+    /// dead, and the database is not. SQLite has no such connections.
+    pub async fn takes_connections(&self) -> bool {
+        if self.dialect == Dialect::Sqlite {
+            return false;
+        }
+        let connected = timeout(CONNECT_LIMIT, AnyConnection::connect_with(&self.options)).await;
+        let Ok(Ok(connection)) = connected else { return false };
+        // It was only to be made.
+        connection.close_hard().await.is_ok()
     }
 
     /// Begins to look and write.

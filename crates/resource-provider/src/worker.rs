@@ -166,7 +166,7 @@ impl Worker {
         // Whatever it is at is one transaction or the other.
         sweeping.abort();
         let given_back = timeout(self.settings.store_limit, self.store.give_back(&self.name)).await;
-        if let Err(error) = given_back.unwrap_or_else(|_| Err(StoreError::silent("give back operations"))) {
+        if let Err(error) = given_back.unwrap_or_else(|_| Err(StoreError::late("give back operations"))) {
             let error = error_chain(&error);
             tracing::warn!(error, "What the worker was at was not given back, and waits until its lease lapses");
         }
@@ -190,12 +190,13 @@ impl Worker {
     }
 
     /// Claims an operation, or says that the store does not answer. One that was claimed
-    /// and not told is claimed again when its lease lapses. A store that says nothing at all
-    /// is no sign that the worker comes round: its connections may be dead.
+    /// and not told is claimed again when its lease lapses. A worker whose connections are
+    /// dead while others can be made does not come round: a new start helps it, and none of
+    /// a database that is away.
     async fn claim_in_time(&self, work: Work) -> Result<Option<Claimed>, StoreError> {
         let claimed = timeout(self.settings.store_limit, self.claim(work)).await;
-        let claimed = claimed.unwrap_or_else(|_| Err(StoreError::silent("claim an operation")));
-        if !claimed.as_ref().is_err_and(StoreError::is_silence) {
+        let claimed = claimed.unwrap_or_else(|_| Err(StoreError::late("claim an operation")));
+        if !claimed.as_ref().is_err_and(StoreError::is_late) || !self.store.takes_connections().await {
             self.pulse.beat();
         }
         claimed

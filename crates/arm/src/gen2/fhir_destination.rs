@@ -162,7 +162,8 @@ fn is_https_url(text: &str) -> bool {
     let Some((scheme, rest)) = text.split_once("://") else { return false };
     let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
     let allowed = |letter: char| letter.is_ascii_graphic();
-    // The kubelet puts something else in the place of `$(NAME)`.
+    // Where a chart does not write it otherwise, the kubelet puts something else in the
+    // place of `$(NAME)`.
     let is_literal = text.chars().all(allowed) && !text.contains("$(");
     scheme.eq_ignore_ascii_case("https") && !host.is_empty() && !host.contains('@') && is_literal
 }

@@ -29,9 +29,9 @@ impl Certificates for AzurePorts {
         }
         let credential = match (self.fetch(identity).await, there) {
             (Ok(credential), Some((certificate, renew_after))) if credential.renew_after <= renew_after => {
-                // Azure has no newer one yet.
-                tracing::warn!(certificate = name, "The certificate of an identity is due, and there is no newer one");
-                return Ok(certificate.into());
+                let message = "the certificate is due, and there is no newer one yet";
+                let error = PortError::permanent(ErrorCode::IdentityCredentialUnavailable, message);
+                return Ok(EnsuredCertificate { certificate, not_renewed: Some(error) });
             }
             (Ok(credential), _) => credential,
             // The one at hand is good for a while after it is due; whoever looks

@@ -36,6 +36,17 @@ pub struct Target<'t> {
     pub version: &'static str,
 }
 
+/// What became of looking at an operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Watched {
+    /// There was none.
+    Nothing,
+    /// It ended well.
+    ToItsEnd,
+    /// It is not there any more, or not yet: how it ended the resource says.
+    Lost,
+}
+
 /// Speaks with Resource Manager.
 #[derive(Clone, Debug)]
 pub struct ResourceManager {
@@ -84,8 +95,8 @@ impl ResourceManager {
 
     async fn write(&self, method: Method, target: Target<'_>, body: &Value) -> Result<Value, Failure> {
         let answer = self.send(method, self.url(target, ""), Some(body)).await?;
-        let was_async = self.watch(target, &answer).await?;
-        if !was_async && state_is_at_rest(&answer.body) && !answer.body.is_null() {
+        let watched = self.watch(target, &answer).await?;
+        if watched == Watched::Nothing && state_is_at_rest(&answer.body) && !answer.body.is_null() {
             return Ok(answer.body);
         }
         let deadline = Instant::now() + self.wait;
@@ -94,6 +105,11 @@ impl ResourceManager {
                 return Err(Failure::going(what(target), "Creating", None));
             };
             match self.check_at_rest(target, &found) {
+                // Nobody else says how it ended.
+                Ok(()) if watched == Watched::Lost && state(&found) == "Failed" => {
+                    let code = "Failed".to_owned();
+                    return Err(Failure { status: Some(500), code, ..Failure::no_answer(what(target), "") });
+                }
                 Ok(()) => return Ok(found),
                 Err(going) if Instant::now() + POLL >= deadline => return Err(going),
                 Err(_) => sleep(POLL).await,
@@ -106,9 +122,10 @@ impl ResourceManager {
     pub async fn delete(&self, target: Target<'_>) -> Result<(), Failure> {
         match self.send(Method::DELETE, self.url(target, ""), None).await {
             Ok(answer) => {
-                let was_watched = self.watch(target, &answer).await?;
-                // Nothing said where to look on.
-                let goes_on = answer.status == 202 && !was_watched && self.get(target).await?.is_some();
+                let watched = self.watch(target, &answer).await?;
+                // Nothing said where to look on, or it is not there.
+                let is_open = watched == Watched::Lost || watched == Watched::Nothing && answer.status == 202;
+                let goes_on = is_open && self.get(target).await?.is_some();
                 if goes_on { Err(Failure::going(what(target), "Deleting", None)) } else { Ok(()) }
             }
             Err(failure) if failure.status == Some(404) => Ok(()),
@@ -145,15 +162,14 @@ impl ResourceManager {
         Err(Failure::no_answer(what(target), "the list has no end"))
     }
 
-    /// Watches an operation to its end, no longer than may be. Whether there was
-    /// one.
-    async fn watch(&self, target: Target<'_>, answer: &Answer) -> Result<bool, Failure> {
+    /// Watches an operation to its end, no longer than may be.
+    async fn watch(&self, target: Target<'_>, answer: &Answer) -> Result<Watched, Failure> {
         let operation = answer.header("azure-asyncoperation").and_then(|link| self.own(link));
         let location = answer.header("location").and_then(|link| self.own(link));
         let (url, has_status) = match (operation, location) {
             (Some(url), _) if matches!(answer.status, 200..=202) => (url, true),
             (None, Some(url)) if answer.status == 202 => (url, false),
-            _ => return Ok(false),
+            _ => return Ok(Watched::Nothing),
         };
         let deadline = Instant::now() + self.wait;
         let mut asked = answer.retry_after_seconds();
@@ -167,14 +183,14 @@ impl ResourceManager {
                 Ok(seen) => seen,
                 // A removed resource can take its operation with it, and a new operation is not
                 // everywhere at once: the resource itself is looked at.
-                Err(failure) if failure.status == Some(404) => return Ok(false),
+                Err(failure) if failure.status == Some(404) => return Ok(Watched::Lost),
                 Err(failure) => return Err(failure),
             };
             asked = seen.retry_after_seconds();
             let status = seen.body.get("status").and_then(Value::as_str).unwrap_or_default();
             match (has_status, status) {
                 (false, _) if seen.status == 202 => {}
-                (false, _) | (true, "Succeeded") => return Ok(true),
+                (false, _) | (true, "Succeeded") => return Ok(Watched::ToItsEnd),
                 (true, "Failed" | "Canceled") => {
                     let code = super::rest::code_of(&seen.body).unwrap_or_else(|| status.to_owned());
                     // What it failed of is not said in a status; most passes.

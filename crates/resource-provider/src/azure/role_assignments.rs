@@ -77,7 +77,7 @@ impl AzurePorts {
     /// same, the principal with it.
     pub(super) async fn unassign(&self, place: &ScaleInfo, assignment: RoleAssignment<'_>) -> Result<(), Failure> {
         match self.unassign_everywhere(place, assignment).await {
-            Err(failure) if is_customers(assignment.scope) && matches!(failure.status, Some(401 | 403)) => {
+            Err(failure) if is_customers(assignment.scope) && lets_nobody_in(&failure) => {
                 tracing::warn!(role = ?assignment.role, scope = scope_id(place, assignment.scope), code = failure.code,
                     "A role on a customer's resource cannot be taken away, and is left");
                 Ok(())
@@ -111,6 +111,11 @@ impl AzurePorts {
         let ids = listed.iter().filter(is_here).filter_map(|found| found.get("id").and_then(Value::as_str));
         Ok(ids.map(str::to_owned).collect())
     }
+}
+
+/// Whether we may not, which no other token changes: also in a tenant that does not know us.
+fn lets_nobody_in(failure: &Failure) -> bool {
+    failure.status == Some(403) || failure.is("InvalidAuthenticationTokenTenant")
 }
 
 /// Whether a scope is of a customer's subscription, and not of ours.

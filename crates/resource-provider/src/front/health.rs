@@ -1,8 +1,8 @@
 //! What Kubernetes asks, `/healthz` and `/readyz`; and by itself, where it is asked
 //! for, what Prometheus does: `/metrics`.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex as StdMutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use axum::Router;
@@ -22,12 +22,12 @@ use crate::worker::Pulse;
 /// How long it is known whether the store answers: whoever asks more often is told
 /// the same, and takes no connection from requests.
 const KNOWN_FOR: Duration = Duration::from_secs(1);
-/// How long the store may take to answer a probe: less than Kubernetes waits, which would
-/// break off the look before it is known that nobody answers.
-const ANSWER_LIMIT: Duration = Duration::from_secs(4);
-/// For how long a store may say nothing at all, not even no, until a new start is the
-/// better try: the connections are dead, which TCP finds out after a quarter of an hour.
-const SILENT_FOR: Duration = Duration::from_secs(180);
+/// How long the store may take to answer a probe: with another connection less than
+/// Kubernetes waits, which would break off the look before it is known that nobody answers.
+const ANSWER_LIMIT: Duration = Duration::from_secs(3);
+/// For how long the connections to a store that takes others may be dead until a new start
+/// is the better try: TCP finds out after a quarter of an hour.
+const DEAD_FOR: Duration = Duration::from_secs(180);
 
 /// What a process knows of itself.
 #[derive(Clone, Debug, Default)]
@@ -43,23 +43,17 @@ struct Asked {
     store: Store,
     callers: Arc<Callers>,
     signs: Signs,
-    last: Arc<Mutex<Last>>,
-}
-
-/// What is known of the store.
-#[derive(Clone, Copy, Debug, Default)]
-struct Last {
-    /// Whether it answered, and when.
-    answered: Option<(Instant, bool)>,
-    /// Since when it has not said anything at all.
-    silent_since: Option<Instant>,
+    /// Whether the store answered, and when; whoever looks has it.
+    last: Arc<Mutex<Option<(Instant, bool)>>>,
+    /// Since when the connections to the store are dead.
+    dead_since: Arc<StdMutex<Option<Instant>>>,
 }
 
 /// Answers probes. A process is healthy as long as a new start could not help it: its
-/// worker comes round, and its store says anything. It is ready when it has begun, its store
+/// worker comes round, and its connections to the store are alive. It is ready when it has begun, its store
 /// answers and callers can be told.
 pub fn probes(store: Store, callers: Arc<Callers>, signs: Signs) -> Router {
-    let asked = Asked { store, callers, signs, last: Arc::default() };
+    let asked = Asked { store, callers, signs, last: Arc::default(), dead_since: Arc::default() };
     Router::new().route("/healthz", get(health)).route("/readyz", get(readiness)).with_state(asked)
 }
 
@@ -69,14 +63,19 @@ pub fn metrics(store: Store) -> Router {
 }
 
 async fn health(State(asked): State<Asked>) -> (StatusCode, &'static str) {
-    if asked.signs.pulse.is_some_and(|pulse| !pulse.is_good()) {
-        return (StatusCode::SERVICE_UNAVAILABLE, "not healthy: the worker does not come round\n");
-    }
-    // Whoever looks just now has it: then it is not known to be silent.
-    let silent_since = asked.last.try_lock().ok().and_then(|last| last.silent_since);
-    match silent_since.is_some_and(|since| since.elapsed() >= SILENT_FOR) {
-        true => (StatusCode::SERVICE_UNAVAILABLE, "not healthy: the connections to the store are dead\n"),
-        false => (StatusCode::OK, "healthy\n"),
+    let dead_since = *asked.dead_since.lock().unwrap_or_else(PoisonError::into_inner);
+    verdict(asked.signs.pulse.is_none_or(|pulse| pulse.is_good()), dead_since.map(|since| since.elapsed()))
+}
+
+/// Whether a process is healthy whose worker, if it has one, comes round, and whose
+/// connections to the store have been dead for so long.
+fn verdict(comes_round: bool, dead_for: Option<Duration>) -> (StatusCode, &'static str) {
+    match dead_for {
+        _ if !comes_round => (StatusCode::SERVICE_UNAVAILABLE, "not healthy: the worker does not come round\n"),
+        Some(dead) if dead >= DEAD_FOR => {
+            (StatusCode::SERVICE_UNAVAILABLE, "not healthy: the connections to the store are dead\n")
+        }
+        _ => (StatusCode::OK, "healthy\n"),
     }
 }
 
@@ -96,19 +95,20 @@ async fn readiness(State(asked): State<Asked>) -> (StatusCode, &'static str) {
 impl Asked {
     async fn store_answers(&self) -> bool {
         let mut last = self.last.lock().await;
-        if let Some((at, answers)) = last.answered
+        if let Some((at, answers)) = *last
             && at.elapsed() < KNOWN_FOR
         {
             return answers;
         }
         let answered = timeout(ANSWER_LIMIT, self.store.check()).await;
-        let answered = answered.unwrap_or_else(|_| Err(StoreError::silent("answer")));
+        let answered = answered.unwrap_or_else(|_| Err(StoreError::late("answer")));
         if let Err(error) = &answered {
             tracing::warn!(error = error_chain(error), "Not ready");
         }
-        let is_silent = answered.as_ref().is_err_and(StoreError::is_silence);
-        last.silent_since = is_silent.then(|| last.silent_since.unwrap_or_else(Instant::now));
-        last.answered = Some((Instant::now(), answered.is_ok()));
+        let is_dead = answered.as_ref().is_err_and(StoreError::is_late) && self.store.takes_connections().await;
+        let mut dead_since = self.dead_since.lock().unwrap_or_else(PoisonError::into_inner);
+        *dead_since = is_dead.then(|| dead_since.unwrap_or_else(Instant::now));
+        *last = Some((Instant::now(), answered.is_ok()));
         answered.is_ok()
     }
 }
@@ -119,6 +119,25 @@ async fn numbers(State(store): State<Store>) -> Response {
         Err(error) => {
             tracing::error!(error = error_chain(&error), "The metrics could not be told");
             (StatusCode::SERVICE_UNAVAILABLE, "the metrics could not be told\n").into_response()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_new_start_could_help_is_not_healthy() {
+        let second = Duration::from_secs(1);
+        for (comes_round, dead_for, expected) in [
+            (true, None, "healthy\n"),
+            (true, Some(DEAD_FOR - second), "healthy\n"),
+            (true, Some(DEAD_FOR), "not healthy: the connections to the store are dead\n"),
+            (false, None, "not healthy: the worker does not come round\n"),
+        ] {
+            let (status, text) = verdict(comes_round, dead_for);
+            assert_eq!((status == StatusCode::OK, text), (expected == "healthy\n", expected));
         }
     }
 }

@@ -74,12 +74,16 @@ impl Store {
         let now = claim.now.as_microsecond();
         // Of each queue only the oldest that is not over can be taken, so two
         // workers never have two of one queue.
-        let sql = "SELECT id, queue FROM operations AS o WHERE status IN ('Requested', 'Running') AND lease_until <= $1 \
+        // Work of our own that a client's waits behind is the client's.
+        let sql = "SELECT id, queue FROM (SELECT id, queue, enqueued_at, CASE WHEN kind IN ('Reapply', 'Renew') \
+                   AND NOT EXISTS (SELECT 1 FROM operations AS theirs WHERE theirs.queue = o.queue \
+                   AND theirs.status IN ('Requested', 'Running') AND theirs.kind NOT IN ('Reapply', 'Renew')) \
+                   THEN 1 ELSE 0 END AS is_ours \
+                   FROM operations AS o WHERE status IN ('Requested', 'Running') AND lease_until <= $1 \
                    AND NOT EXISTS (SELECT 1 FROM operations AS older WHERE older.queue = o.queue \
                    AND older.status IN ('Requested', 'Running') AND (older.enqueued_at < o.enqueued_at \
-                   OR (older.enqueued_at = o.enqueued_at AND older.id < o.id))) \
-                   AND (kind NOT IN ('Reapply', 'Renew') OR $2 = 1) \
-                   ORDER BY CASE WHEN kind IN ('Reapply', 'Renew') THEN 1 ELSE 0 END, enqueued_at, id LIMIT 16";
+                   OR (older.enqueued_at = o.enqueued_at AND older.id < o.id)))) AS claimable \
+                   WHERE is_ours = 0 OR $2 = 1 ORDER BY is_ours, enqueued_at, id LIMIT 16";
         let all = i64::from(work == Work::All);
         let rows = query(sql).bind(now).bind(all).fetch_all(&self.pool).await.map_err(&claiming)?;
         for row in rows {

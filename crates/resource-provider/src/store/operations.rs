@@ -95,7 +95,11 @@ impl Store {
     ///
     /// [`StoreError::Database`].
     pub async fn certificates_due(&self, now: Timestamp) -> Result<i64, StoreError> {
-        let count = query("SELECT COUNT(*) FROM resources WHERE renew_at <= $1").bind(now.as_microsecond());
+        let count = query(
+            "SELECT COUNT(*) FROM resources WHERE renew_at <= $1 AND state IN ('Provisioned', 'Failed') \
+             AND NOT (state = 'Failed' AND is_suspended IS NULL)",
+        )
+        .bind(now.as_microsecond());
         let counted = count.fetch_one(&self.pool).await.and_then(|row| row.try_get(0));
         counted.map_err(StoreError::database("count certificates"))
     }

@@ -10,6 +10,7 @@ use sqlx::{Row, query};
 use super::resources::{readable, select};
 use super::{Store, StoreError, Transaction, read};
 use crate::documents::{OperationDocument, ResourceDocument};
+use crate::enqueue::REMEMBERED;
 
 /// How many are looked at in one pass: what is left is the next one's.
 const FOUND_MAX: i64 = 500;
@@ -95,19 +96,19 @@ impl Store {
 
     /// Resources whose last change failed, and that nothing is going on with, where
     /// what was good could not be brought back; but for those of which that failed since
-    /// `tried`.
+    /// `failed`.
     ///
     /// # Errors
     ///
     /// [`StoreError::Database`].
-    pub async fn half_changed(&self, tried: Timestamp) -> Result<Vec<ResourceDocument>, StoreError> {
+    pub async fn half_changed(&self, failed: Timestamp) -> Result<Vec<ResourceDocument>, StoreError> {
         let query = select!(
             "AS r WHERE is_half_changed = 1 AND state = 'Failed' \
              AND NOT EXISTS (SELECT 1 FROM operations AS o WHERE o.resource_id = r.id \
              AND (o.status IN ('Requested', 'Running') \
-             OR (o.kind = 'Reapply' AND o.status = 'Failed' AND o.enqueued_at > $1))) ORDER BY key LIMIT $2"
+             OR (o.kind = 'Reapply' AND o.status = 'Failed' AND o.expires_at > $1))) ORDER BY key LIMIT $2"
         );
-        readable(query.bind(tried.as_microsecond()).bind(FOUND_MAX), &self.pool).await
+        readable(query.bind((failed + REMEMBERED).as_microsecond()).bind(FOUND_MAX), &self.pool).await
     }
 
     /// Subscriptions that have a connector which runs and should not, or the other
@@ -131,8 +132,7 @@ impl Store {
 }
 
 impl Transaction {
-    /// Whether an operation of a kind on a resource failed that was asked for since
-    /// `tried`.
+    /// Whether an operation of a kind on a resource has failed since `failed`.
     ///
     /// # Errors
     ///
@@ -141,13 +141,15 @@ impl Transaction {
         &mut self,
         resource: &DocumentId,
         kind: OperationKind,
-        tried: Timestamp,
+        failed: Timestamp,
     ) -> Result<bool, StoreError> {
+        // It is forgotten so long after its end.
+        let forgotten = (failed + REMEMBERED).as_microsecond();
         let select = query(
             "SELECT 1 FROM operations WHERE resource_id = $1 AND kind = $2 AND status = 'Failed' \
-             AND enqueued_at > $3 LIMIT 1",
+             AND expires_at > $3 LIMIT 1",
         );
-        let select = select.bind(resource.as_str().to_owned()).bind(format!("{kind:?}")).bind(tried.as_microsecond());
+        let select = select.bind(resource.as_str().to_owned()).bind(format!("{kind:?}")).bind(forgotten);
         let found = select.fetch_optional(&mut *self.inner).await;
         found.map(|found| found.is_some()).map_err(StoreError::database("look for failures"))
     }

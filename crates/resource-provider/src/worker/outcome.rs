@@ -15,10 +15,6 @@ use crate::lifecycle;
 use crate::ports::PortError;
 use crate::store::{StoreError, Transaction};
 
-/// What failed for so long leaves the others of a deleted subscription to themselves: the
-/// sweeper comes back to it.
-const FAILED_PAUSE: SignedDuration = SignedDuration::from_mins(30);
-
 /// How an operation ends.
 #[derive(Clone, Debug)]
 pub enum Ending {
@@ -48,11 +44,13 @@ pub async fn lock(
     transaction.lock_document(resource).await
 }
 
-/// Writes the end of an operation into its document and into the resource's.
+/// Writes the end of an operation into its document and into the resource's. What of a
+/// deleted subscription failed within `pause` is left to the sweeper.
 pub async fn settle(
     transaction: &mut Transaction,
     operation: &mut OperationDocument,
     ending: &Ending,
+    pause: SignedDuration,
 ) -> Result<(), StoreError> {
     let resource = transaction.resource_by_id(&operation.resource_id).await?;
     let removes = operation.provisioning_operation == OperationKind::Deprovision;
@@ -66,7 +64,7 @@ pub async fn settle(
             // After its last connector it is a workspace's turn.
             if subscription == SubscriptionState::Deleted {
                 let now = Timestamp::now();
-                lifecycle::catch_up(transaction, &operation.subscription_id, now - FAILED_PAUSE, now).await?;
+                lifecycle::catch_up(transaction, &operation.subscription_id, now - pause, now).await?;
             }
         }
         Ending::Succeeded => {

@@ -363,7 +363,8 @@ impl Worker {
         if transaction.hold(&operation.id, self.lease()).await?.is_none() {
             return Ok(());
         }
-        Box::pin(outcome::settle(&mut transaction, &mut operation, &ending)).await?;
+        let pause = self.settings.upkeep_pause;
+        Box::pin(outcome::settle(&mut transaction, &mut operation, &ending, pause)).await?;
         operation.time_last_updated = now.to_string();
         operation.time_ended = Some(now.to_string());
         transaction.end_operation(&operation, now + REMEMBERED).await?;

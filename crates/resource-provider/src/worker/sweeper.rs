@@ -57,11 +57,11 @@ impl Worker {
     /// Sweeps until `stop` says so.
     pub(super) async fn keep_sweeping(self, mut stop: watch::Receiver<bool>) {
         while !*stop.borrow() {
-            let swept = timeout(PASS_LIMIT, Box::pin(self.sweep())).await;
-            match swept.unwrap_or_else(|_| Err(StoreError::silent("let the sweeper through"))) {
-                Ok(Some(swept)) if swept != Swept::default() => tracing::info!(?swept, "Swept"),
-                Ok(_) => {}
-                Err(error) => tracing::error!(error = error_chain(&error), "Sweeping failed, and is tried again"),
+            match timeout(PASS_LIMIT, Box::pin(self.sweep())).await {
+                Ok(Ok(Some(swept))) if swept != Swept::default() => tracing::info!(?swept, "Swept"),
+                Ok(Ok(_)) => {}
+                Err(_) => tracing::error!("Sweeping did not end in time, and is tried again"),
+                Ok(Err(error)) => tracing::error!(error = error_chain(&error), "Sweeping failed, and is tried again"),
             }
             // Looks a little more often than it sweeps: whoever swept last may be gone.
             let pause = outcome::jittered(self.settings.sweep_period);
@@ -141,7 +141,8 @@ impl Worker {
             // Clients still ask how it went: what its document was is known but for its journal.
             let mut known = enqueue::operation(resource, found.kind, &Request::ours(found.at));
             known.id = found.id.clone();
-            Box::pin(outcome::settle(&mut transaction, &mut known, &Ending::Abandoned(outcome::poisoned()))).await?;
+            let (ending, pause) = (Ending::Abandoned(outcome::poisoned()), self.settings.upkeep_pause);
+            Box::pin(outcome::settle(&mut transaction, &mut known, &ending, pause)).await?;
             operation = Some(known);
         }
         if let Some(mut operation) = operation {

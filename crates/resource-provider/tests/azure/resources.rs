@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use arm::ErrorCode;
+use local::resource_manager::{Fault, FaultKind};
 use resource_provider::azure::{AzureSettings, KnownCluster};
 use resource_provider::ports::{Azure, ErrorClass, TaggedGroup};
 use serde_json::{Value, json};
@@ -180,4 +181,23 @@ async fn a_cluster_that_azure_does_not_know_is_the_platforms_to_describe() {
     let cloud = Cloud::start().await;
     let error = cloud.ports.ensure_resource_group(&elsewhere, GROUP, "/customers/ws1").await.unwrap_err();
     assert_eq!((error.code, error.class), (ErrorCode::ClusterUnavailable, ErrorClass::Permanent));
+}
+
+/// How an operation goes may be asked where it is not known yet, or no more: then the
+/// resource is looked at.
+#[tokio::test]
+async fn an_operation_that_is_not_there_is_no_failure() {
+    let cloud = Cloud::start().await;
+    Thing::Namespace.make_all_before(&cloud).await;
+    let lose = |times| {
+        let kind = FaultKind::Answer { status: 404, code: "NotFound", retry_after: None };
+        cloud.resource_manager.fail(Fault { method: "GET", path_has: "/operations/", kind, times });
+    };
+    lose(1);
+    settled(|| Thing::Namespace.ensure(&cloud)).await.unwrap();
+    let made = || cloud.resource_manager.made().iter().any(|id| id.contains("/namespaces/"));
+    assert!(made());
+    lose(1);
+    settled(|| Thing::Namespace.remove(&cloud)).await.unwrap();
+    assert!(!made());
 }

@@ -83,13 +83,23 @@ async fn a_role_that_may_not_be_taken_away_is_left() {
         scope: Scope::FhirService(&service),
     };
     cloud.ports.ensure_role_assignment(&place(), of_customer).await.unwrap();
-    let kind = FaultKind::Answer { status: 403, code: "AuthorizationFailed", retry_after: None };
-    cloud.resource_manager.fail(Fault { method: "DELETE", path_has: "/roleassignments/", kind, times: 2 });
-    cloud.ports.delete_role_assignment(&place(), of_customer).await.unwrap();
-    assert_eq!(count(&cloud), 1, "it is theirs to remove");
+    let refuse = |status, code| {
+        let kind = FaultKind::Answer { status, code, retry_after: None };
+        cloud.resource_manager.fail(Fault { method: "DELETE", path_has: "/roleassignments/", kind, times: 1 });
+    };
+    for (status, code) in [(403, "AuthorizationFailed"), (401, "InvalidAuthenticationTokenTenant")] {
+        refuse(status, code);
+        cloud.ports.delete_role_assignment(&place(), of_customer).await.unwrap();
+        assert_eq!(count(&cloud), 1, "it is theirs to remove");
+    }
+    // A token that has just expired says nothing of that.
+    refuse(401, "ExpiredAuthenticationToken");
+    let error = cloud.ports.delete_role_assignment(&place(), of_customer).await.unwrap_err();
+    assert!(matches!(error.class, ErrorClass::Transient { .. }), "{error:?}");
     // On what is ours it is an error.
     let (role, scope, id) = role(0);
     let ours = RoleAssignment { id, principal_id, role, scope };
+    refuse(403, "AuthorizationFailed");
     let error = cloud.ports.delete_role_assignment(&place(), ours).await.unwrap_err();
     assert_eq!((error.code, error.class), (ErrorCode::RoleAssignmentFailed, ErrorClass::Permanent));
 }

@@ -63,7 +63,19 @@ fn what_clients_wait_for_goes_before_work_of_our_own() {
         assert_eq!(store.claim(claim("w1", 5), Work::OfClients).await.unwrap(), None);
         let theirs = enqueue(&store, &connector, "b", 2).await;
         assert_eq!(claimed(&store, claim("w1", 5)).await, Some(theirs.id));
-        assert_eq!(claimed(&store, claim("w1", 5)).await, Some(ours.id));
+        // A client's waits behind it: then it is the client's, too.
+        let behind = enqueue(&store, &connector, "a", 3).await;
+        let first = store.claim(claim("w2", 5), Work::OfClients).await.unwrap().unwrap();
+        assert_eq!(first.document.id, ours.id);
+        end(&store, first.document, 100).await;
+        assert_eq!(claimed(&store, claim("w2", 6)).await, Some(behind.id));
+        let mut ours = operation(&connector, second(7));
+        ours.provisioning_operation = OperationKind::Renew;
+        let mut transaction = store.begin().await.unwrap();
+        transaction.insert_operation(&ours, Enqueued { queue: "c", at: second(7) }).await.unwrap();
+        transaction.commit().await.unwrap();
+        assert_eq!(store.claim(claim("w3", 8), Work::OfClients).await.unwrap(), None);
+        assert_eq!(claimed(&store, claim("w3", 8)).await, Some(ours.id));
     });
 }
 

@@ -2,10 +2,11 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use jiff::SignedDuration;
 use resource_provider::local::Open;
+use resource_provider::store::Store;
 use sqlx::{Connection, Executor};
 use tempfile::TempDir;
 use tokio::net::{UnixListener, UnixStream};
@@ -55,11 +56,11 @@ async fn postgres_goes_and_comes_back() {
     assert_eq!(site.cloud.connector_count(), 3);
 }
 
-/// Between a store and its database: passes on what comes, until it is told to say nothing
-/// more, as a machine that lost its power does.
+/// Between a store and its database: passes on what comes, until nobody answers any more on
+/// the connections that there are, as when a machine loses its power and another takes over.
 struct Wire {
     url: String,
-    is_dead: watch::Sender<bool>,
+    cuts: watch::Sender<u64>,
     _folder: TempDir,
 }
 
@@ -68,7 +69,7 @@ impl Wire {
         let folder = tempfile::tempdir().unwrap();
         let socket = |folder: &Path| folder.join(".s.PGSQL.5432");
         let listener = UnixListener::bind(socket(folder.path())).unwrap();
-        let (is_dead, seen) = watch::channel(false);
+        let (cuts, seen) = watch::channel(0);
         let target = socket(server.folder());
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
@@ -76,48 +77,64 @@ impl Wire {
             }
         });
         let url = format!("postgres://iotc@{}/postgres", folder.path().display().to_string().replace('/', "%2F"));
-        Wire { url, is_dead, _folder: folder }
+        Wire { url, cuts, _folder: folder }
     }
 }
 
-async fn pass(mut client: UnixStream, target: PathBuf, mut is_dead: watch::Receiver<bool>) {
+async fn pass(mut client: UnixStream, target: PathBuf, mut cuts: watch::Receiver<u64>) {
+    let made_after = *cuts.borrow_and_update();
     let mut server = UnixStream::connect(target).await.unwrap();
     tokio::select! {
         // How a connection ends is the business of its two ends.
         _ = tokio::io::copy_bidirectional(&mut client, &mut server) => return,
-        _ = is_dead.wait_for(|is_dead| *is_dead) => {}
+        _ = cuts.wait_for(|cuts| *cuts != made_after) => {}
     }
     // It stays open, and nobody answers.
     std::future::pending::<()>().await;
 }
 
-/// A database that dies without a word: the worker does not count as coming round, which
-/// has it started anew, and can be stopped.
+/// A database that dies without a word holds a worker up for a moment: it leaves the
+/// connections that are dead, and goes on with others.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_database_that_says_nothing_more_is_seen() {
+async fn a_database_that_dies_without_a_word_is_left_for_the_one_that_takes_over() {
     let Some(server) = Postgres::start() else { return };
+    // Requests come by a way of their own.
+    let site = Site::on(&server.url, Arc::new(Open)).await;
+    site.with_workspace().await;
     let wire = Wire::before(&server);
-    let site = Site::on(&wire.url, Arc::new(Open)).await;
     let (stop, stopped) = watch::channel(false);
     let mut worker = site.worker();
-    worker.settings.store_limit = Duration::from_millis(200);
+    worker.store = Store::open(&wire.url).await.unwrap();
+    worker.settings.lease = SignedDuration::from_secs(3);
+    worker.settings.store_limit = Duration::from_secs(2);
     let pulse = worker.pulse.clone();
     let running = tokio::spawn(worker.run(stopped));
-    let long = Duration::from_secs(3);
-    let begun = Instant::now();
-    while begun.elapsed() < long {
-        assert!(pulse.since() < long, "it comes round");
-        tokio::task::yield_now().await;
+    for round in 0..3 {
+        let path = format!("workspaces/ws1/iotconnectors/iot{round}");
+        let made = site.provider.put(&path, NEWEST, &connector()).await.is(201);
+        wire.cuts.send_modify(|cuts| *cuts += 1);
+        let carried_out = async {
+            while site.status(&made).await["status"] != "Succeeded" {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(LIMIT, carried_out).await.expect("it is carried out");
     }
-    wire.is_dead.send_replace(true);
-    let silence = async {
-        while pulse.since() < long {
-            tokio::task::yield_now().await;
-        }
-    };
-    tokio::time::timeout(LIMIT, silence).await.expect("it does not come round");
+    assert!(pulse.is_good());
     stop.send(true).unwrap();
     tokio::time::timeout(LIMIT, running).await.expect("it stops").unwrap().unwrap();
+}
+
+/// Whether connections can be made is told from whether those at hand answer.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_is_away_takes_no_connections() {
+    let Some(server) = Postgres::start() else { return };
+    let store = Store::open(&server.url).await.unwrap();
+    assert!(store.takes_connections().await);
+    server.stop();
+    assert!(!store.takes_connections().await);
+    server.resume();
+    assert!(store.takes_connections().await);
 }
 
 /// Another program holds the write lock of the file: reads are answered, and writes
