@@ -24,7 +24,7 @@ impl Pulse {
     }
 
     /// How long ago that was.
-    pub fn since(&self) -> Duration {
+    fn since(&self) -> Duration {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).elapsed()
     }
 
