@@ -82,8 +82,8 @@ async fn follow(
                 let Some(document) = readable(transaction, &id).await? else { continue };
                 let is_told = document.infrastructure.is_suspended;
                 let differs = is_told.is_some_and(|told| told != state.is_suspended());
-                let has_pause = transaction.has_failed(&id, OperationKind::Reapply, failed).await?;
-                if (differs || which == Which::All) && !has_pause {
+                let is_meant = differs || which == Which::All;
+                if is_meant && !transaction.has_failed(&id, OperationKind::Reapply, failed).await? {
                     count += usize::from(reapply(transaction, &document, now).await?);
                 }
             }
@@ -93,17 +93,13 @@ async fn follow(
             // none any more.
             for id in connectors(transaction, subscription).await? {
                 let Some(document) = readable(transaction, &id).await? else { continue };
-                if !transaction.has_failed(&id, OperationKind::Deprovision, failed).await? {
-                    count += usize::from(remove_unless_going(transaction, document, now).await?);
-                }
+                count += usize::from(remove_unless_going(transaction, document, (failed, now)).await?);
             }
             for id in transaction.ids_of(subscription, ResourceType::Workspace).await? {
                 let Some(document) = readable(transaction, &id).await? else { continue };
-                let has_pause = transaction.has_failed(&id, OperationKind::Deprovision, failed).await?;
-                let connectors = document.resource_id();
-                let connectors = transaction.count_children(&connectors, ResourceType::IotConnector).await?;
-                if connectors == 0 && !has_pause {
-                    count += usize::from(remove_unless_going(transaction, document, now).await?);
+                let workspace = document.resource_id();
+                if transaction.count_children(&workspace, ResourceType::IotConnector).await? == 0 {
+                    count += usize::from(remove_unless_going(transaction, document, (failed, now)).await?);
                 }
             }
         }
@@ -138,14 +134,17 @@ fn unless_unreadable<T>(id: &DocumentId, read: Result<T, StoreError>) -> Result<
     }
 }
 
-/// Queues that a resource is removed with what is below it, unless it is being. One of
+/// Queues that a resource is removed with what is below it, unless it is being, or that
+/// failed since `failed`. One of
 /// whose family a document cannot be read is left alone.
 async fn remove_unless_going(
     transaction: &mut Transaction,
     document: ResourceDocument,
-    now: Timestamp,
+    (failed, now): (Timestamp, Timestamp),
 ) -> Result<bool, StoreError> {
-    if document.state == ResourceState::Deprovisioning {
+    if document.state == ResourceState::Deprovisioning
+        || transaction.has_failed(&document.id, OperationKind::Deprovision, failed).await?
+    {
         return Ok(false);
     }
     let below = transaction.descendants(&document.resource_id()).await;

@@ -43,6 +43,11 @@ impl Failure {
         Failure { what, status: Some(202), code: state.to_owned(), retry_after_seconds }
     }
 
+    /// What Azure began has ended badly. What it failed of is not said; most passes.
+    pub fn ended(what: String, code: String) -> Failure {
+        Failure { what, status: Some(500), code, retry_after_seconds: None }
+    }
+
     /// Whether it is this code.
     pub fn is(&self, code: &str) -> bool {
         self.code.eq_ignore_ascii_case(code)

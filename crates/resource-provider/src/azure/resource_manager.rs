@@ -107,8 +107,7 @@ impl ResourceManager {
             match self.check_at_rest(target, &found) {
                 // Nobody else says how it ended.
                 Ok(()) if watched == Watched::Lost && state(&found) == "Failed" => {
-                    let code = "Failed".to_owned();
-                    return Err(Failure { status: Some(500), code, ..Failure::no_answer(what(target), "") });
+                    return Err(Failure::ended(what(target), "Failed".to_owned()));
                 }
                 Ok(()) => return Ok(found),
                 Err(going) if Instant::now() + POLL >= deadline => return Err(going),
@@ -193,8 +192,7 @@ impl ResourceManager {
                 (false, _) | (true, "Succeeded") => return Ok(Watched::ToItsEnd),
                 (true, "Failed" | "Canceled") => {
                     let code = super::rest::code_of(&seen.body).unwrap_or_else(|| status.to_owned());
-                    // What it failed of is not said in a status; most passes.
-                    return Err(Failure { status: Some(500), code, ..Failure::no_answer(what(target), "") });
+                    return Err(Failure::ended(what(target), code));
                 }
                 _ => {}
             }

@@ -50,8 +50,8 @@ struct Asked {
 }
 
 /// Answers probes. A process is healthy as long as a new start could not help it: its
-/// worker comes round, and its connections to the store are alive. It is ready when it has begun, its store
-/// answers and callers can be told.
+/// worker comes round, and its connections to the store are alive. It is ready when it has
+/// begun, its store answers and callers can be told.
 pub fn probes(store: Store, callers: Arc<Callers>, signs: Signs) -> Router {
     let asked = Asked { store, callers, signs, last: Arc::default(), dead_since: Arc::default() };
     Router::new().route("/healthz", get(health)).route("/readyz", get(readiness)).with_state(asked)

@@ -5,6 +5,8 @@
 
 mod callers;
 mod issuer;
+#[path = "../listens.rs"]
+mod listens;
 mod process;
 mod runs;
 mod tokens;

@@ -9,6 +9,8 @@ use reqwest::{Client, Method, RequestBuilder};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use super::listens::addresses;
+
 /// Above what anything here takes.
 const LIMIT: Duration = Duration::from_secs(60);
 
@@ -77,9 +79,7 @@ impl Program {
         let deadline = Instant::now() + LIMIT;
         loop {
             let printed = self.printed();
-            let lines = printed.lines().filter(|line| line.contains("Listens"));
-            let addresses = lines.filter_map(|line| line.split_once("address=")).map(|(_, address)| address.trim());
-            if let [health, metrics, address] = addresses.collect::<Vec<_>>()[..] {
+            if let [health, metrics, address] = addresses(&printed)[..] {
                 (self.health, self.metrics, self.address) = (health.to_owned(), metrics.to_owned(), address.to_owned());
                 let probed = reqwest::get(format!("http://{health}/readyz")).await;
                 if probed.is_ok_and(|answer| answer.status() == 200) {

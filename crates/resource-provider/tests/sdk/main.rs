@@ -11,6 +11,8 @@ mod generated;
 #[path = "../front/issuer.rs"]
 #[allow(dead_code)]
 mod issuer;
+#[path = "../listens.rs"]
+mod listens;
 mod lives;
 #[path = "../store/places.rs"]
 #[allow(dead_code)]

@@ -6,6 +6,8 @@ use std::process::{Child, Command};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
+use super::listens::addresses;
+
 /// Above what a start takes on a busy machine.
 const LIMIT: Duration = Duration::from_secs(60);
 /// Between two looks.
@@ -33,10 +35,7 @@ impl Process {
         let deadline = Instant::now() + LIMIT;
         loop {
             let printed = self.printed();
-            let addresses = printed.lines().filter(|line| line.contains("Listens"));
-            let addresses = addresses.filter_map(|line| line.split_once("address=")).map(|(_, address)| address.trim());
-            // First where probes are answered.
-            if let [health, address] = addresses.collect::<Vec<_>>()[..] {
+            if let [health, address] = addresses(&printed)[..] {
                 let probed = reqwest::get(format!("http://{health}/readyz")).await;
                 if probed.is_ok_and(|answer| answer.status() == 200) {
                     return address.to_owned();

@@ -221,9 +221,8 @@ impl Gate for RolesStay {
     }
 }
 
-/// What failed is tried again after a pause, so that it leaves room for the rest.
-#[tokio::test]
-async fn what_failed_has_its_pause() {
+/// A connector that could not be told to stand still, as its subscription is to.
+async fn with_connector_that_was_not_suspended() -> Site {
     let trap = Trap::new(Fault::Refuse);
     let site = Site::behind(trap.clone()).await;
     site.with_connector().await;
@@ -231,6 +230,13 @@ async fn what_failed_has_its_pause() {
     trap.arm(0);
     site.work().await;
     trap.disarm();
+    site
+}
+
+/// What failed is tried again after a pause, so that it leaves room for the rest.
+#[tokio::test]
+async fn what_failed_has_its_pause() {
+    let site = with_connector_that_was_not_suspended().await;
     let mut worker = site.worker();
     worker.settings.sweep_period = Duration::ZERO;
     assert_eq!(worker.sweep().await.unwrap(), Some(Swept::default()));
@@ -271,13 +277,7 @@ async fn a_group_that_is_nobodys_is_told_of_and_removed_only_when_that_is_wanted
 /// A connector that could not be told to stand still is told again.
 #[tokio::test]
 async fn what_has_not_followed_its_subscription_does() {
-    let trap = Trap::new(Fault::Refuse);
-    let site = Site::behind(trap.clone()).await;
-    site.with_connector().await;
-    site.provider.subscription_is("Suspended").await.is(200);
-    trap.arm(0);
-    site.work().await;
-    trap.disarm();
+    let site = with_connector_that_was_not_suspended().await;
     assert!(!site.cloud.connectors()[0].is_suspended);
     assert_eq!(site.sweep().await, Swept { followed: 1, ..Swept::default() });
     site.work().await;
