@@ -186,12 +186,13 @@ impl Selection {
     }
 }
 
-/// How many tests ended how.
+/// How many tests ended how, and what those said that failed.
 #[derive(Default)]
 struct Counts {
     passed: usize,
     failed: usize,
     ignored: usize,
+    failures: Vec<String>,
 }
 
 /// Every run tries the same random cases, unless the environment says
@@ -216,6 +217,9 @@ pub fn test(arguments: &[String]) -> Result<ExitCode, String> {
     for tier in tiers {
         eprintln!("== {}: {}", tier.name, tier.about);
         run_tier(tier, selection, &mut counts)?;
+    }
+    for failure in &counts.failures {
+        println!("{failure}");
     }
     println!("{} passed, {} failed, {} skipped", counts.passed, counts.failed, counts.ignored);
     Ok(if counts.failed == 0 && counts.passed > 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -278,8 +282,10 @@ fn count(command: &mut Command, counts: &mut Counts) -> Result<(), String> {
     let failed_before = counts.failed;
     let mut child = command.stdout(Stdio::piped()).spawn().map_err(|error| format!("cannot start cargo: {error}"))?;
     let output = child.stdout.take().ok_or("cargo has no output")?;
+    let mut failure = FailureText::default();
     for line in BufReader::new(output).lines() {
         let line = line.map_err(|error| format!("cargo's output: {error}"))?;
+        failure.read(&line, &mut counts.failures);
         if let Some(result) = line.strip_prefix("test result: ") {
             counts.passed += number_before(result, " passed");
             counts.failed += number_before(result, " failed");
@@ -296,6 +302,32 @@ fn count(command: &mut Command, counts: &mut Counts) -> Result<(), String> {
     Ok(())
 }
 
+/// Finds what a failed test said among all that tests print, so that the last
+/// lines of a long run say why it failed.
+#[derive(Default)]
+struct FailureText {
+    lines_left: usize,
+}
+
+impl FailureText {
+    /// Of each failed test.
+    const LINES_MAX: usize = 12;
+    /// Of each line.
+    const CHARS_MAX: usize = 400;
+
+    fn read(&mut self, line: &str, found: &mut Vec<String>) {
+        if line.starts_with("---- ") && line.ends_with(" stdout ----") {
+            self.lines_left = Self::LINES_MAX;
+        } else if line == "stack backtrace:" || line == "failures:" || line.starts_with("note: ") {
+            self.lines_left = 0;
+        }
+        if self.lines_left > 0 && !line.is_empty() {
+            self.lines_left -= 1;
+            found.push(line.chars().take(Self::CHARS_MAX).collect());
+        }
+    }
+}
+
 /// The number that stands right before `word`.
 fn number_before(text: &str, word: &str) -> usize {
     let before = text.split(word).next().unwrap_or_default();
@@ -305,7 +337,7 @@ fn number_before(text: &str, word: &str) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::number_before;
+    use super::{FailureText, number_before};
 
     #[test]
     fn reads_cargos_result_lines() {
@@ -314,5 +346,22 @@ mod tests {
         assert_eq!(number_before(line, " failed"), 3);
         assert_eq!(number_before(line, " ignored"), 1);
         assert_eq!(number_before(line, " skipped"), 0);
+    }
+
+    #[test]
+    fn finds_what_failed_tests_said() {
+        let printed = "running 2 tests\n\nfailures:\n\n---- life::is_long stdout ----\n\nthread 'x' panicked at a.rs:1:5:\n\
+                       not long\nstack backtrace:\n   0: rust_begin_unwind\nnote: Some details are omitted\n\n\n\
+                       ---- life::is_short stdout ----\nnot short\n\nfailures:\n    life::is_long\n    life::is_short\n";
+        let (mut failure, mut found) = (FailureText::default(), Vec::new());
+        printed.lines().for_each(|line| failure.read(line, &mut found));
+        let expected = [
+            "---- life::is_long stdout ----",
+            "thread 'x' panicked at a.rs:1:5:",
+            "not long",
+            "---- life::is_short stdout ----",
+            "not short",
+        ];
+        assert_eq!(found, expected);
     }
 }

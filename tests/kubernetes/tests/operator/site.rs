@@ -153,7 +153,7 @@ pub fn path(path: &Path) -> &str {
     path.to_str().expect("paths of tests are text")
 }
 
-pub fn reason_of<'s>(status: &'s Status, kind: &str) -> Option<&'s str> {
+fn reason_of<'s>(status: &'s Status, kind: &str) -> Option<&'s str> {
     let condition = status.conditions.iter().find(|condition| condition.type_ == kind)?;
     Some(&condition.reason)
 }

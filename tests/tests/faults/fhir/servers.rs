@@ -80,26 +80,27 @@ pub fn on(most: Kind, check: impl Fn(Kind)) {
 /// The same of the servers in `all`.
 pub fn on_those(all: &[Kind], most: Kind, check: impl Fn(Kind)) {
     let kinds = if is_full() { all } else { &[most] };
-    fail_together(kinds.iter().filter(|kind| fails(**kind, &check)).copied().collect());
+    fail_together(kinds.iter().filter_map(|kind| failure(*kind, &check)).collect());
 }
 
 /// The same of all servers at the same time: for what waits more than it works.
 pub fn on_all_at_once(most: Kind, check: impl Fn(Kind) + Sync) {
     let kinds = if is_full() { &ALL[..] } else { &[most] };
     let failed = thread::scope(|scope| {
-        let checks: Vec<_> = kinds.iter().map(|kind| (*kind, scope.spawn(|| fails(*kind, &check)))).collect();
-        let failed = checks.into_iter().filter_map(|(kind, check)| check.join().unwrap_or(true).then_some(kind));
-        failed.collect()
+        let checks: Vec<_> = kinds.iter().map(|kind| scope.spawn(|| failure(*kind, &check))).collect();
+        checks.into_iter().filter_map(|check| check.join().expect("what fails is caught")).collect()
     });
     fail_together(failed);
 }
 
-fn fails(kind: Kind, check: &impl Fn(Kind)) -> bool {
-    catch_unwind(AssertUnwindSafe(|| check(kind))).is_err()
+/// What the check on a server says when it fails.
+fn failure(kind: Kind, check: &impl Fn(Kind)) -> Option<String> {
+    let panic = catch_unwind(AssertUnwindSafe(|| check(kind))).err()?;
+    let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+    Some(format!("on {}: {}", kind.name(), text.unwrap_or("a panic without a text")))
 }
 
 #[track_caller]
-fn fail_together(failed: Vec<Kind>) {
-    let failed: Vec<_> = failed.into_iter().map(Kind::name).collect();
-    assert!(failed.is_empty(), "it fails on {failed:?}; what each said is above");
+fn fail_together(failed: Vec<String>) {
+    assert!(failed.is_empty(), "it fails\n{}", failed.join("\n"));
 }
