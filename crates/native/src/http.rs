@@ -5,7 +5,6 @@
 //! away (hub, storage, FHIR server) does not stop the loop, so it makes no
 //! process unhealthy.
 
-use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -14,6 +13,7 @@ use axum::http::StatusCode;
 use axum::routing::get;
 use delivery::{Flush, Observer, Source, WindowState};
 use futures::FutureExt;
+use https_server::{Limits, serve_plain};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
@@ -22,6 +22,14 @@ use crate::Readiness;
 /// After how long without coming round the loop counts as standing still: as
 /// long as an ownership lasts that is not renewed, a dozen of its rounds.
 const STALLED_AFTER: Duration = Duration::from_secs(120);
+
+/// More than senders need who wait for their turn at ingest: the kubelet asks
+/// here too, and must not be left outside.
+const CONNECTIONS_MAX: usize = 2048;
+
+/// A request that is there at the end is answered as long as pods have for it
+/// at the most (`pod.terminationGracePeriodSeconds` of the chart).
+const STOP_WAIT: Duration = Duration::from_secs(90);
 
 /// When the loop came round last.
 #[derive(Clone, Debug)]
@@ -61,7 +69,7 @@ pub(crate) async fn serve(
     State { readiness, heartbeat }: State,
     routes: Router,
     (stop, serves_on): (impl Future<Output = ()> + Clone + Send + Sync + 'static, Duration),
-) -> io::Result<()> {
+) {
     let stopping = stop.clone();
     let ready = move || {
         let is_ready = *readiness.0.borrow() && stopping.clone().now_or_never().is_none();
@@ -73,7 +81,8 @@ pub(crate) async fn serve(
         stop.await;
         tokio::time::sleep(serves_on).await;
     };
-    axum::serve(listener, router).with_graceful_shutdown(end).await
+    let limits = Limits { connections: CONNECTIONS_MAX, stop_wait: STOP_WAIT, ..Limits::default() };
+    serve_plain(listener, router, limits, end).await;
 }
 
 /// Takes note that a process is ready and that its loop comes round, and tells
@@ -154,6 +163,23 @@ mod tests {
         assert_eq!(status(address, "/readyz").await, "HTTP/1.0 503 Service Unavailable");
         assert_eq!(status(address, "/healthz").await, "HTTP/1.0 200 OK");
         assert!(!serving.is_finished());
+        serving.abort();
+    }
+
+    /// Time goes on by itself when nothing else does.
+    #[tokio::test(start_paused = true)]
+    async fn who_does_not_ask_to_the_end_is_let_go() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (_ready, readiness) = watch::channel(true);
+        let state = State { readiness: Readiness(readiness), heartbeat: Heartbeat::new() };
+        let never = std::future::pending::<()>().shared();
+        let serving = tokio::spawn(serve(listener, state, Router::new(), (never, Duration::ZERO)));
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(b"POST /api/ingest HTTP/1.1\r\nhost: h\r\n").await.unwrap();
+        let mut answer = Vec::new();
+        let read = tokio::time::timeout(Duration::from_secs(60), stream.read_to_end(&mut answer)).await;
+        assert!(read.unwrap().is_ok() && answer.is_empty(), "{answer:?}");
         serving.abort();
     }
 

@@ -82,7 +82,7 @@ pub async fn run(
     Consumer::new(parts, processor, observer, consumer_options).run(stop).await?;
     if let Some(server) = server {
         // Not with the error, which has the message of a panic.
-        server.await.map_err(|_| anyhow::anyhow!("the HTTP server broke off"))??;
+        server.await.map_err(|_| anyhow::anyhow!("the HTTP server broke off"))?;
     }
     tracing::info!("Stopped in good order");
     Ok(())

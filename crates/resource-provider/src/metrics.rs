@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use axum::http::Method;
 use delivery::away::error_chain;
 use jiff::Timestamp;
+use prometheus::core::Collector;
 use prometheus::{
     Encoder, Gauge, GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
     TextEncoder, exponential_buckets,
@@ -53,45 +54,17 @@ impl Metrics {
     fn new() -> Metrics {
         let registry = Registry::new();
         let counter = |name: &str, help: &str, labels: &[&str]| {
-            let counter = IntCounterVec::new(Opts::new(name, help), labels).expect(VALID);
-            registry.register(Box::new(counter.clone())).expect(VALID);
-            counter
-        };
-        let gauge = |name: &str, help: &str| {
-            let gauge = IntGauge::new(name, help).expect(VALID);
-            registry.register(Box::new(gauge.clone())).expect(VALID);
-            gauge
-        };
-        let seconds = |name: &str, help: &str| {
-            let gauge = Gauge::new(name, help).expect(VALID);
-            registry.register(Box::new(gauge.clone())).expect(VALID);
-            gauge
+            registered(&registry, IntCounterVec::new(Opts::new(name, help), labels))
         };
         let histogram = |name: &str, help: &str, labels: &[&str]| {
             // From 1 ms to about four hours: an operation fails after 90 minutes.
             let buckets = exponential_buckets(0.001, 4.0, 13).expect(VALID);
-            let histogram = HistogramVec::new(HistogramOpts::new(name, help).buckets(buckets), labels).expect(VALID);
-            registry.register(Box::new(histogram.clone())).expect(VALID);
-            histogram
+            registered(&registry, HistogramVec::new(HistogramOpts::new(name, help).buckets(buckets), labels))
         };
-        let pending = Opts::new(
-            "iot_connector_provider_operations_pending",
-            "Operations that have not ended, by status, when this was asked.",
-        );
-        let pending = IntGaugeVec::new(pending, &["status"]).expect(VALID);
-        registry.register(Box::new(pending.clone())).expect(VALID);
-        let oldest_seconds = Opts::new(
-            "iot_connector_provider_oldest_operation_seconds",
-            "How long ago the oldest operation was asked for that has not ended.",
-        );
-        let oldest_seconds = GaugeVec::new(oldest_seconds, &[]).expect(VALID);
-        registry.register(Box::new(oldest_seconds.clone())).expect(VALID);
-        let certificates_due = Opts::new(
-            "iot_connector_provider_certificates_due",
-            "Certificates that are to be renewed by now, when this was asked.",
-        );
-        let certificates_due = IntGaugeVec::new(certificates_due, &[]).expect(VALID);
-        registry.register(Box::new(certificates_due.clone())).expect(VALID);
+        let numbers = |name: &str, help: &str, labels: &[&str]| {
+            registered(&registry, IntGaugeVec::new(Opts::new(name, help), labels))
+        };
+        let number = |name: &str, help: &str| registered(&registry, IntGauge::new(name, help));
         Metrics {
             requests: counter(
                 "iot_connector_provider_requests_total",
@@ -103,12 +76,19 @@ impl Metrics {
                 "How long requests took to be answered, by method.",
                 &["method"],
             ),
-            last_sweep: seconds(
-                "iot_connector_provider_last_sweep_timestamp_seconds",
-                "When this worker's sweeper last came to the end of a pass, in seconds since 1970; 0 before.",
+            last_sweep: registered(
+                &registry,
+                Gauge::new(
+                    "iot_connector_provider_last_sweep_timestamp_seconds",
+                    "When this worker's sweeper last came to the end of a pass, in seconds since 1970; 0 before.",
+                ),
             ),
-            certificates_due,
-            store_answers: gauge(
+            certificates_due: numbers(
+                "iot_connector_provider_certificates_due",
+                "Certificates that are to be renewed by now, when this was asked.",
+                &[],
+            ),
+            store_answers: number(
                 "iot_connector_provider_store_answers",
                 "Whether the store answered when this was asked; without it what it would tell is left out.",
             ),
@@ -144,16 +124,35 @@ impl Metrics {
                  operations forgotten.",
                 &["what"],
             ),
-            orphans: gauge(
+            orphans: number(
                 "iot_connector_provider_orphaned_groups",
                 "Resource groups of ours whose resource is gone, at the last pass of this worker's sweeper.",
             ),
-            pending,
-            oldest_seconds,
+            pending: numbers(
+                "iot_connector_provider_operations_pending",
+                "Operations that have not ended, by status, when this was asked.",
+                &["status"],
+            ),
+            oldest_seconds: registered(
+                &registry,
+                GaugeVec::new(
+                    Opts::new(
+                        "iot_connector_provider_oldest_operation_seconds",
+                        "How long ago the oldest operation was asked for that has not ended.",
+                    ),
+                    &[],
+                ),
+            ),
             asked: Mutex::new(()),
             registry,
         }
     }
+}
+
+fn registered<C: Collector + Clone + 'static>(registry: &Registry, collector: prometheus::Result<C>) -> C {
+    let collector = collector.expect(VALID);
+    registry.register(Box::new(collector.clone())).expect(VALID);
+    collector
 }
 
 /// Counts a request that was answered. A method that is none of ours is `other`.

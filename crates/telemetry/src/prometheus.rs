@@ -6,6 +6,7 @@ use axum::Router;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use https_server::Limits;
 use opentelemetry_prometheus::PrometheusExporter;
 use prometheus::{Encoder, Registry, TextEncoder};
 
@@ -26,11 +27,7 @@ pub(crate) async fn serve(address: SocketAddr, registry: Registry) {
     };
     tracing::info!(%address, "Metrics are at `/metrics`");
     let router = Router::new().route("/metrics", get(move || async move { metrics(&registry) }));
-    tokio::spawn(async move {
-        if let Err(error) = axum::serve(listener, router).await {
-            tracing::error!(%error, "The Prometheus endpoint stopped");
-        }
-    });
+    tokio::spawn(https_server::serve_plain(listener, router, Limits::default(), std::future::pending()));
 }
 
 fn metrics(registry: &Registry) -> Response {
