@@ -2,15 +2,16 @@
 //!
 //! Linux only: it looks into `/proc`.
 
+mod output;
+
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::Write;
 use std::net::TcpListener;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
-use std::thread;
 use std::time::Duration;
 
+use self::output::Output;
 use crate::poll::{try_until, until};
 
 /// A process, killed when dropped.
@@ -18,12 +19,9 @@ use crate::poll::{try_until, until};
 pub struct Running {
     name: String,
     child: Child,
-    stdout: Lines,
-    stderr: Lines,
+    stdout: Output,
+    stderr: Output,
 }
-
-/// Lines as they come.
-type Lines = Arc<Mutex<Vec<String>>>;
 
 impl Running {
     /// Starts a process with its standard input as a pipe.
@@ -33,7 +31,9 @@ impl Running {
     pub fn start(name: &str, command: &mut Command) -> Running {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap_or_else(|error| panic!("cannot start {name}: {error}"));
-        let (stdout, stderr) = (collect(child.stdout.take()), collect(child.stderr.take()));
+        let pipes = child.stdout.take().zip(child.stderr.take());
+        let (stdout, stderr) = pipes.unwrap_or_else(|| panic!("{name} has no output"));
+        let (stdout, stderr) = (Output::of(stdout), Output::of(stderr));
         Running { name: name.to_owned(), child, stdout, stderr }
     }
 
@@ -59,12 +59,12 @@ impl Running {
 
     /// What it has written to standard output.
     pub fn stdout(&self) -> Vec<String> {
-        lock(&self.stdout).clone()
+        self.stdout.lines()
     }
 
     /// What it has written to standard error.
     pub fn stderr(&self) -> Vec<String> {
-        lock(&self.stderr).clone()
+        self.stderr.lines()
     }
 
     /// What it has written, for an error text.
@@ -81,7 +81,7 @@ impl Running {
         let found = try_until(limit, || {
             // Asked first: what it printed before it ended counts.
             let ended = self.child.try_wait().unwrap_or_else(|error| panic!("{}: {error}", self.name));
-            let found = find(&lock(&self.stdout), &lock(&self.stderr));
+            let found = self.stdout.look(|stdout| self.stderr.look(|stderr| find(stdout, stderr)));
             assert!(found.is_some() || ended.is_none(), "{} ended ({ended:?}):\n{}", self.name, self.printed());
             found
         });
@@ -222,22 +222,4 @@ fn started(pid: u32) -> Option<Started> {
     let command = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
     let command = String::from_utf8_lossy(&command).trim_end_matches('\0').replace('\0', " ");
     Some(Started { pid, parent: parent.parse().ok()?, command })
-}
-
-fn collect(output: Option<impl Read + Send + 'static>) -> Lines {
-    let lines = Lines::default();
-    let all = lines.clone();
-    // Ends when the process and what inherited its output do.
-    thread::spawn(move || {
-        let Some(output) = output else { return };
-        for line in BufReader::new(output).split(b'\n') {
-            let Ok(line) = line else { return };
-            lock(&all).push(String::from_utf8_lossy(&line).into_owned());
-        }
-    });
-    lines
-}
-
-fn lock(lines: &Lines) -> std::sync::MutexGuard<'_, Vec<String>> {
-    lines.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
