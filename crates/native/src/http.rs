@@ -27,6 +27,11 @@ const STALLED_AFTER: Duration = Duration::from_secs(120);
 /// here too, and must not be left outside.
 const CONNECTIONS_MAX: usize = 2048;
 
+/// Longer than a gateway in front keeps a connection on which nothing is sent,
+/// at most four minutes on Azure: it must not send events into one that we are
+/// about to close.
+const HEADERS_WAIT: Duration = Duration::from_secs(300);
+
 /// A request that is there at the end is answered as long as pods have for it
 /// at the most (`pod.terminationGracePeriodSeconds` of the chart).
 const STOP_WAIT: Duration = Duration::from_secs(90);
@@ -81,7 +86,8 @@ pub(crate) async fn serve(
         stop.await;
         tokio::time::sleep(serves_on).await;
     };
-    let limits = Limits { connections: CONNECTIONS_MAX, stop_wait: STOP_WAIT, ..Limits::default() };
+    let limits =
+        Limits { connections: CONNECTIONS_MAX, headers_wait: HEADERS_WAIT, stop_wait: STOP_WAIT, ..Limits::default() };
     serve_plain(listener, router, limits, end).await;
 }
 
@@ -178,7 +184,7 @@ mod tests {
         let mut stream = TcpStream::connect(address).await.unwrap();
         stream.write_all(b"POST /api/ingest HTTP/1.1\r\nhost: h\r\n").await.unwrap();
         let mut answer = Vec::new();
-        let read = tokio::time::timeout(Duration::from_secs(60), stream.read_to_end(&mut answer)).await;
+        let read = tokio::time::timeout(2 * HEADERS_WAIT, stream.read_to_end(&mut answer)).await;
         assert!(read.unwrap().is_ok() && answer.is_empty(), "{answer:?}");
         serving.abort();
     }
