@@ -140,17 +140,19 @@ pub fn free_port() -> u16 {
     let range = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range");
     let range = range.unwrap_or_else(|error| panic!("the ports of connections: {error}"));
     let end: usize = range.split_whitespace().next().and_then(|first| first.parse().ok()).unwrap_or(PORTS_FROM);
-    let count = end.saturating_sub(PORTS_FROM);
+    let count = end.min(PORTS_END).saturating_sub(PORTS_FROM);
     // Other processes look for ports too, and begin elsewhere.
     let start = std::process::id() as usize * 101;
     let candidates = (0..count).map(|_| PORTS_FROM + (start + NEXT.fetch_add(1, Ordering::Relaxed)) % count);
     let mut candidates = candidates.filter_map(|port| u16::try_from(port).ok());
     let free = candidates.find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok());
-    free.unwrap_or_else(|| panic!("no port from {PORTS_FROM} to {end} is free"))
+    free.unwrap_or_else(|| panic!("no port from {PORTS_FROM} on is free"))
 }
 
 /// Below are those of well-known services.
 const PORTS_FROM: usize = 10_000;
+/// From here on the stand-in of the Functions host takes those of handlers.
+const PORTS_END: usize = 28_000;
 
 /// Sends a signal, `INT` for one, to a process.
 ///

@@ -41,7 +41,7 @@ const LIMIT: Duration = Duration::from_secs(180);
 
 /// Requests that were sent when the answer to another one, to leave the server
 /// alone, was not yet there have come by then.
-const ON_THE_WAY: Duration = Duration::from_secs(1);
+const ON_THE_WAY: Duration = Duration::from_secs(2);
 
 /// A running proxy. Dropping it ends its connections.
 #[derive(Debug)]
@@ -144,7 +144,7 @@ impl Proxy {
     }
 
     /// How many requests came while we had asked to be left alone, for longer
-    /// than a second.
+    /// than two seconds.
     pub fn impatient(&self) -> usize {
         self.front.impatient.load(Ordering::Relaxed)
     }

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 use crate::fhir::{Fhir, Observations, difference};
 use crate::poll::{try_until, until};
-use crate::process::{Running, Started, descendants, is_running, signal};
+use crate::process::{Running, Started, descendants, free_port, is_running, signal};
 
 /// How long the stack may take to start, with debug binaries on a busy machine.
 const START_LIMIT: Duration = Duration::from_secs(60);
@@ -191,8 +191,7 @@ impl Stack {
     #[track_caller]
     pub fn wait_for_fates(&mut self, events: usize) -> (Counts, Counts) {
         self.iotc.wait_for(&format!("{events} events have their fates"), ARRIVAL_LIMIT, |_, printed| {
-            let of = |name| printed.iter().rev().find(|line| line.starts_with(name));
-            let (line, measurements) = (of("events ")?, of("measurements ")?);
+            let (line, measurements) = summary(printed)?;
             let is_done = counts(line)[0].1 >= events && !measurements.contains("under way");
             is_done.then(|| (counts(line), counts(measurements)))
         })
@@ -202,8 +201,8 @@ impl Stack {
     /// first. Measurements that have no fate yet are `under` way.
     pub fn fates(&self) -> Option<(Counts, Counts)> {
         let printed = self.iotc.stderr();
-        let of = |name| printed.iter().rev().find(|line| line.starts_with(name));
-        Some((counts(of("events ")?), counts(of("measurements ")?)))
+        let (events, measurements) = summary(&printed)?;
+        Some((counts(events), counts(measurements)))
     }
 
     /// Waits until group-convert has given so many measurements their fates,
@@ -332,13 +331,22 @@ impl Stack {
     }
 }
 
+/// Both lines of the newest summary that is there whole.
+fn summary(printed: &[String]) -> Option<(&String, &String)> {
+    let measurements = printed.iter().rposition(|line| line.starts_with("measurements "))?;
+    let events = printed[..measurements].iter().rfind(|line| line.starts_with("events "))?;
+    Some((events, &printed[measurements]))
+}
+
 fn start(folder: &Path, arguments: &[String], environment: &[(String, String)]) -> (Running, Ready) {
     let iotc = crate::folder("IOTC_TEST_BIN", "stack").join("iotc");
     let mut command = Command::new(iotc);
-    command.args(["up", "--event-hubs-port", "0", "--fhir-port", "0", "--input", "-"]);
+    // Those that the system would choose may be others' by the time it starts its parts.
+    let port = || free_port().to_string();
+    command.args(["up", "--event-hubs-port", &port(), "--fhir-port", &port(), "--input", "-"]);
     // The provider's functions take nothing by HTTP.
     if !arguments.iter().any(|argument| argument == "--with-provider") {
-        command.args(["--http-port", "0"]);
+        command.args(["--http-port", &port()]);
     }
     command.arg("--state");
     command.arg(folder.join("state")).args(arguments).envs(environment.iter().map(|(name, value)| (name, value)));

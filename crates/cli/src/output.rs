@@ -15,5 +15,7 @@ pub fn print(result: &impl Display) -> io::Result<()> {
 /// Tells the user something beside the result. Where nobody reads that any more there
 /// is nobody to tell, and nobody to tell of it.
 pub fn note(text: impl Display) {
-    let _ = writeln!(io::stderr().lock(), "{text}");
+    // At once: of several lines nobody reads some that are new and some that are not.
+    let text = format!("{text}\n");
+    let _ = io::stderr().lock().write_all(text.as_bytes());
 }

@@ -14,9 +14,9 @@ use std::sync::Arc;
 use anyhow::Context;
 use local::event_hubs::{self, EventHubs, HubConfig};
 use local::fhir_server::{FhirServer, FhirServerConfig, Personality};
-use local::functions_host::{FolderCheckpoints, FunctionsHost, FunctionsHostConfig};
+use local::functions_host::{FolderCheckpoints, FunctionsHost, FunctionsHostConfig, Printed};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 
 /// Which stand-in.
 #[derive(Debug, clap::Subcommand)]
@@ -147,25 +147,17 @@ async fn run_fhir_server(arguments: FhirServerArguments) -> anyhow::Result<()> {
 /// What the functions answer goes to standard output, a JSON object a line,
 /// among the lines of the log.
 async fn run_functions_host(arguments: FunctionsHostArguments) -> anyhow::Result<()> {
-    let (answered, mut answers) = mpsc::unbounded_channel();
     let mut host = FunctionsHost::start(FunctionsHostConfig {
         app_root: arguments.app_root,
         environment: std::env::vars().collect(),
         checkpoints: Arc::new(FolderCheckpoints::new(&arguments.state)),
         http_listen: loopback(arguments.http_port.unwrap_or(0)),
         sharing: None,
-        answered: Some(answered),
+        answered: Some(Arc::new(Printed)),
     })
     .await?;
-    let printing = async {
-        while let Some(answer) = answers.recv().await {
-            println!("{}", serde_json::to_string(&answer)?);
-        }
-        Ok::<_, serde_json::Error>(())
-    };
     let stopped = tokio::select! {
         reason = host.stopped() => Err(reason.into()),
-        printed = printing => printed.map_err(Into::into),
         () = parent_gone(drop) => Ok(()),
     };
     host.stop().await;

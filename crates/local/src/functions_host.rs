@@ -29,6 +29,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
 mod amqp_json;
+mod answered;
 mod checkpoints;
 mod connection;
 mod dates;
@@ -44,10 +45,10 @@ mod sharing;
 mod source;
 mod watchdog;
 
+pub use answered::{Answered, Audience, Printed};
 pub use checkpoints::{Checkpoint, Checkpoints, FolderCheckpoints, PartitionKey};
 pub use connection::HubAddress;
 pub use handler::HostStopped;
-pub use partition::Answered;
 pub use settings::{InitialOffset, SettingError};
 pub use sharing::Sharing;
 pub use source::{EventSource, From, HostEvent, PartitionReceiver, SourceError};
@@ -85,7 +86,7 @@ pub struct FunctionsHostConfig {
     pub sharing: Option<Arc<dyn Sharing>>,
     /// Who wants to know what functions answer: those with an Event Hubs
     /// trigger, and those that requests are sent on to, with their JSON.
-    pub answered: Option<mpsc::UnboundedSender<Answered>>,
+    pub answered: Option<Arc<dyn Audience>>,
 }
 
 /// Why the host did not start.

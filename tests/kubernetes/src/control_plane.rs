@@ -6,8 +6,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
+use end_to_end::poll::until;
 use end_to_end::process::{Running, free_port};
 use k8s_openapi::NamespaceResourceScope;
+use kube::api::ListParams;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client, Config, Resource};
 use serde::de::DeserializeOwned;
@@ -161,6 +163,21 @@ impl ControlPlane {
         });
         self.apply(name, &namespace.to_string()).unwrap_or_else(|error| panic!("namespace {name}: {error}"));
         self.wait::<k8s_openapi::api::core::v1::ServiceAccount>(name, "default", "is made", START_LIMIT, |_| true);
+    }
+
+    /// Waits until a kind is served whose definition was just made.
+    ///
+    /// # Panics
+    /// When it is not.
+    #[track_caller]
+    pub fn wait_served<K>(&self, namespace: &str)
+    where
+        K: Resource<Scope = NamespaceResourceScope> + Clone + DeserializeOwned + std::fmt::Debug,
+        K::DynamicType: Default,
+    {
+        until("a new kind is served", START_LIMIT, || {
+            self.block_on(self.api::<K>(namespace).list(&ListParams::default())).ok()
+        });
     }
 
     /// Stops a part at once, as when its machine goes.

@@ -111,12 +111,12 @@ fn lets_something_happen_meanwhile_and_tells_when_that_fails() {
 #[test]
 fn counts_who_does_not_wait() {
     let setup = setup();
-    setup.proxy.inject(Rule::new(Fault::Answer { status: 429, retry_after: Some(3) }, Of::Writes).times(1));
+    setup.proxy.inject(Rule::new(Fault::Answer { status: 429, retry_after: Some(7) }, Of::Writes).times(1));
     let asked = Instant::now();
     assert_eq!((setup.write(), setup.proxy.impatient()), (Some(429), 0));
-    until("what was on its way has come", LIMIT, || (asked.elapsed() > 2 * ON_THE_WAY).then_some(()));
+    until("what was on its way has come", LIMIT, || (asked.elapsed() > ON_THE_WAY * 3 / 2).then_some(()));
     assert_eq!((setup.write(), setup.proxy.impatient()), (Some(200), 1));
-    until("the time is over", LIMIT, || (asked.elapsed() > Duration::from_secs(4)).then_some(()));
+    until("the time is over", LIMIT, || (asked.elapsed() > Duration::from_secs(8)).then_some(()));
     assert_eq!((setup.write(), setup.proxy.impatient()), (Some(200), 1));
 }
 

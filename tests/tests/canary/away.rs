@@ -121,6 +121,8 @@ fn nothing_of_an_event_shows_while_what_the_functions_need_is_away() {
     wait_for(&mut normalize, " ERROR ", before);
     evidence.text("ready", page(&http, &format!("http://{listen}/readyz")));
     site.azurite.start_again();
+    // It may have lost the positions that it had when it was killed.
+    send(&site, &[good(16), vec![unknown(17)]].concat());
     until("all is worked through", LIMIT, || {
         (site.is_done("normalize") && site.is_done("group-convert")).then_some(())
     });

@@ -87,28 +87,24 @@ fn check(server: &Fhir, events: &[String], expected: &Observations) {
 
     let mut seen = (FatesOf::new(), FatesOf::new());
     let all = try_until(ARRIVAL_LIMIT, || {
+        // The scaler sees that nothing is left to do.
+        let is_done = site.is_done("normalize") && site.is_done("group-convert");
         seen = (fates("normalize", &normalize), fates("group-convert", &convert));
-        let measurements = seen.0.values().filter(|fates| fates[0] == "normalized").count();
-        (seen.0.len() == events.len() && seen.1.values().flatten().count() == measurements).then_some(())
+        (is_done && seen.0.len() == events.len()).then_some(())
     });
     let printed = || [&normalize, &convert].into_iter().flatten().map(Running::printed).collect::<Vec<_>>().join("\n");
     assert!(all.is_some(), "{:?} {:?}\n{}", count(&seen.0), count(&seen.1), printed());
-    // Each event of the sample has one measurement or none, so the counts add up.
+    // Each event of the sample has one measurement or none. Who takes a partition over before its last position is
+    // stored sends some of them again.
     let (of_events, of_measurements) = (count(&seen.0), count(&seen.1));
     assert_eq!(of_events["rejected"], 15, "{of_events:?}");
     assert_eq!(of_events.values().sum::<usize>(), events.len(), "{of_events:?}");
-    assert_eq!(of_measurements.values().sum::<usize>(), of_events["normalized"], "{of_measurements:?}");
-    assert!(
-        of_measurements.keys().all(|fate| ["created", "merged", "unchanged"].contains(fate)),
-        "{of_measurements:?}"
-    );
+    assert!(of_measurements.values().sum::<usize>() >= of_events["normalized"], "{of_measurements:?}");
+    let expected_fates = ["created", "merged", "unchanged", "superseded"];
+    assert!(of_measurements.keys().all(|fate| expected_fates.contains(fate)), "{of_measurements:?}");
 
     let found = server.observations();
     assert!(found == *expected, "Observations differ:\n{}", difference(expected, &found));
-    // The scaler sees that nothing is left to do.
-    until("the positions are those of the last events", ARRIVAL_LIMIT, || {
-        (site.is_done("normalize") && site.is_done("group-convert")).then_some(())
-    });
     for process in normalize.iter_mut().skip(1).chain(convert.iter_mut().skip(1)) {
         stop(process);
     }

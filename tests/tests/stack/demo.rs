@@ -3,7 +3,7 @@
 use std::process::Command;
 use std::time::Duration;
 
-use end_to_end::process::Running;
+use end_to_end::process::{Running, free_port};
 use serde_json::Value;
 
 const LIMIT: Duration = Duration::from_secs(120);
@@ -16,8 +16,12 @@ fn numbers(text: &str) -> Vec<usize> {
 #[test]
 fn the_demo_ends_with_counts_that_add_up() {
     let iotc = end_to_end::folder("IOTC_TEST_BIN", "stack").join("iotc");
-    let ports = ["--event-hubs-port", "0", "--http-port", "0", "--fhir-port", "0"];
-    let mut demo = Running::start("iotc up --demo", Command::new(iotc).args(["up", "--demo"]).args(ports));
+    let mut command = Command::new(iotc);
+    command.args(["up", "--demo"]);
+    for part in ["event-hubs", "http", "fhir"] {
+        command.arg(format!("--{part}-port={}", free_port()));
+    }
+    let mut demo = Running::start("iotc up --demo", &mut command);
     let status = demo.wait(LIMIT);
     assert!(status.success(), "{status}: {}", demo.printed());
     let printed =

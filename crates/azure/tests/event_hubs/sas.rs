@@ -132,7 +132,7 @@ async fn a_newer_reader_displaces() {
 async fn a_token_is_renewed_without_losing_the_link() {
     let folder = tempfile::tempdir().unwrap();
     let stand_in = start(folder.path());
-    let lifetime = Duration::from_secs(2);
+    let lifetime = Duration::from_secs(5);
     let short = SasHubConfig { token_lifetime: lifetime, ..config(connection(stand_in.address, KEY)) };
     let mut reader = SasHub::new(short).unwrap().open("1", Start::Beginning, CREDIT).await.unwrap();
     // The first token ends in the meantime, and the stand-in would close the link.
@@ -153,7 +153,7 @@ async fn a_signature_that_ends_ends_the_reader() {
         let text = format!("Endpoint=sb://{};SharedAccessSignature={token}", stand_in.address);
         format!("{text};UseDevelopmentEmulator=true;EntityPath=devicedata").parse().unwrap()
     };
-    let hub = SasHub::new(config(signed(Duration::from_secs(2)))).unwrap();
+    let hub = SasHub::new(config(signed(Duration::from_secs(5)))).unwrap();
     let mut reader = hub.open("1", Start::Beginning, CREDIT).await.unwrap();
     let error = chain(next(&mut reader).await.unwrap_err());
     assert!(error.ends_with("`amqp:unauthorized-access`, the token has ended"), "{error}");

@@ -174,7 +174,7 @@ async fn a_settlement_that_never_comes_is_sent_again_by_a_new_client() {
     // this is never said to the first connection, whose batches go unanswered
     // at some point.
     let (address, connections) = mute_first(stand_in.address, 1_400).await;
-    let send_timeout = Duration::from_secs(1);
+    let send_timeout = Duration::from_secs(5);
     let producer = producer(HubConfig { connect_timeout: send_timeout, send_timeout, ..config(address, "normalized") });
     for number in 0..20 {
         producer.send("key", &[format!("{number}")], &Unfenced).await.unwrap();

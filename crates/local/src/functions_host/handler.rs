@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::net::{Ipv4Addr, TcpListener};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -240,9 +241,18 @@ async fn until_ready(port: u16) {
     }
 }
 
+/// Where ports of handlers are looked for: below those that systems give to whoever
+/// connects, so that a handler which takes a while to start finds its own free.
+const PORTS: Range<u16> = 28_000..32_768;
+
 /// A port that nothing listens on now.
 fn free_port() -> io::Result<u16> {
-    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
+    let count = usize::from(PORTS.end - PORTS.start);
+    // Other hosts look for ports too, and begin elsewhere.
+    let (_, start, _, _) = Uuid::new_v4().as_fields();
+    let mut ports = PORTS.cycle().skip(usize::from(start) % count).take(count);
+    let free = ports.find(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok());
+    free.ok_or_else(|| io::Error::from(io::ErrorKind::AddrInUse))
 }
 
 /// What the host adds to its own environment (functions-eventhubs-keda.md 1.2).

@@ -15,14 +15,13 @@ use axum::http::{Method, Response, StatusCode, Uri};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::Value;
-use tokio::sync::mpsc;
 use url::form_urlencoded;
 use uuid::Uuid;
 
+use crate::functions_host::answered::{Answered, Audience};
 use crate::functions_host::function::HttpTrigger;
 use crate::functions_host::invocation::{Members, json_text, quote, sys};
 use crate::functions_host::invoker::{InvocationFailed, Invoker, member};
-use crate::functions_host::partition::Answered;
 
 /// Largest request that is taken: the host's own limit.
 const BODY_BYTES_MAX: usize = 100 * 1024 * 1024;
@@ -37,7 +36,7 @@ pub(super) struct HttpFunctions {
     pub(super) forwards: bool,
     pub(super) invoker: Invoker,
     /// Who wants to know what functions answer to requests that are sent on.
-    pub(super) answered: Option<mpsc::UnboundedSender<Answered>>,
+    pub(super) answered: Option<Arc<dyn Audience>>,
 }
 
 /// A request from outside.
@@ -98,8 +97,7 @@ impl HttpFunctions {
             && let Ok(return_value) = serde_json::from_slice(&body)
         {
             let (partition, sequence_numbers) = (String::new(), Vec::new());
-            // Whoever wanted to know may be gone.
-            let _ = answered.send(Answered { function: name.to_owned(), partition, sequence_numbers, return_value });
+            answered.hear(Answered { function: name.to_owned(), partition, sequence_numbers, return_value });
         }
         Ok(response(answer.status(), without_framing(answer.headers().clone()), body))
     }

@@ -8,12 +8,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use crate::functions_host::answered::{Answered, Audience};
 use crate::functions_host::checkpoints::{Checkpoint, Checkpoints, PartitionKey};
 use crate::functions_host::function::{Cardinality, EventHubTrigger};
 use crate::functions_host::invocation::Invocation;
@@ -42,23 +42,7 @@ pub(super) struct Shared {
     /// Whose the partitions are; `None`: all are this host's.
     pub(super) sharing: Option<Arc<dyn Sharing>>,
     /// Who wants to know what the function answered.
-    pub(super) answered: Option<mpsc::UnboundedSender<Answered>>,
-}
-
-/// What a function answered to a batch; a batch that comes again is answered
-/// again.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Answered {
-    /// The function.
-    pub function: String,
-    /// The partition; empty for a request.
-    pub partition: String,
-    /// The sequence numbers of the events, in order; none for a request, which
-    /// is never repeated by the host.
-    pub sequence_numbers: Vec<i64>,
-    /// The `ReturnValue`, or the answer to a request.
-    pub return_value: Value,
+    pub(super) answered: Option<Arc<dyn Audience>>,
 }
 
 /// One partition of a function's hub, for as long as it is this host's.
@@ -237,8 +221,7 @@ impl Partition {
             sequence_numbers: events.iter().map(|event| event.sequence_number).collect(),
             return_value: member(answer, "ReturnValue").cloned().unwrap_or_default(),
         };
-        // Whoever wanted to know may be gone.
-        let _ = answered.send(report);
+        answered.hear(report);
     }
 
     async fn checkpoint(&mut self, events: &[HostEvent]) -> Result<(), SourceError> {

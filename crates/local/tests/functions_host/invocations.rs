@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use local::functions_host::{FunctionsHost, FunctionsHostConfig};
+use local::functions_host::{Answered, Audience, FunctionsHost, FunctionsHostConfig};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
@@ -234,11 +234,20 @@ async fn a_batch_that_cannot_be_bound_never_reaches_the_handler() {
     host.stop().await;
 }
 
+#[derive(Debug)]
+struct Told(mpsc::UnboundedSender<Answered>);
+
+impl Audience for Told {
+    fn hear(&self, answered: Answered) {
+        self.0.send(answered).expect("the test listens");
+    }
+}
+
 #[tokio::test]
 async fn what_a_function_returns_is_told_to_who_asked() {
     let app = App::new(fixed_delay(1, "00:00:00.01")).await;
     let (tell, mut told) = mpsc::unbounded_channel();
-    let config = FunctionsHostConfig { answered: Some(tell), ..app.config() };
+    let config = FunctionsHostConfig { answered: Some(Arc::new(Told(tell))), ..app.config() };
     app.source.add(1, &["a", "b"]);
     let host = FunctionsHost::start_with_source(config, Arc::new(app.source.clone())).await.unwrap();
     let mut control = app.control;

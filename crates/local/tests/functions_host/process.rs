@@ -49,7 +49,7 @@ async fn invocations_wait_for_a_handler_that_starts_slowly() {
 #[tokio::test]
 async fn a_handler_that_is_not_ready_in_time_is_started_again_three_times_at_most() {
     let mut app = App::new(endless_retry()).await;
-    app.set("customHandler__initializationTimeout", "00:00:01");
+    app.set("customHandler__initializationTimeout", "00:00:03");
     let mut host = app.host().await;
     for _ in 0..3 {
         // Not answered, so that it never listens.
@@ -116,7 +116,7 @@ async fn code_0_is_the_end_and_later_invocations_fail() {
 #[tokio::test]
 async fn a_null_body_hangs_until_the_timeout_which_kills_the_handler() {
     let mut app = App::new(endless_retry()).await;
-    app.set("functionTimeout", "00:00:01");
+    app.set("functionTimeout", "00:00:03");
     app.source.add(0, &["a"]);
     let host = app.host().await;
     // More often than a handler may fail: a timeout is no error of it.

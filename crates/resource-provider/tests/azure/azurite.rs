@@ -1,9 +1,8 @@
 //! Azurite, a blob storage, over TLS and with tokens.
 
-use std::net::{TcpListener, TcpStream};
+use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
 
 use local::identity::PrivateCa;
 use tempfile::TempDir;
@@ -24,21 +23,18 @@ impl Azurite {
         let server = ca.server_certificate().unwrap();
         std::fs::write(&files[0], &server.certificate).unwrap();
         std::fs::write(&files[1], &server.key).unwrap();
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let mut serve = Command::new(component.join("node_modules/.bin/azurite-blob"));
         // The crate speaks a newer version of the protocol than this Azurite knows.
-        serve.args(["--disableTelemetry", "--skipApiVersionCheck", "--silent", "--oauth", "basic"]);
-        serve.args(["--blobHost", "127.0.0.1", "--blobPort", &port.to_string()]);
+        serve.args(["--disableTelemetry", "--skipApiVersionCheck", "--oauth", "basic"]);
+        serve.args(["--blobHost", "127.0.0.1", "--blobPort", "0"]);
         serve.arg("--cert").arg(&files[0]).arg("--key").arg(&files[1]).arg("--location").arg(folder.path());
-        let process = serve.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        let url = format!("https://localhost:{port}/devstoreaccount1");
-        let azurite = Azurite { url, process, _folder: folder };
-        let deadline = Instant::now() + Duration::from_secs(60);
-        while TcpStream::connect(("127.0.0.1", port)).is_err() {
-            assert!(Instant::now() < deadline, "Azurite does not listen");
-            std::thread::sleep(Duration::from_millis(50));
-        }
-        Some(azurite)
+        let mut process = serve.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        // It says which port the system chose, and then each request.
+        let mut said = BufReader::new(process.stdout.take().unwrap()).lines().map_while(Result::ok);
+        let port = said.find_map(|line| Some(line.split_once(" listens on https://127.0.0.1:")?.1.to_owned()));
+        let url = format!("https://localhost:{}/devstoreaccount1", port.expect("Azurite listens"));
+        std::thread::spawn(move || said.for_each(drop));
+        Some(Azurite { url, process, _folder: folder })
     }
 
     /// The address of its one account, which is everybody's.

@@ -110,11 +110,11 @@ async fn whoever_writes_too_often_waits() {
         request.send().await.unwrap().status().as_u16()
     };
     let mut statuses = Vec::new();
-    for _ in 0..4 {
+    // More often than once a second, however slow this machine is now and then.
+    while statuses.last() != Some(&429) && statuses.len() < 100 {
         statuses.push(write().await);
     }
-    assert!(!statuses[..2].contains(&429), "{statuses:?}");
-    assert!(statuses.contains(&429), "{statuses:?}");
+    assert!(statuses.len() > 2 && statuses.last() == Some(&429), "{statuses:?}");
     assert_eq!(register(&program, &client).await.0, 200, "a customer does not hold up Azure Resource Manager");
 }
 

@@ -10,11 +10,10 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use kubernetes_tests::functions_host::Blobs;
-use local::functions_host::{FunctionsHost, FunctionsHostConfig};
+use local::functions_host::{FunctionsHost, FunctionsHostConfig, Printed};
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::mpsc;
 
 type Failure = Box<dyn std::error::Error>;
 
@@ -36,24 +35,17 @@ async fn run() -> Result<ExitCode, Failure> {
     let listen = urls.trim_start_matches("http://").trim_end_matches('/');
     let listener = TcpListener::bind(listen).await.map_err(|error| format!("ASPNETCORE_URLS is `{urls}`: {error}"))?;
     let blobs = Blobs::open(&setting("AzureWebJobsStorage")?, &setting("HOSTNAME")?)?;
-    let (answered, mut answers) = mpsc::unbounded_channel();
     let config = FunctionsHostConfig {
         app_root: setting("AzureWebJobsScriptRoot")?.into(),
         environment: std::env::vars().collect(),
         checkpoints: Arc::new(blobs.clone()),
         http_listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
         sharing: Some(Arc::new(blobs.clone())),
-        answered: Some(answered),
+        answered: Some(Arc::new(Printed)),
     };
     let mut host = FunctionsHost::start(config).await?;
     tokio::spawn(forward(listener, host.http_address()));
     let mut term = signal(SignalKind::terminate())?;
-    let printing = tokio::spawn(async move {
-        while let Some(answer) = answers.recv().await {
-            println!("{}", serde_json::to_string(&answer)?);
-        }
-        Ok::<_, serde_json::Error>(())
-    });
     let code = tokio::select! {
         reason = host.stopped() => {
             eprintln!("error: {reason}");
@@ -63,8 +55,6 @@ async fn run() -> Result<ExitCode, Failure> {
     };
     host.stop().await;
     blobs.release().await;
-    // It ends when nobody answers any more.
-    printing.await??;
     Ok(code)
 }
 

@@ -43,13 +43,15 @@ impl Front {
         let answer = self.send(method, path, body).await;
         assert!(answer.status().is_success(), "{path}: {}", answer.text().await.unwrap());
         let url = answer.headers()["azure-asyncoperation"].to_str().unwrap().to_owned();
+        let mut looks = tokio::time::interval(Duration::from_millis(100));
         let ended = async {
             loop {
+                looks.tick().await;
                 let status: Value = self.client.get(&url).send().await.unwrap().json().await.unwrap();
                 match status["status"].as_str() {
                     Some("Succeeded") => break,
                     Some("Failed" | "Canceled") => panic!("{path}: {status}"),
-                    _ => tokio::task::yield_now().await,
+                    _ => {}
                 }
             }
         };

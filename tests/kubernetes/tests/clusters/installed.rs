@@ -26,7 +26,7 @@ const HOST: &str = "provider.test";
 const SUBSCRIPTION: &str = "/subscriptions/0b1f6471-1bf0-4dda-aec3-111122223333";
 const LIMIT: Duration = Duration::from_secs(120);
 /// PostgreSQL's, in the test's own network.
-const STORE: &str = "postgres://iotc@127.0.0.1:15432/postgres";
+const STORE: &str = "postgres://iotc@127.0.0.1:5432/postgres";
 
 fn certificate(name: &str) -> CertifiedKey<rcgen::KeyPair> {
     rcgen::generate_simple_self_signed([name.to_owned()]).unwrap()
@@ -78,7 +78,7 @@ fn may(plane: &ControlPlane, role: &str, what: &[&str]) -> bool {
 
 #[test]
 fn the_chart_brings_pods_that_answer_arm_and_may_do_what_they_have_to() {
-    let postgres = Postgres::start_with("-c fsync=off -c listen_addresses=127.0.0.1 -c port=15432");
+    let postgres = Postgres::start_with("-c fsync=off -c listen_addresses=127.0.0.1 -c port=5432");
     let _postgres = postgres.expect("IOTC_TEST_POSTGRES names PostgreSQL");
     let plane = ControlPlane::start();
     plane.apply("default", &definitions()).unwrap();

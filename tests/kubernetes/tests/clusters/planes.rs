@@ -34,6 +34,7 @@ pub fn two_planes(connectors: Value) -> (Site, ControlPlane, Clusters) {
     let second = ControlPlane::start();
     second.apply("default", &definitions()).unwrap();
     second.make_namespace(WARD, &[]);
+    second.wait_served::<IotConnector>(WARD);
     let document = ClustersDocument {
         clusters: vec![reference(CLUSTER, &site.plane), reference(OTHER, &second)],
         connectors: serde_json::from_value(connectors).unwrap(),

@@ -7,7 +7,7 @@ use k8s_openapi::api::core::v1::Pod;
 use kubernetes_tests::{ControlPlane, Image, Images, Kubelet};
 use serde_json::{Value, json};
 
-pub const LIMIT: Duration = Duration::from_secs(60);
+pub const LIMIT: Duration = Duration::from_secs(180);
 
 /// One for all tests, each with a namespace of its own. It ends with the
 /// process: its scripts read standard input, which ends then.

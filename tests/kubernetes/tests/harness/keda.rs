@@ -52,7 +52,9 @@ fn keda_scales_from_zero_and_back() {
     let object = scaled_object("worker", "http://source.keda-scales.svc/file?/m/waiting");
     cluster.plane.apply("keda-scales", &object.to_string()).unwrap();
 
-    // The webhook is there.
+    // The webhook is there. It looks at what KEDA has seen.
+    let ready = ["-n", "keda-scales", "wait", "scaledobject/worker", "--for=condition=Ready", "--timeout=180s"];
+    cluster.plane.kubectl(&ready).unwrap();
     let error = cluster.plane.apply("keda-scales", &scaled_object("second", "http://127.0.0.1/").to_string());
     let error = error.expect_err("two that scale one are refused").to_string();
     assert!(error.contains("is already managed by"), "{error}");

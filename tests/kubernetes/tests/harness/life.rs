@@ -121,8 +121,9 @@ fn a_sidecar_is_there_before_the_others_and_after_them() {
         sidecar["startupProbe"] = json!({"tcpSocket": {"port": 8081}, "periodSeconds": 1});
         spec["initContainers"] = json!([sidecar]);
         // An exec probe and a hook, both in the container.
-        let exec = json!({"exec": {"command": ["test", "-e", "/usr/local/bin/probed"]}, "periodSeconds": 1, "failureThreshold": 1});
-        spec["containers"][0]["livenessProbe"] = exec;
+        let exec = json!({"command": ["test", "-e", "/usr/local/bin/probed"]});
+        spec["containers"][0]["startupProbe"] =
+            json!({"exec": exec, "periodSeconds": 1, "failureThreshold": 60, "timeoutSeconds": 10});
         spec["containers"][0]["lifecycle"] =
             json!({"preStop": {"exec": {"command": ["sh", "-c", "echo hook >> /proc/1/fd/1"]}}});
     });

@@ -74,8 +74,11 @@ fn are_made_shown_and_removed() {
             == Some("fhir.example.com")
     });
 
-    let waits = iotc(&site, &["status", "f1"]);
-    assert!(!waits.status.success() && printed(&waits).contains("0 of 2 available"), "{}", printed(&waits));
+    // The status is written after the last object.
+    let waits = end_to_end::poll::until("it says what it waits for", LIMIT, || {
+        Some(iotc(&site, &["status", "f1"])).filter(|waits| printed(waits).contains("0 of 2 available"))
+    });
+    assert!(!waits.status.success(), "{}", printed(&waits));
     make_ready(&site);
     let runs = iotc(
         &site,

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use end_to_end::poll::until;
 use end_to_end::process::{Running, free_port, signal};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::coordination::v1::Lease;
@@ -14,8 +15,8 @@ use crate::site::{LIMIT, SYSTEM, Site, WARD, connector};
 /// A Lease of 10 seconds has to run out, looked at every 2 seconds.
 const TAKEOVER: Duration = Duration::from_secs(25);
 /// So long the Lease of a holder that is gone still holds: it was renewed last
-/// at most 4 seconds before, which are 2 of waiting and 2 for the request.
-const HELD: Duration = Duration::from_secs(6);
+/// at most 6 seconds before, or the holder had given up by itself.
+const HELD: Duration = Duration::from_secs(4);
 
 fn holder(site: &Site) -> String {
     let lease = site.plane.wait(SYSTEM, "iot-connector-operator", "is held", LIMIT, |lease: &Lease| {
@@ -59,7 +60,9 @@ fn another_replica_goes_on() {
     site.wait_condition("c2", "Applied", "Applied");
 
     // Told to stop: it gives the Lease back, and the next need not wait.
-    let mut third = site.operator("third", &[]);
+    let port = free_port();
+    let mut third = site.operator("third", &[("LISTEN_ADDRESS", &format!("127.0.0.1:{port}"))]);
+    until("third has started", LIMIT, || site.probe(port, "/readyz").filter(|(status, _)| *status == 200));
     signal(second.pid(), "TERM");
     assert!(second.wait(LIMIT).success(), "{}", second.printed());
     site.wait_leads(&mut third, Duration::from_secs(8));

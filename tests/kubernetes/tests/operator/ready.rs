@@ -7,15 +7,6 @@ use serde_json::json;
 use crate::lag;
 use crate::site::{LIMIT, SYSTEM, Site, WARD};
 
-/// Status and text of a probe; none while nobody listens.
-fn probe(site: &Site, port: u16, path: &str) -> Option<(u16, String)> {
-    let url = format!("http://127.0.0.1:{port}{path}");
-    site.plane.block_on(async {
-        let answer = reqwest::get(url).await.ok()?;
-        Some((answer.status().as_u16(), answer.text().await.unwrap_or_default()))
-    })
-}
-
 /// An operator that is told to serve the lag, and the port of its probes.
 fn operator(site: &Site, name: &str) -> (Running, u16) {
     let (port, address) = (free_port(), free_port());
@@ -34,14 +25,17 @@ fn a_replica_without_its_lag_is_not_ready() {
     first.wait_for("it says which right", LIMIT, |lines, _| {
         lines.iter().any(|line| line.contains("a right is missing") && line.contains("forbidden")).then_some(())
     });
-    let (status, text) = probe(&site, address, "/readyz").unwrap();
-    assert!(status == 503 && text.contains("the lag") && text.contains("forbidden"), "{status} {text}");
-    assert_eq!(probe(&site, address, "/healthz").unwrap().0, 200, "a restart is no help");
+    // It is logged before it is answered.
+    let (status, text) = end_to_end::poll::until("it says what it waits for", LIMIT, || {
+        site.probe(address, "/readyz").filter(|(_, text)| text.contains("the lag"))
+    });
+    assert!(status == 503 && text.contains("forbidden"), "{status} {text}");
+    assert_eq!(site.probe(address, "/healthz").unwrap().0, 200, "a restart is no help");
 
     let with_lag = json!({"watchNamespaces": [WARD], "lag": {"enabled": true}});
     Helm::new(&site.plane, SYSTEM).upgrade("platform", "helm/platform", &with_lag.to_string()).unwrap();
     end_to_end::poll::until("it is ready", LIMIT, || {
-        probe(&site, address, "/readyz").filter(|(status, _)| *status == 200).map(drop)
+        site.probe(address, "/readyz").filter(|(status, _)| *status == 200).map(drop)
     });
     first.kill();
 

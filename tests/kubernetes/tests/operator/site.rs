@@ -5,7 +5,7 @@ use std::process::Command;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use custom_resources::{IotConnector, Status};
+use custom_resources::{Fhir, IotConnector, Status};
 use end_to_end::process::{Running, free_port};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Pod;
@@ -42,6 +42,8 @@ impl Site {
         plane.make_namespace(SYSTEM, &[("pod-security.kubernetes.io/enforce", "restricted")]);
         plane.make_namespace(WARD, &[("pod-security.kubernetes.io/enforce", "restricted")]);
         Helm::new(&plane, SYSTEM).install("platform", "helm/platform", &platform.to_string()).unwrap();
+        plane.wait_served::<IotConnector>(WARD);
+        plane.wait_served::<Fhir>(WARD);
         let folder = tempfile::tempdir().unwrap();
         let kubeconfig = folder.path().join("operator.json");
         let token =
@@ -107,7 +109,11 @@ impl Site {
         }});
         for pod in self.plane.block_on(pods.list(&ListParams::default().labels(&selector))).unwrap() {
             let name = pod.metadata.name.unwrap();
-            self.plane.block_on(pods.patch_status(&name, &PatchParams::default(), &Patch::Merge(&ready))).unwrap();
+            match self.plane.block_on(pods.patch_status(&name, &PatchParams::default(), &Patch::Merge(&ready))) {
+                // It was replaced meanwhile.
+                Err(kube::Error::Api(status)) if status.code == 404 => {}
+                patched => drop(patched.unwrap()),
+            }
         }
         self.make_scaler_ready(deployment, "True");
     }
@@ -128,6 +134,15 @@ impl Site {
             &patch.to_string(),
         ];
         self.plane.kubectl(&arguments).unwrap();
+    }
+
+    /// Status and text of a probe; none while nobody listens.
+    pub fn probe(&self, port: u16, path: &str) -> Option<(u16, String)> {
+        let url = format!("http://127.0.0.1:{port}{path}");
+        self.plane.block_on(async {
+            let answer = reqwest::get(url).await.ok()?;
+            Some((answer.status().as_u16(), answer.text().await.unwrap_or_default()))
+        })
     }
 
     /// Names of objects of a kind that the operator made, as `kubectl` prints them.

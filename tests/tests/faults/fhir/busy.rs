@@ -11,8 +11,8 @@ fn check(kind: Kind) {
     case.send_mixed();
     let busy = |status, retry_after| Rule::new(Fault::Answer { status, retry_after }, Of::Everything);
     let rules = [
-        busy(429, Some(3)).skip(2).every(3).times(4),
-        busy(503, Some(3)).skip(8).every(3).times(2),
+        busy(429, Some(4)).skip(2).every(3).times(4),
+        busy(503, Some(4)).skip(8).every(3).times(2),
         busy(503, None).every(4).times(4),
         busy(429, None).every(5).times(4),
         // Some servers say it of the entries of a bundle that they take.

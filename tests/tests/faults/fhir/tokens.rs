@@ -38,10 +38,14 @@ fn check(kind: Kind) {
     // Without a token nothing goes at all.
     case.proxy.expire_tokens();
     let convert = convert(&case, &issuer.token_url());
+    let hold = || case.proxy.inject(Rule::new(Fault::HoldRequest, Of::Writes).skip(2));
+    let mut next = Some(hold());
     for round in 1..=3 {
-        let on_their_way = case.proxy.inject(Rule::new(Fault::HoldRequest, Of::Writes).skip(2));
+        let Some(on_their_way) = next.take() else { break };
         on_their_way.wait(1, LIMIT);
         case.proxy.expire_tokens();
+        // Before the work goes on, or there may be none left for it.
+        next = (round < 3).then(&hold);
         on_their_way.release();
         case.wait("the old token is shown", &[&convert], || (case.proxy.refused_tokens() >= round).then_some(()));
     }
