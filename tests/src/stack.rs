@@ -169,6 +169,22 @@ impl Stack {
         try_until(ARRIVAL_LIMIT, some).unwrap_or_else(|| panic!("no Observation\n{}", self.logs()))
     }
 
+    /// Waits until the first Observation, one of SampledData, has these readings
+    /// in this order; the hub may give them one after the other.
+    ///
+    /// # Panics
+    /// When that takes too long; the text has the logs.
+    #[track_caller]
+    pub fn wait_for_readings(&self, expected: &[&str]) {
+        let found = try_until(ARRIVAL_LIMIT, || {
+            let observations = self.wait_for_an_observation();
+            let observation: Value = serde_json::from_str(observations.values().next()?).ok()?;
+            let data = observation["valueSampledData"]["data"].as_str()?;
+            data.split(' ').filter(|slot| *slot != "E").eq(expected.iter().copied()).then_some(())
+        });
+        assert!(found.is_some(), "no {expected:?} in an Observation\n{}", self.logs());
+    }
+
     /// Waits until the server has just these Observations.
     ///
     /// # Panics
@@ -329,6 +345,21 @@ impl Stack {
         let letter = |file: &PathBuf| serde_json::from_str(&read(file)).unwrap_or_else(|error| panic!("{error}"));
         files.iter().map(letter).collect()
     }
+}
+
+/// Whether a file, or one below a folder, holds the text.
+///
+/// # Panics
+/// When a folder cannot be read.
+pub fn files_hold(path: &Path, text: &str) -> bool {
+    if path.is_dir() {
+        let entries = fs::read_dir(path).and_then(|entries| entries.collect::<Result<Vec<_>, _>>());
+        let entries = entries.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        return entries.iter().any(|entry| files_hold(&entry.path(), text));
+    }
+    // A file may be gone since its folder was read.
+    let bytes = fs::read(path).unwrap_or_default();
+    bytes.windows(text.len()).any(|window| window == text.as_bytes())
 }
 
 /// Both lines of the newest summary that is there whole.

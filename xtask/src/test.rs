@@ -214,13 +214,12 @@ pub fn test(arguments: &[String]) -> Result<ExitCode, String> {
     }
     let selection = if arguments.is_empty() { Selection::Short } else { Selection::Full };
     let mut counts = Counts::default();
-    for tier in tiers {
+    let run = tiers.into_iter().try_for_each(|tier| {
         eprintln!("== {}: {}", tier.name, tier.about);
-        run_tier(tier, selection, &mut counts)?;
-    }
-    for failure in &counts.failures {
-        println!("{failure}");
-    }
+        run_tier(tier, selection, &mut counts)
+    });
+    counts.failures.iter().for_each(|line| println!("{line}"));
+    run?;
     println!("{} passed, {} failed, {} skipped", counts.passed, counts.failed, counts.ignored);
     Ok(if counts.failed == 0 && counts.passed > 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -306,18 +305,25 @@ fn count(command: &mut Command, counts: &mut Counts) -> Result<(), String> {
 /// lines of a long run say why it failed.
 #[derive(Default)]
 struct FailureText {
+    /// Within what failed tests said.
+    is_failed: bool,
     lines_left: usize,
 }
 
 impl FailureText {
-    /// Of each failed test.
+    /// Of each panic of a failed test.
     const LINES_MAX: usize = 12;
     /// Of each line.
     const CHARS_MAX: usize = 400;
 
     fn read(&mut self, line: &str, found: &mut Vec<String>) {
-        if line.starts_with("---- ") && line.ends_with(" stdout ----") {
+        let is_begin = line.starts_with("---- ") && line.ends_with(" stdout ----");
+        if is_begin || (self.is_failed && line.contains(" panicked at ")) {
+            self.is_failed = true;
             self.lines_left = Self::LINES_MAX;
+        } else if line.starts_with("test result: ") {
+            self.is_failed = false;
+            self.lines_left = 0;
         } else if line == "stack backtrace:" || line == "failures:" || line.starts_with("note: ") {
             self.lines_left = 0;
         }
@@ -352,6 +358,7 @@ mod tests {
     fn finds_what_failed_tests_said() {
         let printed = "running 2 tests\n\nfailures:\n\n---- life::is_long stdout ----\n\nthread 'x' panicked at a.rs:1:5:\n\
                        not long\nstack backtrace:\n   0: rust_begin_unwind\nnote: Some details are omitted\n\n\n\
+                       thread 'x' panicked at b.rs:2:6:\nin all\nnote: run with\n\n\
                        ---- life::is_short stdout ----\nnot short\n\nfailures:\n    life::is_long\n    life::is_short\n";
         let (mut failure, mut found) = (FailureText::default(), Vec::new());
         printed.lines().for_each(|line| failure.read(line, &mut found));
@@ -359,6 +366,8 @@ mod tests {
             "---- life::is_long stdout ----",
             "thread 'x' panicked at a.rs:1:5:",
             "not long",
+            "thread 'x' panicked at b.rs:2:6:",
+            "in all",
             "---- life::is_short stdout ----",
             "not short",
         ];

@@ -1,5 +1,6 @@
 //! HTTP over TLS: the lag of the operator, the API of the resource provider. And
-//! without, within the same limits: probes and metrics.
+//! without, within the same limits: probes, metrics, and events that the functions
+//! take by HTTP.
 //!
 //! ```text
 //! folder (tls.crt, tls.key, ca.crt) --> acceptor --> serve: request + PeerCertificate --> routes
@@ -42,7 +43,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(30);
 /// What clients may take of the server, with TLS and without.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// A client that connects and says nothing is let go after this.
+    /// With TLS, a client that connects and says nothing is let go after this.
     pub handshake_wait: Duration,
     /// So is one that does not ask to the end, or nothing more: KEDA and ARM ask
     /// every half minute by themselves.
@@ -211,7 +212,8 @@ pub async fn serve(
     serve_each(tcp, limits, stop, answer_one).await;
 }
 
-/// As [`serve`], without TLS: for loopback, and for who asks for probes and metrics.
+/// As [`serve`], without TLS: for loopback, for who asks for probes and metrics, and
+/// behind what ends TLS.
 /// Requests have no [`PeerCertificate`].
 pub async fn serve_plain(tcp: TcpListener, routes: Router, limits: Limits, stop: impl Future<Output = ()>) {
     let answer_one = |stream, watcher| answer(stream, routes.clone(), limits.headers_wait, watcher);
@@ -244,6 +246,8 @@ async fn serve_each<Answering: Future<Output = ()> + Send + 'static>(
             answering.await;
         });
     }
+    // Whoever comes now is turned away at once, and finds another.
+    drop(tcp);
     if timeout(limits.stop_wait, going_on.shutdown()).await.is_err() {
         tracing::warn!("Requests were cut off, which took too long to answer");
     }

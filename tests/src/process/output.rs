@@ -19,6 +19,9 @@ use std::thread;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 
+/// What a pipe holds at the most, so that all that was written before is within it.
+const PIPE_BYTES: usize = 64 * 1024;
+
 /// One output of a process.
 #[derive(Clone, Debug)]
 pub(super) struct Output(Arc<Mutex<Pipe>>);
@@ -76,13 +79,16 @@ impl Output {
 }
 
 impl Pipe {
-    /// Takes what is there.
+    /// Takes what is there. Who writes on all the while is not followed.
     fn read_on(&mut self) {
-        let mut bytes = [0; 16 * 1024];
-        while !self.has_ended {
+        let (mut bytes, mut taken) = ([0; 16 * 1024], 0);
+        while !self.has_ended && taken < PIPE_BYTES {
             match self.pipe.read(&mut bytes) {
                 Ok(0) => self.end(),
-                Ok(count) => self.take(&bytes[..count]),
+                Ok(count) => {
+                    self.take(&bytes[..count]);
+                    taken += count;
+                }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(_) => self.end(),

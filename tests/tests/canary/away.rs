@@ -113,16 +113,21 @@ fn nothing_of_an_event_shows_while_what_the_functions_need_is_away() {
     wait_for(&mut normalize, " ERROR ", before);
     site.hub.start_again();
     ingest(&mut evidence, &[good(14), bad()].concat());
+    // The partition is read again: to open it, its position has to be read.
+    send(&site, &good(15));
+    until("all is worked through", LIMIT, || {
+        (site.is_done("normalize") && site.is_done("group-convert")).then_some(())
+    });
 
     // Neither positions nor dead letters can be written.
     site.azurite.kill();
     let before = said(&normalize.stdout(), " ERROR ");
-    send(&site, &[good(15), bad()].concat());
+    send(&site, &[good(16), bad()].concat());
     wait_for(&mut normalize, " ERROR ", before);
     evidence.text("ready", page(&http, &format!("http://{listen}/readyz")));
     site.azurite.start_again();
     // It may have lost the positions that it had when it was killed.
-    send(&site, &[good(16), vec![unknown(17)]].concat());
+    send(&site, &[good(17), vec![unknown(18)]].concat());
     until("all is worked through", LIMIT, || {
         (site.is_done("normalize") && site.is_done("group-convert")).then_some(())
     });

@@ -63,13 +63,7 @@ fn each_event_of_an_array_has_its_fate() {
     let letters = stack.dead_letters();
     assert_eq!(letters.len(), 1, "{letters:#?}");
     assert_eq!(letters[0]["hub"], "ingest");
-    // The hub may give them one after the other.
-    until("both readings are saved", ARRIVAL_LIMIT, || {
-        let observations = stack.wait_for_an_observation();
-        let observation: Value = serde_json::from_str(observations.values().next()?).unwrap();
-        let data = observation["valueSampledData"]["data"].as_str().unwrap();
-        (data.split(' ').filter(|slot| *slot != "E").collect::<Vec<_>>() == ["1", "2"]).then_some(())
-    });
+    stack.wait_for_readings(&["1", "2"]);
 }
 
 #[test]

@@ -2,13 +2,12 @@
 //! record, the others go on, and nothing of a payload shows anywhere else.
 
 use std::fs;
-use std::path::Path;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use end_to_end::poll::until;
 use end_to_end::process::signal;
-use end_to_end::stack::{ARRIVAL_LIMIT, Setup, Stack};
+use end_to_end::stack::{ARRIVAL_LIMIT, Setup, Stack, files_hold};
 use serde_json::Value;
 
 use crate::example::{DEVICE_MAPPING, FHIR_MAPPING};
@@ -154,16 +153,6 @@ fn check_silence(stack: &Stack) {
     }
 }
 
-/// Whether a file, or one below a folder, holds the text.
-pub fn files_hold(path: &Path, text: &str) -> bool {
-    if path.is_dir() {
-        return fs::read_dir(path).unwrap().any(|entry| files_hold(&entry.unwrap().path(), text));
-    }
-    // A file may be gone since its folder was read.
-    let bytes = fs::read(path).unwrap_or_default();
-    bytes.windows(text.len()).any(|window| window == text.as_bytes())
-}
-
 /// The documented mapping five times over, each with another error.
 fn mapping_with_five_errors() -> String {
     let template = |index: usize, from: &str, to: &str| {
@@ -217,12 +206,5 @@ fn a_mapping_with_errors_is_refused_and_the_events_wait() {
     assert!(stack.dead_letters().is_empty());
 
     fs::write(stack.folder().join("devicecontent.json"), DEVICE_MAPPING).unwrap();
-    // The hub may give them one after the other.
-    until("both events are saved", ARRIVAL_LIMIT, || {
-        let observations = stack.wait_for_an_observation();
-        let (_, observation) = observations.first_key_value()?;
-        let observation: Value = serde_json::from_str(observation).unwrap();
-        let data = observation["valueSampledData"]["data"].as_str().unwrap();
-        (data.split(' ').filter(|slot| *slot == "78").count() == 2).then_some(())
-    });
+    stack.wait_for_readings(&["78", "78"]);
 }

@@ -2,9 +2,8 @@
 
 use end_to_end::poll::until;
 use end_to_end::process::is_running;
-use end_to_end::stack::{STOP_LIMIT, Setup};
+use end_to_end::stack::{STOP_LIMIT, Setup, files_hold};
 
-use crate::bad_input::files_hold;
 use crate::killed::events;
 
 const PARTS: [&str; 6] =

@@ -8,7 +8,8 @@ use serde_json::Value;
 
 /// Who wants to know what functions answer.
 pub trait Audience: fmt::Debug + Send + Sync {
-    /// Takes note of an answer. Only then the position behind its events is stored.
+    /// Takes note of an answer. The position behind its events is stored when this
+    /// returns, so it is called by whoever works on the partition, and holds that up.
     fn hear(&self, answered: Answered);
 }
 

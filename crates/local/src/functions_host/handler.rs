@@ -241,8 +241,9 @@ async fn until_ready(port: u16) {
     }
 }
 
-/// Where ports of handlers are looked for: below those that systems give to whoever
-/// connects, so that a handler which takes a while to start finds its own free.
+/// Where ports of handlers are looked for: below those that Linux gives by default to
+/// whoever connects, so that a handler which takes a while to start finds its own free.
+/// Tests look for theirs below (`free_port` in `tests/src/process.rs`).
 const PORTS: Range<u16> = 28_000..32_768;
 
 /// A port that nothing listens on now.

@@ -186,6 +186,12 @@ pub struct MemoryCheckpoints {
     write: mpsc::UnboundedSender<(String, i64)>,
 }
 
+impl MemoryCheckpoints {
+    pub fn is_empty(&self) -> bool {
+        self.stored.lock().expect("no panic").is_empty()
+    }
+}
+
 impl Checkpoints for MemoryCheckpoints {
     fn read(&self, key: &PartitionKey) -> io::Result<Option<Checkpoint>> {
         Ok(self.stored.lock().expect("no panic").get(key).cloned())

@@ -6,7 +6,7 @@ use local::functions_host::{Answered, Audience, FunctionsHost, FunctionsHostConf
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
-use crate::app::{App, function_json};
+use crate::app::{App, MemoryCheckpoints, function_json};
 
 fn fixed_delay(max_retry_count: i32, delay: &str) -> Value {
     function_json(json!({ "strategy": "fixedDelay", "maxRetryCount": max_retry_count, "delayInterval": delay }))
@@ -234,20 +234,22 @@ async fn a_batch_that_cannot_be_bound_never_reaches_the_handler() {
     host.stop().await;
 }
 
+/// Notes what it is told, and whether a position was stored by then.
 #[derive(Debug)]
-struct Told(mpsc::UnboundedSender<Answered>);
+struct Told(mpsc::UnboundedSender<(Answered, bool)>, Arc<MemoryCheckpoints>);
 
 impl Audience for Told {
     fn hear(&self, answered: Answered) {
-        self.0.send(answered).expect("the test listens");
+        self.0.send((answered, !self.1.is_empty())).expect("the test listens");
     }
 }
 
 #[tokio::test]
-async fn what_a_function_returns_is_told_to_who_asked() {
+async fn what_a_function_returns_is_told_to_who_asked_before_its_position_is_stored() {
     let app = App::new(fixed_delay(1, "00:00:00.01")).await;
     let (tell, mut told) = mpsc::unbounded_channel();
-    let config = FunctionsHostConfig { answered: Some(Arc::new(Told(tell))), ..app.config() };
+    let audience = Arc::new(Told(tell, app.checkpoints.clone()));
+    let config = FunctionsHostConfig { answered: Some(audience), ..app.config() };
     app.source.add(1, &["a", "b"]);
     let host = FunctionsHost::start_with_source(config, Arc::new(app.source.clone())).await.unwrap();
     let mut control = app.control;
@@ -255,7 +257,8 @@ async fn what_a_function_returns_is_told_to_who_asked() {
     // A try that fails is not an answer.
     control.call().await.answer(500, "");
     control.call().await.answer(200, r#"{"returnvalue":{"fates":[1,2]}}"#);
-    let answered = told.recv().await.unwrap();
+    let (answered, is_stored) = told.recv().await.unwrap();
+    assert!(!is_stored);
     assert_eq!((answered.function.as_str(), answered.partition.as_str()), ("work", "1"));
     assert_eq!((answered.sequence_numbers, answered.return_value), (vec![0, 1], json!({ "fates": [1, 2] })));
     host.stop().await;

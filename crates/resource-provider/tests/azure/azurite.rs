@@ -3,6 +3,8 @@
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
 
 use local::identity::PrivateCa;
 use tempfile::TempDir;
@@ -29,12 +31,21 @@ impl Azurite {
         serve.args(["--blobHost", "127.0.0.1", "--blobPort", "0"]);
         serve.arg("--cert").arg(&files[0]).arg("--key").arg(&files[1]).arg("--location").arg(folder.path());
         let mut process = serve.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let said = BufReader::new(process.stdout.take().unwrap()).lines();
+        let mut azurite = Azurite { url: String::new(), process, _folder: folder };
         // It says which port the system chose, and then each request.
-        let mut said = BufReader::new(process.stdout.take().unwrap()).lines().map_while(Result::ok);
-        let port = said.find_map(|line| Some(line.split_once(" listens on https://127.0.0.1:")?.1.to_owned()));
-        let url = format!("https://localhost:{}/devstoreaccount1", port.expect("Azurite listens"));
-        std::thread::spawn(move || said.for_each(drop));
-        Some(Azurite { url, process, _folder: folder })
+        let (tell, told) = mpsc::channel();
+        std::thread::spawn(move || {
+            for line in said.map_while(Result::ok) {
+                if let Some((_, port)) = line.split_once(" listens on https://127.0.0.1:") {
+                    // Whoever waited may have given up.
+                    let _ = tell.send(port.to_owned());
+                }
+            }
+        });
+        let port = told.recv_timeout(Duration::from_secs(60)).expect("Azurite listens");
+        azurite.url = format!("https://localhost:{port}/devstoreaccount1");
+        Some(azurite)
     }
 
     /// The address of its one account, which is everybody's.

@@ -39,16 +39,17 @@ fn check(kind: Kind) {
     case.proxy.expire_tokens();
     let convert = convert(&case, &issuer.token_url());
     let hold = || case.proxy.inject(Rule::new(Fault::HoldRequest, Of::Writes).skip(2));
-    let mut next = Some(hold());
+    let mut on_their_way = hold();
     for round in 1..=3 {
-        let Some(on_their_way) = next.take() else { break };
         on_their_way.wait(1, LIMIT);
         case.proxy.expire_tokens();
         // Before the work goes on, or there may be none left for it.
-        next = (round < 3).then(&hold);
+        let next = hold();
         on_their_way.release();
+        on_their_way = next;
         case.wait("the old token is shown", &[&convert], || (case.proxy.refused_tokens() >= round).then_some(()));
     }
+    on_their_way.release();
     let seen = case.check(&[&convert]);
     let seen = format!("{} requests refused with 401; {seen}", case.proxy.refused_tokens());
     report("expired token", kind.name(), 3, seen);
