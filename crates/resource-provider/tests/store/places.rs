@@ -122,7 +122,7 @@ impl Postgres {
     pub fn resume(&self) {
         let socket = self.folder.path().display();
         let own = self.options;
-        let options = format!("-c listen_addresses= -c max_connections=300 {own} -k {socket}");
+        let options = format!("-c listen_addresses= -c max_connections=1000 {own} -k {socket}");
         self.run("pg_ctl", &["start", "--wait", "--silent", "-o", &options, "-l", &format!("{socket}/log")]);
     }
 
