@@ -117,6 +117,8 @@ pub enum HostError {
 pub struct FunctionsHost {
     http_address: SocketAddr,
     stopping: watch::Sender<bool>,
+    /// Becomes true when the handler is to end.
+    ending: watch::Sender<bool>,
     stopped: mpsc::UnboundedReceiver<HostStopped>,
     /// What works for the handler: partitions and HTTP.
     work: JoinSet<()>,
@@ -165,11 +167,16 @@ impl FunctionsHost {
             work.spawn(listen(Arc::new(shared), hub));
         }
         let http_address = app.serve_http(&config, invoker, is_stopping, &mut work).await?;
+        let (ending, mut is_ending) = watch::channel(false);
         let supervisor = tokio::spawn(async move {
-            // Nobody listens any more when the host itself is gone.
-            let _ = stop.send(supervisor.run().await);
+            // Without the host it is to end as well.
+            let end = async { _ = is_ending.wait_for(|is_ending| *is_ending).await };
+            if let Some(reason) = supervisor.run(end).await {
+                // Nobody listens any more when the host itself is gone.
+                let _ = stop.send(reason);
+            }
         });
-        Ok(Self { http_address, stopping, stopped, work, supervisor })
+        Ok(Self { http_address, stopping, ending, stopped, work, supervisor })
     }
 
     /// Where HTTP functions are served.
@@ -187,15 +194,16 @@ impl FunctionsHost {
     }
 
     /// Takes no more events and requests, gives invocations in work ten
-    /// seconds, stores no checkpoint for them, and kills the handler.
+    /// seconds, stores no checkpoint for them, kills the handler and waits until
+    /// that has ended.
     pub async fn stop(mut self) {
         self.stopping.send_replace(true);
         let drained = tokio::time::timeout(DRAIN, async { while self.work.join_next().await.is_some() {} }).await;
         if drained.is_err() {
             tracing::warn!("Invocations were still in work when the host stopped");
         }
-        self.supervisor.abort();
-        // A task that was aborted ends in an error, which says just that.
+        self.ending.send_replace(true);
+        // A panic of it has been printed.
         let _ = (&mut self.supervisor).await;
     }
 }

@@ -135,8 +135,7 @@ fn unless_unreadable<T>(id: &DocumentId, read: Result<T, StoreError>) -> Result<
 }
 
 /// Queues that a resource is removed with what is below it, unless it is being, or that
-/// failed since `failed`. One of
-/// whose family a document cannot be read is left alone.
+/// failed since `failed`. One of whose family a document cannot be read is left alone.
 async fn remove_unless_going(
     transaction: &mut Transaction,
     document: ResourceDocument,

@@ -79,7 +79,7 @@ fn check(kind: Kind) {
     put(&course, "fhir.json", &fhir);
     course.send(third);
     course.until("the third part is done", || (course.done("normalize") == events.len() - fourth.len()).then_some(()));
-    // By then the good one is loaded: what stood in a window before may be all that was done with the other.
+    // A window keeps the mapping that it began with: before the first is saved the good one may not have been read.
     course.until("some are saved", || {
         let of_measurements = fates("group-convert", &course.convert);
         of_measurements.values().flatten().any(|fate| fate != "rejected").then_some(())

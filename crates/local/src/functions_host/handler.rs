@@ -87,6 +87,7 @@ pub(super) struct Supervisor {
     restarts: mpsc::UnboundedReceiver<u64>,
     errors: Vec<Instant>,
     starts: u64,
+    process: Option<Process>,
 }
 
 /// How one life of the handler ended.
@@ -98,6 +99,7 @@ enum End {
     Error(String),
 }
 
+#[derive(Debug)]
 struct Process {
     child: Child,
     port: u16,
@@ -108,12 +110,24 @@ impl Supervisor {
     pub(super) fn new(plan: HandlerPlan) -> (Self, watch::Receiver<HandlerState>, Restarter) {
         let (state, states) = watch::channel(HandlerState::Starting);
         let (ask, restarts) = mpsc::unbounded_channel();
-        (Self { plan, state, restarts, errors: Vec::new(), starts: 0 }, states, Restarter(ask))
+        (Self { plan, state, restarts, errors: Vec::new(), starts: 0, process: None }, states, Restarter(ask))
     }
 
-    /// Runs the handler until it has failed too often. Dropping the future
-    /// kills the handler.
-    pub(super) async fn run(mut self) -> HostStopped {
+    /// Runs the handler until it has failed too often, which it says, or until
+    /// `end`; then the handler has ended too. Dropping the future kills it, and
+    /// does not see that.
+    pub(super) async fn run(mut self, end: impl Future<Output = ()>) -> Option<HostStopped> {
+        tokio::select! {
+            reason = self.keep() => return Some(reason),
+            () = end => {}
+        }
+        if let Some(process) = &mut self.process {
+            process.kill().await;
+        }
+        None
+    }
+
+    async fn keep(&mut self) -> HostStopped {
         loop {
             self.starts += 1;
             self.state.send_replace(HandlerState::Starting);
@@ -144,8 +158,8 @@ impl Supervisor {
     }
 
     async fn live(&mut self) -> End {
-        let mut process = match Process::start(&self.plan) {
-            Ok(process) => process,
+        let process = match Process::start(&self.plan) {
+            Ok(process) => self.process.insert(process),
             Err(error) => return End::Error(format!("cannot start the handler: {error}")),
         };
         let ready = tokio::select! {
