@@ -131,7 +131,10 @@ impl Supervisor {
         loop {
             self.starts += 1;
             self.state.send_replace(HandlerState::Starting);
-            match self.live().await {
+            let end = self.live().await;
+            // With it goes its watch: its process id may become another's.
+            self.process = None;
+            match end {
                 End::Orderly => {
                     tracing::warn!("The handler has ended with code 0 and is not started again");
                     return std::future::pending().await;
